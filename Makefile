@@ -1,0 +1,29 @@
+# The README's two commands and their friends. Each is thin: the work is in CMakePresets.json and tools/.
+PRESET ?= release
+JOBS ?= $(shell nproc)
+BIN := build/release/bin
+
+.PHONY: demo test deps build lint bench clean
+
+demo: build
+	$(BIN)/ferment demo
+
+test: build
+	ctest --preset $(PRESET) -j $(JOBS)
+
+deps:
+	@tools/install_dependencies.sh
+
+build: deps
+	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+lint: build
+	@tools/lint.sh
+
+bench: deps
+	cmake --preset bench
+	cmake --build --preset bench -j $(JOBS)
+
+clean:
+	rm -rf build

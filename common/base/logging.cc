@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/logging.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/json.h"
+
+namespace ferment {
+namespace {
+
+struct Sink {
+  std::shared_ptr<spdlog::logger> logger;
+  std::string program;
+  std::vector<LogField> context;
+  bool json = false;
+};
+
+spdlog::level::level_enum ToSpdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+Sink& TheSink() {
+  static Sink sink = [] {
+    Sink fresh;
+    fresh.logger = std::make_shared<spdlog::logger>("ferment", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    fresh.logger->set_pattern("%v");
+    return fresh;
+  }();
+  return sink;
+}
+
+std::string JsonLine(const Sink& sink, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  Json line;
+  line["ts"] = FormatUtc(SystemClock().WallNow());
+  line["level"] = spdlog::level::to_string_view(ToSpdlog(level)).data();
+  line["msg"] = event;
+  if (!sink.program.empty()) line["program"] = sink.program;
+  for (const LogField& field : sink.context) line[field.key] = field.value;
+  for (const LogField& field : fields) line[field.key] = field.value;
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string TextLine(const Sink& sink, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  std::string line = FormatUtc(SystemClock().WallNow()).substr(11, 12) + ' ';
+  line += spdlog::level::to_short_c_str(ToSpdlog(level));
+  line += ' ';
+  line += event;
+  for (const LogField& field : sink.context) line += ' ' + field.key + '=' + field.value;
+  for (const LogField& field : fields) line += ' ' + field.key + '=' + field.value;
+  return line;
+}
+
+}  // namespace
+
+void SetUpLogging(const LoggingOptions& options) {
+  Sink& sink = TheSink();
+  sink.program = options.program;
+  sink.context.assign(options.context.begin(), options.context.end());
+  sink.json = options.always_json || isatty(STDERR_FILENO) == 0;
+  sink.logger->set_level(ToSpdlog(options.level));
+}
+
+void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  Sink& sink = TheSink();
+  const auto spdlog_level = ToSpdlog(level);
+  if (!sink.logger->should_log(spdlog_level)) return;
+  sink.logger->log(spdlog_level,
+                   sink.json ? JsonLine(sink, level, event, fields) : TextLine(sink, level, event, fields));
+}
+
+}  // namespace ferment

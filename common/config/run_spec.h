@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The door of the spec's generated code: everything else says ferment::RunSpec.
+#pragma once
+
+#include "ferment/v1/run_spec.pb.h"
+
+namespace ferment {
+
+/// One run, as proto/ferment/v1/run_spec.proto describes it, field by field. Once loaded, every default is filled in and every path absolute.
+using v1::RunSpec;
+
+}  // namespace ferment
