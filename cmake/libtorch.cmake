@@ -35,5 +35,7 @@ function(ferment_precompile_torch target)
     target_link_libraries(ferment_torch_pch PRIVATE ferment::torch ferment::warnings)
     target_precompile_headers(ferment_torch_pch PRIVATE <torch/torch.h>)
   endif()
+  # Programs would be compiled with -fPIE, which the header's -fPIC does not match.
+  target_compile_options(${target} PRIVATE -fPIC)
   target_precompile_headers(${target} REUSE_FROM ferment_torch_pch)
 endfunction()

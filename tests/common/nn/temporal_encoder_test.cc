@@ -43,7 +43,8 @@ TEST_P(TemporalEncoderKinds, FramesWithoutAFaceChangeNothingElsewhere) {
   features[0][4] = 1000 * torch::randn({12});
   const torch::Tensor after = encoder->forward(features, present);
   for (int t = 0; t < 10; ++t) {
-    if (t != 4) EXPECT_TRUE(torch::allclose(before[0][t], after[0][t], 1e-4, 1e-5)) << "frame " << t;
+    if (t == 4) continue;
+    EXPECT_TRUE(torch::allclose(before[0][t], after[0][t], 1e-4, 1e-5)) << "frame " << t;
   }
 }
 
