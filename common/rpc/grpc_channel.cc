@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/rpc/grpc_channel.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <random>
+
+#include "common/base/backoff.h"
+#include "common/base/mutex.h"
+#include "common/rpc/grpc_status.h"
+
+namespace ferment::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+bool MayBeTriedAgain(const Status& status) {
+  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+}
+
+void PauseOrStop(milliseconds pause, const std::stop_token& stop) {
+  Mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, pause, [] { return false; });
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  // gRPC waits up to two minutes between connection attempts by default; a restarted coordinator is back sooner.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // A proxy of the environment must not see calls to a coordinator beside us.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // CallWithRetry decides about retries; gRPC's own would multiply them.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
+  const auto give_up = steady_clock::now() + options.retry_for;
+  Backoff backoff(options.first_pause, options.longest_pause, std::random_device{}());
+  for (;;) {
+    if (options.stop.stop_requested()) return CancelledError("asked to stop before the call");
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + options.deadline);
+    Status status;
+    {
+      const std::stop_callback cancel(options.stop, [&context] { context.TryCancel(); });
+      status = FromGrpc(attempt(context));
+    }
+    if (status.ok() || !MayBeTriedAgain(status)) return status;
+    const milliseconds pause = backoff.Next();
+    if (steady_clock::now() + pause >= give_up) return status;
+    PauseOrStop(pause, options.stop);
+  }
+}
+
+}  // namespace ferment::rpc
