@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Digests that name artefacts, and the check sum of zip members.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+
+namespace ferment::io {
+
+/// Returns: the SHA-256 in 64 lower-case hex digits.
+std::string Sha256Hex(std::span<const std::byte> bytes);
+std::string Sha256Hex(std::string_view text);
+
+/// Returns: the SHA-256 of the file's bytes. Errors: those of MappedFile::Open.
+Result<std::string> Sha256OfFile(const std::filesystem::path& path);
+
+/// Returns: the CRC-32 of zip and PNG.
+std::uint32_t Crc32(std::span<const std::byte> bytes);
+
+}  // namespace ferment::io

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/io/errno_status.h"
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+namespace ferment::io {
+namespace {
+
+std::string Describe(int error, std::string_view what, const std::filesystem::path& path) {
+  return std::string(what) + ": path=" + path.string() + ": " + std::generic_category().message(error);
+}
+
+}  // namespace
+
+Status ReadErrno(int error, std::string_view what, const std::filesystem::path& path) {
+  const std::string message = Describe(error, what, path);
+  if (error == ENOENT || error == ENOTDIR) return NotFoundError(message);
+  if (error == EACCES || error == EPERM) return PermissionDeniedError(message);
+  return UnavailableError(message).WithExitCode(exit_code::kBadData);
+}
+
+Status WriteErrno(int error, std::string_view what, const std::filesystem::path& path) {
+  const std::string message = Describe(error, what, path);
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return PermissionDeniedError(message).WithExitCode(exit_code::kCannotWrite);
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+      return NotFoundError(message).WithExitCode(exit_code::kCannotWrite);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return ResourceExhaustedError(message + "; free some space and run again")
+          .WithExitCode(exit_code::kStorageFailed);
+    default:
+      return UnavailableError(message).WithExitCode(exit_code::kStorageFailed);
+  }
+}
+
+}  // namespace ferment::io
