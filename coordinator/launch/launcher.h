@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The port through which trainer jobs are started, watched and told to stop, whatever runs them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace ferment::coordinator {
+
+/// Names one start of one job; the object that a backend creates is named after it, so that it cannot exist twice.
+struct LaunchKey {
+  std::string run_id;
+  std::string job_id;
+  std::uint32_t attempt = 0;
+
+  friend bool operator==(const LaunchKey&, const LaunchKey&) = default;
+};
+
+struct LaunchRequest {
+  LaunchKey key;
+  /// Absolute program first.
+  std::vector<std::string> argv;
+  /// Added to the coordinator's own environment.
+  std::vector<std::pair<std::string, std::string>> env;
+  /// Receives standard output and error, appended.
+  std::filesystem::path log_file;
+  std::filesystem::path run_dir;
+};
+
+struct LaunchState {
+  enum class Kind { kRunning, kExited, kUnknown };
+  Kind kind = Kind::kUnknown;
+  /// The shell's view of how it ended: 128 + signal when a signal killed it. Only with kExited.
+  int exit_code = 0;
+};
+
+/// Thread: all calls come from one thread at a time. No call waits for the job.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  /// Starts the job. A second call with the same key starts nothing and is OK.
+  /// Errors: NotFound with exit code 69 where a needed program is missing; PermissionDenied; Internal.
+  virtual Status Launch(const LaunchRequest& request) = 0;
+  /// Returns: what became of it; kUnknown where no trace is left, such as after the machine went down. A job that a
+  /// former coordinator process started is found by what Launch recorded in `run_dir` (pid and start time).
+  virtual LaunchState Poll(const LaunchKey& key, const std::filesystem::path& run_dir) = 0;
+  /// Sends a signal to what Launch started, its children included where `signal` is SIGKILL. NotFound: it is gone.
+  virtual Status Signal(const LaunchKey& key, const std::filesystem::path& run_dir, int signal) = 0;
+};
+
+}  // namespace ferment::coordinator
