@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/job_book.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+
+namespace ferment::coordinator {
+namespace {
+
+template <typename Map>
+auto* Find(Map& map, std::string_view key) {
+  const auto found = map.find(key);
+  return found == map.end() ? nullptr : &found->second;
+}
+
+void ReleaseShard(Job& job, std::uint64_t index) {
+  job.shards[index].state = ShardState::kPending;
+  job.leased.erase(index);
+  job.pending.insert(index);
+}
+
+void Reopen(Job& job) {
+  if (job.state != JobState::kFailed && job.state != JobState::kCancelled) return;
+  job.state = JobState::kPending;
+  job.failed_attempts = 0;
+  job.failure = {};
+  job.ended_wall_ms = 0;
+  job.failed = 0;
+  for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
+    if (job.shards[i].state != ShardState::kFailed) continue;
+    job.shards[i].state = ShardState::kPending;
+    job.shards[i].failures = 0;
+    job.pending.insert(i);
+  }
+}
+
+}  // namespace
+
+const ModelFile* Job::FindModel(std::string_view role) const {
+  const auto found = std::find_if(models.begin(), models.end(), [&](const ModelFile& m) { return m.role == role; });
+  return found == models.end() ? nullptr : &*found;
+}
+
+const Job* Run::FindJob(std::string_view job_id) const {
+  const auto found = std::find_if(jobs.begin(), jobs.end(), [&](const Job& j) { return j.plan.job_id == job_id; });
+  return found == jobs.end() ? nullptr : &*found;
+}
+
+const Run* JobBook::FindRun(std::string_view run_id) const { return Find(runs_, run_id); }
+
+const Run* JobBook::FindRunIn(std::string_view run_dir) const {
+  for (auto id = run_order_.rbegin(); id != run_order_.rend(); ++id) {
+    const Run* run = FindRun(*id);
+    if (run->run_dir == run_dir) return run;
+  }
+  return nullptr;
+}
+
+const Run* JobBook::FindSubmission(std::string_view request_id) const {
+  const std::string* run_id = Find(submissions_, request_id);
+  return run_id == nullptr ? nullptr : FindRun(*run_id);
+}
+
+const Job* JobBook::FindJob(std::string_view run_id, std::string_view job_id) const {
+  const Run* run = FindRun(run_id);
+  return run == nullptr ? nullptr : run->FindJob(job_id);
+}
+
+const Labeler* JobBook::FindLabeler(std::string_view labeler_id) const { return Find(labelers_, labeler_id); }
+
+const Labeler* JobBook::FindLabelerByName(std::string_view name) const {
+  const std::string* id = Find(labeler_by_name_, name);
+  return id == nullptr ? nullptr : FindLabeler(*id);
+}
+
+std::vector<LeaseKey> JobBook::AllLeases() const {
+  std::vector<LeaseKey> keys;
+  for (const auto& [run_id, run] : runs_) {
+    for (const Job& job : run.jobs) {
+      if (job.state != JobState::kRunning) continue;
+      for (const std::uint64_t i : job.leased) keys.push_back({run_id, job.plan.job_id, i, job.shards[i].epoch});
+    }
+  }
+  return keys;
+}
+
+std::vector<LeaseKey> JobBook::LeasesOf(std::string_view labeler_id) const {
+  std::vector<LeaseKey> keys = AllLeases();
+  std::erase_if(keys, [&](const LeaseKey& key) {
+    return FindJob(key.run_id, key.job_id)->shards[key.shard].labeler_id != labeler_id;
+  });
+  return keys;
+}
+
+void JobBook::Apply(const Event& event) {
+  std::visit([this](const auto& one) { On(one); }, event);
+}
+
+Run& JobBook::RunOf(std::string_view run_id) {
+  Run* run = Find(runs_, run_id);
+  FERMENT_CHECK(run != nullptr) << "the log speaks of a run that it never started: run=" << run_id;
+  ++run->revision;
+  return *run;
+}
+
+Job& JobBook::JobOf(std::string_view run_id, std::string_view job_id) {
+  Run& run = RunOf(run_id);
+  const auto found =
+      std::find_if(run.jobs.begin(), run.jobs.end(), [&](const Job& j) { return j.plan.job_id == job_id; });
+  FERMENT_CHECK(found != run.jobs.end()) << "no such job: run=" << run_id << " job=" << job_id;
+  return *found;
+}
+
+Shard& JobBook::LeasedShard(const LeaseKey& key) {
+  Job& job = JobOf(key.run_id, key.job_id);
+  FERMENT_CHECK(key.shard < job.shards.size()) << "job=" << key.job_id << " shard=" << key.shard;
+  Shard& shard = job.shards[key.shard];
+  FERMENT_CHECK(shard.state == ShardState::kLeased && shard.epoch == key.epoch)
+      << "job=" << key.job_id << " shard=" << key.shard << " epoch=" << key.epoch << " held=" << shard.epoch;
+  return shard;
+}
+
+void JobBook::On(const RunSubmitted& event) {
+  Run run;
+  run.run_id = event.run_id;
+  run.name = event.name;
+  run.run_dir = event.run_dir;
+  run.spec = event.spec;
+  run.submitted_wall_ms = event.wall_ms;
+  run.revision = 1;
+  for (const PlannedJob& plan : event.jobs) {
+    Job& job = run.jobs.emplace_back();
+    job.plan = plan;
+    if (plan.skipped) job.state = JobState::kSkipped;
+  }
+  const bool fresh = runs_.emplace(event.run_id, std::move(run)).second;
+  FERMENT_CHECK(fresh) << "a run is submitted twice: run=" << event.run_id;
+  run_order_.push_back(event.run_id);
+  if (!event.request_id.empty()) submissions_[event.request_id] = event.run_id;
+}
+
+void JobBook::On(const RunReopened& event) {
+  Run& run = RunOf(event.run_id);
+  FERMENT_CHECK(run.state == RunState::kFailed || run.state == RunState::kCancelled) << "run=" << event.run_id;
+  run.state = RunState::kRunning;
+  run.cancel_requested = false;
+  run.failure = {};
+  run.ended_wall_ms = 0;
+  for (Job& job : run.jobs) Reopen(job);
+  if (!event.request_id.empty()) submissions_[event.request_id] = event.run_id;
+}
+
+void JobBook::On(const RunCancelRequested& event) { RunOf(event.run_id).cancel_requested = true; }
+
+void JobBook::On(const RunEnded& event) {
+  Run& run = RunOf(event.run_id);
+  FERMENT_CHECK(run.state == RunState::kRunning && event.state != RunState::kRunning) << "run=" << event.run_id;
+  run.state = event.state;
+  run.failure = event.failure;
+  run.ended_wall_ms = event.wall_ms;
+}
+
+void JobBook::On(const AttemptIntended& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(!HasEnded(job.state) && event.attempt > job.attempt.number)
+      << "job=" << event.job_id << " attempt=" << event.attempt;
+  if (job.state == JobState::kPending && job.started_wall_ms == 0) job.started_wall_ms = event.wall_ms;
+  job.state = JobState::kRunning;
+  job.attempt = {};
+  job.attempt.number = event.attempt;
+}
+
+void JobBook::On(const AttemptLaunched& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.attempt.number == event.attempt) << "job=" << event.job_id << " attempt=" << event.attempt;
+  job.attempt.launched = true;
+}
+
+void JobBook::On(const TokenTaken& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.attempt.number == event.attempt && event.token > job.last_token)
+      << "job=" << event.job_id << " attempt=" << event.attempt << " token=" << event.token;
+  job.last_token = event.token;
+  job.attempt.token = event.token;
+  job.attempt.incarnation = event.incarnation;
+}
+
+void JobBook::On(const JobCompleted& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.attempt.number == event.attempt) << "job=" << event.job_id << " attempt=" << event.attempt;
+  job.attempt.completed = true;
+  job.usage = event.usage;
+  job.models = event.models;
+  job.metrics = event.metrics;
+}
+
+void JobBook::On(const JobFailureReported& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.attempt.number == event.attempt) << "job=" << event.job_id << " attempt=" << event.attempt;
+  job.attempt.reported = event.failure;
+}
+
+void JobBook::On(const AttemptExited& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.attempt.number == event.attempt && !job.attempt.exit_code)
+      << "job=" << event.job_id << " attempt=" << event.attempt;
+  job.attempt.exit_code = event.exit_code;
+  job.attempt.stopped = event.stopped;
+  const bool well = event.exit_code == 0 && job.attempt.completed;
+  if (!well && !event.stopped) ++job.failed_attempts;
+}
+
+void JobBook::On(const ShardsPlanned& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.state == JobState::kPending) << "job=" << event.job_id;
+  job.state = JobState::kRunning;
+  if (job.started_wall_ms == 0) job.started_wall_ms = event.wall_ms;
+  job.attempt.number += 1;
+  job.work = event.work;
+  if (event.shards.empty()) return;
+  std::uint64_t epoch = 0;
+  for (const Shard& former : job.shards) epoch = std::max(epoch, former.epoch);
+  job.shards.clear();
+  job.pending.clear();
+  job.committed = 0;
+  job.records = {};
+  job.reasons.clear();
+  job.usage = {};
+  for (const PlannedShard& plan : event.shards) {
+    job.pending.insert(job.shards.size());
+    Shard& shard = job.shards.emplace_back();
+    shard.plan = plan;
+    shard.epoch = epoch;
+  }
+}
+
+void JobBook::On(const JobEnded& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(!HasEnded(job.state) && HasEnded(event.state)) << "job=" << event.job_id;
+  job.state = event.state;
+  job.failure = event.failure;
+  job.ended_wall_ms = event.wall_ms;
+  for (const std::uint64_t index : std::set<std::uint64_t>(job.leased)) ReleaseShard(job, index);
+}
+
+void JobBook::On(const LabelerRegistered& event) {
+  if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
+    labelers_.find(*former)->second.replaced = true;
+  }
+  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set, 0, 0, false};
+  labeler_by_name_[event.name] = event.labeler_id;
+}
+
+void JobBook::On(const ShardLeased& event) {
+  Job& job = JobOf(event.key.run_id, event.key.job_id);
+  FERMENT_CHECK(event.key.shard < job.shards.size()) << "job=" << event.key.job_id << " shard=" << event.key.shard;
+  Shard& shard = job.shards[event.key.shard];
+  FERMENT_CHECK(shard.state == ShardState::kPending && event.key.epoch == shard.epoch + 1)
+      << "job=" << event.key.job_id << " shard=" << event.key.shard << " epoch=" << event.key.epoch;
+  shard.state = ShardState::kLeased;
+  shard.epoch = event.key.epoch;
+  shard.labeler_id = event.labeler_id;
+  job.pending.erase(event.key.shard);
+  job.leased.insert(event.key.shard);
+}
+
+void JobBook::On(const ShardReleased& event) {
+  Shard& shard = LeasedShard(event.key);
+  if (event.reason == ReleaseReason::kFailed) ++shard.failures;
+  if (!event.request_id.empty()) shard.last_request_id = event.request_id;
+  ReleaseShard(JobOf(event.key.run_id, event.key.job_id), event.key.shard);
+}
+
+void JobBook::On(const ShardCommitted& event) {
+  Shard& shard = LeasedShard(event.key);
+  Job& job = JobOf(event.key.run_id, event.key.job_id);
+  shard.state = ShardState::kCommitted;
+  shard.last_request_id = event.request_id;
+  shard.files = event.files;
+  shard.counts = event.counts;
+  job.leased.erase(event.key.shard);
+  ++job.committed;
+  job.records.Add(event.counts);
+  for (const auto& [reason, count] : event.reasons) job.reasons[reason] += count;
+  job.usage.samples += event.counts.read;
+  job.usage.cpu_seconds += event.cpu_seconds;
+  job.usage.peak_rss_bytes = std::max(job.usage.peak_rss_bytes, event.peak_rss_bytes);
+  if (const auto labeler = labelers_.find(shard.labeler_id); labeler != labelers_.end()) {
+    ++labeler->second.shards_committed;
+    labeler->second.records += event.counts.read;
+  }
+}
+
+void JobBook::On(const ShardFailed& event) {
+  Shard& shard = LeasedShard(event.key);
+  Job& job = JobOf(event.key.run_id, event.key.job_id);
+  shard.state = ShardState::kFailed;
+  shard.last_request_id = event.request_id;
+  shard.counts = event.counts;
+  ++shard.failures;
+  job.leased.erase(event.key.shard);
+  ++job.failed;
+  job.failure = event.failure;
+}
+
+}  // namespace ferment::coordinator

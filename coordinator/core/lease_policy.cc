@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/lease_policy.h"
+
+namespace ferment::coordinator {
+namespace {
+
+/// How far to look past shards that the labeler itself lost.
+constexpr int kLookAhead = 64;
+
+std::uint64_t PickIn(const Job& job, const Labeler& labeler) {
+  int looked = 0;
+  for (const std::uint64_t index : job.pending) {
+    if (job.shards[index].labeler_id != labeler.labeler_id) return index;
+    if (++looked == kLookAhead) break;
+  }
+  return *job.pending.begin();
+}
+
+}  // namespace
+
+LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler) {
+  LeaseChoice choice;
+  for (const std::string& run_id : book.run_order()) {
+    const Run& run = *book.FindRun(run_id);
+    if (run.state != RunState::kRunning || run.cancel_requested) continue;
+    for (const Job& job : run.jobs) {
+      if (!IsShardPhase(job.plan.phase) || HasEnded(job.state)) continue;
+      if (job.state == JobState::kRunning && !job.pending.empty() && job.failed == 0) {
+        const std::string& wanted = job.work.instruction_set;
+        if (wanted.empty() || wanted == labeler.instruction_set) {
+          const std::uint64_t index = PickIn(job, labeler);
+          choice.kind = LeaseChoice::Kind::kGrant;
+          choice.key = {run_id, job.plan.job_id, index, job.shards[index].epoch + 1};
+          return choice;
+        }
+        if (choice.kind == LeaseChoice::Kind::kIdle) {
+          choice.kind = LeaseChoice::Kind::kWrongMachine;
+          choice.instruction_set = wanted;
+        }
+      } else if (choice.kind == LeaseChoice::Kind::kIdle) {
+        choice.kind = LeaseChoice::Kind::kNothingNow;
+      }
+    }
+  }
+  return choice;
+}
+
+}  // namespace ferment::coordinator

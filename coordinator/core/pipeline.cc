@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/pipeline.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+#include "common/base/status.h"
+
+namespace ferment::coordinator {
+namespace {
+
+std::string IdOf(Phase phase, std::uint32_t round = 0) {
+  std::string id(PhaseName(phase));
+  if (round > 0) id += "-" + std::to_string(round);
+  return id;
+}
+
+std::string Advice(const Run& run, const Job& job, int code) {
+  const std::string log = run.run_dir + "/logs/" + job.plan.job_id + ".jsonl";
+  switch (code) {
+    case exit_code::kUsage:
+    case exit_code::kBadSpec:
+      return "mend the spec (`ferment config validate` names each fault), then start the run again";
+    case exit_code::kBadData:
+      return "look at the data with `ferment data scan`, mend or replace what is named, then start the same command "
+             "again: what is finished stays";
+    case exit_code::kMissingService:
+      return "install or start what is named (`ferment doctor` checks the machine), then start the same command again";
+    case exit_code::kCannotWrite:
+    case exit_code::kNotAllowed:
+      return "give this user the right to write in " + run.run_dir + ", then start the same command again";
+    case exit_code::kUnreadableState:
+      return "no usable checkpoint is left: start with --fresh, or use the version of ferment that wrote it";
+    case exit_code::kStorageFailed:
+      return "free space on the disk of " + run.run_dir + ", then start the same command again: it goes on from the "
+             "last checkpoint";
+    default:
+      return "read " + log + "; the same command goes on from the last checkpoint";
+  }
+}
+
+}  // namespace
+
+std::vector<PlannedJob> PlanJobs(const RunFacts& facts) {
+  std::vector<PlannedJob> jobs;
+  jobs.push_back({IdOf(Phase::kTeacher), Phase::kTeacher, 0, {}, false});
+  const std::uint32_t rounds = std::max<std::uint32_t>(facts.rounds, 1);
+  for (std::uint32_t round = 0; round < rounds; ++round) {
+    jobs.push_back({IdOf(Phase::kLabel, round), Phase::kLabel, round, {TeacherSource(round)}, false});
+    jobs.push_back({IdOf(Phase::kCotrain, round), Phase::kCotrain, round, {IdOf(Phase::kLabel, round)}, false});
+  }
+  const bool skipped = !facts.has_videos;
+  jobs.push_back(
+      {IdOf(Phase::kFinetune), Phase::kFinetune, 0, {IdOf(Phase::kTeacher), IdOf(Phase::kCotrain, rounds - 1)}, false});
+  jobs.push_back({IdOf(Phase::kFeatures), Phase::kFeatures, 0, {IdOf(Phase::kFinetune)}, skipped});
+  jobs.push_back({IdOf(Phase::kTemporal), Phase::kTemporal, 0, {IdOf(Phase::kFeatures)}, skipped});
+  jobs.push_back(
+      {IdOf(Phase::kEvaluate), Phase::kEvaluate, 0, {IdOf(Phase::kFinetune), IdOf(Phase::kTemporal)}, false});
+  return jobs;
+}
+
+bool MayStart(const Run& run, const Job& job) {
+  if (run.state != RunState::kRunning || run.cancel_requested || job.state != JobState::kPending) return false;
+  return std::all_of(job.plan.needs.begin(), job.plan.needs.end(), [&](const std::string& need) {
+    const Job* needed = run.FindJob(need);
+    return needed != nullptr && (needed->state == JobState::kSucceeded || needed->state == JobState::kSkipped);
+  });
+}
+
+ExitVerdict JudgeExit(const Run& run, const Job& job) {
+  FERMENT_CHECK(job.attempt.exit_code.has_value()) << "job=" << job.plan.job_id;
+  const Attempt& attempt = job.attempt;
+  const int code = *attempt.exit_code;
+  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};
+  if (attempt.stopped) return {ExitVerdict::Kind::kStartAgain, {}};
+
+  Failure reason;
+  if (attempt.reported) {
+    reason = *attempt.reported;
+    if (reason.exit_code == 0) reason.exit_code = code == 0 ? exit_code::kBug : code;
+  } else if (code == 0) {
+    reason = {"the trainer left with code 0 without reporting its result", exit_code::kPeerLost};
+  } else {
+    reason = {"the trainer ended with exit code " + std::to_string(code) + " and gave no reason", code};
+  }
+  const bool again = MayRetry(reason.exit_code) && job.failed_attempts <= kRetryLimit;
+  if (again) return {ExitVerdict::Kind::kStartAgain, reason};
+  if (MayRetry(reason.exit_code)) reason.message += " (started " + std::to_string(job.failed_attempts) + " times)";
+  return {ExitVerdict::Kind::kFailed, DescribeFailure(run, job, reason)};
+}
+
+std::optional<Failure> FirstFailure(const Run& run) {
+  for (const Job& job : run.jobs) {
+    if (job.state == JobState::kFailed) return job.failure;
+    if (job.state == JobState::kRunning && job.failed > 0) return DescribeFailure(run, job, job.failure);
+  }
+  return std::nullopt;
+}
+
+Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
+  std::string message = "phase " + job.plan.job_id + " failed: " + reason.message;
+  while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
+  return {message + ". What to do: " + Advice(run, job, reason.exit_code) + ".", reason.exit_code};
+}
+
+std::optional<RunOutcome> Outcome(const Run& run) {
+  const bool all = std::all_of(run.jobs.begin(), run.jobs.end(), [](const Job& job) { return HasEnded(job.state); });
+  if (!all) return std::nullopt;
+  if (const auto failure = FirstFailure(run)) return RunOutcome{RunState::kFailed, *failure};
+  const bool cancelled =
+      std::any_of(run.jobs.begin(), run.jobs.end(), [](const Job& job) { return job.state == JobState::kCancelled; });
+  if (cancelled) return RunOutcome{RunState::kCancelled, {"cancelled on request", exit_code::kTerminated}};
+  return RunOutcome{};
+}
+
+std::string TeacherSource(std::uint32_t round) {
+  return round == 0 ? IdOf(Phase::kTeacher) : IdOf(Phase::kCotrain, round - 1);
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a spec's facts to a graph of jobs, and from the graph's state to what happens next: pure functions.
+//
+//   teacher -> label -> cotrain -> label-1 -> cotrain-1 -> ... -> finetune -> features -> temporal -> evaluate
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/job_book.h"
+
+namespace ferment::coordinator {
+
+/// What the graph depends on.
+struct RunFacts {
+  /// Times that labelling and co-training are done.
+  std::uint32_t rounds = 1;
+  /// Without videos, features and temporal are skipped.
+  bool has_videos = false;
+};
+
+/// Returns: the jobs in the order in which they run.
+std::vector<PlannedJob> PlanJobs(const RunFacts& facts);
+
+/// Returns: whether the job is pending and all that it needs has ended well or is skipped.
+bool MayStart(const Run& run, const Job& job);
+
+/// Failed starts after the first that are forgiven where the exit code says that trying again may help.
+inline constexpr std::uint32_t kRetryLimit = 3;
+
+/// Returns: whether an exit code may pass (128-255), or is permanent (1-127).
+inline bool MayRetry(int exit_code) { return exit_code >= 128 && exit_code <= 255; }
+
+/// What follows from the exit of a trainer job's latest attempt.
+struct ExitVerdict {
+  enum class Kind { kSucceeded, kStartAgain, kFailed };
+  Kind kind = Kind::kStartAgain;
+  Failure failure;
+};
+/// Requires: the attempt has exited.
+ExitVerdict JudgeExit(const Run& run, const Job& job);
+
+/// Returns: why the run must not go on (a failed job, a failed shard), or nullopt.
+std::optional<Failure> FirstFailure(const Run& run);
+
+/// Returns: phase, reason and what to do, as the person who started the run should read it.
+Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason);
+
+struct RunOutcome {
+  RunState state = RunState::kSucceeded;
+  Failure failure;
+};
+/// Returns: how the run ended once each of its jobs has, else nullopt.
+std::optional<RunOutcome> Outcome(const Run& run);
+
+/// Returns: the job whose teacher labels this label job: `teacher` in round 0, then the co-training before it.
+std::string TeacherSource(std::uint32_t round);
+
+}  // namespace ferment::coordinator

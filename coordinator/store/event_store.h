@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The port of the coordinator's log: append a batch durably, read all back in order.
+//
+// There is no compaction yet: the log of a run of 1,400 shards is a few thousand short rows, and a restart reads them in
+// well under a second. A snapshot would be a third verb here, and needs a decision of its own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "common/base/result.h"
+#include "coordinator/core/job_event.h"
+
+namespace ferment::coordinator {
+
+/// One store has one writer: opening it starts a new term, and every append asserts that the term is still the latest.
+///
+/// Thread: all calls come from one thread at a time.
+class EventStore {
+ public:
+  virtual ~EventStore() = default;
+  /// Returns: the term that opening began; it is larger than any before.
+  virtual std::uint64_t term() const = 0;
+  /// Appends all or none, and returns when they will survive a power cut. After a failure every later call fails too: a
+  /// repeated sync may claim what the first one lost.
+  /// Errors: Aborted with exit code 202: a newer term owns the store. Internal with 204: no space, or the sync failed.
+  virtual Status Append(std::span<const Event> events) = 0;
+  /// Calls `visit` with every event since the beginning, in order; stops at its first failure and returns it.
+  /// Errors: DataLoss: a row cannot be read. FailedPrecondition with 78: a newer version wrote it.
+  virtual Status Replay(const std::function<Status(const Event&)>& visit) = 0;
+};
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/store/sqlite_event_store.h"
+
+#include <sqlite3.h>
+
+#include <string>
+#include <utility>
+
+#include "coordinator/store/event_codec.h"
+
+namespace ferment::coordinator {
+namespace {
+
+constexpr int kApplicationId = 0x66726D74;  // "frmt"
+constexpr int kSchemaVersion = 1;
+
+struct CloseDatabase {
+  void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
+};
+struct FinalizeStatement {
+  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+using Database = std::unique_ptr<sqlite3, CloseDatabase>;
+using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+
+/// What a SQLite result code means to whoever runs the coordinator.
+Status Describe(sqlite3* database, int code, const std::string& file, std::string_view doing) {
+  const std::string what = std::string(doing) + ": " + (database != nullptr ? sqlite3_errmsg(database) : "no memory") +
+                           ": store=" + file;
+  switch (code & 0xFF) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return AbortedError("another coordinator holds the store; stop it, or give this one another --store: " + what)
+          .WithExitCode(exit_code::kFenced);
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+      return InternalError("the store cannot be written; free space or check the disk, then start again: " + what)
+          .WithExitCode(exit_code::kStorageFailed);
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return PermissionDeniedError("the store cannot be opened for writing; its folder must exist and be writable: " +
+                                   what)
+          .WithExitCode(exit_code::kCannotWrite);
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      return FailedPreconditionError("the store is damaged or no store at all; give another --store: " + what)
+          .WithExitCode(exit_code::kUnreadableState);
+    default:
+      return InternalError(what);
+  }
+}
+
+class SqliteEventStore final : public EventStore {
+ public:
+  SqliteEventStore(Database database, std::string file) : database_(std::move(database)), file_(std::move(file)) {}
+
+  Status Prepare() {
+    FERMENT_RETURN_IF_ERROR(CheckOwner());
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA locking_mode=EXCLUSIVE"));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA journal_mode=WAL"));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL"));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA foreign_keys=ON"));
+    FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    FERMENT_RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), "
+                                    "value INTEGER NOT NULL) STRICT"));
+    FERMENT_RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, "
+                                    "term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"));
+    FERMENT_RETURN_IF_ERROR(Execute("INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1"));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA application_id=" + std::to_string(kApplicationId)));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA user_version=" + std::to_string(kSchemaVersion)));
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t term, Integer("SELECT value FROM term"));
+    FERMENT_RETURN_IF_ERROR(Execute("COMMIT"));
+    term_ = static_cast<std::uint64_t>(term);
+    return {};
+  }
+
+  std::uint64_t term() const override { return term_; }
+
+  Status Append(std::span<const Event> events) override {
+    if (!failed_.ok()) return failed_;
+    Status status = AppendAll(events);
+    if (!status.ok()) {
+      failed_ = status;
+      sqlite3_exec(database_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+    return status;
+  }
+
+  Status Replay(const std::function<Status(const Event&)>& visit) override {
+    FERMENT_ASSIGN_OR_RETURN(Statement statement, Compile("SELECT sequence, body FROM event ORDER BY sequence"));
+    int code = SQLITE_ROW;
+    while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
+      const auto* body = static_cast<const char*>(sqlite3_column_blob(statement.get(), 1));
+      const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement.get(), 1));
+      const auto event = DecodeEvent({body, size});
+      if (!event) {
+        return event.error().With("store " + file_ + ", row " +
+                                  std::to_string(sqlite3_column_int64(statement.get(), 0)));
+      }
+      FERMENT_RETURN_IF_ERROR(visit(*event));
+    }
+    return code == SQLITE_DONE ? Status() : Describe(database_.get(), code, file_, "reading the log");
+  }
+
+ private:
+  Status CheckOwner() {
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t owner, Integer("PRAGMA application_id"));
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t tables, Integer("SELECT count(*) FROM sqlite_master"));
+    if (owner != kApplicationId && (owner != 0 || tables != 0)) {
+      return FailedPreconditionError("this SQLite file belongs to another program; give another --store: store=" + file_)
+          .WithExitCode(exit_code::kUnreadableState);
+    }
+    if (version > kSchemaVersion) {
+      return FailedPreconditionError("the store was written by a newer ferment; use that version, or give another "
+                                     "--store: store=" + file_ + " schema=" + std::to_string(version) +
+                                     " known=" + std::to_string(kSchemaVersion))
+          .WithExitCode(exit_code::kUnreadableState);
+    }
+    return {};
+  }
+
+  Status AppendAll(std::span<const Event> events) {
+    FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t latest, Integer("SELECT value FROM term"));
+    if (static_cast<std::uint64_t>(latest) != term_) {
+      return AbortedError("a newer coordinator owns the store: store=" + file_ + " term=" + std::to_string(term_) +
+                          " latest=" + std::to_string(latest))
+          .WithExitCode(exit_code::kFenced);
+    }
+    FERMENT_ASSIGN_OR_RETURN(Statement insert, Compile("INSERT INTO event (term, body) VALUES (?, ?)"));
+    for (const Event& event : events) {
+      const std::string body = EncodeEvent(event);
+      sqlite3_bind_int64(insert.get(), 1, static_cast<std::int64_t>(term_));
+      sqlite3_bind_blob64(insert.get(), 2, body.data(), body.size(), SQLITE_TRANSIENT);
+      const int code = sqlite3_step(insert.get());
+      if (code != SQLITE_DONE) return Describe(database_.get(), code, file_, "appending to the log");
+      sqlite3_reset(insert.get());
+    }
+    return Execute("COMMIT");
+  }
+
+  Status Execute(const std::string& sql) {
+    const int code = sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+    return code == SQLITE_OK ? Status() : Describe(database_.get(), code, file_, sql.substr(0, sql.find(' ', 7)));
+  }
+
+  Result<Statement> Compile(const char* sql) {
+    sqlite3_stmt* raw = nullptr;
+    const int code = sqlite3_prepare_v2(database_.get(), sql, -1, &raw, nullptr);
+    if (code != SQLITE_OK) return Fail(Describe(database_.get(), code, file_, sql));
+    return Statement(raw);
+  }
+
+  Result<std::int64_t> Integer(const char* sql) {
+    FERMENT_ASSIGN_OR_RETURN(Statement statement, Compile(sql));
+    const int code = sqlite3_step(statement.get());
+    if (code != SQLITE_ROW) return Fail(Describe(database_.get(), code, file_, sql));
+    return sqlite3_column_int64(statement.get(), 0);
+  }
+
+  Database database_;
+  std::string file_;
+  std::uint64_t term_ = 0;
+  Status failed_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file) {
+  sqlite3* raw = nullptr;
+  const int code =
+      sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr);
+  Database database(raw);
+  if (code != SQLITE_OK) return Fail(Describe(raw, code, file.string(), "opening"));
+  auto store = std::make_unique<SqliteEventStore>(std::move(database), file.string());
+  FERMENT_RETURN_IF_ERROR(store->Prepare());
+  return store;
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The log in one SQLite file: the embedded store of a coordinator that runs alone.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "common/base/result.h"
+#include "coordinator/store/event_store.h"
+
+namespace ferment::coordinator {
+
+/// Opens the file, or makes it, takes it for this process alone, and begins a new term (WAL, synchronous=FULL).
+/// Errors: Aborted with exit code 202: another coordinator holds it. FailedPrecondition with 78: it is no store of ours,
+/// or a newer version's. PermissionDenied with 73: it cannot be written. Internal with 204: no space, or a sync failed.
+Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file);
+
+}  // namespace ferment::coordinator
