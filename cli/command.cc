@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include <iostream>
+
+namespace ferment::cli {
+namespace {
+
+constexpr char kIntroduction[] =
+    "Trains facial-expression recognisers from few labelled faces and very many unlabelled ones.\n\n"
+    "  ferment demo                          the whole road on rendered faces, a few minutes on a laptop\n"
+    "  ferment run examples/real-faces.yaml --set data.root=DIR\n"
+    "  ferment config explain SPEC           each value of a spec and where it comes from";
+
+}  // namespace
+
+void LeaveWith(int exit_code) { throw CLI::RuntimeError(exit_code); }
+
+void LeaveIfFailed(const Status& status) {
+  if (status.ok()) return;
+  std::cerr << "ferment: " << status.message() << std::endl;
+  LeaveWith(ProcessExitCode(status));
+}
+
+void AddCommands(CLI::App& app) {
+  app.description(kIntroduction);
+  app.set_version_flag("--version", std::string("ferment ") + FERMENT_VERSION);
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "Help of every command");
+}
+
+int RunCommandLine(int argc, const char* const* argv) {
+  CLI::App app("", "ferment");
+  AddCommands(app);
+  if (argc <= 1) {
+    std::cout << app.help();
+    return exit_code::kOk;
+  }
+  try {
+    app.parse(argc, argv);
+    return exit_code::kOk;
+  } catch (const CLI::RuntimeError& end) {
+    return end.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
+  } catch (const std::exception& error) {
+    std::cerr << "ferment: internal error: " << error.what() << "\n";
+    return exit_code::kBug;
+  }
+}
+
+}  // namespace ferment::cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a command of `ferment` ends: one line on stderr and an exit code, through CLI11's own way out.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "common/base/status.h"
+
+namespace ferment::cli {
+
+/// Leaves the running command with this exit code; ferment_main returns it. Throws CLI::RuntimeError.
+[[noreturn]] void LeaveWith(int exit_code);
+
+/// Does nothing on success; else prints "ferment: <message>" and leaves with the status' process exit code.
+void LeaveIfFailed(const Status& status);
+
+/// Adds `ferment [--version]` itself and every command.
+void AddCommands(CLI::App& app);
+
+/// Each adds the commands of its file.
+void AddRunCommands(CLI::App& app);
+void AddRemoteCommands(CLI::App& app);
+void AddRenderCommands(CLI::App& app);
+void AddDoctorCommand(CLI::App& app);
+
+/// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage.
+int RunCommandLine(int argc, const char* const* argv);
+
+}  // namespace ferment::cli
