@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/published_models.h"
+
+#include "common/base/json.h"
+#include "common/io/checksum.h"
+#include "common/io/mapped_file.h"
+#include "common/nn/tensor_io.h"
+
+namespace ferment::worker {
+
+Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::string_view job_id) {
+  const auto path = layout.Result(job_id);
+  const auto file = io::MappedFile::Open(path);
+  if (!file)
+    return Fail(NotFoundError("the job has not published anything yet, run it first: job=" + std::string(job_id) +
+                              " file=" + path.string()));
+  const auto bytes = file->bytes();
+  const auto json = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!json || !json->is_object() || !json->contains("models") || !(*json)["models"].is_array())
+    return Fail(DataLossError("result.json is damaged: file=" + path.string()));
+  PublishedModels models;
+  models.job_id_ = job_id;
+  for (const Json& model : (*json)["models"]) {
+    if (!model.is_object()) return Fail(DataLossError("result.json is damaged: file=" + path.string()));
+    models.entries_[model.value("role", "")] = {layout.root() / model.value("file", ""), model.value("sha256", "")};
+  }
+  return models;
+}
+
+Result<PublishedModels::Entry> PublishedModels::Find(std::string_view role) const {
+  const auto found = entries_.find(role);
+  if (found == entries_.end())
+    return Fail(NotFoundError("the job published no such model: job=" + job_id_ + " role=" + std::string(role)));
+  return found->second;
+}
+
+Result<std::string> PublishedModels::Digest(std::string_view role) const {
+  FERMENT_ASSIGN_OR_RETURN(const Entry entry, Find(role));
+  return entry.sha256;
+}
+
+Result<NamedTensors> PublishedModels::Load(std::string_view role) const {
+  FERMENT_ASSIGN_OR_RETURN(const Entry entry, Find(role));
+  FERMENT_ASSIGN_OR_RETURN(const std::string digest, io::Sha256OfFile(entry.file));
+  if (digest != entry.sha256)
+    return Fail(DataLossError("the file is not the model that was published: file=" + entry.file.string() +
+                              " sha256=" + digest + " expected=" + entry.sha256)
+                    .WithExitCode(exit_code::kUnreadableState));
+  return nn::LoadTensors(entry.file);
+}
+
+}  // namespace ferment::worker

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The networks that an earlier job of the run published, checked against the digests in its result.json.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "common/config/run_layout.h"
+#include "worker/train/recipe.h"
+
+namespace ferment::worker {
+
+/// A value: what result.json of one job names.
+class PublishedModels {
+ public:
+  /// Errors: NotFound saying which job must run first; DataLoss for a damaged result.json.
+  static Result<PublishedModels> Read(const RunLayout& layout, std::string_view job_id);
+
+  /// Returns: sha256 in hex. Errors: NotFound naming job and role.
+  Result<std::string> Digest(std::string_view role) const;
+  /// Errors: as Digest; DataLoss (78) when the file is not the one that was published.
+  Result<NamedTensors> Load(std::string_view role) const;
+
+ private:
+  struct Entry {
+    std::filesystem::path file;
+    std::string sha256;
+  };
+  Result<Entry> Find(std::string_view role) const;
+
+  std::string job_id_;
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+}  // namespace ferment::worker

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/temporal_recipe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "common/base/random.h"
+#include "common/nn/temporal_encoder.h"
+#include "common/nn/tensor_io.h"
+#include "common/report/classification_metrics.h"
+#include "worker/feed/clip_feed.h"
+#include "worker/feed/rank_sampler.h"
+#include "worker/recipes/published_models.h"
+#include "worker/recipes/temporal_stage.h"
+#include "worker/train/adamw.h"
+#include "worker/train/learning_rate.h"
+
+namespace ferment::worker {
+namespace {
+
+using torch::Tensor;
+
+/// Adds gradients over ranks as one buffer; there are few parameters here.
+Status SumGradients(Collective& world, const NamedTensors& parameters) {
+  std::vector<Tensor> flat;
+  for (const auto& [name, parameter] : parameters)
+    flat.push_back((parameter.grad().defined() ? parameter.grad() : torch::zeros_like(parameter)).flatten());
+  const Tensor buffer = torch::cat(flat).contiguous();
+  FERMENT_RETURN_IF_ERROR(
+      world.AllReduceSum(std::span(buffer.data_ptr<float>(), static_cast<std::size_t>(buffer.numel()))));
+  std::int64_t offset = 0;
+  for (const auto& [name, parameter] : parameters) {
+    parameter.mutable_grad() = buffer.slice(0, offset, offset + parameter.numel()).view_as(parameter);
+    offset += parameter.numel();
+  }
+  return {};
+}
+
+class TemporalRecipe final : public Recipe {
+ public:
+  explicit TemporalRecipe(const RecipeContext& context) : context_(context), spec_(context.spec) {}
+
+  Status Prepare() override {
+    stages_ = TemporalStages(spec_);
+    FERMENT_ASSIGN_OR_RETURN(const PublishedModels published, PublishedModels::Read(context_.layout, "finetune"));
+    for (const char* features : {"student", "teacher"}) {
+      FERMENT_ASSIGN_OR_RETURN(const std::string digest, published.Digest(FeatureModelRole(features)));
+      FERMENT_ASSIGN_OR_RETURN(clips_[features], LoadClips(spec_, context_.layout, digest));
+    }
+    return StartStage(0);
+  }
+
+  std::uint64_t total_steps() const override { return stages_.size() * spec_.temporal().steps(); }
+
+  Result<StepFigures> Step(std::uint64_t step) override {
+    const std::uint64_t steps = spec_.temporal().steps();
+    const std::size_t stage = step / steps;
+    if (stage != stage_) {
+      FERMENT_RETURN_IF_ERROR(FinishStage());
+      FERMENT_RETURN_IF_ERROR(StartStage(stage));
+    }
+    return TrainStep(step % steps);
+  }
+
+  Result<RecipeState> State() const override {
+    RecipeState state;
+    for (const auto& model : finished_) state.tensors[model.role] = model.tensors;
+    state.tensors["encoder"] = nn::StateOf(*encoder_);
+    state.tensors["optimizer"] = optimizer_->State();
+    state.scalars["stage"] = stage_;
+    state.scalars["optimizer_steps"] = optimizer_->steps();
+    return state;
+  }
+
+  Status Restore(const RecipeState& state, std::uint64_t) override {
+    finished_.clear();
+    const std::size_t stage = state.scalars.value("stage", std::size_t{0});
+    if (stage >= stages_.size()) return DataLossError("checkpoint of another spec: stage=" + std::to_string(stage));
+    for (std::size_t i = 0; i < stage; ++i) {
+      const auto found = state.tensors.find(stages_[i].Role());
+      if (found == state.tensors.end()) return DataLossError("checkpoint lacks a model: role=" + stages_[i].Role());
+      finished_.push_back({found->first, found->second});
+    }
+    FERMENT_RETURN_IF_ERROR(StartStage(stage));
+    FERMENT_RETURN_IF_ERROR(nn::LoadState(*encoder_, state.tensors.at("encoder")));
+    return optimizer_->Restore(state.tensors.at("optimizer"), state.scalars.value("optimizer_steps", std::uint64_t{0}));
+  }
+
+  Result<RecipeResult> Finish() override {
+    FERMENT_RETURN_IF_ERROR(FinishStage());
+    return RecipeResult{.models = finished_, .metrics = metrics_, .evaluation = nullptr};
+  }
+
+ private:
+  Status StartStage(std::size_t stage) {
+    stage_ = stage;
+    const std::vector<Clip>& clips = clips_.at(stages_[stage].features);
+    FERMENT_ASSIGN_OR_RETURN(WindowSampler sampler,
+                             WindowSampler::Make(clips, spec_.temporal().window(), spec_.seed()));
+    sampler_.emplace(std::move(sampler));
+    const auto config = nn::MakeTemporalConfig(spec_, stages_[stage].encoder, clips.front().frames.features.size(1));
+    encoder_ = nn::MakeTemporalEncoder(config, spec_.seed(), StreamOf("temporal/init"));
+    optimizer_.emplace(Parameters(), AdamWOptions{});
+    class_weights_ = ClassWeights();
+    return {};
+  }
+
+  NamedTensors Parameters() const {
+    NamedTensors parameters;
+    for (const auto& item : encoder_->named_parameters()) parameters.emplace_back(item.key(), item.value());
+    return parameters;
+  }
+
+  /// [C], mean 1 over the labelled frames; a class without a frame weighs nothing.
+  Tensor ClassWeights() const {
+    const std::vector<std::uint64_t> counts = sampler_->ClassCounts(spec_.classes_size());
+    Tensor weights = torch::zeros({spec_.classes_size()});
+    double frames = 0;
+    double weighted = 0;
+    for (std::size_t c = 0; c < counts.size(); ++c) {
+      if (counts[c] == 0) continue;
+      const double weight = 1.0 / std::sqrt(static_cast<double>(counts[c]));
+      weights[static_cast<std::int64_t>(c)] = weight;
+      frames += static_cast<double>(counts[c]);
+      weighted += weight * static_cast<double>(counts[c]);
+    }
+    return weights * (frames / weighted);
+  }
+
+  Result<StepFigures> TrainStep(std::uint64_t step) {
+    const std::size_t batch = spec_.temporal().batch();
+    // Every rank knows the whole batch's labels, and with them the global divisor, without asking.
+    const Tensor all_labels = sampler_->Draw(step, batch, 0, batch).labels;
+    const double divisor =
+        class_weights_.index_select(0, all_labels.masked_select(all_labels >= 0)).sum().item<double>();
+    const RowRange rows = RowsOfRank(batch, context_.world.rank(), context_.world.size());
+    const WindowBatch mine = sampler_->Draw(step, batch, rows.begin, rows.end);
+
+    encoder_->train();
+    torch::manual_seed(RandomBits(spec_.seed(), StreamOf("temporal/dropout"),
+                                  step * static_cast<std::uint64_t>(context_.world.size()) +
+                                      static_cast<std::uint64_t>(context_.world.rank())) >>
+                       1);
+    encoder_->zero_grad();
+    Tensor loss = torch::zeros({});
+    if (mine.features.size(0) > 0) {
+      const Tensor logits = encoder_->forward(mine.features, mine.present);
+      loss = torch::nn::functional::cross_entropy(logits.flatten(0, 1), mine.labels.flatten(),
+                                                  torch::nn::functional::CrossEntropyFuncOptions()
+                                                      .weight(class_weights_)
+                                                      .ignore_index(-1)
+                                                      .reduction(torch::kSum)) /
+             std::max(divisor, 1e-12);
+      loss.backward();
+    }
+    const NamedTensors parameters = Parameters();
+    FERMENT_RETURN_IF_ERROR(SumGradients(context_.world, parameters));
+    double global_loss = loss.item<double>();
+    FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span(&global_loss, 1)));
+
+    StepFigures figures{
+        .samples = batch * spec_.temporal().window(), .finite = std::isfinite(global_loss), .values = {}};
+    const double rate = LearningRate(step);
+    if (figures.finite) optimizer_->Step(rate);
+    figures.values = {{"loss", global_loss}, {"lr", rate}, {"stage", static_cast<double>(stage_)}};
+    return figures;
+  }
+
+  /// Linear warm-up over the first twentieth, then a cosine to 0.
+  double LearningRate(std::uint64_t step) const {
+    const std::uint64_t steps = spec_.temporal().steps();
+    return WarmupCosine{.peak = spec_.temporal().lr(), .warmup_steps = steps / 20, .total_steps = steps}.At(step);
+  }
+
+  Status FinishStage() {
+    const TemporalStage& stage = stages_[stage_];
+    finished_.push_back({stage.Role(), nn::StateOf(*encoder_)});
+    for (auto& [name, tensor] : finished_.back().tensors) tensor = tensor.detach().clone();
+    report::ConfusionMatrix matrix(spec_.classes_size());
+    for (const Clip& clip : clips_.at(stage.features)) {
+      if (clip.set != dataset::VideoSet::kValidation) continue;
+      const auto predictions = nn::ArgmaxRows(nn::PredictFrames(*encoder_, clip.frames, spec_.classes_size(),
+                                                                spec_.temporal().window(), spec_.temporal().hop()));
+      for (std::size_t i = 0; i < predictions.size(); ++i) matrix.Add(clip.labels[i], predictions[i]);
+    }
+    metrics_["macro_f1_" + stage.features + "_" + stage.encoder] = matrix.MacroF1();
+    return {};
+  }
+
+  const RecipeContext& context_;
+  const RunSpec& spec_;
+  std::vector<TemporalStage> stages_;
+  std::map<std::string, std::vector<Clip>> clips_;
+  std::size_t stage_ = 0;
+  std::optional<WindowSampler> sampler_;
+  std::shared_ptr<nn::TemporalEncoder> encoder_;
+  std::optional<AdamW> optimizer_;
+  Tensor class_weights_;
+  std::vector<NamedModel> finished_;
+  std::map<std::string, double> metrics_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recipe> MakeTemporalRecipe(const RecipeContext& context) {
+  return std::make_unique<TemporalRecipe>(context);
+}
+
+}  // namespace ferment::worker
