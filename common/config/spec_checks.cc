@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/config/spec_checks.h"
+
+#include <algorithm>
+#include <cctype>
+#include <initializer_list>
+#include <set>
+#include <string>
+
+#include "common/config/spec_defaults.h"
+#include "common/config/spec_value.h"
+
+namespace ferment {
+namespace {
+
+// Says what is wrong with the first key, at the place of whichever was not left to its default.
+class Judge {
+ public:
+  Judge(const LoadedSpec& loaded, SpecFaults& faults) : loaded_(loaded), faults_(faults) {}
+
+  void Require(bool fits, std::initializer_list<std::string> keys, const std::string& what) {
+    if (fits || std::ranges::any_of(keys, [&](const std::string& key) { return faults_.Has(key); })) return;
+    SpecOrigin origin;
+    for (const std::string& key : keys) {
+      const auto found = loaded_.origins.find(key);
+      if (origin.kind == SpecOrigin::Kind::kDefault && found != loaded_.origins.end()) origin = found->second;
+    }
+    if (origin.kind == SpecOrigin::Kind::kDefault) {
+      origin = {.kind = SpecOrigin::Kind::kFile, .source = loaded_.file.string(), .line = 1, .column = 1};
+    }
+    faults_.Add(origin, *keys.begin(), what);
+  }
+
+ private:
+  const LoadedSpec& loaded_;
+  SpecFaults& faults_;
+};
+
+std::string Number(std::uint32_t value) { return std::to_string(value); }
+
+void CheckName(const RunSpec& spec, Judge& judge) {
+  constexpr std::size_t kLongest = 128;
+  const std::string& name = spec.name();
+  const bool is_folder = name.find('/') == std::string::npos && !name.starts_with('.') && name.size() <= kLongest;
+  judge.Require(is_folder, {"name"},
+                ShowText(name) + " does not name a folder; allowed: at most 128 bytes, no /, no dot in front");
+}
+
+void CheckClasses(const RunSpec& spec, Judge& judge) {
+  std::set<std::string> seen;
+  for (const std::string& name : spec.classes()) {
+    std::string lower = name;
+    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    judge.Require(seen.insert(lower).second, {"classes"}, ShowText(name) + " stands in the list twice");
+  }
+  judge.Require(spec.classes_size() >= 2, {"classes"},
+                "a single class leaves nothing to tell apart; allowed: 2 to 8 classes");
+}
+
+void CheckTemporal(const v1::TemporalSpec& temporal, Judge& judge) {
+  const std::uint32_t width = temporal.d_model();
+  const std::uint32_t heads = temporal.heads();
+  if (temporal.encoder() == "transformer" && width % heads != 0) {
+    std::string divisors;
+    for (std::uint32_t n = 1; n <= std::min(width, 64U); ++n) {
+      if (width % n == 0) divisors += (divisors.empty() ? "" : ", ") + Number(n);
+    }
+    judge.Require(false, {"temporal.heads", "temporal.d_model"},
+                  Number(heads) + " does not divide temporal.d_model " + Number(width) + "; allowed: " + divisors);
+  }
+  judge.Require(temporal.hop() <= temporal.window(), {"temporal.hop", "temporal.window"},
+                Number(temporal.hop()) + " skips frames between windows; allowed: at most temporal.window " +
+                    Number(temporal.window()));
+}
+
+void CheckPlacement(const RunSpec& spec, Judge& judge) {
+  if (spec.cotrain().placement() != "split") return;
+  const std::uint32_t ranks = spec.resources().ranks();
+  judge.Require(ranks >= 2, {"cotrain.placement", "resources.ranks"},
+                "split needs a rank for the teacher and one for the student; resources.ranks is " + Number(ranks) +
+                    ", allowed: 2 or more");
+  const v1::PlacementRanks& groups = spec.cotrain().placement_ranks();
+  const std::uint64_t sum = std::uint64_t{groups.teacher()} + groups.student();
+  judge.Require(
+      ranks < 2 || sum == ranks,
+      {"cotrain.placement_ranks.teacher", "cotrain.placement_ranks.student", "resources.ranks", "cotrain.placement"},
+      Number(groups.teacher()) + " and " + Number(groups.student()) + " for the student make " + std::to_string(sum) +
+          "; allowed: a sum of resources.ranks " + Number(ranks));
+}
+
+}  // namespace
+
+void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
+  Judge judge(loaded, faults);
+  CheckName(loaded.spec, judge);
+  CheckClasses(loaded.spec, judge);
+  CheckTemporal(loaded.spec.temporal(), judge);
+  CheckPlacement(loaded.spec, judge);
+}
+
+void CheckSources(const LoadedSpec& loaded, SpecFaults& faults) {
+  if (UsesSyntheticSets(loaded.spec)) return;
+  Judge judge(loaded, faults);
+  const v1::DataSpec& data = loaded.spec.data();
+  const std::string together =
+      "; a run needs data.fer and data.fr.path, or neither with data.videos absent (then sets are rendered)";
+  judge.Require(!data.fer().empty(), {"data.fer", "data.fr.path", "data.videos.path"}, "no labelled faces" + together);
+  judge.Require(!data.fr().path().empty(), {"data.fr.path", "data.fer.path", "data.videos.path"},
+                "no unlabelled faces" + together);
+}
+
+}  // namespace ferment
