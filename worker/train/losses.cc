@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/losses.h"
+
+namespace ferment::worker {
+
+torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing) {
+  return torch::nn::functional::cross_entropy(
+      logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone).label_smoothing(smoothing));
+}
+
+torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing, const torch::Tensor& weights) {
+  torch::Tensor losses = CrossEntropyPerSample(logits, labels, smoothing);
+  return weights.defined() ? (losses * weights).sum() : losses.sum();
+}
+
+torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& mask, const torch::Tensor& logits) {
+  return -((target * torch::log_softmax(logits, 1)).sum(1) * mask).sum();
+}
+
+PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double threshold) {
+  torch::NoGradGuard no_grad;
+  PseudoLabels labels;
+  labels.probabilities = torch::softmax(weak_logits.detach() / tau, 1);
+  labels.confidence = labels.probabilities.amax(1);
+  // argmax leaves open which of equal maxima it names.
+  const torch::Tensor classes = torch::arange(weak_logits.size(1), weak_logits.options().dtype(torch::kInt64));
+  const torch::Tensor is_max = labels.probabilities == labels.confidence.unsqueeze(1);
+  labels.label = torch::where(is_max, classes, weak_logits.size(1)).amin(1);
+  labels.mask = (labels.confidence >= threshold).to(weak_logits.scalar_type());
+  return labels;
+}
+
+}  // namespace ferment::worker

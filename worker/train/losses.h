@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loss terms of method.md's section 1 as sums over this rank's rows; the caller divides by the global count.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace ferment::worker {
+
+/// Returns: [N] (1-e)(-log p_y) + e/C sum_c(-log p_c), as torch's cross_entropy with label_smoothing e.
+torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing);
+
+/// Returns: sum_i weight_i * CE_e(logits_i, labels_i); an undefined `weights` is all ones.
+torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing, const torch::Tensor& weights = {});
+
+/// Returns: sum_i mask_i * (-sum_c target_ic log softmax(logits_i)_c).
+torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& mask, const torch::Tensor& logits);
+
+/// What the teacher says about the weak views, method.md 11.4.
+struct PseudoLabels {
+  torch::Tensor probabilities;  // [N, C] softmax(z / tau), detached
+  torch::Tensor confidence;     // [N] their maximum
+  torch::Tensor label;          // [N] int64, the lowest index of the maximum
+  torch::Tensor mask;           // [N] 1 where confidence >= threshold, else 0; dtype of the logits
+};
+PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double threshold);
+
+}  // namespace ferment::worker

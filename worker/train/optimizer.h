@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// torch.optim.SGD over flat buffers, with the clip of method.md's section 11.
+#pragma once
+
+#include "worker/train/gradient_bucket.h"
+
+namespace ferment::worker {
+
+struct SgdOptions {
+  double momentum = 0.9;
+  bool nesterov = true;
+  /// On parameters of more than one dimension only.
+  double weight_decay = 0;
+  /// Largest L2 norm of the whole gradient; 0 = off.
+  double grad_clip = 0;
+};
+
+/// g <- g * min(1, clip / (norm + 1e-6)); g <- g + wd * w; v <- momentum * v + g; w <- w - lr * (g + momentum * v, or v).
+/// The bucket's gradients stay as they were. Momentum starts at 0.
+class Sgd {
+ public:
+  Sgd(GradientBucket& bucket, const SgdOptions& options);
+
+  /// Returns: the L2 norm of the bucket's gradients, in double.
+  double GradientNorm() const;
+  /// Requires: `norm` = GradientNorm(), where a clip is set.
+  void Step(double lr, double norm);
+
+  const SgdOptions& options() const { return options_; }
+  /// The momentum buffer, in the bucket's layout.
+  torch::Tensor& momentum() { return momentum_; }
+
+ private:
+  GradientBucket& bucket_;
+  const SgdOptions options_;
+  torch::Tensor momentum_;
+  torch::Tensor update_;
+};
+
+}  // namespace ferment::worker
