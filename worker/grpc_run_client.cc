@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/grpc_run_client.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <optional>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "common/base/logging.h"
+#include "common/base/mutex.h"
+#include "common/rpc/grpc_channel.h"
+#include "ferment/v1/trainer_service.grpc.pb.h"
+
+namespace ferment::worker {
+namespace {
+
+std::string NewIncarnation() {
+  std::random_device device;
+  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
+}
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+/// Guarded: what the reporting thread and the loop share is under `mutex_` or atomic.
+class GrpcRunClient : public RunClient {
+ public:
+  explicit GrpcRunClient(GrpcRunClientOptions options)
+      : options_(std::move(options)), stub_(v1::TrainerService::NewStub(rpc::OpenChannel(options_.coordinator))) {}
+
+  Status Acquire() override {
+    v1::AcquireRunTokenRequest request;
+    Address(request);
+    request.set_attempt(options_.attempt);
+    request.set_incarnation(NewIncarnation());
+    request.set_host(HostName());
+    request.set_pid(getpid());
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
+    if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);
+    token_ = response->token();
+    reporter_ = std::jthread([this](std::stop_token stop) { SendReports(stop); });
+    return Status();
+  }
+
+  void Report(const JobProgress& progress) override {
+    MutexLock lock(mutex_);
+    waiting_ = progress;
+    changed_.notify_one();
+  }
+
+  bool StopRequested() const override { return stop_requested_; }
+
+  Status Fenced() const override {
+    return fenced_ ? AbortedError("the run token is another process's: job=" + options_.job_id).WithExitCode(exit_code::kFenced) : Status();
+  }
+
+  Status Complete(const JobResult& result) override {
+    StopReports();
+    v1::CompleteJobRequest request;
+    Address(request);
+    request.set_token(token_);
+    request.set_samples(result.last.samples);
+    request.set_cpu_seconds(result.last.cpu_seconds);
+    request.set_peak_rss_bytes(result.last.peak_rss_bytes);
+    for (const PublishedModel& model : result.models) {
+      auto& published = *request.add_models();
+      published.set_role(model.role);
+      published.set_file(model.file);
+      published.set_sha256(model.sha256);
+    }
+    request.mutable_metrics()->insert(result.last.metrics.begin(), result.last.metrics.end());
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, {.retry_for = options_.patience});
+    return response ? Status() : std::move(response).error().With("completing the job at " + options_.coordinator);
+  }
+
+  void ReportFailure(int exit_code, std::string_view message) override {
+    StopReports();
+    v1::FailJobRequest request;
+    Address(request);
+    request.set_token(token_);
+    request.set_exit_code(exit_code);
+    request.set_message(std::string(message));
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::FailJob, request, {.retry_for = std::chrono::seconds(5)});
+    if (!response) LogWarning("failure_not_reported", {{"coordinator", options_.coordinator}, {"error", response.error().ToString()}});
+  }
+
+ private:
+  template <typename Request>
+  void Address(Request& request) const {
+    request.set_run_id(options_.run_id);
+    request.set_job_id(options_.job_id);
+  }
+
+  void StopReports() {
+    if (!reporter_.joinable()) return;
+    reporter_.request_stop();
+    reporter_.join();
+  }
+
+  void SendReports(std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      std::optional<JobProgress> progress;
+      {
+        MutexLock lock(mutex_);
+        changed_.wait(mutex_, stop, [this] { return waiting_.has_value(); });
+        progress = std::exchange(waiting_, std::nullopt);
+      }
+      if (progress) Send(*progress, stop);
+    }
+  }
+
+  void Send(const JobProgress& progress, std::stop_token stop) {
+    v1::ReportProgressRequest request;
+    Address(request);
+    request.set_token(token_);
+    request.set_step(progress.step);
+    request.set_total_steps(progress.total_steps);
+    request.set_samples(progress.samples);
+    request.set_cpu_seconds(progress.cpu_seconds);
+    request.set_peak_rss_bytes(progress.peak_rss_bytes);
+    request.mutable_metrics()->insert(progress.metrics.begin(), progress.metrics.end());
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
+    if (response) {
+      if (response->stop()) stop_requested_ = true;
+    } else if (response.error().code() == StatusCode::kAborted) {
+      fenced_ = true;
+    }
+  }
+
+  // Constant after Acquire.
+  const GrpcRunClientOptions options_;
+  const std::unique_ptr<v1::TrainerService::Stub> stub_;
+  std::uint64_t token_ = 0;
+  // Synchronizes itself.
+  std::atomic<bool> stop_requested_ = false;
+  std::atomic<bool> fenced_ = false;
+  // Under mutex_.
+  Mutex mutex_;
+  CondVar changed_;
+  std::optional<JobProgress> waiting_ FERMENT_GUARDED_BY(mutex_);
+  std::jthread reporter_;
+};
+
+}  // namespace
+
+std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options) { return std::make_unique<GrpcRunClient>(std::move(options)); }
+
+}  // namespace ferment::worker

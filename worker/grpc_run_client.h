@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Talks to the coordinator's TrainerService.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "worker/run_client.h"
+
+namespace ferment::worker {
+
+struct GrpcRunClientOptions {
+  /// HOST:PORT of the coordinator.
+  std::string coordinator;
+  std::string run_id;
+  std::string job_id;
+  std::uint32_t attempt = 1;
+  /// How long the token and the completion are asked for while the coordinator is away.
+  std::chrono::milliseconds patience = std::chrono::minutes(10);
+};
+
+/// Reports go out on a thread of their own, the newest only, one attempt each: a coordinator that is away or slow never
+/// holds up a step.
+std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options);
+
+}  // namespace ferment::worker
