@@ -17,7 +17,7 @@ struct LearningRateSchedule {
   std::uint64_t wait_steps = 0;
   /// Rate of the first warm-up step, from where it rises to reach `base` with the first step after the warm-up. Absent: the
   /// rate is base * (s + 1) / warmup_steps in warm-up step s.
-  std::optional<double> warmup_start;
+  std::optional<double> warmup_start = std::nullopt;
   double final_rate = 0;
 
   /// Returns: the rate of step `step`, counted from 0; from total_steps on the final rate.
