@@ -6,8 +6,8 @@
 namespace ferment::report {
 
 std::string RenderReportPage(const RunFigures& figures) {
-  return "<!doctype html><meta charset=utf-8><title>" + Escaped(figures.name) + "</title><h1>" +
-         Escaped(figures.name) + "</h1><p>" + Escaped(figures.status) + "</p>";
+  return "<!doctype html><meta charset=utf-8><title>" + Escaped(figures.name) + "</title><h1>" + Escaped(figures.name) +
+         "</h1><p>" + Escaped(figures.status) + "</p>";
 }
 
 }  // namespace ferment::report

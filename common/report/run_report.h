@@ -12,8 +12,8 @@ namespace ferment::report {
 /// Writes both files of `run_dir` anew, each atomically. A run that failed or is not over yet has a report too: what is
 /// missing is said in it. Safe to call again; the same folder gives the same bytes.
 ///
-/// Errors: NotFound where the folder has no spec; DataLoss where a file of the run cannot be read, naming it; the errors
-/// of writing.
+/// Errors: NotFound where the folder has no spec; DataLoss where a file of the run cannot be read, naming it; the
+/// errors of writing.
 Status WriteReport(const std::filesystem::path& run_dir);
 
 }  // namespace ferment::report
