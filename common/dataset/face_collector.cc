@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/face_collector.h"
+
+#include <system_error>
+#include <utility>
+
+namespace ferment::dataset {
+
+void FaceCollector::AddExpression(FaceRow row, int expression) {
+  const auto label = classes_.FromExpression(expression);
+  if (!label) return Drop("class-not-in-run: " + std::string(kExpressionNames[static_cast<std::size_t>(expression)]));
+  AddLabelled(std::move(row), *label);
+}
+
+void FaceCollector::AddText(FaceRow row, std::string_view class_text) {
+  const auto label = classes_.FromText(class_text);
+  if (!label)
+    return Drop((classes_.Knows(class_text) ? "class-not-in-run: " : "class-unknown: ") + std::string(class_text));
+  AddLabelled(std::move(row), *label);
+}
+
+void FaceCollector::Drop(std::string_view reason) {
+  ++list_.rows;
+  ++list_.dropped[std::string(reason)];
+}
+
+void FaceCollector::AddLabelled(FaceRow row, int label) {
+  std::error_code error;
+  for (std::filesystem::path& file : row.candidates) {
+    if (!std::filesystem::is_regular_file(file, error)) continue;
+    ++list_.rows;
+    ++list_.per_class[static_cast<std::size_t>(label)];
+    list_.faces.push_back({std::move(file), std::move(row.path), label, row.box});
+    return;
+  }
+  Drop("image-missing");
+}
+
+}  // namespace ferment::dataset

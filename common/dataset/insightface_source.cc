@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/insightface_source.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "common/dataset/recordio_reader.h"
+#include "common/io/local_file_system.h"
+
+namespace ferment::dataset {
+namespace {
+
+constexpr std::uint64_t kImageHeaderBytes = 24;
+constexpr std::uint64_t kFloatExactBelow = 1ULL << 24;
+constexpr int kBoundarySearchSteps = 1024;
+
+/// Where the index says that a record is; `other` where a second line says otherwise.
+struct IndexEntry {
+  std::uint64_t key;
+  std::uint64_t offset;
+  std::optional<std::uint64_t> other;
+};
+
+struct Index {
+  std::vector<IndexEntry> entries;     // by key
+  std::vector<std::uint64_t> offsets;  // sorted: places where the index says a record begins
+  std::uint64_t lines = 0;
+  std::uint64_t broken_lines = 0;
+};
+
+struct ImageHeader {
+  std::uint32_t flag;
+  std::vector<float> labels;
+  std::span<const std::byte> image;
+};
+
+std::optional<std::pair<std::uint64_t, std::uint64_t>> ParseLine(std::string_view line) {
+  std::pair<std::uint64_t, std::uint64_t> pair;
+  const char* end = line.data() + line.size();
+  const auto key = std::from_chars(line.data(), end, pair.first);
+  if (key.ec != std::errc() || key.ptr == end || (*key.ptr != '\t' && *key.ptr != ' ')) return std::nullopt;
+  const auto offset = std::from_chars(key.ptr + 1, end, pair.second);
+  return offset.ec == std::errc() && offset.ptr == end ? std::optional(pair) : std::nullopt;
+}
+
+Result<Index> ReadIndex(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
+  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  Index index;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    ++index.lines;
+    if (const auto pair = ParseLine(line)) {
+      pairs.push_back(*pair);
+    } else {
+      ++index.broken_lines;
+    }
+  }
+  if (pairs.empty())
+    return Fail(DataLossError("index has no line `<key>\\t<offset>`: file=" + path.string() +
+                              " lines=" + std::to_string(index.lines)));
+  std::sort(pairs.begin(), pairs.end());
+  for (const auto& [key, offset] : pairs) {
+    index.offsets.push_back(offset);
+    if (index.entries.empty() || index.entries.back().key != key) {
+      index.entries.push_back({key, offset, std::nullopt});
+    } else if (index.entries.back().offset != offset) {
+      index.entries.back().other = offset;
+    }
+  }
+  std::sort(index.offsets.begin(), index.offsets.end());
+  return index;
+}
+
+Result<ImageHeader> ParseImageHeader(std::span<const std::byte> payload) {
+  const std::string bytes = "bytes=" + std::to_string(payload.size());
+  if (payload.empty()) return Fail(DataLossError("record-empty: too short for the 24-byte header: " + bytes));
+  if (payload.size() < kImageHeaderBytes)
+    return Fail(DataLossError("record-too-short: for the 24-byte header: " + bytes));
+  ImageHeader header = {};
+  std::memcpy(&header.flag, payload.data(), sizeof(header.flag));
+  const std::uint64_t labels_bytes = std::uint64_t{4} * header.flag;
+  if (payload.size() - kImageHeaderBytes < labels_bytes)
+    return Fail(DataLossError("record-too-short: for its labels: flag=" + std::to_string(header.flag) + " " + bytes));
+  header.labels.resize(std::min<std::size_t>(header.flag, 2));
+  if (!header.labels.empty())
+    std::memcpy(header.labels.data(), payload.data() + kImageHeaderBytes, header.labels.size() * sizeof(float));
+  header.image = payload.subspan(kImageHeaderBytes + labels_bytes);
+  return header;
+}
+
+class Pack final : public InsightfaceSource {
+ public:
+  Pack(RecordioReader reader, Index index, PackFacts facts)
+      : reader_(std::move(reader)), index_(std::move(index)), facts_(std::move(facts)) {}
+
+  std::uint64_t size() const override { return last_ - first_; }
+  std::uint64_t KeyAt(std::uint64_t index) const override { return EntryAt(index).key; }
+  const PackFacts& facts() const override { return facts_; }
+
+  Result<EncodedRecord> Read(std::uint64_t index) const override {
+    const IndexEntry& entry = EntryAt(index);
+    auto record = ReadEntry(entry);
+    if (!record) {
+      const std::string message(record.error().message());
+      return Fail(DataLossError(message + " key=" + std::to_string(entry.key)));
+    }
+    return record;
+  }
+
+  /// Decides which keys are pictures; call once, before the pack is shared.
+  void FindImages() {
+    NoteIndexOddities();
+    first_ = 0;
+    last_ = index_.entries.size();
+    const auto header = ReadHeaderRecord();
+    if (header) {
+      UseHeader(header->first, header->second);
+    } else if (index_.entries.front().key == 0) {
+      facts_.oddities.push_back("no header record at key 0: taken as an im2rec pack, in which every key is a picture");
+    } else {
+      DropIdentityRecords();
+    }
+    facts_.images = size();
+  }
+
+ private:
+  const IndexEntry& EntryAt(std::uint64_t index) const { return index_.entries[first_ + index]; }
+
+  Result<EncodedRecord> ReadEntry(const IndexEntry& entry) const {
+    if (entry.other)
+      return Fail(DataLossError("idx-duplicate-key: offsets=" + std::to_string(entry.offset) + "," +
+                                std::to_string(*entry.other)));
+    FERMENT_ASSIGN_OR_RETURN(RawRecord record, reader_.ReadAt(entry.offset));
+    if (record.payload().empty()) return Fail(ParseImageHeader({}).error());
+    if (!record.followed && !std::binary_search(index_.offsets.begin(), index_.offsets.end(), record.end))
+      return Fail(DataLossError("length-too-short: no record begins at its end: offset=" +
+                                std::to_string(entry.offset) + " end=" + std::to_string(record.end)));
+    FERMENT_ASSIGN_OR_RETURN(const ImageHeader header, ParseImageHeader(record.payload()));
+    if (header.image.empty())
+      return Fail(
+          DataLossError("jpeg-empty: header and labels without a picture: offset=" + std::to_string(entry.offset)));
+    if (record.joined.empty()) return EncodedRecord(entry.key, header.image);
+    return EncodedRecord(entry.key, std::vector<std::byte>(header.image.begin(), header.image.end()));
+  }
+
+  /// Returns: labels of a record that holds two numbers and no picture: the pack's header or an identity.
+  std::optional<std::pair<float, float>> ReadRange(const IndexEntry& entry) const {
+    const auto record = reader_.ReadAt(entry.offset);
+    if (!record) return std::nullopt;
+    const auto header = ParseImageHeader(record->payload());
+    if (!header || header->flag != 2 || !header->image.empty()) return std::nullopt;
+    return std::pair(header->labels[0], header->labels[1]);
+  }
+
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> ReadHeaderRecord() {
+    if (index_.entries.front().key != 0) {
+      facts_.oddities.push_back(
+          "the index has no key 0: pictures are told from identity records by reading each record");
+      return std::nullopt;
+    }
+    const auto range = ReadRange(index_.entries.front());
+    if (!range || !(range->first >= 1) || !(range->second >= range->first) || range->second > 1e15F)
+      return std::nullopt;
+    return std::pair(static_cast<std::uint64_t>(range->first), static_cast<std::uint64_t>(range->second));
+  }
+
+  void UseHeader(std::uint64_t images_end, std::uint64_t identities_end) {
+    facts_.has_header = true;
+    first_ = PositionOf(1);
+    last_ = PositionOf(images_end);
+    if (images_end >= kFloatExactBelow || identities_end >= kFloatExactBelow) CorrectRounding();
+    facts_.identity_records = PositionOf(identities_end) - std::min(last_, PositionOf(identities_end));
+    const std::uint64_t keys = index_.entries.size();
+    if (keys != identities_end)
+      facts_.oddities.push_back("the header counts " + std::to_string(identities_end) + " records, the index " +
+                                std::to_string(keys) + " keys");
+    if (size() + 1 < images_end)
+      facts_.oddities.push_back(std::to_string(images_end - 1 - size()) + " of the header's " +
+                                std::to_string(images_end - 1) + " pictures are not in the index");
+  }
+
+  /// The header's numbers are float32 and past 2^24 may be off by a few: looks for the true boundary around them.
+  void CorrectRounding() {
+    const std::uint64_t before = last_;
+    for (int step = 0; step < kBoundarySearchSteps && last_ < index_.entries.size(); ++step) {
+      if (ReadRange(index_.entries[last_])) break;
+      ++last_;
+    }
+    for (int step = 0; step < kBoundarySearchSteps && last_ > first_; ++step) {
+      if (!ReadRange(index_.entries[last_ - 1])) break;
+      --last_;
+    }
+    if (last_ != before)
+      facts_.oddities.push_back("the header's picture count is rounded: corrected by " +
+                                std::to_string(static_cast<std::int64_t>(last_) - static_cast<std::int64_t>(before)));
+  }
+
+  void DropIdentityRecords() {
+    auto& entries = index_.entries;
+    const std::size_t before = entries.size();
+    entries.erase(std::remove_if(entries.begin(), entries.end(),
+                                 [this](const IndexEntry& entry) { return ReadRange(entry).has_value(); }),
+                  entries.end());
+    facts_.identity_records = before - entries.size();
+    last_ = entries.size();
+  }
+
+  void NoteIndexOddities() {
+    facts_.index_lines = index_.lines;
+    const auto note = [this](std::uint64_t count, const std::string& what) {
+      if (count > 0) facts_.oddities.push_back(std::to_string(count) + " " + what);
+    };
+    note(index_.broken_lines, "index lines are not `<key>\\t<offset>` and were passed over");
+    note(static_cast<std::uint64_t>(std::count_if(index_.entries.begin(), index_.entries.end(),
+                                                  [](const IndexEntry& entry) { return entry.other.has_value(); })),
+         "keys have two index lines with different offsets");
+    note(static_cast<std::uint64_t>(std::count_if(index_.offsets.begin(), index_.offsets.end(),
+                                                  [this](std::uint64_t at) { return at >= reader_.size_bytes(); })),
+         "index lines point past the end of the .rec");
+  }
+
+  std::uint64_t PositionOf(std::uint64_t key) const {
+    const auto at = std::lower_bound(index_.entries.begin(), index_.entries.end(), key,
+                                     [](const IndexEntry& entry, std::uint64_t wanted) { return entry.key < wanted; });
+    return static_cast<std::uint64_t>(at - index_.entries.begin());
+  }
+
+  RecordioReader reader_;
+  Index index_;
+  PackFacts facts_;
+  std::uint64_t first_ = 0;
+  std::uint64_t last_ = 0;
+};
+
+/// Returns: the folder's train.rec, or its only .rec.
+Result<std::filesystem::path> FindRec(const std::filesystem::path& path) {
+  if (path.extension() == ".rec") return path;
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(path));
+  if (std::binary_search(names.begin(), names.end(), "train.rec")) return path / "train.rec";
+  std::vector<std::string> recs;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(recs),
+               [](const std::string& name) { return name.ends_with(".rec"); });
+  if (recs.size() == 1) return path / recs[0];
+  return Fail(NotFoundError("no train.rec: folder=" + path.string() + " .rec files=" + std::to_string(recs.size()) +
+                            "; data.fr.path names the folder of an InsightFace pack (train.rec, train.idx, property)"));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path rec, FindRec(path));
+  FERMENT_ASSIGN_OR_RETURN(RecordioReader reader, RecordioReader::Open(rec));
+  FERMENT_ASSIGN_OR_RETURN(Index index, ReadIndex(std::filesystem::path(rec).replace_extension(".idx")));
+  PackFacts facts;
+  if (const auto property = io::ReadTextFile(rec.parent_path() / "property"))
+    facts.property = property->substr(0, property->find_first_of("\r\n"));
+  auto pack = std::make_unique<Pack>(std::move(reader), std::move(index), std::move(facts));
+  pack->FindImages();
+  if (pack->size() == 0)
+    return Fail(DataLossError("pack has no picture: file=" + rec.string() +
+                              " index_lines=" + std::to_string(pack->facts().index_lines)));
+  return std::unique_ptr<InsightfaceSource>(std::move(pack));
+}
+
+}  // namespace ferment::dataset

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An InsightFace pack (train.rec, train.idx, property) or an im2rec pack as a source of unlabelled faces.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/dataset/record_source.h"
+
+namespace ferment::dataset {
+
+/// What opening a pack found; for people.
+struct PackFacts {
+  std::uint64_t index_lines = 0;
+  std::uint64_t images = 0;
+  std::uint64_t identity_records = 0;
+  /// Whether key 0 is InsightFace's header record; an im2rec pack has none and all its keys are images.
+  bool has_header = false;
+  /// From `property`: classes, height, width; empty where there is no such file.
+  std::string property;
+  /// One sentence each: keys without an index line, broken lines, a header that disagrees with the index ...
+  std::vector<std::string> oddities;
+};
+
+class InsightfaceSource : public RecordSource {
+ public:
+  virtual const PackFacts& facts() const = 0;
+};
+
+/// Opens `path` (a folder with train.rec and train.idx, or with one .rec and its .idx). Reads the index and the header
+/// record, no picture. The source's Read adds to the reader's reasons: idx-past-end, idx-duplicate-key (two lines, two
+/// offsets), length-too-short (no record begins where this one ends), record-empty, record-too-short (for the 24-byte
+/// header and its labels), jpeg-empty (labels, no picture). Errors: NotFound for a missing file, DataLoss for an index
+/// without a single good line; both exit 65.
+Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::filesystem::path& path);
+
+}  // namespace ferment::dataset

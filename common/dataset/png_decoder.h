@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The PNG files that FER+'s tool writes: eight bits a channel, gray, RGB or RGBA, not interlaced.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+#include "common/base/result.h"
+#include "common/dataset/image.h"
+
+namespace ferment::dataset {
+
+/// Returns: RGB, gray repeated three times, alpha left away. Thread: any.
+/// Errors: DataLoss whose message starts with not-a-png, png-huge (past jpeg_decoder's kMaxPixels), png-kind (palette,
+/// 16 bits, interlaced), or png-broken.
+Result<Image> DecodePng(std::span<const std::byte> bytes);
+
+/// Errors: those of MappedFile::Open and of DecodePng, with the file's name at the end.
+Result<Image> DecodePngFile(const std::filesystem::path& path);
+
+}  // namespace ferment::dataset
