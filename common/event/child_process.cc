@@ -7,7 +7,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +88,9 @@ Status SpawnError(int error, const std::string& program) {
   return NotFoundError(message).WithExitCode(exit_code::kMissingService);
 }
 
+/// By number: glibc's wrapper lacks C linkage in the header that Debian 12 ships.
+int OpenHandle(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
+
 int ExitCodeOf(const siginfo_t& info) { return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status; }
 
 }  // namespace
@@ -128,7 +131,7 @@ Result<ChildProcess> ChildProcess::Start(const ChildProcessOptions& options) {
                                 Pointers(environment).data());
   if (error != 0) return Fail(SpawnError(error, program));
   const auto stat = ReadProcessStat(pid);
-  return ChildProcess(pid, pidfd_open(pid, 0), stat ? stat->start_time : 0);
+  return ChildProcess(pid, OpenHandle(pid), stat ? stat->start_time : 0);
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept

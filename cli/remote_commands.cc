@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/progress_bar.h"
+#include "cli/run_client.h"
+#include "cli/run_folder.h"
+#include "common/base/json.h"
+#include "common/config/spec_loader.h"
+
+namespace ferment::cli {
+namespace {
+
+struct RemoteFlags {
+  std::string coordinator;
+  std::string run_id;
+  std::string job_id;
+  std::string spec;
+  std::string run_dir;
+  std::vector<std::string> set;
+  bool json = false;
+  bool follow = false;
+};
+
+template <typename T>
+T OrLeave(Result<T> result) {
+  if (!result) LeaveIfFailed(result.error());
+  return std::move(*result);
+}
+
+RunClient ClientOf(const RemoteFlags& flags) { return RunClient(flags.coordinator, std::chrono::seconds(5)); }
+
+std::string StateName(v1::RunState state) {
+  std::string name = v1::RunState_Name(state).substr(std::string("RUN_STATE_").size());
+  for (char& letter : name) letter = static_cast<char>(std::tolower(letter));
+  return name;
+}
+
+void Submit(const RemoteFlags& flags) {
+  const auto loaded = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set))));
+  const std::string chosen = flags.run_dir.empty() ? "runs/" + loaded.spec.name() : flags.run_dir;
+  const auto run_dir = std::filesystem::absolute(chosen).lexically_normal();
+  auto folder = OrLeave(RunFolder::Open(run_dir));
+  const RunSpec spec = OrLeave(PrepareData(loaded.spec, folder.layout()));
+  LeaveIfFailed(folder.KeepSpec(spec));
+  LeaveIfFailed(CheckDataExists(spec));
+  v1::SubmitRunRequest request;
+  request.set_request_id("run:" + run_dir.string());
+  request.set_run_dir(run_dir.string());
+  *request.mutable_spec() = spec;
+  const std::string run_id = OrLeave(ClientOf(flags).Submit(request));
+  if (flags.json) {
+    std::cout << Json{{"run_id", run_id}, {"run_dir", run_dir.string()}}.dump() << "\n";
+    return;
+  }
+  std::cout << run_id << "\n";
+  std::cerr << "submitted; follow it with: ferment watch " << run_id << " --coordinator " << flags.coordinator << "\n";
+}
+
+void PrintRow(const v1::RunStatus& run) {
+  std::string phases;
+  for (const v1::JobStatus& job : run.jobs()) {
+    if (job.state() == v1::JOB_STATE_RUNNING) {
+      phases += " " + job.job_id() + " " + std::to_string(job.done()) + "/" + std::to_string(job.total());
+    }
+  }
+  std::cout << run.run_id() << "  " << StateName(run.state()) << "  " << run.name() << phases << "\n";
+}
+
+void Get(const RemoteFlags& flags) {
+  RunClient client = ClientOf(flags);
+  if (!flags.run_id.empty()) {
+    const v1::RunStatus run = OrLeave(client.Get(flags.run_id));
+    if (flags.json) {
+      std::cout << ToJsonLine(run) << "\n";
+      return;
+    }
+    PrintRow(run);
+    ProgressBar(std::cout, {}, SystemClock()).Show(run);
+    return;
+  }
+  std::string token;
+  do {
+    const v1::ListRunsResponse page = OrLeave(client.List(token));
+    for (const v1::RunStatus& run : page.runs()) {
+      if (flags.json) {
+        std::cout << ToJsonLine(run) << "\n";
+      } else {
+        PrintRow(run);
+      }
+    }
+    token = page.next_page_token();
+  } while (!token.empty());
+}
+
+void Watch(const RemoteFlags& flags, bool show) {
+  ProgressBar bar(std::cout, StyleOfTerminal(flags.json), SystemClock());
+  const auto last = ClientOf(flags).Watch(flags.run_id, [&](const v1::RunStatus& run) {
+    if (show) bar.Show(run);
+  });
+  bar.Finish();
+  const v1::RunStatus run = OrLeave(last);
+  if (!run.failure().empty()) std::cerr << "ferment: " << run.failure() << "\n";
+  LeaveWith(ExitCodeOf(run));
+}
+
+CLI::App* AddRemote(CLI::App& app, const char* name, const char* about, const std::shared_ptr<RemoteFlags>& flags) {
+  CLI::App* command = app.add_subcommand(name, about);
+  command->add_option("--coordinator", flags->coordinator, "HOST:PORT")->envname("FERMENT_COORDINATOR")->required();
+  return command;
+}
+
+CLI::App* AddWithRun(CLI::App& app, const char* name, const char* about, const std::shared_ptr<RemoteFlags>& flags) {
+  CLI::App* command = AddRemote(app, name, about, flags);
+  command->add_option("RUN", flags->run_id, "Id of the run")->required();
+  return command;
+}
+
+}  // namespace
+
+void AddRemoteCommands(CLI::App& app) {
+  auto flags = std::make_shared<RemoteFlags>();
+  CLI::App* submit = AddRemote(app, "submit", "Hand a spec to a coordinator that runs by itself", flags);
+  submit->add_option("SPEC", flags->spec, "Spec file")->required();
+  submit->add_option("--run-dir", flags->run_dir, "Run folder on storage that all share; default runs/<name>");
+  submit->add_option("--set", flags->set, "KEY=VALUE, overrides the spec")->take_all()->allow_extra_args(false);
+  submit->add_flag("--json", flags->json, "One JSON object a line");
+  submit->callback([flags] { Submit(*flags); });
+
+  CLI::App* get = AddRemote(app, "get", "Show the runs of a coordinator, or one of them", flags);
+  get->add_option("RUN", flags->run_id, "Id of the run; without it, all of them");
+  get->add_flag("--json", flags->json, "One JSON object a line");
+  get->callback([flags] { Get(*flags); });
+
+  CLI::App* watch = AddWithRun(app, "watch", "Follow a run until it has ended; leaves with its exit code", flags);
+  watch->add_flag("--json", flags->json, "One JSON object a line");
+  watch->callback([flags] { Watch(*flags, true); });
+
+  CLI::App* wait = AddWithRun(app, "wait", "As watch, silently", flags);
+  wait->callback([flags] { Watch(*flags, false); });
+
+  CLI::App* cancel = AddWithRun(app, "cancel", "Stop a run; what it has finished stays", flags);
+  cancel->callback([flags] {
+    LeaveIfFailed(ClientOf(*flags).Cancel(flags->run_id));
+    std::cerr << "cancelled " << flags->run_id << "\n";
+  });
+
+  CLI::App* logs = AddWithRun(app, "logs", "Print the log of one job", flags);
+  logs->add_option("JOB", flags->job_id, "Job, such as teacher or cotrain")->required();
+  logs->add_flag("-f,--follow", flags->follow, "Go on until the job has ended");
+  logs->callback([flags] {
+    LeaveIfFailed(ClientOf(*flags).ReadLog(flags->run_id, flags->job_id, flags->follow,
+                                           [](const std::string& text) { std::cout << text << std::flush; }));
+  });
+}
+
+}  // namespace ferment::cli

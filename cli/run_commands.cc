@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+
+#include <iostream>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/run_session.h"
+#include "common/config/spec_loader.h"
+#include "common/event/event_loop.h"
+
+namespace ferment::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct RunFlags {
+  std::string spec;
+  std::string run_dir;
+  std::vector<std::string> set;
+  bool fresh = false;
+  bool json = false;
+};
+
+RunOptions Load(const RunFlags& flags) {
+  const auto overrides = ParseOverrides(flags.set);
+  if (!overrides) LeaveIfFailed(overrides.error());
+  const auto loaded = LoadSpec(flags.spec, *overrides);
+  if (!loaded) LeaveIfFailed(loaded.error());
+  const std::string folder = flags.run_dir.empty() ? "runs/" + loaded->spec.name() : flags.run_dir;
+  return {.spec = loaded->spec,
+          .run_dir = fs::absolute(folder).lexically_normal(),
+          .programs = event::ProgramFolder(),
+          .fresh = flags.fresh,
+          .json = flags.json};
+}
+
+void Run(const RunFlags& flags) {
+  const RunOptions options = Load(flags);
+  Interruptions interruptions;
+  event::IgnoreBrokenPipes();
+  event::EventLoop loop;
+  loop.OnSignals({SIGINT, SIGTERM}, [&interruptions](int number) {
+    if (interruptions.count == 0) interruptions.first = number;
+    ++interruptions.count;
+  });
+  const int code = RunToTheEnd(options, interruptions);
+  loop.Stop();
+  LeaveWith(code);
+}
+
+/// Returns: examples/demo.yaml of the working folder, of the source tree that was built, or of an installation.
+fs::path FindDemoSpec() {
+  const fs::path programs = event::ProgramFolder();
+  for (const fs::path& folder : {fs::path("examples"), programs / "../../../examples", programs / "../share/ferment/examples"}) {
+    std::error_code error;
+    if (fs::exists(folder / "demo.yaml", error)) return (folder / "demo.yaml").lexically_normal();
+  }
+  LeaveIfFailed(NotFoundError("examples/demo.yaml is not beside the programs: programs=" + programs.string() +
+                              "; run it from the source folder")
+                    .WithExitCode(exit_code::kBadSpec));
+  return {};
+}
+
+void AddRunFlags(CLI::App& command, RunFlags& flags) {
+  command.add_option("--run-dir", flags.run_dir, "Run folder; default runs/<name>");
+  command.add_option("--set", flags.set, "KEY=VALUE, overrides the spec; may be given again")->take_all()->allow_extra_args(false);
+  command.add_flag("--fresh", flags.fresh, "Delete what an earlier run wrote into the folder, and begin anew");
+  command.add_flag("--json", flags.json, "One JSON object a line");
+}
+
+}  // namespace
+
+void AddRunCommands(CLI::App& app) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* run = app.add_subcommand("run", "Run every phase of a spec on this machine, or go on with an interrupted run");
+  run->add_option("SPEC", flags->spec, "Spec file")->required();
+  AddRunFlags(*run, *flags);
+  run->callback([flags] { Run(*flags); });
+
+  auto demo_flags = std::make_shared<RunFlags>();
+  CLI::App* demo = app.add_subcommand("demo", "Run the whole method on rendered faces: a few minutes on two cores");
+  AddRunFlags(*demo, *demo_flags);
+  demo->callback([demo_flags] {
+    demo_flags->spec = FindDemoSpec().string();
+    Run(*demo_flags);
+  });
+}
+
+}  // namespace ferment::cli

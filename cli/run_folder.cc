@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_folder.h"
+
+#include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+
+#include "common/base/json.h"
+#include "common/config/spec_loader.h"
+#include "common/io/atomic_file.h"
+
+namespace ferment::cli {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kLockName[] = ".ferment-run";
+
+/// Everything that a run writes into its folder.
+constexpr std::array kWritten = {"spec.yaml",    "ferment.db",  "ferment.db-wal", "ferment.db-shm", "coordinator.json",
+                                 "phases.json",  "report.html", "report.json",    "labels",         "features",
+                                 "phases",       "export",      "submission",     "evaluation",     "tensorboard",
+                                 "logs",         "processes",   "synthetic"};
+
+Status CannotWrite(const std::string& what, const fs::path& path, const std::string& why) {
+  return PermissionDeniedError("cannot " + what + ": path=" + path.string() + " error=" + why +
+                               "; choose another folder with --run-dir")
+      .WithExitCode(exit_code::kCannotWrite);
+}
+
+bool IsRunFolderOrEmpty(const fs::path& folder) {
+  std::error_code error;
+  return fs::is_empty(folder, error) || fs::exists(folder / kLockName, error) || fs::exists(folder / "spec.yaml", error);
+}
+
+void Flatten(const Json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {
+  if (value.is_object()) {
+    for (const auto& [key, child] : value.items()) Flatten(child, path.empty() ? key : path + "." + key, out);
+  } else if (value.is_array() && !value.empty() && value[0].is_object()) {
+    for (std::size_t at = 0; at < value.size(); ++at) Flatten(value[at], path + "[" + std::to_string(at) + "]", out);
+  } else {
+    out.emplace_back(path, value.dump());
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> Values(const RunSpec& spec) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  std::vector<std::pair<std::string, std::string>> values;
+  if (!google::protobuf::util::MessageToJsonString(spec, &text, options).ok()) return values;
+  if (const auto json = ParseJson(text)) Flatten(*json, "", values);
+  return values;
+}
+
+const std::string* Find(const std::vector<std::pair<std::string, std::string>>& values, const std::string& key) {
+  for (const auto& [name, value] : values) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
+  std::error_code error;
+  fs::create_directories(run_dir, error);
+  if (error) return Fail(CannotWrite("make the run folder", run_dir, error.message()));
+  if (!IsRunFolderOrEmpty(run_dir)) {
+    return Fail(FailedPreconditionError("not the folder of a run, and not empty: path=" + run_dir.string() +
+                                        "; choose another with --run-dir")
+                    .WithExitCode(exit_code::kCannotWrite));
+  }
+  const fs::path lock_file = run_dir / kLockName;
+  const int lock = open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock < 0) return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    std::string holder;
+    std::ifstream(lock_file) >> holder;
+    close(lock);
+    return Fail(AbortedError("a live `ferment run` has this folder: path=" + run_dir.string() + " pid=" + holder +
+                             "; wait for it, end it with Ctrl-C, or choose another folder with --run-dir")
+                    .WithExitCode(exit_code::kFenced));
+  }
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(lock, 0) != 0 || pwrite(lock, pid.data(), pid.size(), 0) < 0) {
+    const std::string why = strerror(errno);
+    close(lock);
+    return Fail(CannotWrite("write into the run folder", lock_file, why));
+  }
+  return RunFolder(RunLayout(run_dir), lock);
+}
+
+RunFolder::RunFolder(RunFolder&& other) noexcept
+    : layout_(std::move(other.layout_)), lock_(std::exchange(other.lock_, -1)) {}
+
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) close(lock_);
+}
+
+Status RunFolder::DeleteRun() {
+  for (const char* name : kWritten) {
+    std::error_code error;
+    fs::remove_all(layout_.root() / name, error);
+    if (error) return CannotWrite("delete", layout_.root() / name, error.message());
+  }
+  return {};
+}
+
+Status RunFolder::KeepSpec(const RunSpec& spec) {
+  std::error_code error;
+  if (fs::exists(layout_.Spec(), error)) {
+    FERMENT_ASSIGN_OR_RETURN(const RunSpec before, LoadResolvedSpec(layout_.Spec()));
+    const std::vector<std::string> differences = SpecDifferences(before, spec);
+    if (differences.empty()) return {};
+    std::string message = "the run in " + layout_.root().string() + " was begun with another spec:";
+    for (const std::string& difference : differences) message += "\n  " + difference;
+    return InvalidArgumentError(message + "\ngive --fresh to begin anew, or --run-dir for another folder")
+        .WithExitCode(exit_code::kBadSpec);
+  }
+  const std::string text = SpecToYaml(spec);
+  return io::WriteFileAtomically(layout_.Spec(), text);
+}
+
+std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& after) {
+  const auto old_values = Values(before);
+  const auto new_values = Values(after);
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : new_values) {
+    const std::string* old_value = Find(old_values, key);
+    if (old_value == nullptr) {
+      differences.push_back(key + ": (absent) -> " + value);
+    } else if (*old_value != value) {
+      differences.push_back(key + ": " + *old_value + " -> " + value);
+    }
+  }
+  for (const auto& [key, value] : old_values) {
+    if (Find(new_values, key) == nullptr) differences.push_back(key + ": " + value + " -> (absent)");
+  }
+  return differences;
+}
+
+Result<RunSpec> PrepareData(const RunSpec& spec, const RunLayout& /*layout*/) { return spec; }
+
+Status CheckDataExists(const RunSpec& spec) {
+  std::string missing;
+  const auto check = [&missing](const std::string& key, const std::string& path) {
+    std::error_code error;
+    if (!path.empty() && !fs::exists(path, error)) missing += "\n  " + key + ": " + path;
+  };
+  for (int source = 0; source < spec.data().fer_size(); ++source) {
+    check(source == 0 ? "data.fer.path" : "data.fer[" + std::to_string(source) + "].path", spec.data().fer(source).path());
+  }
+  if (spec.data().has_fr()) check("data.fr.path", spec.data().fr().path());
+  if (spec.data().has_videos()) check("data.videos.path", spec.data().videos().path());
+  check("labeling.truth", spec.labeling().truth());
+  if (missing.empty()) return {};
+  return NotFoundError("data is missing:" + missing +
+                       "\nset data.root or the paths, such as --set data.root=DIR; `ferment data scan PATH` shows what is in a folder")
+      .WithExitCode(exit_code::kBadData);
+}
+
+}  // namespace ferment::cli

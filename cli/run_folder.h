@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A run's folder as `ferment run` needs it: held by one process, with the spec that it was begun with.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/run_layout.h"
+#include "common/config/run_spec.h"
+
+namespace ferment::cli {
+
+/// Holds the folder's lock from Open to destruction, or to the end of the process, however that comes.
+class RunFolder {
+ public:
+  /// Makes the folder if need be and takes its lock. Errors: FailedPrecondition with exit code 73 (a folder with other
+  /// things in it), PermissionDenied with 73 (cannot be made), Aborted with 202 (a live `ferment run` holds it).
+  static Result<RunFolder> Open(const std::filesystem::path& run_dir);
+
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+  ~RunFolder();
+
+  const RunLayout& layout() const { return layout_; }
+
+  /// Removes what a run writes, by name, and nothing else.
+  Status DeleteRun();
+
+  /// Writes spec.yaml, or compares with the one that is there. Errors: InvalidArgument with exit code 64 naming the keys
+  /// that differ.
+  Status KeepSpec(const RunSpec& spec);
+
+ private:
+  RunFolder(RunLayout layout, int lock) : layout_(std::move(layout)), lock_(lock) {}
+
+  RunLayout layout_;
+  int lock_ = -1;
+};
+
+/// Returns: "key: old -> new" for each value in which they differ, in the order of the schema.
+std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& after);
+
+/// Renders the sets of a spec that names no data into the run's folder, which takes a while the first time.
+/// Returns: the spec as it is run, with what was rendered entered. Errors: of writing.
+Result<RunSpec> PrepareData(const RunSpec& spec, const RunLayout& layout);
+
+/// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once.
+Status CheckDataExists(const RunSpec& spec);
+
+}  // namespace ferment::cli

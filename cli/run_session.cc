@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_session.h"
+
+#include <signal.h>
+
+#include <iostream>
+#include <thread>
+
+#include "cli/ablation_table.h"
+#include "common/event/process_record.h"
+#include "common/report/run_report.h"
+
+namespace ferment::cli {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A coordinator that was killed is back in well under a second; a machine that swaps takes longer.
+constexpr milliseconds kPatience{60'000};
+constexpr milliseconds kTick{100};
+
+/// Returns: the phase that runs now, or "" before the first and after the last.
+std::string PhaseOf(const v1::RunStatus& run) {
+  for (const v1::JobStatus& job : run.jobs()) {
+    if (job.state() == v1::JOB_STATE_RUNNING) return job.job_id();
+  }
+  return "";
+}
+
+class RunSession {
+ public:
+  RunSession(const RunOptions& options, Interruptions& interruptions)
+      : options_(options),
+        interruptions_(interruptions),
+        bar_(std::cout, StyleOfTerminal(options.json), SystemClock()) {}
+
+  Result<int> Run() {
+    FERMENT_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Open(options_.run_dir));
+    FERMENT_ASSIGN_OR_RETURN(const int orphans, event::EndOrphans(folder.layout().Processes()));
+    if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
+    if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
+    FERMENT_ASSIGN_OR_RETURN(const RunSpec spec, PrepareData(options_.spec, folder.layout()));
+    FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
+    FERMENT_RETURN_IF_ERROR(CheckDataExists(spec));
+    Fleet fleet(folder.layout(), FleetConfigFor(spec), SystemClock(), [this](const std::string& text) { bar_.Note(text); });
+    const auto end = RunWith(fleet, spec, folder.layout());
+    bar_.Finish();
+    if (interruptions_.count > 0) return LeaveInterrupted(fleet);
+    fleet.Drain([this] { return interruptions_.count > 1; });
+    if (!end) return Fail(end.error());
+    return Conclude(*end, folder.layout());
+  }
+
+ private:
+  FleetConfig FleetConfigFor(const RunSpec& spec) const {
+    const std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
+    const std::uint32_t labelers = std::max(1U, spec.labeling().labelers());
+    return {.programs = options_.programs, .labelers = labelers, .threads = std::max(1U, cores / labelers)};
+  }
+
+  Result<v1::RunStatus> RunWith(Fleet& fleet, const RunSpec& spec, const RunLayout& layout) {
+    FERMENT_RETURN_IF_ERROR(fleet.Start([this] { return interruptions_.count > 0; }));
+    bar_.Note("run folder " + layout.root().string() + ", status page http://" + fleet.admin_address() + "/");
+    FERMENT_ASSIGN_OR_RETURN(const std::string run_id, SubmitOrContinue(fleet.address(), spec, layout));
+    RunWatcher watcher(fleet.address(), run_id, kPatience);
+    v1::RunStatus run;
+    while (interruptions_.count == 0) {
+      const RunWatcher::Update update = watcher.Next(kTick);
+      if (update.run) {
+        run = *update.run;
+        bar_.Show(run);
+      }
+      if (update.end) {
+        if (!update.end->ok()) return Fail(update.end->With("watching the run"));
+        return run;
+      }
+      FERMENT_RETURN_IF_ERROR(fleet.Tend(PhaseOf(run)));
+    }
+    return Fail(CancelledError("interrupted"));
+  }
+
+  /// The request id is made from the folder, so that a second `ferment run` finds the same run; one that had failed or
+  /// was cancelled is submitted again under a new id, which opens it anew from its last finished phase.
+  Result<std::string> SubmitOrContinue(const std::string& address, const RunSpec& spec, const RunLayout& layout) {
+    RunClient client(address, kPatience);
+    v1::SubmitRunRequest request;
+    request.set_request_id("run:" + layout.root().string());
+    request.set_run_dir(layout.root().string());
+    *request.mutable_spec() = spec;
+    FERMENT_ASSIGN_OR_RETURN(const std::string run_id, client.Submit(request));
+    FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, client.Get(run_id));
+    if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
+    bar_.Note("going on with a run that had ended early" + (run.failure().empty() ? "" : ": " + run.failure()));
+    request.set_request_id(request.request_id() + ":" + std::to_string(run.revision()));
+    return client.Submit(request);
+  }
+
+  int LeaveInterrupted(Fleet& fleet) {
+    if (interruptions_.count == 1) {
+      bar_.Note("stopping: leases go back, trainers save a checkpoint; Ctrl-C again ends at once");
+      fleet.Drain([this] { return interruptions_.count > 1; });
+    }
+    fleet.Kill();
+    bar_.Note("stopped; the same command goes on from here");
+    return interruptions_.first == SIGTERM ? exit_code::kTerminated : exit_code::kInterrupted;
+  }
+
+  int Conclude(const v1::RunStatus& run, const RunLayout& layout) {
+    const Status written = report::WriteReport(layout.root());
+    if (!written.ok()) std::cerr << "ferment: the report could not be written: " << written.message() << "\n";
+    if (run.state() != v1::RUN_STATE_SUCCEEDED) {
+      std::cerr << "ferment: the run " << (run.state() == v1::RUN_STATE_CANCELLED ? "was cancelled" : "failed")
+                << (run.failure().empty() ? "" : ": " + run.failure()) << "\n";
+      return ExitCodeOf(run);
+    }
+    const auto report = ReadReport(layout.ReportJson());
+    if (options_.json) {
+      std::cout << Json{{"event", "finished"}, {"exit_code", 0}, {"report", layout.ReportJson().string()}}.dump() << "\n";
+    } else {
+      if (report) std::cout << SummaryText(*report);
+      std::cout << "\nReport: " << layout.ReportPage().string() << "\n";
+    }
+    return exit_code::kOk;
+  }
+
+  const RunOptions& options_;
+  Interruptions& interruptions_;
+  ProgressBar bar_;
+};
+
+}  // namespace
+
+int RunToTheEnd(const RunOptions& options, Interruptions& interruptions) {
+  RunSession session(options, interruptions);
+  const auto code = session.Run();
+  if (code) return *code;
+  std::cerr << "ferment: " << code.error().message() << std::endl;
+  return ProcessExitCode(code.error());
+}
+
+}  // namespace ferment::cli

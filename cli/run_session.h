@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One `ferment run`: from a loaded spec to the report, with every process of it in this session's charge.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "cli/fleet.h"
+#include "cli/progress_bar.h"
+#include "cli/run_client.h"
+#include "cli/run_folder.h"
+#include "common/base/result.h"
+#include "common/config/run_spec.h"
+
+namespace ferment::cli {
+
+struct RunOptions {
+  RunSpec spec;
+  /// Absolute.
+  std::filesystem::path run_dir;
+  /// Where the other programs lie.
+  std::filesystem::path programs;
+  bool fresh = false;
+  bool json = false;
+};
+
+/// Interruptions as they come in; set by the signal handler's thread.
+struct Interruptions {
+  /// INT and TERM so far.
+  std::atomic<int> count = 0;
+  /// The first one's number.
+  std::atomic<int> first = 0;
+};
+
+/// Runs it. Returns: the process exit code of settled.md section 7; what went wrong has been printed.
+int RunToTheEnd(const RunOptions& options, Interruptions& interruptions);
+
+}  // namespace ferment::cli
