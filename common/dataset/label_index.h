@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which label sets of a folder count: the index that the coordinator replaces after each commit, and readers obey.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/dataset/label_set.h"
+
+namespace ferment::dataset {
+
+/// Committed label sets by shard.
+using LabelIndex = std::map<std::uint64_t, LabelFile>;
+
+/// Returns: what `folder`/index.json names; empty where there is none yet. Errors: DataLoss for a damaged index.
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder);
+
+/// Replaces `folder`/index.json atomically. Thread: one writer a folder (the coordinator). Errors: those of
+/// io::WriteFileAtomically.
+Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
+
+/// Reads the index, enters one shard and replaces it. The same entry again changes nothing. Errors: AlreadyExists where
+/// the shard has another digest; those of reading and writing.
+Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file);
+
+/// Returns: a digest of all shards and their digests: "the label sets in use".
+std::string LabelIndexDigest(const LabelIndex& index);
+
+/// Returns: every set that the index names, by ascending shard, digests verified. Errors: FailedPrecondition (exit 65)
+/// where the index is missing or empty; DataLoss where a set has another origin, other classes or overlapping keys.
+Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin);
+
+}  // namespace ferment::dataset
