@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/io/atomic_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include "common/io/local_file_system.h"
+
+namespace ferment::io {
+namespace {
+
+std::filesystem::path FreshFolder(const std::string& name) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / (name + std::to_string(::getpid()));
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  return folder;
+}
+
+TEST(AtomicFile, ReplacesTheWholeFileAndLeavesNoTemporary) {
+  const auto folder = FreshFolder("atomic");
+  ASSERT_TRUE(WriteFileAtomically(folder / "a", std::string_view("first, and longer")).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder / "a", std::string_view("second")).ok());
+  EXPECT_EQ(*ReadTextFile(folder / "a"), "second");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+}
+
+TEST(AtomicFile, AMissingParentFolderIsExitCode73) {
+  const Status status = WriteFileAtomically(FreshFolder("parent") / "missing" / "a", std::string_view("x"));
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kCannotWrite);
+  EXPECT_NE(status.message().find("missing/a"), std::string_view::npos);
+}
+
+TEST(AtomicFile, AFullDiskIsExitCode204AndKeepsTheOldFile) {
+  const auto folder = FreshFolder("full");
+  ASSERT_TRUE(WriteFileAtomically(folder / "a", std::string_view("old")).ok());
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit tight = {64, before.rlim_max};
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  const Status status = WriteFileAtomically(folder / "a", std::string(1000, 'x'));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kStorageFailed) << status.ToString();
+  EXPECT_EQ(*ReadTextFile(folder / "a"), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+}
+
+TEST(AtomicFile, KnowsTheNamesOfItsTemporaries) {
+  EXPECT_TRUE(IsTemporaryName(".a.12-0.ferment-tmp"));
+  EXPECT_FALSE(IsTemporaryName("a.npz"));
+}
+
+}  // namespace
+}  // namespace ferment::io
