@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include "common/base/backoff.h"
+#include "common/rpc/grpc_channel.h"
+#include "common/rpc/grpc_status.h"
+
+namespace ferment::cli {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// A stream is opened anew after this long, so that one that hangs does not hang forever.
+constexpr auto kStreamDeadline = std::chrono::minutes(10);
+
+bool MayReconnect(const Status& status) {
+  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+}
+
+/// Opens a stream again and again: `attempt` returns how it ended and says through `progressed` whether it had brought
+/// anything, which starts the patience anew.
+Status WithReconnects(milliseconds patience, const std::stop_token& stop,
+                      const std::function<Status(grpc::ClientContext&, bool& progressed)>& attempt) {
+  auto give_up = steady_clock::now() + patience;
+  Backoff backoff(milliseconds(50), milliseconds(1'000), static_cast<std::uint64_t>(getpid()));
+  for (;;) {
+    if (stop.stop_requested()) return CancelledError("asked to stop");
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kStreamDeadline);
+    bool progressed = false;
+    Status status;
+    {
+      const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+      status = attempt(context, progressed);
+    }
+    if (progressed) {
+      give_up = steady_clock::now() + patience;
+      backoff.Reset();
+    }
+    if (status.ok() || !MayReconnect(status) || steady_clock::now() >= give_up) return status;
+    Mutex mutex;
+    CondVar wake;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, backoff.Next(), [] { return false; });
+  }
+}
+
+}  // namespace
+
+RunClient::RunClient(const std::string& address, milliseconds patience)
+    : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)), patience_(patience) {}
+
+Result<std::string> RunClient::Submit(const v1::SubmitRunRequest& request) {
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_});
+  if (!response) return Fail(response.error());
+  return response->run_id();
+}
+
+Result<v1::RunStatus> RunClient::Get(const std::string& run_id) {
+  v1::GetRunRequest request;
+  request.set_run_id(run_id);
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_});
+  if (!response) return Fail(response.error());
+  return response->run();
+}
+
+Result<v1::ListRunsResponse> RunClient::List(const std::string& page_token) {
+  v1::ListRunsRequest request;
+  request.set_page_token(page_token);
+  return rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_});
+}
+
+Status RunClient::Cancel(const std::string& run_id) {
+  v1::CancelRunRequest request;
+  request.set_request_id("cancel-" + run_id);
+  request.set_run_id(run_id);
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_});
+  return response ? Status() : response.error();
+}
+
+Result<v1::RunStatus> RunClient::Watch(const std::string& run_id,
+                                       const std::function<void(const v1::RunStatus&)>& show, std::stop_token stop) {
+  v1::WatchRunRequest request;
+  request.set_run_id(run_id);
+  v1::RunStatus last;
+  const Status status = WithReconnects(patience_, stop, [&](grpc::ClientContext& context, bool& progressed) {
+    const auto reader = stub_->WatchRun(&context, request);
+    v1::WatchRunResponse response;
+    while (reader->Read(&response)) {
+      progressed = true;
+      last = response.run();
+      show(last);
+    }
+    const Status end = rpc::FromGrpc(reader->Finish());
+    return end.ok() && IsUnfinished(last) ? UnavailableError("the coordinator ended the stream before the run") : end;
+  });
+  if (!status.ok()) return Fail(status);
+  return last;
+}
+
+Status RunClient::ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
+                          const std::function<void(const std::string&)>& show) {
+  v1::ReadLogRequest request;
+  request.set_run_id(run_id);
+  request.set_job_id(job_id);
+  request.set_follow(follow);
+  return WithReconnects(patience_, {}, [&](grpc::ClientContext& context, bool& progressed) {
+    const auto reader = stub_->ReadLog(&context, request);
+    v1::ReadLogResponse response;
+    while (reader->Read(&response)) {
+      progressed = true;
+      show(response.text());
+      request.set_offset(response.next_offset());
+    }
+    return rpc::FromGrpc(reader->Finish());
+  });
+}
+
+bool IsUnfinished(const v1::RunStatus& run) {
+  return run.state() == v1::RUN_STATE_RUNNING || run.state() == v1::RUN_STATE_UNSPECIFIED;
+}
+
+int ExitCodeOf(const v1::RunStatus& run) {
+  if (run.state() == v1::RUN_STATE_SUCCEEDED) return exit_code::kOk;
+  if (run.exit_code() != 0) return run.exit_code();
+  return run.state() == v1::RUN_STATE_CANCELLED ? exit_code::kTerminated : exit_code::kBug;
+}
+
+RunWatcher::RunWatcher(const std::string& address, std::string run_id, milliseconds patience)
+    : client_(address, patience), run_id_(std::move(run_id)) {
+  thread_ = std::jthread([this](const std::stop_token& stop) {
+    const auto last = client_.Watch(
+        run_id_,
+        [this](const v1::RunStatus& run) {
+          const MutexLock lock(mutex_);
+          update_.run = run;
+          changed_.notify_all();
+        },
+        stop);
+    const MutexLock lock(mutex_);
+    update_.end = last ? Status() : last.error();
+    changed_.notify_all();
+  });
+}
+
+RunWatcher::Update RunWatcher::Next(milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this] { return update_.run.has_value() || update_.end.has_value(); });
+  Update update = update_;
+  update_.run.reset();
+  return update;
+}
+
+}  // namespace ferment::cli

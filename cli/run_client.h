@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the commands ask of a coordinator, with patience for one that is starting or restarting.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "ferment/v1/run_service.grpc.pb.h"
+
+namespace ferment::cli {
+
+/// Thread: any.
+class RunClient {
+ public:
+  /// `patience`: how long a call is tried again while nobody answers.
+  RunClient(const std::string& address, std::chrono::milliseconds patience);
+
+  /// Returns: the run's id. Errors: of SubmitRun.
+  Result<std::string> Submit(const v1::SubmitRunRequest& request);
+  Result<v1::RunStatus> Get(const std::string& run_id);
+  /// Returns: newest first, at most a page.
+  Result<v1::ListRunsResponse> List(const std::string& page_token = "");
+  Status Cancel(const std::string& run_id);
+  /// Hands each state to `show` until the run has ended or stop is asked for; reconnects with the client's patience.
+  /// Returns: the last state.
+  Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show,
+                              std::stop_token stop = {});
+  /// Hands each piece of the job's log to `show`.
+  Status ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
+                 const std::function<void(const std::string&)>& show);
+
+ private:
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::RunService::Stub> stub_;
+  std::chrono::milliseconds patience_;
+};
+
+/// Returns: whether the run goes on.
+bool IsUnfinished(const v1::RunStatus& run);
+/// Returns: the exit code that tells a program how the run ended. Requires: the run has ended.
+int ExitCodeOf(const v1::RunStatus& run);
+
+/// Watches a run on a thread of its own and keeps its latest state.
+///
+/// Thread: any; guarded.
+class RunWatcher {
+ public:
+  RunWatcher(const std::string& address, std::string run_id, std::chrono::milliseconds patience);
+
+  struct Update {
+    /// The latest state, if it is new since the last call.
+    std::optional<v1::RunStatus> run;
+    /// Set once the watch is over.
+    std::optional<Status> end;
+  };
+  /// Waits at most `timeout` for something new.
+  Update Next(std::chrono::milliseconds timeout);
+
+ private:
+  // Constant after construction.
+  RunClient client_;
+  const std::string run_id_;
+  // Under mutex_.
+  Mutex mutex_;
+  CondVar changed_;
+  Update update_ FERMENT_GUARDED_BY(mutex_);
+  // Joins first.
+  std::jthread thread_;
+};
+
+}  // namespace ferment::cli

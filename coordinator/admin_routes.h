@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the coordinator's admin port answers: metrics, probes, the status page and its data.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <string>
+
+#include "common/base/mutex.h"
+#include "common/event/admin_server.h"
+#include "common/metrics/metric.h"
+
+namespace ferment::coordinator {
+
+/// The admin port's view of the process. Handlers must not block, so the runs' JSON is brought here by whoever may wait
+/// for the scheduler.
+///
+/// Thread: any.
+class AdminState {
+ public:
+  void SetReady(bool ready) { ready_ = ready; }
+  bool ready() const { return ready_; }
+  void SetRuns(std::string json);
+  std::string Runs() const;
+
+ private:
+  std::atomic<bool> ready_{false};
+  mutable Mutex mutex_;
+  std::string runs_ FERMENT_GUARDED_BY(mutex_) = R"({"runs": []})";
+};
+
+/// Both arguments outlive the handlers.
+std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state, const metrics::MetricRegistry& registry);
+
+}  // namespace ferment::coordinator

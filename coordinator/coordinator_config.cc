@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/coordinator_config.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "common/base/json.h"
+#include "common/io/atomic_file.h"
+#include "common/rpc/listen_address.h"
+
+namespace ferment::coordinator {
+namespace {
+
+constexpr std::string_view kSqlite = "sqlite:";
+
+std::string TextOf(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config) {
+  const std::string& store = config.store;
+  if (!store.starts_with(kSqlite) || store.size() == kSqlite.size()) {
+    return Fail(InvalidArgumentError("--store must be sqlite:FILE: store=" + store).WithExitCode(exit_code::kUsage));
+  }
+  return std::filesystem::path(store.substr(kSqlite.size()));
+}
+
+Status Check(const CoordinatorConfig& config) {
+  if (const auto file = StoreFile(config); !file) return file.error();
+  if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
+  if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
+  if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
+    return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
+        .WithExitCode(exit_code::kUsage);
+  }
+  return {};
+}
+
+std::string Describe(const CoordinatorConfig& config) {
+  return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
+         "\naddress-file = " + config.address_file.string() + "\ntrainer = " + config.trainer.string() +
+         "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
+         " s\ninsecure = " + (config.insecure ? "true" : "false") + "\n";
+}
+
+ServedAddresses ReadAddressFile(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const auto object = ParseJson(text);
+  if (!object || !object->is_object()) return {};
+  return {TextOf(*object, "grpc"), TextOf(*object, "admin")};
+}
+
+Status WriteAddressFile(const std::filesystem::path& file, const ServedAddresses& addresses) {
+  Json object;
+  object["grpc"] = addresses.grpc;
+  object["admin"] = addresses.admin;
+  object["pid"] = getpid();
+  return io::WriteFileAtomically(file, object.dump() + "\n");
+}
+
+}  // namespace ferment::coordinator

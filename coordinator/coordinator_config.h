@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that can be set about a coordinator process, read once in main.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "common/base/result.h"
+
+namespace ferment::coordinator {
+
+struct CoordinatorConfig {
+  /// sqlite:FILE. One process a store.
+  std::string store = "sqlite:ferment.db";
+  /// Where gRPC is served; port 0 takes any free one. Loopback, since there is no TLS yet.
+  std::string listen = "127.0.0.1:50400";
+  /// Where metrics, probes and the status page are served; not one of Prometheus' own ports.
+  std::string admin = "127.0.0.1:50401";
+  /// Written once serving, as {"grpc", "admin", "pid"}; a restart on port 0 takes the ports in it again where they are
+  /// free, so that trainers and labelers find it. Empty: none.
+  std::filesystem::path address_file;
+  std::filesystem::path trainer = "ferment-trainer";
+  std::filesystem::path mpirun = "mpirun";
+  /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.
+  std::chrono::seconds drain{50};
+  /// Serve other machines without TLS.
+  bool insecure = false;
+};
+
+/// Returns: the file of --store. Errors: InvalidArgument with exit code 2.
+Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config);
+
+/// Errors: InvalidArgument with exit code 2, naming the flag, its value and what it may be.
+Status Check(const CoordinatorConfig& config);
+
+/// Returns: one `flag = value` line each.
+std::string Describe(const CoordinatorConfig& config);
+
+struct ServedAddresses {
+  std::string grpc;
+  std::string admin;
+};
+/// Returns: what a former process wrote; empty strings where there is nothing readable.
+ServedAddresses ReadAddressFile(const std::filesystem::path& file);
+/// Replaces the file atomically. Errors: those of io::WriteFileAtomically.
+Status WriteAddressFile(const std::filesystem::path& file, const ServedAddresses& addresses);
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Answers labelers: registers them, grants, renews and ends leases, and takes in results.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "coordinator/ledger.h"
+#include "coordinator/rate_meter.h"
+#include "coordinator/scheduler_metrics.h"
+
+namespace ferment::coordinator {
+
+struct LabelerIdentity {
+  std::string name;
+  /// Chosen anew by each process.
+  std::string incarnation;
+  std::string instruction_set;
+};
+
+struct GrantedLease {
+  LeaseKey key;
+  std::chrono::milliseconds lease_time{0};
+  Phase phase = Phase::kLabel;
+  std::string run_dir;
+  /// Shared with the ledger: it is large and never changes.
+  std::shared_ptr<const RunSpec> spec;
+  ShardWork work;
+  PlannedShard shard;
+};
+
+struct LeaseAnswer {
+  std::vector<GrantedLease> leases;
+  std::chrono::milliseconds retry_after{0};
+  /// No run has work for labelers now or later.
+  bool idle = false;
+};
+
+struct ShardResult {
+  std::string request_id;
+  std::string labeler_id;
+  LeaseKey key;
+  std::vector<ResultFile> files;
+  RecordCounts counts;
+  std::map<std::string, std::uint64_t> reasons;
+  double seconds = 0;
+  double cpu_seconds = 0;
+  std::uint64_t peak_rss_bytes = 0;
+};
+
+struct ShardFailure {
+  std::string request_id;
+  std::string labeler_id;
+  LeaseKey key;
+  Failure failure;
+  bool permanent = false;
+  RecordCounts counts;
+};
+
+/// Safety is the book's: renewing, committing and returning must name the shard's present epoch, and the shard must be
+/// leased. Deadlines are only for liveness; they live here, beside the book, and never touch the disk.
+///
+/// Thread: the scheduler's.
+class LeaseDesk {
+ public:
+  LeaseDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics)
+      : ledger_(ledger), clock_(clock), metrics_(metrics) {}
+
+  /// After a restart: every granted lease gets one full lease time from now.
+  void GiveFullLeaseTimes();
+
+  Result<std::string> Register(const LabelerIdentity& identity);
+  /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
+  Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);
+  /// Returns: the lease time that starts now. Errors: Aborted (lost).
+  Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
+  /// Returns: whether it was committed before, by whomever, with the same digests. Errors: Aborted (the lease is lost, or
+  /// other digests were committed), DataLoss (the counts do not add up, or the shard is damaged past the limit).
+  Result<bool> Commit(const ShardResult& result);
+  /// Errors: Aborted (lost already).
+  Status Return(const LeaseKey& key);
+  /// Errors: Aborted (lost already).
+  Status FailShard(const ShardFailure& failure);
+
+  /// Takes back what was neither renewed nor ended in time.
+  void ExpireLeases();
+  /// Returns: records of leases in progress of this job, as far as renewals told.
+  std::uint64_t RecordsInProgress(const Run& run, const Job& job) const;
+  double RecordRate(const std::string& run_id, const std::string& job_id) const;
+  double LabelerRate(const std::string& labeler_id) const;
+  /// Grows with each renewal.
+  std::uint64_t changes() const { return changes_; }
+
+ private:
+  struct Held {
+    MonotonicTime deadline;
+    std::chrono::milliseconds lease_time{0};
+    std::uint64_t records_done = 0;
+  };
+  struct Found {
+    const Run* run = nullptr;
+    const Job* job = nullptr;
+    const Shard* shard = nullptr;
+  };
+
+  /// Errors: Aborted where there is no such shard (any more).
+  Result<Found> Find(const LeaseKey& key) const;
+  /// Errors: Aborted where the shard is not leased under this epoch.
+  Result<Found> FindLeased(const LeaseKey& key) const;
+  GrantedLease Grant(const LeaseKey& key, const Labeler& labeler);
+  Status CheckCounts(const Found& found, const ShardResult& result) const;
+  Result<bool> AnswerCommitted(const Shard& shard, const ShardResult& result);
+  void Observe(const LeaseKey& key, const std::string& labeler_id);
+
+  Ledger& ledger_;
+  const Clock& clock_;
+  SchedulerMetrics& metrics_;
+  std::map<LeaseKey, Held> held_;
+  std::map<std::string, RateMeter> job_rates_;
+  std::map<std::string, RateMeter> labeler_rates_;
+  std::uint64_t changes_ = 0;
+};
+
+}  // namespace ferment::coordinator

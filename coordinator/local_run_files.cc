@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/local_run_files.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "common/base/instruction_set.h"
+#include "common/config/run_layout.h"
+#include "common/config/spec_loader.h"
+#include "common/dataset/affwild2_source.h"
+#include "common/dataset/label_index.h"
+#include "common/dataset/open_sources.h"
+#include "common/io/atomic_file.h"
+#include "common/report/run_report.h"
+
+namespace ferment::coordinator {
+namespace {
+
+/// What `labeling.plan: auto` means today; part of the label config's digest.
+std::string PlanInUse(const RunSpec& spec) {
+  return spec.labeling().plan() == "auto" ? "fp32" : spec.labeling().plan();
+}
+
+std::uint32_t LeaseMs(const RunSpec& spec) {
+  return static_cast<std::uint32_t>(std::max(1.0, spec.labeling().lease_seconds() * 1000));
+}
+
+/// Relative to the run's folder: the layout of an empty root.
+const RunLayout kRelative{std::filesystem::path()};
+
+class LocalRunFiles final : public RunFiles {
+ public:
+  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) override {
+    const RunLayout layout(run_dir);
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Log("any").parent_path()));
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Processes()));
+    std::error_code unreadable;
+    if (std::filesystem::exists(layout.Spec(), unreadable)) return {};
+    return io::WriteFileAtomically(layout.Spec(), SpecToYaml(spec));
+  }
+
+  Result<ShardPlan> PlanLabelling(const RunSpec& spec, const ModelFile& teacher) override {
+    FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
+    if (source->size() == 0) {
+      return Fail(DataLossError("the FR source has no record: data.fr.path=" + spec.data().fr().path()));
+    }
+    ShardPlan plan;
+    plan.work.dataset = dataset::DatasetName(spec.data().fr().path());
+    plan.work.instruction_set = std::string(InstructionSetClass());
+    plan.work.label_config = dataset::LabelConfigDigest(spec, PlanInUse(spec), plan.work.instruction_set);
+    plan.work.lease_ms = LeaseMs(spec);
+    plan.work.max_damage = spec.labeling().max_damage();
+    plan.work.models.push_back(
+        {"teacher", teacher.file, teacher.sha256,
+         kRelative.LabelSets(plan.work.dataset, teacher.sha256, plan.work.label_config).string()});
+    const std::uint64_t shard_records = std::max<std::uint64_t>(1, spec.data().fr().shard_records());
+    for (std::uint64_t first = 0; first < source->size(); first += shard_records) {
+      plan.shards.push_back({"", first, std::min(shard_records, source->size() - first)});
+    }
+    return plan;
+  }
+
+  Result<ShardPlan> PlanFeatures(const RunSpec& spec, std::span<const ModelFile> models) override {
+    FERMENT_ASSIGN_OR_RETURN(const auto videos, dataset::LoadVideos(spec));
+    ShardPlan plan;
+    plan.work.dataset = dataset::DatasetName(spec.data().videos().path());
+    plan.work.lease_ms = LeaseMs(spec);
+    for (const ModelFile& model : models) {
+      // Fine-tuning calls the teacher-phase network after the same finetune its baseline.
+      plan.work.models.push_back({model.role == "baseline" ? "teacher" : model.role, model.file, model.sha256,
+                                  kRelative.Features(plan.work.dataset, model.sha256).string()});
+    }
+    for (const dataset::Video& video : videos) {
+      if (!video.frames_with_image.empty()) plan.shards.push_back({video.name, 0, video.frames_with_image.size()});
+    }
+    if (plan.shards.empty()) {
+      return Fail(DataLossError("no video has a frame: data.videos.path=" + spec.data().videos().path()));
+    }
+    return plan;
+  }
+
+  Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) override {
+    dataset::LabelIndex index;
+    for (const LabelEntry& entry : entries) {
+      const RecordCounts& counts = entry.counts;
+      index[entry.shard] = {std::filesystem::path(entry.file.file).filename().string(), entry.file.sha256,
+                            {counts.read, counts.labelled, counts.abstained, counts.quarantined}};
+    }
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+    return dataset::WriteLabelIndex(folder, index);
+  }
+
+  Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text) override {
+    return io::WriteFileAtomically(RunLayout(run_dir).PhaseTable(), text);
+  }
+
+  Status WriteReport(const std::filesystem::path& run_dir) override { return report::WriteReport(run_dir); }
+
+  Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
+    std::error_code missing;
+    const std::uintmax_t size = std::filesystem::file_size(file, missing);
+    if (missing) return Fail(NotFoundError("no such file: file=" + file.string()));
+    return size;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<RunFiles> MakeLocalRunFiles() { return std::make_unique<LocalRunFiles>(); }
+
+}  // namespace ferment::coordinator

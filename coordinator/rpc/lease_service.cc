@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/rpc/lease_service.h"
+
+#include "common/rpc/grpc_status.h"
+
+namespace ferment::coordinator {
+namespace {
+
+LeaseKey FromProto(const v1::LeaseKey& key) { return {key.run_id(), key.job_id(), key.shard(), key.epoch()}; }
+
+RecordCounts FromProto(const v1::RecordCounts& counts) {
+  return {counts.read(), counts.labelled(), counts.abstained(), counts.quarantined(),
+          {counts.class_histogram().begin(), counts.class_histogram().end()}};
+}
+
+void FillLabelWork(const GrantedLease& granted, v1::LabelWork& work) {
+  work.set_run_dir(granted.run_dir);
+  *work.mutable_spec() = *granted.spec;
+  work.set_dataset(granted.work.dataset);
+  work.set_first_record(granted.shard.first_record);
+  work.set_record_count(granted.shard.record_count);
+  work.set_label_config(granted.work.label_config);
+  const WorkModel& teacher = granted.work.models.at(0);
+  work.set_teacher_file(teacher.file);
+  work.set_teacher_digest(teacher.digest);
+  work.set_output_dir(teacher.output_dir);
+}
+
+void FillFeatureWork(const GrantedLease& granted, v1::FeatureWork& work) {
+  work.set_run_dir(granted.run_dir);
+  *work.mutable_spec() = *granted.spec;
+  work.set_dataset(granted.work.dataset);
+  work.set_group(granted.shard.group);
+  work.add_videos(granted.shard.group);
+  for (const WorkModel& model : granted.work.models) {
+    v1::FrozenModel* frozen = work.add_models();
+    frozen->set_role(model.role);
+    frozen->set_file(model.file);
+    frozen->set_digest(model.digest);
+    frozen->set_output_dir(model.output_dir);
+  }
+}
+
+void FillLease(const GrantedLease& granted, v1::Lease& lease) {
+  lease.mutable_key()->set_run_id(granted.key.run_id);
+  lease.mutable_key()->set_job_id(granted.key.job_id);
+  lease.mutable_key()->set_shard(granted.key.shard);
+  lease.mutable_key()->set_epoch(granted.key.epoch);
+  lease.set_lease_ms(static_cast<std::uint32_t>(granted.lease_time.count()));
+  if (granted.phase == Phase::kLabel) {
+    FillLabelWork(granted, *lease.mutable_label());
+  } else {
+    FillFeatureWork(granted, *lease.mutable_feature());
+  }
+}
+
+}  // namespace
+
+grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* /*context*/,
+                                               const v1::RegisterLabelerRequest* request,
+                                               v1::RegisterLabelerResponse* response) {
+  const auto labeler_id = scheduler_.Register({request->name(), request->incarnation(), request->instruction_set()});
+  if (!labeler_id) return rpc::ToGrpc(labeler_id.error());
+  response->set_labeler_id(*labeler_id);
+  return grpc::Status::OK;
+}
+
+grpc::Status LeaseServiceImpl::LeaseShards(grpc::ServerContext* /*context*/, const v1::LeaseShardsRequest* request,
+                                           v1::LeaseShardsResponse* response) {
+  const auto answer = scheduler_.Lease(request->labeler_id(), request->max_leases());
+  if (!answer) return rpc::ToGrpc(answer.error());
+  for (const GrantedLease& granted : answer->leases) FillLease(granted, *response->add_leases());
+  response->set_retry_after_ms(static_cast<std::uint32_t>(answer->retry_after.count()));
+  response->set_idle(answer->idle);
+  return grpc::Status::OK;
+}
+
+grpc::Status LeaseServiceImpl::RenewLease(grpc::ServerContext* /*context*/, const v1::RenewLeaseRequest* request,
+                                          v1::RenewLeaseResponse* response) {
+  const auto lease_time = scheduler_.Renew(FromProto(request->key()), request->records_done());
+  if (!lease_time) return rpc::ToGrpc(lease_time.error());
+  response->set_lease_ms(static_cast<std::uint32_t>(lease_time->count()));
+  return grpc::Status::OK;
+}
+
+grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, const v1::CommitShardRequest* request,
+                                           v1::CommitShardResponse* response) {
+  ShardResult result{request->request_id(), request->labeler_id(), FromProto(request->key()), {},
+                     FromProto(request->counts()), {request->reasons().begin(), request->reasons().end()},
+                     request->seconds(), request->cpu_seconds(), request->peak_rss_bytes()};
+  for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
+  const auto duplicate = scheduler_.Commit(result);
+  if (!duplicate) return rpc::ToGrpc(duplicate.error());
+  response->set_duplicate(*duplicate);
+  return grpc::Status::OK;
+}
+
+grpc::Status LeaseServiceImpl::ReturnLease(grpc::ServerContext* /*context*/, const v1::ReturnLeaseRequest* request,
+                                           v1::ReturnLeaseResponse* /*response*/) {
+  return rpc::ToGrpc(scheduler_.Return(FromProto(request->key())));
+}
+
+grpc::Status LeaseServiceImpl::FailShard(grpc::ServerContext* /*context*/, const v1::FailShardRequest* request,
+                                         v1::FailShardResponse* /*response*/) {
+  return rpc::ToGrpc(scheduler_.FailShard({request->request_id(), request->labeler_id(), FromProto(request->key()),
+                                           {request->reason(), request->exit_code()}, request->permanent(),
+                                           FromProto(request->counts())}));
+}
+
+}  // namespace ferment::coordinator

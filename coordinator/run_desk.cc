@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/run_desk.h"
+
+#include <filesystem>
+
+#include "common/base/logging.h"
+#include "coordinator/core/pipeline.h"
+#include "coordinator/phase_table.h"
+
+namespace ferment::coordinator {
+namespace {
+
+std::int64_t WallMs(const Clock& clock) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow().time_since_epoch()).count();
+}
+
+Failure ToFailure(const Status& status) { return {std::string(status.message()), ProcessExitCode(status)}; }
+
+Status CheckSubmission(const Submission& submission) {
+  if (!std::filesystem::path(submission.run_dir).is_absolute()) {
+    return InvalidArgumentError("run_dir must be an absolute path: run_dir=" + submission.run_dir);
+  }
+  if (submission.spec.name().empty()) return InvalidArgumentError("the spec has no name");
+  if (submission.spec.classes().empty() || !submission.spec.has_teacher()) {
+    return InvalidArgumentError("the spec is not resolved: submit it with `ferment submit`, which fills in defaults");
+  }
+  return {};
+}
+
+RunFacts FactsOf(const RunSpec& spec) {
+  return {spec.cotrain().rounds(), spec.data().has_videos() && !spec.data().videos().path().empty()};
+}
+
+}  // namespace
+
+Result<std::string> RunDesk::Submit(const Submission& submission) {
+  const JobBook& book = parts_.ledger.book();
+  if (!submission.request_id.empty()) {
+    if (const Run* known = book.FindSubmission(submission.request_id)) return known->run_id;
+  }
+  FERMENT_RETURN_IF_ERROR(CheckSubmission(submission));
+  const std::string spec = submission.spec.SerializeAsString();
+  if (const Run* former = book.FindRunIn(submission.run_dir)) {
+    if (former->state == RunState::kRunning) {
+      return Fail(AlreadyExistsError("an unfinished run has this folder: run=" + former->run_id + " run_dir=" +
+                                     submission.run_dir + "; wait for it, cancel it, or give another folder"));
+    }
+    if (former->spec == spec) {
+      const std::string run_id = former->run_id;
+      if (former->state == RunState::kSucceeded) return run_id;
+      LogInfo("run.reopened", {{"run", run_id}, {"run_dir", submission.run_dir}});
+      parts_.ledger.Record(RunReopened{run_id, submission.request_id, WallMs(parts_.clock)});
+      prepared_.erase(run_id);
+      indexes_.clear();
+      return run_id;
+    }
+  }
+  const std::string run_id = submission.spec.name() + "-" + std::to_string(book.run_order().size() + 1);
+  LogInfo("run.submitted", {{"run", run_id}, {"run_dir", submission.run_dir}});
+  parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), submission.run_dir, spec,
+                                    PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});
+  return run_id;
+}
+
+Status RunDesk::Cancel(const std::string& run_id, const std::string& request_id) {
+  const Run* run = parts_.ledger.book().FindRun(run_id);
+  if (run == nullptr) return NotFoundError("no such run: run=" + run_id);
+  if (run->state != RunState::kRunning || run->cancel_requested) return {};
+  LogInfo("run.cancel", {{"run", run_id}});
+  parts_.ledger.Record(RunCancelRequested{run_id, request_id, WallMs(parts_.clock)});
+  return {};
+}
+
+void RunDesk::Advance() {
+  for (const std::string& run_id : parts_.ledger.book().run_order()) {
+    const Run& run = *parts_.ledger.book().FindRun(run_id);
+    if (run.state == RunState::kRunning) AdvanceRun(run);
+  }
+}
+
+void RunDesk::Prepare(const Run& run) {
+  if (!preparing_.insert(run.run_id).second) return;
+  parts_.ledger.AfterSave([this, spec = parts_.ledger.SpecOf(run), run_id = run.run_id, run_dir = run.run_dir] {
+    parts_.files.Post([this, spec, run_id, run_dir] {
+      const Status status = parts_.run_files.PrepareRun(*spec, run_dir);
+      parts_.come_back([this, run_id, status] { HandlePrepared(run_id, status); });
+    });
+  });
+}
+
+void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
+  preparing_.erase(run_id);
+  prepared_.insert(run_id);
+  if (status.ok()) return;
+  const Run* run = parts_.ledger.book().FindRun(run_id);
+  for (const Job& job : run->jobs) {
+    if (HasEnded(job.state)) continue;
+    EndJob(*run, job, JobState::kFailed, DescribeFailure(*run, job, ToFailure(status)));
+    return;
+  }
+}
+
+void RunDesk::AdvanceRun(const Run& run) {
+  if (!prepared_.contains(run.run_id)) {
+    Prepare(run);
+    return;
+  }
+  if (run.cancel_requested || FirstFailure(run)) {
+    WindDown(run);
+  } else {
+    for (const Job& job : run.jobs) AdvanceJob(run, job);
+  }
+  WritePhaseTable(run);
+  if (Outcome(run)) Finish(run);
+}
+
+void RunDesk::AdvanceJob(const Run& run, const Job& job) {
+  if (MayStart(run, job)) {
+    if (IsShardPhase(job.plan.phase)) {
+      StartShards(run, job);
+    } else {
+      parts_.trainers.Start(run, job);
+    }
+    return;
+  }
+  if (job.state != JobState::kRunning) return;
+  if (IsShardPhase(job.plan.phase)) {
+    const bool indexed = job.plan.phase != Phase::kLabel || IndexIsCurrent(run, job);
+    if (job.committed == job.shards.size() && indexed) EndJob(run, job, JobState::kSucceeded);
+    return;
+  }
+  if (!job.attempt.exit_code) return;
+  const ExitVerdict verdict = JudgeExit(run, job);
+  switch (verdict.kind) {
+    case ExitVerdict::Kind::kSucceeded:
+      EndJob(run, job, JobState::kSucceeded);
+      return;
+    case ExitVerdict::Kind::kFailed:
+      EndJob(run, job, JobState::kFailed, verdict.failure);
+      return;
+    case ExitVerdict::Kind::kStartAgain:
+      if (!verdict.failure.message.empty() && !parts_.trainers.draining()) {
+        LogWarning("job.again", {{"run", run.run_id},
+                                 {"job", job.plan.job_id},
+                                 {"reason", verdict.failure.message},
+                                 {"next", "it starts again from its last checkpoint"}});
+      }
+      parts_.trainers.Start(run, job);
+      return;
+  }
+}
+
+void RunDesk::WindDown(const Run& run) {
+  for (const Job& job : run.jobs) {
+    if (HasEnded(job.state)) continue;
+    const bool shards = IsShardPhase(job.plan.phase);
+    if (shards && job.failed > 0 && job.state == JobState::kRunning) {
+      EndJob(run, job, JobState::kFailed, DescribeFailure(run, job, job.failure));
+    } else if (job.state == JobState::kPending || shards || job.attempt.exit_code) {
+      EndJob(run, job, JobState::kCancelled);
+    } else {
+      parts_.trainers.Stop(run, job);
+    }
+  }
+}
+
+void RunDesk::StartShards(const Run& run, const Job& job) {
+  const JobKey key{run.run_id, job.plan.job_id};
+  if (parts_.trainers.draining() || !planning_.insert(key).second) return;
+  LogInfo("job.start", {{"run", run.run_id}, {"job", job.plan.job_id}});
+  const bool label = job.plan.phase == Phase::kLabel;
+  const Job* source = run.FindJob(label ? TeacherSource(job.plan.round) : PhaseName(Phase::kFinetune));
+  std::vector<ModelFile> models;
+  for (const char* role : {label ? "teacher" : "student", label ? "" : "baseline"}) {
+    const ModelFile* model = source->FindModel(role);
+    if (model != nullptr) models.push_back(*model);
+  }
+  parts_.ledger.AfterSave([this, key, label, models, spec = parts_.ledger.SpecOf(run)] {
+    parts_.files.Post([this, key, label, models, spec] {
+      Result<ShardPlan> plan = Fail(DataLossError("the job before it published no model that this one needs"));
+      if (!models.empty()) {
+        plan = label ? parts_.run_files.PlanLabelling(*spec, models[0]) : parts_.run_files.PlanFeatures(*spec, models);
+      }
+      parts_.come_back([this, key, plan] { HandlePlan(key, plan); });
+    });
+  });
+}
+
+void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
+  planning_.erase(key);
+  const Run* run = parts_.ledger.book().FindRun(key.first);
+  const Job* job = run->FindJob(key.second);
+  if (run->state != RunState::kRunning || job->state != JobState::kPending) return;
+  if (!plan) {
+    EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(plan.error())));
+    return;
+  }
+  ShardsPlanned event{key.first, key.second, plan->work, plan->shards, WallMs(parts_.clock)};
+  std::vector<PlannedShard> present;
+  for (const Shard& shard : job->shards) present.push_back(shard.plan);
+  if (present == plan->shards && job->work.models == plan->work.models &&
+      job->work.label_config == plan->work.label_config) {
+    event.shards.clear();
+  }
+  parts_.ledger.Record(std::move(event));
+}
+
+bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
+  const JobKey key{run.run_id, job.plan.job_id};
+  Index& index = indexes_[key];
+  if (index.known && index.written == job.committed) return true;
+  if (index.busy) return false;
+  index.busy = true;
+  std::vector<LabelEntry> entries;
+  for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
+    const Shard& shard = job.shards[i];
+    if (shard.state == ShardState::kCommitted) entries.push_back({i, shard.files.at(0), shard.counts});
+  }
+  const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
+  parts_.ledger.AfterSave([this, key, folder, entries = std::move(entries)] {
+    parts_.files.Post([this, key, folder, entries] {
+      const Status status = parts_.run_files.WriteLabelIndex(folder, entries);
+      parts_.come_back([this, key, committed = entries.size(), status] { HandleIndexed(key, committed, status); });
+    });
+  });
+  return false;
+}
+
+void RunDesk::HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status) {
+  Index& index = indexes_[key];
+  index.busy = false;
+  const Run* run = parts_.ledger.book().FindRun(key.first);
+  const Job* job = run->FindJob(key.second);
+  if (status.ok()) {
+    index.known = true;
+    index.written = committed;
+  } else if (job->state == JobState::kRunning) {
+    EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(status.With("writing index.json"))));
+  }
+}
+
+void RunDesk::EndJob(const Run& run, const Job& job, JobState state, Failure failure) {
+  LogInfo("job.end", {{"run", run.run_id}, {"job", job.plan.job_id}, {"state", JobStateName(state)}});
+  if (!failure.message.empty()) LogError("job.failure", {{"job", job.plan.job_id}, {"why", failure.message}});
+  parts_.ledger.Record(JobEnded{run.run_id, job.plan.job_id, state, std::move(failure), WallMs(parts_.clock)});
+}
+
+void RunDesk::WritePhaseTable(const Run& run) {
+  std::uint64_t& revision = table_revisions_[run.run_id];
+  if (revision == run.revision) return;
+  revision = run.revision;
+  std::string text = PhaseTableText(run, parts_.ledger.SpecOf(run)->seed());
+  std::string& written = tables_[run.run_id];
+  if (text == written) return;
+  written = text;
+  parts_.ledger.AfterSave([this, run_dir = run.run_dir, text = std::move(text)] {
+    parts_.files.Post([this, run_dir, text] {
+      const Status status = parts_.run_files.WritePhaseTable(run_dir, text);
+      if (!status.ok()) LogError("phases.not_written", {{"run_dir", run_dir}, {"error", status.message()}});
+    });
+  });
+}
+
+void RunDesk::Finish(const Run& run) {
+  if (!finishing_.insert(run.run_id).second) return;
+  parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir] {
+    parts_.files.Post([this, run_id, run_dir] {
+      const Status report = parts_.run_files.WriteReport(run_dir);
+      parts_.come_back([this, run_id, report] { HandleFinished(run_id, report); });
+    });
+  });
+}
+
+void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
+  finishing_.erase(run_id);
+  const Run* run = parts_.ledger.book().FindRun(run_id);
+  auto outcome = Outcome(*run);
+  if (run->state != RunState::kRunning || !outcome) return;
+  if (!report.ok()) {
+    LogError("report.failed", {{"run", run_id}, {"error", report.message()}});
+    if (outcome->state == RunState::kSucceeded) {
+      const std::string advice = ". What to do: mend what is named, then `ferment report " + run->run_dir + "`.";
+      *outcome = {RunState::kFailed,
+                  {"every phase succeeded, but the report could not be written: " + std::string(report.message()) +
+                       advice,
+                   ProcessExitCode(report)}};
+    }
+  }
+  LogInfo("run.end", {{"run", run_id}, {"state", RunStateName(outcome->state)}, {"why", outcome->failure.message}});
+  parts_.ledger.Record(RunEnded{run_id, outcome->state, outcome->failure, WallMs(parts_.clock)});
+}
+
+}  // namespace ferment::coordinator

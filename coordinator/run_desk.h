@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes runs in, drives each of them from job to job, and ends them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "coordinator/ledger.h"
+#include "coordinator/run_files.h"
+#include "coordinator/task_runner.h"
+#include "coordinator/trainer_desk.h"
+
+namespace ferment::coordinator {
+
+struct Submission {
+  std::string request_id;
+  RunSpec spec;
+  /// Absolute.
+  std::string run_dir;
+};
+
+/// What may start and how a run ends is Pipeline's to say; this makes it happen: trainers through TrainerDesk, shard
+/// jobs by counting their data, the folder's index.json, phases.json and report on the `files` thread.
+///
+/// Thread: the scheduler's.
+class RunDesk {
+ public:
+  struct Parts {
+    Ledger& ledger;
+    const Clock& clock;
+    TrainerDesk& trainers;
+    RunFiles& run_files;
+    TaskRunner& files;
+    /// Queues work for the scheduler's thread.
+    std::function<void(std::function<void()>)> come_back;
+  };
+  explicit RunDesk(Parts parts) : parts_(std::move(parts)) {}
+
+  /// Returns: the run's id. The folder of a failed or cancelled run with the same spec reopens that run; of a succeeded
+  /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder.
+  Result<std::string> Submit(const Submission& submission);
+  /// Errors: NotFound.
+  Status Cancel(const std::string& run_id, const std::string& request_id);
+  /// Does all that follows from the present state of every unfinished run.
+  void Advance();
+
+ private:
+  using JobKey = std::pair<std::string, std::string>;
+
+  /// Has the folder made ready; nothing starts before it is.
+  void Prepare(const Run& run);
+  void HandlePrepared(const std::string& run_id, const Status& status);
+  void AdvanceRun(const Run& run);
+  void AdvanceJob(const Run& run, const Job& job);
+  /// Ends or stops every job of a run that was cancelled or has failed.
+  void WindDown(const Run& run);
+  void StartShards(const Run& run, const Job& job);
+  void HandlePlan(const JobKey& key, const Result<ShardPlan>& plan);
+  /// Brings index.json up to what is committed. Returns: whether it is.
+  bool IndexIsCurrent(const Run& run, const Job& job);
+  void HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status);
+  void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
+  void WritePhaseTable(const Run& run);
+  void Finish(const Run& run);
+  void HandleFinished(const std::string& run_id, const Status& report);
+
+  Parts parts_;
+  std::set<std::string> preparing_;
+  std::set<std::string> prepared_;
+  std::set<JobKey> planning_;
+  struct Index {
+    std::uint64_t written = 0;
+    bool known = false;
+    bool busy = false;
+  };
+  std::map<JobKey, Index> indexes_;
+  std::map<std::string, std::uint64_t> table_revisions_;
+  std::map<std::string, std::string> tables_;
+  std::set<std::string> finishing_;
+};
+
+}  // namespace ferment::coordinator

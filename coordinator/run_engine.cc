@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/run_engine.h"
+
+namespace ferment::coordinator {
+
+RunEngine::RunEngine(Parts parts)
+    : parts_(std::move(parts)),
+      leases_(ledger_, parts_.clock, parts_.metrics),
+      trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
+      runs_({ledger_, parts_.clock, trainers_, parts_.run_files, parts_.files, parts_.come_back}) {}
+
+Status RunEngine::Restore() {
+  FERMENT_RETURN_IF_ERROR(parts_.store.Replay([this](const Event& event) {
+    ledger_.Restore(event);
+    return Status();
+  }));
+  leases_.GiveFullLeaseTimes();
+  parts_.metrics.Mirror(ledger_.book());
+  return {};
+}
+
+Status RunEngine::Settle() {
+  leases_.ExpireLeases();
+  std::vector<Event> batch = ledger_.TakeUnsaved();
+  while (true) {
+    runs_.Advance();
+    std::vector<Event> more = ledger_.TakeUnsaved();
+    if (more.empty()) break;
+    batch.insert(batch.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+  if (!batch.empty()) {
+    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
+    parts_.metrics.Mirror(ledger_.book());
+  }
+  for (const auto& effect : ledger_.TakeEffects()) effect();
+  return {};
+}
+
+Result<RunView> RunEngine::View(std::string_view run_id) {
+  const Run* run = ledger_.book().FindRun(run_id);
+  if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
+  const auto wall = parts_.clock.WallNow().time_since_epoch();
+  return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
+                     {leases_, trainers_, std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(),
+                      parts_.store.term()});
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The coordinator without its thread: book, log, desks, and the order in which they act.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "coordinator/launch/launcher.h"
+#include "coordinator/lease_desk.h"
+#include "coordinator/ledger.h"
+#include "coordinator/run_desk.h"
+#include "coordinator/run_files.h"
+#include "coordinator/run_view.h"
+#include "coordinator/scheduler_metrics.h"
+#include "coordinator/store/event_store.h"
+#include "coordinator/task_runner.h"
+#include "coordinator/trainer_desk.h"
+
+namespace ferment::coordinator {
+
+/// One round is: ask the desks (they decide and record), then Settle, then, only if that went well, answer.
+///
+/// Thread: one. References outlive it.
+class RunEngine {
+ public:
+  struct Parts {
+    EventStore& store;
+    Launcher& launcher;
+    RunFiles& run_files;
+    const Clock& clock;
+    SchedulerMetrics& metrics;
+    /// Where the launcher is called.
+    TaskRunner& launches;
+    /// Where run_files is called.
+    TaskRunner& files;
+    LaunchPlanner plan_launch;
+    /// Brings the outcome of a task back to this thread, to be followed by Settle.
+    std::function<void(std::function<void()>)> come_back;
+  };
+  explicit RunEngine(Parts parts);
+  RunEngine(const RunEngine&) = delete;
+  RunEngine& operator=(const RunEngine&) = delete;
+
+  /// Replays the log and gives every granted lease a full lease time. Call once, first. Errors: those of EventStore.
+  Status Restore();
+  /// Expires leases, drives the runs, appends what was recorded in one batch, then lets its effects happen.
+  /// Errors: those of EventStore::Append; then nothing of this round may be answered, and the engine is done for.
+  Status Settle();
+  /// Asks the launcher how the trainers are; call a few times a second.
+  void Poll() { trainers_.PollAll(); }
+
+  LeaseDesk& leases() { return leases_; }
+  TrainerDesk& trainers() { return trainers_; }
+  RunDesk& runs() { return runs_; }
+  const JobBook& book() const { return ledger_.book(); }
+  /// Errors: NotFound.
+  Result<RunView> View(std::string_view run_id);
+
+ private:
+  Parts parts_;
+  Ledger ledger_;
+  LeaseDesk leases_;
+  TrainerDesk trainers_;
+  RunDesk runs_;
+};
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The port through which the scheduler touches a run's folder and its data.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/run_spec.h"
+#include "coordinator/core/job.h"
+
+namespace ferment::coordinator {
+
+/// What a shard job is about, and into which shards it falls.
+struct ShardPlan {
+  ShardWork work;
+  std::vector<PlannedShard> shards;
+};
+
+/// One committed shard of a label job.
+struct LabelEntry {
+  std::uint64_t shard = 0;
+  ResultFile file;
+  RecordCounts counts;
+};
+
+/// Thread: all calls but FileSize come from one thread at a time, never the scheduler's.
+class RunFiles {
+ public:
+  virtual ~RunFiles() = default;
+  /// Makes the run's folders, and its spec.yaml where there is none. Errors: as writing (73, 204).
+  virtual Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) = 0;
+  /// Counts the FR source. Errors: NotFound or DataLoss (65) where it is missing, empty or damaged.
+  virtual Result<ShardPlan> PlanLabelling(const RunSpec& spec, const ModelFile& teacher) = 0;
+  /// One shard a video that has frames. Errors: as PlanLabelling.
+  virtual Result<ShardPlan> PlanFeatures(const RunSpec& spec, std::span<const ModelFile> models) = 0;
+  /// Replaces index.json in `folder` atomically.
+  virtual Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) = 0;
+  /// Replaces the run's phases.json atomically.
+  virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text) = 0;
+  virtual Status WriteReport(const std::filesystem::path& run_dir) = 0;
+  /// Errors: NotFound. Thread: any.
+  virtual Result<std::uint64_t> FileSize(const std::filesystem::path& file) = 0;
+};
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/scheduler_metrics.h"
+
+namespace ferment::coordinator {
+namespace {
+
+metrics::Counter& CommitCounter(metrics::MetricRegistry& registry, const std::string& result) {
+  return registry.MakeCounter("ferment_commit_total", "Shard results that labelers handed in.", {{"result", result}});
+}
+
+metrics::Counter& QuarantineCounter(metrics::MetricRegistry& registry, const std::string& reason) {
+  return registry.MakeCounter("ferment_records_quarantined_total", "Records that could not be read, by reason.",
+                              {{"reason", reason}});
+}
+
+}  // namespace
+
+SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
+    : registry_(registry),
+      lease_granted(registry.MakeCounter("ferment_lease_granted_total", "Leases granted to labelers.")),
+      lease_expired(registry.MakeCounter("ferment_lease_expired_total", "Leases that ran out.")),
+      commit_ok(CommitCounter(registry, "ok")),
+      commit_duplicate(CommitCounter(registry, "duplicate")),
+      commit_fenced(CommitCounter(registry, "fenced")),
+      commit_conflict(CommitCounter(registry, "conflict")),
+      records_read(registry.MakeCounter("ferment_records_read_total", "Records in committed shards.")),
+      records_labelled(registry.MakeCounter("ferment_records_labelled_total", "Records that got a pseudo-label.")),
+      records_abstained(registry.MakeCounter("ferment_records_abstained_total", "Records below the threshold.")),
+      rejected(registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
+                                    {{"reason", "queue_full"}})),
+      queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")) {
+  static constexpr std::array<const char*, 4> kShardStates = {"pending", "leased", "committed", "failed"};
+  for (std::size_t i = 0; i < kShardStates.size(); ++i) {
+    shards_[i] = &registry.MakeGauge("ferment_shards", "Shards of jobs that labelers work on, by state.",
+                                     {{"state", kShardStates[i]}});
+  }
+  for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
+    for (std::size_t state = 0; state < phases_[phase].size(); ++state) {
+      phases_[phase][state] =
+          &registry.MakeGauge("ferment_phases", "Jobs of all runs, by phase and state.",
+                              {{"phase", std::string(PhaseName(static_cast<Phase>(phase)))},
+                               {"state", std::string(JobStateName(static_cast<JobState>(state)))}});
+    }
+  }
+  QuarantineCounter(registry_, "other");
+}
+
+void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons) {
+  records_read.Add(static_cast<double>(counts.read));
+  records_labelled.Add(static_cast<double>(counts.labelled));
+  records_abstained.Add(static_cast<double>(counts.abstained));
+  std::uint64_t named = 0;
+  int kinds = 0;
+  for (const auto& [reason, count] : reasons) {
+    if (++kinds > 11) break;
+    QuarantineCounter(registry_, reason).Add(static_cast<double>(count));
+    named += count;
+  }
+  if (named < counts.quarantined) {
+    QuarantineCounter(registry_, "other").Add(static_cast<double>(counts.quarantined - named));
+  }
+}
+
+void SchedulerMetrics::Mirror(const JobBook& book) {
+  std::array<std::uint64_t, 4> shards{};
+  std::array<std::array<std::uint64_t, 6>, 7> phases{};
+  for (const std::string& run_id : book.run_order()) {
+    for (const Job& job : book.FindRun(run_id)->jobs) {
+      ++phases[static_cast<std::size_t>(job.plan.phase)][static_cast<std::size_t>(job.state)];
+      shards[0] += job.pending.size();
+      shards[1] += job.leased.size();
+      shards[2] += job.committed;
+      shards[3] += job.failed;
+    }
+  }
+  for (std::size_t i = 0; i < shards.size(); ++i) shards_[i]->Set(static_cast<double>(shards[i]));
+  for (std::size_t phase = 0; phase < phases.size(); ++phase) {
+    for (std::size_t state = 0; state < phases[phase].size(); ++state) {
+      phases_[phase][state]->Set(static_cast<double>(phases[phase][state]));
+    }
+  }
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every metric of the coordinator: name, help and labels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "common/metrics/metric.h"
+#include "coordinator/core/job_book.h"
+
+namespace ferment::coordinator {
+
+/// Owns nothing: the registry outlives it. Thread: any.
+class SchedulerMetrics {
+ public:
+  explicit SchedulerMetrics(metrics::MetricRegistry& registry);
+
+  /// A committed shard's records.
+  void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons);
+  /// Sets the gauges that mirror the book.
+  void Mirror(const JobBook& book);
+
+ private:
+  metrics::MetricRegistry& registry_;
+
+ public:
+  metrics::Counter& lease_granted;
+  metrics::Counter& lease_expired;
+  metrics::Counter& commit_ok;
+  metrics::Counter& commit_duplicate;
+  metrics::Counter& commit_fenced;
+  metrics::Counter& commit_conflict;
+  metrics::Counter& records_read;
+  metrics::Counter& records_labelled;
+  metrics::Counter& records_abstained;
+  metrics::Counter& rejected;
+  metrics::Gauge& queue_depth;
+
+ private:
+  std::array<metrics::Gauge*, 4> shards_;
+  std::array<std::array<metrics::Gauge*, 6>, 7> phases_;
+};
+
+}  // namespace ferment::coordinator
