@@ -27,6 +27,7 @@ void AddCommands(CLI::App& app) {
   app.set_version_flag("--version", std::string("ferment ") + FERMENT_VERSION);
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of every command");
+  AddConfigCommands(app);
   AddRunCommands(app);
   AddRemoteCommands(app);
   AddRenderCommands(app);

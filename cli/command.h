@@ -19,6 +19,7 @@ void LeaveIfFailed(const Status& status);
 void AddCommands(CLI::App& app);
 
 /// Each adds the commands of its file.
+void AddConfigCommands(CLI::App& app);
 void AddRunCommands(CLI::App& app);
 void AddRemoteCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);

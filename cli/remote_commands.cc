@@ -4,7 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/progress_bar.h"
-#include "cli/run_client.h"
+#include "cli/coordinator_client.h"
 #include "cli/run_folder.h"
 #include "common/base/json.h"
 #include "common/config/spec_loader.h"
@@ -29,7 +29,7 @@ T OrLeave(Result<T> result) {
   return std::move(*result);
 }
 
-RunClient ClientOf(const RemoteFlags& flags) { return RunClient(flags.coordinator, std::chrono::seconds(5)); }
+CoordinatorClient ClientOf(const RemoteFlags& flags) { return CoordinatorClient(flags.coordinator, std::chrono::seconds(5)); }
 
 std::string StateName(v1::RunState state) {
   std::string name = v1::RunState_Name(state).substr(std::string("RUN_STATE_").size());
@@ -69,7 +69,7 @@ void PrintRow(const v1::RunStatus& run) {
 }
 
 void Get(const RemoteFlags& flags) {
-  RunClient client = ClientOf(flags);
+  CoordinatorClient client = ClientOf(flags);
   if (!flags.run_id.empty()) {
     const v1::RunStatus run = OrLeave(client.Get(flags.run_id));
     if (flags.json) {

@@ -82,7 +82,7 @@ class RunSession {
   /// The request id is made from the folder, so that a second `ferment run` finds the same run; one that had failed or
   /// was cancelled is submitted again under a new id, which opens it anew from its last finished phase.
   Result<std::string> SubmitOrContinue(const std::string& address, const RunSpec& spec, const RunLayout& layout) {
-    RunClient client(address, kPatience);
+    CoordinatorClient client(address, kPatience);
     v1::SubmitRunRequest request;
     request.set_request_id("run:" + layout.root().string());
     request.set_run_dir(layout.root().string());

@@ -29,11 +29,6 @@ bool IsNone(const SpecNode& node) {
          (node.kind == SpecNode::Kind::kScalar && !node.quoted && node.text == "none");
 }
 
-// The first entry of a list goes by the list's own key.
-std::string EntryKey(const std::string& key, std::size_t entry) {
-  return entry == 0 ? key : key + "[" + std::to_string(entry) + "]";
-}
-
 std::string KeysOf(const SpecMessage& message) {
   std::string keys;
   for (int i = 0; i < message.field_count(); ++i) keys += (i > 0 ? ", " : "") + std::string(KeyOf(*message.field(i)));

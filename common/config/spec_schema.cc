@@ -40,6 +40,10 @@ std::string JoinKey(std::string_view prefix, std::string_view key) {
   return prefix.empty() ? std::string(key) : std::string(prefix) + "." + std::string(key);
 }
 
+std::string EntryKey(const std::string& key, std::size_t entry) {
+  return entry == 0 ? key : key + "[" + std::to_string(entry) + "]";
+}
+
 bool IsSection(const SpecField& field) {
   return field.cpp_type() == SpecField::CPPTYPE_MESSAGE && !field.is_repeated();
 }

@@ -26,6 +26,8 @@ std::string_view KeyOf(const SpecField& field);
 const SpecField* FindField(const SpecMessage& message, std::string_view key);
 /// Returns: "prefix.key", or the key alone where the prefix is empty.
 std::string JoinKey(std::string_view prefix, std::string_view key);
+/// Returns: the key of a list's entry: the list's own for the first, then "key[1]".
+std::string EntryKey(const std::string& key, std::size_t entry);
 
 /// Whether the field is one message, a list of messages, or else a value.
 bool IsSection(const SpecField& field);

@@ -18,10 +18,10 @@
 namespace ferment::cli {
 
 /// Thread: any.
-class RunClient {
+class CoordinatorClient {
  public:
   /// `patience`: how long a call is tried again while nobody answers.
-  RunClient(const std::string& address, std::chrono::milliseconds patience);
+  CoordinatorClient(const std::string& address, std::chrono::milliseconds patience);
 
   /// Returns: the run's id. Errors: of SubmitRun.
   Result<std::string> Submit(const v1::SubmitRunRequest& request);
@@ -66,7 +66,7 @@ class RunWatcher {
 
  private:
   // Constant after construction.
-  RunClient client_;
+  CoordinatorClient client_;
   const std::string run_id_;
   // Under mutex_.
   Mutex mutex_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/run_client.h"
+#include "cli/coordinator_client.h"
 
 #include <grpcpp/grpcpp.h>
 
@@ -50,16 +50,16 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 
 }  // namespace
 
-RunClient::RunClient(const std::string& address, milliseconds patience)
+CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience)
     : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)), patience_(patience) {}
 
-Result<std::string> RunClient::Submit(const v1::SubmitRunRequest& request) {
+Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& request) {
   const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_});
   if (!response) return Fail(response.error());
   return response->run_id();
 }
 
-Result<v1::RunStatus> RunClient::Get(const std::string& run_id) {
+Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
   const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_});
@@ -67,13 +67,13 @@ Result<v1::RunStatus> RunClient::Get(const std::string& run_id) {
   return response->run();
 }
 
-Result<v1::ListRunsResponse> RunClient::List(const std::string& page_token) {
+Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_token) {
   v1::ListRunsRequest request;
   request.set_page_token(page_token);
   return rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_});
 }
 
-Status RunClient::Cancel(const std::string& run_id) {
+Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
   request.set_request_id("cancel-" + run_id);
   request.set_run_id(run_id);
@@ -81,7 +81,7 @@ Status RunClient::Cancel(const std::string& run_id) {
   return response ? Status() : response.error();
 }
 
-Result<v1::RunStatus> RunClient::Watch(const std::string& run_id,
+Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
                                        const std::function<void(const v1::RunStatus&)>& show, std::stop_token stop) {
   v1::WatchRunRequest request;
   request.set_run_id(run_id);
@@ -101,7 +101,7 @@ Result<v1::RunStatus> RunClient::Watch(const std::string& run_id,
   return last;
 }
 
-Status RunClient::ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
+Status CoordinatorClient::ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
                           const std::function<void(const std::string&)>& show) {
   v1::ReadLogRequest request;
   request.set_run_id(run_id);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/rpc/grpc_channel.h"
+
+#include <gtest/gtest.h>
+
+namespace ferment::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+
+CallOptions Patient() {
+  return {.retry_for = std::chrono::minutes(1), .first_pause = milliseconds(1), .longest_pause = milliseconds(2)};
+}
+
+TEST(GrpcChannel, TriesOnceWithoutPatience) {
+  int attempts = 0;
+  const Status status = CallWithRetry({}, [&](grpc::ClientContext&) {
+    ++attempts;
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(attempts, 1);
+}
+
+TEST(GrpcChannel, TriesAgainWhileNobodyAnswers) {
+  int attempts = 0;
+  const Status status = CallWithRetry(Patient(), [&](grpc::ClientContext&) {
+    ++attempts;
+    if (attempts == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+    if (attempts == 2) return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "slow");
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(attempts, 3);
+}
+
+TEST(GrpcChannel, NeverRepeatsARefusal) {
+  int attempts = 0;
+  const Status status = CallWithRetry(Patient(), [&](grpc::ClientContext&) {
+    ++attempts;
+    return grpc::Status(grpc::StatusCode::ABORTED, "the lease is lost");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kAborted);
+  EXPECT_EQ(attempts, 1);
+}
+
+TEST(GrpcChannel, GivesEachAttemptItsDeadline) {
+  CallOptions options;
+  options.deadline = milliseconds(1'500);
+  const auto before = std::chrono::system_clock::now();
+  const Status status = CallWithRetry(options, [&](grpc::ClientContext& context) {
+    EXPECT_GE(context.deadline(), before + milliseconds(1'000));
+    EXPECT_LE(context.deadline(), std::chrono::system_clock::now() + milliseconds(1'500));
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(status.ok());
+}
+
+TEST(GrpcChannel, StopsBetweenAttemptsWhenAsked) {
+  std::stop_source source;
+  CallOptions options = Patient();
+  options.first_pause = options.longest_pause = std::chrono::seconds(30);
+  options.stop = source.get_token();
+  const Status status = CallWithRetry(options, [&](grpc::ClientContext&) {
+    source.request_stop();
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace ferment::rpc
