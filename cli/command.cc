@@ -3,6 +3,8 @@
 
 #include <iostream>
 
+#include "cli/data_commands.h"
+
 namespace ferment::cli {
 namespace {
 
@@ -31,6 +33,7 @@ void AddCommands(CLI::App& app) {
   AddRunCommands(app);
   AddRemoteCommands(app);
   AddRenderCommands(app);
+  AddDataScanCommand(app);
 }
 
 int RunCommandLine(int argc, const char* const* argv) {

@@ -207,6 +207,15 @@ void AddTest(const Tree& tree, std::map<std::string, Video>& videos) {
   }
 }
 
+void NoteLonePartners(std::map<std::string, Video>& videos) {
+  for (auto& [name, video] : videos) {
+    std::string partner;
+    if (name.ends_with("_left")) partner = name.substr(0, name.size() - 4) + "right";
+    if (name.ends_with("_right")) partner = name.substr(0, name.size() - 5) + "left";
+    if (!partner.empty() && !videos.contains(partner)) video.oddities.push_back("no partner " + partner);
+  }
+}
+
 }  // namespace
 
 std::string_view VideoSetName(VideoSet set) {
@@ -234,6 +243,7 @@ Result<std::vector<Video>> LoadAffWild2(const std::filesystem::path& path, const
   FERMENT_RETURN_IF_ERROR(AddAnnotated(tree, VideoSet::kTrain, map, by_name));
   FERMENT_RETURN_IF_ERROR(AddAnnotated(tree, VideoSet::kValidation, map, by_name));
   AddTest(tree, by_name);
+  NoteLonePartners(by_name);
   std::vector<Video> videos;
   for (auto& entry : by_name) videos.push_back(std::move(entry.second));
   std::stable_sort(videos.begin(), videos.end(), [](const Video& a, const Video& b) { return a.set < b.set; });

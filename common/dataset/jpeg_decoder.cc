@@ -128,7 +128,8 @@ bool RunScanlines(Decoder& decoder, Image& image) {
 }
 
 Status FailureOf(const Decoder& decoder, std::size_t bytes) {
-  const std::string place = ": bytes=" + std::to_string(bytes) + ": " + decoder.message;
+  const std::string said(decoder.message);
+  const std::string place = ": bytes=" + std::to_string(bytes) + (said.empty() ? "" : ": " + said);
   if (decoder.too_many_scans)
     return DataLossError("jpeg-scans: more than " + std::to_string(kMaxScans) + " scans" + place);
   if (decoder.truncated) return DataLossError("jpeg-truncated" + place);

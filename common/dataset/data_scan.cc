@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/data_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+#include <vector>
+
+#include "common/dataset/affwild2_source.h"
+#include "common/dataset/expression.h"
+#include "common/dataset/face_list.h"
+#include "common/dataset/folder_source.h"
+#include "common/dataset/insightface_source.h"
+#include "common/dataset/jpeg_decoder.h"
+#include "common/io/local_file_system.h"
+
+namespace ferment::dataset {
+namespace {
+
+constexpr std::size_t kMaxListedDamage = 1000;
+
+struct Sign {
+  std::string_view format;
+  std::string_view name;
+};
+
+/// In the order of how much a name tells.
+constexpr std::array<Sign, 15> kSigns = {{{"insightface", "train.rec"},
+                                          {"affwild2", "cropped_aligned"},
+                                          {"affwild2", "cropped"},
+                                          {"affectnet2017", "Manually_Annotated_file_lists"},
+                                          {"affectnet2021", "train_set/annotations"},
+                                          {"affectnet2021", "val_set/annotations"},
+                                          {"expw", "data/label/label.lst"},
+                                          {"expw", "label/label.lst"},
+                                          {"rafdb", "EmoLabel"},
+                                          {"rafdb", "basic/EmoLabel"},
+                                          {"ferplus", "fer2013new.csv"},
+                                          {"folder", "train.csv"},
+                                          {"folder", "val.csv"},
+                                          {"folder", "validation.csv"},
+                                          {"folder", "train"}}};
+
+/// Counts of what could not be read, and the first of them by name.
+class DamageTally {
+ public:
+  void Add(const Json& where, const Status& status) {
+    const std::string reason = DamageReason(status);
+    counts_[reason] = counts_.value(reason, 0) + 1;
+    ++total_;
+    if (listed_.size() >= kMaxListedDamage) return;
+    Json row = where;
+    row["reason"] = reason;
+    row["message"] = status.message();
+    listed_.push_back(std::move(row));
+  }
+  std::uint64_t total() const { return total_; }
+  const Json& counts() const { return counts_; }
+  const Json& listed() const { return listed_; }
+
+ private:
+  std::uint64_t total_ = 0;
+  Json counts_ = Json::object();
+  Json listed_ = Json::array();
+};
+
+/// Every how manyth picture is decoded.
+std::uint64_t DecodeStride(std::uint64_t pictures) { return (pictures + kMaxDecodedInScan - 1) / kMaxDecodedInScan; }
+
+void ScanRecords(const RecordSource& source, Json& found) {
+  DamageTally damage;
+  std::uint64_t decoded = 0;
+  const std::uint64_t stride = std::max<std::uint64_t>(1, DecodeStride(source.size()));
+  for (std::uint64_t i = 0; i < source.size(); ++i) {
+    const auto record = source.Read(i);
+    if (!record) {
+      damage.Add({{"key", source.KeyAt(i)}}, record.error());
+      continue;
+    }
+    if (i % stride != 0) continue;
+    ++decoded;
+    const auto image = DecodeJpeg(record->image);
+    if (!image) damage.Add({{"key", source.KeyAt(i)}}, image.error());
+  }
+  found["records"] = source.size();
+  found["sound"] = source.size() - damage.total();
+  found["damaged"] = damage.total();
+  found["decoded"] = decoded;
+  found["damage"] = damage.counts();
+  found["damaged_records"] = damage.listed();
+}
+
+Json ClassCounts(const std::vector<std::uint64_t>& counts) {
+  Json by_name = Json::object();
+  for (std::size_t i = 0; i < counts.size(); ++i) by_name[std::string(kExpressionNames[i])] = counts[i];
+  return by_name;
+}
+
+Json ScanFaces(const v1::FerSpec& source, FaceSplit split) {
+  const ClassMap classes(kExpressionNames);
+  const auto list = LoadFaceSource(source, classes, split);
+  if (!list) return {{"error", list.error().message()}};
+  DamageTally damage;
+  std::uint64_t decoded = 0;
+  const std::uint64_t stride = std::max<std::uint64_t>(1, DecodeStride(list->faces.size()));
+  for (std::size_t i = 0; i < list->faces.size(); i += stride) {
+    ++decoded;
+    const auto image = ReadFace(list->faces[i]);
+    if (!image) damage.Add({{"path", list->faces[i].path}}, image.error());
+  }
+  return {{"rows", list->rows},
+          {"faces", list->faces.size()},
+          {"per_class", ClassCounts(list->per_class)},
+          {"dropped", list->dropped},
+          {"decoded", decoded},
+          {"damage", damage.counts()},
+          {"damaged_faces", damage.listed()},
+          {"oddities", list->oddities}};
+}
+
+Json ScanVideo(const Video& video) {
+  std::vector<std::uint64_t> counts(kExpressionNames.size());
+  std::uint64_t usable = 0;
+  for (const std::uint32_t frame : video.frames_with_image) {
+    const int label = video.LabelAt(frame);
+    if (label < 0) continue;
+    ++usable;
+    ++counts[static_cast<std::size_t>(label)];
+  }
+  const auto minus_one = static_cast<std::uint64_t>(std::count(video.labels.begin(), video.labels.end(), -1));
+  const std::uint64_t labelled = video.labels.size() - minus_one;
+  return {{"video", video.name},
+          {"set", VideoSetName(video.set)},
+          {"folder", video.folder.parent_path().filename().string()},
+          {"jpgs", video.frames_with_image.size()},
+          {"last_jpg", video.frames_with_image.empty() ? 0 : video.frames_with_image.back()},
+          {"labels", video.labels.size()},
+          {"minus_one", minus_one},
+          {"labelled_no_jpg", labelled - usable},
+          {"usable", usable},
+          {"per_class", ClassCounts(counts)},
+          {"oddities", video.oddities}};
+}
+
+Status ScanVideos(const std::filesystem::path& path, Json& found) {
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<Video> videos,
+                           LoadAffWild2(path, {kExpressionNames.begin(), kExpressionNames.end()}));
+  Json rows = Json::array();
+  Json sets = Json::object();
+  for (const Video& video : videos) {
+    Json row = ScanVideo(video);
+    Json& sum = sets[std::string(VideoSetName(video.set))];
+    if (sum.is_null()) sum = {{"videos", 0}, {"per_class", Json::object()}};
+    const auto add = [](Json& to, const std::string& name, std::uint64_t count) {
+      to[name] = to.value(name, std::uint64_t{0}) + count;
+    };
+    add(sum, "videos", 1);
+    for (const char* column : {"jpgs", "labels", "minus_one", "labelled_no_jpg", "usable"})
+      add(sum, column, row[column].get<std::uint64_t>());
+    for (const auto& [name, count] : row["per_class"].items()) add(sum["per_class"], name, count.get<std::uint64_t>());
+    rows.push_back(std::move(row));
+  }
+  found["sets"] = std::move(sets);
+  found["videos"] = std::move(rows);
+  return {};
+}
+
+Status ScanPack(const std::filesystem::path& path, Json& found) {
+  FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<InsightfaceSource> pack, OpenInsightfacePack(path));
+  const PackFacts& facts = pack->facts();
+  found["property"] = facts.property;
+  found["index_lines"] = facts.index_lines;
+  found["has_header"] = facts.has_header;
+  found["identity_records"] = facts.identity_records;
+  found["oddities"] = facts.oddities;
+  ScanRecords(*pack, found);
+  return {};
+}
+
+Status ScanFolder(const std::filesystem::path& path, Json& found) {
+  FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<RecordSource> source, OpenFolderSource(path));
+  ScanRecords(*source, found);
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> GuessFormat(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(path));
+  std::error_code error;
+  for (const Sign& sign : kSigns)
+    if (std::filesystem::exists(path / sign.name, error)) return std::string(sign.format);
+  for (const std::string& name : names)
+    if (name.ends_with(".rec")) return std::string("insightface");
+  if (OpenFolderSource(path)) return std::string("fr-folder");
+  return Fail(NotFoundError("nothing in the folder is of a known format: path=" + path.string() +
+                            "; name one with --format (insightface, affwild2, folder, affectnet2017, affectnet2021, "
+                            "expw, rafdb, ferplus, fr-folder)"));
+}
+
+Result<Json> ScanData(const std::filesystem::path& path, std::string_view format) {
+  Json found = {{"format", format}, {"path", path.string()}};
+  if (format == "insightface") {
+    FERMENT_RETURN_IF_ERROR(ScanPack(path, found));
+  } else if (format == "fr-folder") {
+    FERMENT_RETURN_IF_ERROR(ScanFolder(path, found));
+  } else if (format == "affwild2") {
+    FERMENT_RETURN_IF_ERROR(ScanVideos(path, found));
+  } else {
+    v1::FerSpec source;
+    source.set_format(std::string(format));
+    source.set_path(path.string());
+    const auto probe = LoadFaceSource(source, ClassMap(kExpressionNames), FaceSplit::kTrain);
+    if (!probe && probe.error().code() == StatusCode::kInvalidArgument) return Fail(probe.error());
+    found["train"] = ScanFaces(source, FaceSplit::kTrain);
+    found["validation"] = ScanFaces(source, FaceSplit::kValidation);
+    if (found["train"].contains("error") && found["validation"].contains("error"))
+      return Fail(NotFoundError(found["train"]["error"].get<std::string>()));
+  }
+  return found;
+}
+
+}  // namespace ferment::dataset
