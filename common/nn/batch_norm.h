@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Batch normalisation whose statistics come from a rank's own rows, from all ranks' rows, or stay as they are.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+#include "common/base/status.h"
+
+namespace ferment::nn {
+
+enum class BatchNormMode {
+  /// Each rank normalises by its own rows.
+  kLocal,
+  /// Statistics of all ranks' rows as one batch, in the forward and the backward pass.
+  kSync,
+  /// Running statistics, not updated, also in training.
+  kFrozen,
+};
+
+/// Adds a small tensor up over ranks. Every rank calls it equally often and in the same order.
+class StatisticsExchange {
+ public:
+  virtual ~StatisticsExchange() = default;
+  /// Replaces `values` (contiguous float64, on the CPU) by the sum over ranks.
+  virtual Status Sum(const torch::Tensor& values) = 0;
+};
+
+/// State: weight, bias, running_mean, running_var, num_batches_tracked, as torch.nn.BatchNorm1d and 2d have them.
+/// Momentum 0.1, unbiased running variance, eps 1e-5. Throws c10::Error where the exchange fails: call under Guard.
+class BatchNormImpl : public torch::nn::Module {
+ public:
+  explicit BatchNormImpl(std::int64_t channels);
+
+  /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics.
+  torch::Tensor forward(const torch::Tensor& x);
+  /// Requires: `exchange` outlives the module, for kSync; other modes do not look at it.
+  void SetMode(BatchNormMode mode, StatisticsExchange* exchange);
+  BatchNormMode mode() const { return mode_; }
+
+  /// Moves the evaluation-mode transform into the convolution before it; ConvolveAndNormalize then runs one operation.
+  /// For good: the module can no longer be trained or saved.
+  void FoldInto(torch::nn::Conv2dImpl& convolution);
+  /// Returns: batch_norm(convolution(x)).
+  torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x);
+
+  torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+
+ private:
+  torch::Tensor NormalizeOverRanks(const torch::Tensor& x);
+
+  BatchNormMode mode_ = BatchNormMode::kLocal;
+  StatisticsExchange* exchange_ = nullptr;
+  torch::Tensor folded_bias_;
+};
+TORCH_MODULE(BatchNorm);
+
+}  // namespace ferment::nn
