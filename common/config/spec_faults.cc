@@ -8,17 +8,18 @@ namespace ferment {
 namespace {
 
 constexpr std::size_t kMaxTold = 100;
-// Beyond this, a hostile file would only fill memory.
-constexpr std::size_t kMaxKept = 10000;
+constexpr std::size_t kMaxKept = 1000;
 
 }  // namespace
 
 void SpecFaults::Add(const SpecOrigin& origin, const std::string& key, const std::string& what) {
-  if (faults_.size() >= kMaxKept) return;
+  if (full()) return;
   const std::string place = origin.kind == SpecOrigin::Kind::kDefault ? "" : origin.ToString() + ": ";
   faults_.push_back({origin, place + (key.empty() ? "" : key + ": ") + what});
   keys_.insert(key);
 }
+
+bool SpecFaults::full() const { return faults_.size() >= kMaxKept; }
 
 Status SpecFaults::ToStatus() const {
   if (faults_.empty()) return {};
@@ -31,7 +32,9 @@ Status SpecFaults::ToStatus() const {
   std::ranges::stable_sort(order, {}, rank);
   std::string message;
   for (std::size_t i = 0; i < std::min(order.size(), kMaxTold); ++i) message += (i > 0 ? "\n" : "") + order[i]->text;
-  if (order.size() > kMaxTold) message += "\nand " + std::to_string(order.size() - kMaxTold) + " more faults";
+  if (order.size() > kMaxTold) {
+    message += "\nand " + std::to_string(order.size() - kMaxTold) + (full() ? " or more" : " more") + " faults";
+  }
   return InvalidArgumentError(message).WithExitCode(exit_code::kBadSpec);
 }
 

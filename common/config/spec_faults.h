@@ -18,6 +18,8 @@ class SpecFaults {
   /// `key` may be empty where the fault is of the text and not of a key.
   void Add(const SpecOrigin& origin, const std::string& key, const std::string& what);
   bool empty() const { return faults_.empty(); }
+  /// Whether so many faults are kept that no more are taken; a reader stops then, so that a hostile file costs little.
+  bool full() const;
   /// Whether a fault names this key, so that what depends on it is not judged.
   bool Has(const std::string& key) const { return keys_.contains(key); }
   /// Returns: success, or InvalidArgument with exit code 64 and a line a fault: the file's by line, then the others.

@@ -35,7 +35,15 @@ std::string KeysOf(const SpecMessage& message) {
   return keys;
 }
 
+// A key as written, where it fits a line.
+std::string ShowKey(const std::string& key) {
+  const std::string shown = ShowText(key);
+  return shown.size() == key.size() + 2 ? key : shown;
+}
+
 std::string UnknownKey(const SpecMessage& message, const std::string& section, std::string_view word) {
+  if (word.find('.') != std::string_view::npos)
+    return "unknown key; in a file keys stand inside their section, dots are for --set";
   const std::string nearest = NearestKey(message, section, word);
   return nearest.empty() ? "unknown key; allowed here: " + KeysOf(message) : "unknown key; nearest: " + nearest;
 }
@@ -67,12 +75,11 @@ void SpecReader::ReadSection(Message& message, const SpecNode& node, SpecPlace p
   }
   std::map<std::string, SpecPlace> seen;
   for (const SpecChild& child : node.children) {
+    if (faults_.full()) return;
     const std::string child_key = JoinKey(key, child.key);
     const SpecField* const field = FindField(descriptor, child.key);
     if (field == nullptr) {
-      Fault(child.key_place,
-            JoinKey(key, ShowText(child.key).size() == child.key.size() + 2 ? child.key : ShowText(child.key)),
-            UnknownKey(descriptor, key, child.key));
+      Fault(child.key_place, JoinKey(key, ShowKey(child.key)), UnknownKey(descriptor, key, child.key));
     } else if (const auto [first, added] = seen.try_emplace(child.key, child.key_place); !added) {
       Fault(child.key_place, child_key, "given twice; first in line " + std::to_string(first->second.line));
     } else {
