@@ -72,7 +72,7 @@ function drawNow(job) {
   at('now-bar').parentElement.setAttribute('aria-valuenow', Math.floor(share(job) * 100));
   const left = number(job.done) ? number(job.seconds) / number(job.done) * (number(job.total) - number(job.done)) : 0;
   at('now-line').textContent = number(job.done) + ' of ' + number(job.total) + ' ' + unit(job) +
-    (number(job.rate) ? ', ' + short(number(job.rate)) + ' a second' : '') + ', ' + time(job.seconds) + ' so far' + (left ? ', about ' + time(left) + ' left' : '');
+    (number(job.rate) ? ', ' + short(Math.round(number(job.rate))) + ' a second' : '') + ', ' + time(job.seconds) + ' so far' + (left ? ', about ' + time(left) + ' left' : '');
   at('figures').replaceChildren(...Object.keys(job.metrics || {}).sort().slice(0, 10).map((name) => {
     const pair = make('div');
     pair.append(make('dt', name), make('dd', short(number(job.metrics[name]))));
