@@ -34,6 +34,7 @@ void AddCommands(CLI::App& app) {
   AddRemoteCommands(app);
   AddRenderCommands(app);
   AddDataScanCommand(app);
+  AddDoctorCommand(app);
 }
 
 int RunCommandLine(int argc, const char* const* argv) {

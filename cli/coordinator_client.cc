@@ -51,11 +51,13 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 }  // namespace
 
 CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience)
-    : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)), patience_(patience) {}
+    : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)),
+      context_("asking the coordinator at " + address),
+      patience_(patience) {}
 
 Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& request) {
   const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_});
-  if (!response) return Fail(response.error());
+  if (!response) return Fail(response.error().With(context_));
   return response->run_id();
 }
 
@@ -63,14 +65,16 @@ Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
   const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_});
-  if (!response) return Fail(response.error());
+  if (!response) return Fail(response.error().With(context_));
   return response->run();
 }
 
 Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_token) {
   v1::ListRunsRequest request;
   request.set_page_token(page_token);
-  return rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_});
+  auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_});
+  if (!response) return Fail(response.error().With(context_));
+  return response;
 }
 
 Status CoordinatorClient::Cancel(const std::string& run_id) {
@@ -78,7 +82,7 @@ Status CoordinatorClient::Cancel(const std::string& run_id) {
   request.set_request_id("cancel-" + run_id);
   request.set_run_id(run_id);
   const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_});
-  return response ? Status() : response.error();
+  return response ? Status() : response.error().With(context_);
 }
 
 Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
@@ -97,7 +101,7 @@ Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
     const Status end = rpc::FromGrpc(reader->Finish());
     return end.ok() && IsUnfinished(last) ? UnavailableError("the coordinator ended the stream before the run") : end;
   });
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return Fail(status.With(context_));
   return last;
 }
 

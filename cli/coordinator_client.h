@@ -40,6 +40,7 @@ class CoordinatorClient {
  private:
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RunService::Stub> stub_;
+  std::string context_;
   std::chrono::milliseconds patience_;
 };
 

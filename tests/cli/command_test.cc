@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <vector>
+
+namespace ferment::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Outcome Type(std::initializer_list<const char*> words) {
+  std::vector<const char*> argv = {"ferment"};
+  argv.insert(argv.end(), words);
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int code = RunCommandLine(static_cast<int>(argv.size()), argv.data());
+  return {code, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
+}
+
+std::string SpecFile(const std::string& text) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "command_test.yaml";
+  std::ofstream(file) << text;
+  return file.string();
+}
+
+TEST(Command, HelpsWhenNothingIsAsked) {
+  const Outcome outcome = Type({});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("ferment demo"));
+  for (const char* verb : {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + verb + " ")) << verb;
+  }
+}
+
+TEST(Command, LeavesWith2OnWrongUsage) {
+  EXPECT_EQ(Type({"no-such-verb"}).code, exit_code::kUsage);
+  EXPECT_EQ(Type({"run"}).code, exit_code::kUsage);
+  EXPECT_EQ(Type({"run", "--no-such-flag"}).code, exit_code::kUsage);
+  EXPECT_EQ(Type({"--version"}).code, 0);
+  EXPECT_EQ(Type({"run", "--help"}).code, 0);
+}
+
+TEST(Command, RefusesABadSpecBeforeAnythingStarts) {
+  const std::string file = SpecFile("cotrain:\n  stepps: 3\n");
+  const std::string run_dir = testing::TempDir() + "/never_made";
+  const Outcome outcome = Type({"run", file.c_str(), "--run-dir", run_dir.c_str()});
+  EXPECT_EQ(outcome.code, exit_code::kBadSpec);
+  EXPECT_THAT(outcome.err, HasSubstr("stepps"));
+  EXPECT_FALSE(std::filesystem::exists(run_dir));
+  EXPECT_EQ(Type({"run", "/no/such/spec.yaml"}).code, exit_code::kBadSpec);
+}
+
+TEST(Command, RendersEachPhaseOfASpec) {
+  const std::string file = SpecFile("cotrain:\n  rounds: 2\nresources:\n  ranks: 3\n");
+  const Outcome outcome = Type({"render", "mpirun", file.c_str(), "--run-dir", "/runs/x"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* line : {"-np 3", "--phase teacher", "--phase cotrain --round 1", "--job label-1", "--phase evaluate", "/runs/x/spec.yaml"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(line));
+  }
+}
+
+TEST(Command, SaysThatNoCoordinatorAnswers) {
+  const Outcome outcome = Type({"cancel", "r1", "--coordinator", "127.0.0.1:1"});
+  EXPECT_EQ(outcome.code, exit_code::kMissingService);
+  EXPECT_THAT(outcome.err, HasSubstr("127.0.0.1:1"));
+}
+
+}  // namespace
+}  // namespace ferment::cli

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "common/config/spec_defaults.h"
+
+namespace ferment::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class RunFolderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("folder_" + std::to_string(getpid())) /
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(root_);
+  }
+
+  static RunSpec Spec(std::uint32_t steps) {
+    RunSpec spec = DefaultSpec();
+    spec.set_name("t");
+    spec.mutable_cotrain()->set_steps(steps);
+    return spec;
+  }
+
+  fs::path root_;
+};
+
+TEST_F(RunFolderTest, IsHeldByOneAtATime) {
+  {
+    const auto first = RunFolder::Open(root_);
+    ASSERT_TRUE(first) << first.error().message();
+    const auto second = RunFolder::Open(root_);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(ProcessExitCode(second.error()), exit_code::kFenced);
+    EXPECT_THAT(std::string(second.error().message()), HasSubstr("pid=" + std::to_string(getpid())));
+  }
+  EXPECT_TRUE(RunFolder::Open(root_));
+}
+
+TEST_F(RunFolderTest, IsNotAnyFolder) {
+  fs::create_directories(root_);
+  std::ofstream(root_ / "thesis.tex") << "years of work";
+  const auto folder = RunFolder::Open(root_);
+  ASSERT_FALSE(folder);
+  EXPECT_EQ(ProcessExitCode(folder.error()), exit_code::kCannotWrite);
+  EXPECT_TRUE(fs::exists(root_ / "thesis.tex"));
+}
+
+TEST_F(RunFolderTest, CannotBeMadeBelowAFile) {
+  fs::create_directories(root_);
+  std::ofstream(root_ / "file") << "x";
+  EXPECT_EQ(ProcessExitCode(RunFolder::Open(root_ / "file" / "run").error()), exit_code::kCannotWrite);
+}
+
+TEST_F(RunFolderTest, KeepsTheFirstSpecAndNamesWhatDiffers) {
+  auto folder = RunFolder::Open(root_);
+  ASSERT_TRUE(folder);
+  ASSERT_TRUE(folder->KeepSpec(Spec(600)).ok());
+  EXPECT_TRUE(folder->KeepSpec(Spec(600)).ok());
+  const Status changed = folder->KeepSpec(Spec(50));
+  EXPECT_EQ(ProcessExitCode(changed), exit_code::kBadSpec);
+  EXPECT_THAT(std::string(changed.message()), HasSubstr("cotrain.steps: 600 -> 50"));
+  EXPECT_THAT(std::string(changed.message()), HasSubstr("--fresh"));
+}
+
+TEST_F(RunFolderTest, DeletesOnlyWhatARunWrites) {
+  auto folder = RunFolder::Open(root_);
+  ASSERT_TRUE(folder);
+  ASSERT_TRUE(folder->KeepSpec(Spec(600)).ok());
+  fs::create_directories(folder->layout().Job("teacher"));
+  std::ofstream(root_ / "notes.txt") << "mine";
+  ASSERT_TRUE(folder->DeleteRun().ok());
+  EXPECT_FALSE(fs::exists(root_ / "phases"));
+  EXPECT_FALSE(fs::exists(root_ / "spec.yaml"));
+  EXPECT_TRUE(fs::exists(root_ / "notes.txt"));
+  EXPECT_TRUE(folder->KeepSpec(Spec(50)).ok());
+}
+
+TEST(SpecDifferences, ListsChangesAdditionsAndRemovals) {
+  RunSpec before;
+  before.set_seed(1);
+  before.set_name("a");
+  RunSpec after;
+  after.set_seed(2);
+  after.mutable_model()->set_width(16);
+  EXPECT_THAT(SpecDifferences(before, after),
+              ElementsAre("seed: \"1\" -> \"2\"", "model.width: (absent) -> 16", "name: \"a\" -> (absent)"));
+  EXPECT_TRUE(SpecDifferences(after, after).empty());
+}
+
+TEST(CheckDataExists, NamesEverythingThatIsMissing) {
+  RunSpec spec;
+  spec.mutable_data()->add_fer()->set_path("/no/fer");
+  spec.mutable_data()->mutable_fr()->set_path("/no/fr");
+  spec.mutable_data()->mutable_videos()->set_path(testing::TempDir());
+  const Status status = CheckDataExists(spec);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("data.fer.path: /no/fer"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("data.fr.path: /no/fr"));
+  EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("data.videos")));
+}
+
+}  // namespace
+}  // namespace ferment::cli
