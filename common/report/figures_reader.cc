@@ -2,20 +2,19 @@
 #include "common/report/figures_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <optional>
 
+#include "common/config/spec_loader.h"
+#include "common/report/evaluation_tables.h"
 #include "common/report/json_field.h"
+#include "common/report/label_figures.h"
 
 namespace ferment::report {
 namespace {
-
-constexpr std::array kAbawClasses = {"Neutral",   "Anger",   "Disgust",  "Fear",
-                                     "Happiness", "Sadness", "Surprise", "Other"};
 
 std::optional<std::string> ReadText(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -111,24 +110,54 @@ Curve CurveOf(const std::string& job_id, const std::string& text) {
   return curve;
 }
 
-std::string DigestOfStudent(const RunLayout& layout) {
-  const Result<Json> result = ReadJson(layout.Result("finetune"));
+std::string DigestOf(const RunLayout& layout, const std::string& job_id, std::string_view role) {
+  const Result<Json> result = ReadJson(layout.Result(job_id));
   if (!result) return "";
   for (const Json& model : Field(*result, "models")) {
-    if (TextOr(Field(model, "role"), "") == "student") return TextOr(Field(model, "sha256"), "");
+    if (TextOr(Field(model, "role"), "") == role) return TextOr(Field(model, "sha256"), "");
   }
   return "";
+}
+
+/// Digests of the teachers that labelled, in the order of the rounds.
+std::vector<std::string> TeachersOf(const RunLayout& layout, const RunSpec& spec) {
+  std::vector<std::string> teachers;
+  for (std::uint32_t round = 0; round < spec.cotrain().rounds(); ++round) {
+    const std::string digest = DigestOf(layout, round == 0 ? "teacher" : JobId("cotrain", round - 1), "teacher");
+    if (!digest.empty() && (teachers.empty() || teachers.back() != digest)) teachers.push_back(digest);
+  }
+  return teachers;
+}
+
+std::string ModelSummary(const RunSpec& spec) {
+  const auto& model = spec.model();
+  std::string text = model.backbone() + " of width " + std::to_string(model.width()) + " at " +
+                     std::to_string(model.image_size()) + " pixels; " + std::to_string(spec.cotrain().steps()) +
+                     " steps of co-training with feedback: " + spec.cotrain().feedback().form();
+  if (spec.data().has_videos()) text += "; temporal encoder: " + spec.temporal().encoder();
+  return text;
+}
+
+std::string DataSummary(const RunSpec& spec) {
+  std::string text = "Labelled faces: ";
+  for (int i = 0; i < spec.data().fer_size(); ++i) text += (i > 0 ? ", " : "") + spec.data().fer(i).path();
+  text += ". Unlabelled faces: " + spec.data().fr().path();
+  text += ". Videos: " + (spec.data().has_videos() ? spec.data().videos().path() : std::string("none")) + ".";
+  return text;
 }
 
 }  // namespace
 
 Result<RunFigures> ReadRunFigures(const RunLayout& layout) {
+  FERMENT_ASSIGN_OR_RETURN(const RunSpec spec, LoadResolvedSpec(layout.Spec()));
   RunFigures figures;
-  figures.name = layout.root().filename().string();
-  figures.classes.assign(kAbawClasses.begin(), kAbawClasses.end());
+  figures.name = spec.name().empty() ? layout.root().filename().string() : spec.name();
+  figures.classes.assign(spec.classes().begin(), spec.classes().end());
+  figures.model_summary = ModelSummary(spec);
+  figures.data_summary = DataSummary(spec);
   FERMENT_ASSIGN_OR_RETURN(const Json table, ReadJson(layout.PhaseTable()));
   figures.status = TextOr(Field(table, "status"), "unknown");
-  figures.seed = static_cast<std::uint64_t>(NumberOr(Field(table, "seed"), 0));
+  figures.seed = spec.seed();
   for (const Json& row : Field(table, "phases")) figures.phases.push_back(PhaseOf(row));
   for (const PhaseFigures& phase : figures.phases) {
     if (!phase.failure.empty()) figures.failure = phase.job_id + ": " + phase.failure;
@@ -137,8 +166,12 @@ Result<RunFigures> ReadRunFigures(const RunLayout& layout) {
   }
   FERMENT_ASSIGN_OR_RETURN(const Json evaluate, ReadJson(layout.Result("evaluate")));
   ReadEvaluation(Field(evaluate, "evaluation"), figures);
-  figures.student_digest = DigestOfStudent(layout);
+  figures.student_digest = DigestOf(layout, "finetune", "student");
   if (std::filesystem::exists(layout.Export() / "model.json")) figures.export_dir = "export";
+  const Status labels = ReadLabelFigures(layout, spec, TeachersOf(layout, spec), figures);
+  if (!labels.ok()) figures.truth_note = "Some label sets cannot be read: " + std::string(labels.message());
+  figures.timeline = TimelineOf(ReadText(layout.Evaluation() / "video_validation.csv").value_or(""));
+  figures.student_reliability = ReliabilityOf(ReadText(layout.Evaluation() / "static_validation.csv").value_or(""));
   return figures;
 }
 

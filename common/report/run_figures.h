@@ -14,36 +14,36 @@ namespace ferment::report {
 
 /// One job of the run as the coordinator accounted for it.
 struct PhaseFigures {
-  std::string job_id;
-  std::string phase;
+  std::string job_id = {};
+  std::string phase = {};
   int round = 0;
-  std::string status;
+  std::string status = {};
   int attempts = 0;
   double seconds = 0;
   double cpu_seconds = 0;
   double peak_rss_bytes = 0;
   double samples = 0;
-  std::string failure;
+  std::string failure = {};
 };
 
 /// One network on one set of labelled faces.
 struct StaticFigures {
-  std::string model;
-  std::string dataset;
+  std::string model = {};
+  std::string dataset = {};
   double macro_f1 = 0;
-  std::vector<double> per_class_f1;
+  std::vector<double> per_class_f1 = {};
   double accuracy = 0;
-  std::vector<std::vector<double>> confusion;  // [label][prediction]
+  std::vector<std::vector<double>> confusion = {};  // [label][prediction]
   double ece = 0;
 };
 
 /// One combination of features, encoder and smoothing on the validation videos.
 struct VideoFigures {
-  std::string features;
-  std::string temporal;
+  std::string features = {};
+  std::string temporal = {};
   int smoothing_half_width = 0;
   double macro_f1 = 0;
-  std::vector<double> per_class_f1;
+  std::vector<double> per_class_f1 = {};
 };
 
 struct AblationFigures {
@@ -62,66 +62,66 @@ struct ReliabilityBin {
 
 /// The label sets that one teacher's labelling left.
 struct PseudoLabelFigures {
-  std::string teacher;
+  std::string teacher = {};
   double records = 0;
   double labelled = 0;
   double abstained = 0;
   double quarantined = 0;
-  std::vector<double> class_histogram;
-  std::optional<double> accuracy;  // among labelled records that the truth file knows
-  std::optional<double> coverage;
-  std::vector<double> per_class_accuracy;
-  std::vector<ReliabilityBin> reliability;
+  std::vector<double> class_histogram = {};
+  std::optional<double> accuracy = {};  // among labelled records that the truth file knows
+  std::optional<double> coverage = {};
+  std::vector<double> per_class_accuracy = {};
+  std::vector<ReliabilityBin> reliability = {};
 };
 
 struct Series {
-  std::string name;
-  std::vector<std::pair<double, double>> points;
+  std::string name = {};
+  std::vector<std::pair<double, double>> points = {};
 };
 
 /// What a trainer logged step by step.
 struct Curve {
-  std::string job_id;
-  std::vector<Series> series;
+  std::string job_id = {};
+  std::vector<Series> series = {};
 };
 
 /// Classes of consecutive frames of one video; -1 where there is none.
 struct Timeline {
-  std::string video;
-  std::vector<int> frames;
-  std::vector<int> truth;
-  std::vector<int> without_encoder;
-  std::vector<int> with_encoder;
-  std::vector<int> smoothed;
+  std::string video = {};
+  std::vector<int> frames = {};
+  std::vector<int> truth = {};
+  std::vector<int> without_encoder = {};
+  std::vector<int> with_encoder = {};
+  std::vector<int> smoothed = {};
 };
 
 /// An unlabelled face with the class a teacher gave it.
 struct SampleFace {
   int label = 0;
   double confidence = 0;
-  std::string jpeg;
+  std::string jpeg = {};
 };
 
 struct RunFigures {
-  std::string name;
-  std::string status;
-  std::string failure;
+  std::string name = {};
+  std::string status = {};
+  std::string failure = {};
   std::uint64_t seed = 0;
-  std::vector<std::string> classes;
-  std::string data_summary;
-  std::string model_summary;
-  std::vector<PhaseFigures> phases;
-  std::vector<StaticFigures> statics;
-  std::vector<VideoFigures> videos;
-  std::vector<AblationFigures> ablation;
-  std::vector<PseudoLabelFigures> pseudo_labels;
-  std::string student_digest;
-  std::string export_dir;
-  std::vector<Curve> curves;
-  std::optional<Timeline> timeline;
-  std::vector<SampleFace> faces;
-  std::string truth_note;
-  std::vector<ReliabilityBin> student_reliability;
+  std::vector<std::string> classes = {};
+  std::string data_summary = {};
+  std::string model_summary = {};
+  std::vector<PhaseFigures> phases = {};
+  std::vector<StaticFigures> statics = {};
+  std::vector<VideoFigures> videos = {};
+  std::vector<AblationFigures> ablation = {};
+  std::vector<PseudoLabelFigures> pseudo_labels = {};
+  std::string student_digest = {};
+  std::string export_dir = {};
+  std::vector<Curve> curves = {};
+  std::optional<Timeline> timeline = {};
+  std::vector<SampleFace> faces = {};
+  std::string truth_note = {};
+  std::vector<ReliabilityBin> student_reliability = {};
 };
 
 }  // namespace ferment::report

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/report/run_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "common/base/json.h"
+#include "common/config/spec_defaults.h"
+#include "common/config/spec_loader.h"
+#include "common/report/evaluation_tables.h"
+
+namespace ferment::report {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RunReport : public ::testing::Test {
+ protected:
+  RunReport() {
+    const ::testing::TestInfo* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    run_dir_ = std::filesystem::path(::testing::TempDir()) / (std::string("run_report_") + info->name());
+    std::filesystem::remove_all(run_dir_);
+    RunSpec spec = DefaultSpec();
+    spec.set_name("small");
+    spec.set_seed(3);
+    Write("spec.yaml", SpecToYaml(spec));
+  }
+
+  void Write(const std::string& name, const std::string& text) const {
+    const std::filesystem::path path = run_dir_ / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << text;
+  }
+
+  Json Report() const {
+    std::ifstream file(run_dir_ / "report.json");
+    return *ParseJson(std::string(std::istreambuf_iterator<char>(file), {}));
+  }
+
+  std::filesystem::path run_dir_;
+};
+
+TEST_F(RunReport, RefusesAFolderWithoutASpec) {
+  EXPECT_EQ(WriteReport(run_dir_ / "nowhere").code(), StatusCode::kNotFound);
+}
+
+TEST_F(RunReport, SaysWhyARunFailed) {
+  Write("phases.json", R"({"status":"failed","seed":3,"phases":[{"job_id":"teacher","phase":"teacher","round":0,
+    "status":"failed","attempts":2,"seconds":1.5,"cpu_seconds":2.5,"peak_rss_bytes":1000,"samples":64,
+    "failure":"class Fear has no sample"}]})");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  const Json report = Report();
+  EXPECT_EQ(report["schema"], "ferment.report/v1");
+  EXPECT_EQ(report["status"], "failed");
+  EXPECT_EQ(report["seed"], 3);
+  EXPECT_EQ(report["failure"], "teacher: class Fear has no sample");
+  EXPECT_EQ(report["phases"][0]["attempts"], 2);
+  EXPECT_TRUE(report["evaluation"]["static"].empty());
+}
+
+TEST_F(RunReport, PassesTheEvaluationOnUnchanged) {
+  const std::string evaluation = R"({"static":[{"model":"student","dataset":"fer","macro_f1":0.1234567890123456,
+    "per_class_f1":[0.5,0.25],"accuracy":0.5,"confusion":[[3,1],[2,4]],"ece":0.01}],
+    "video":[{"features":"student","temporal":"gru","smoothing_half_width":25,"macro_f1":0.5,"per_class_f1":[0.5,0.5]}],
+    "ablation":[{"semi_supervised":true,"temporal":false,"smoothing":true,"macro_f1":0.25}]})";
+  Write("phases/evaluate/result.json", R"({"job_id":"evaluate","evaluation":)" + evaluation + "}");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  EXPECT_EQ(Report()["evaluation"].dump(), ParseJson(evaluation)->dump());
+}
+
+TEST_F(RunReport, NamesATornFile) {
+  Write("phases.json", "{\"status\": ");
+  const Status status = WriteReport(run_dir_);
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("phases.json"));
+}
+
+TEST(EvaluationTables, TakeTheVideoWithMostChanges) {
+  const auto timeline = TimelineOf(
+      "video,frame,label,prediction_static,prediction_temporal,prediction\n"
+      "a,b,1,0,0,0,0\na,b,2,0,1,0,0\nc,1,0,4,4,4\nc,2,4,4,4,4\nc,3,-1,0,4,4\nc,4,x,4,4,4\n");
+  ASSERT_TRUE(timeline.has_value());
+  EXPECT_EQ(timeline->video, "c");
+  EXPECT_THAT(timeline->truth, ::testing::ElementsAre(0, 4, -1));
+  EXPECT_FALSE(TimelineOf("video,frame\n").has_value());
+}
+
+TEST(EvaluationTables, CountHowSureAndHowRight) {
+  const auto bins = ReliabilityOf("path,label,prediction,p_A,p_B\nx,y.jpg,0,0,0.9,0.1\nz.jpg,1,0,0.9,0.1\ntorn,1\n");
+  ASSERT_EQ(bins.size(), 15U);
+  EXPECT_EQ(bins[13].count, 2);
+  EXPECT_DOUBLE_EQ(bins[13].accuracy, 0.5);
+  EXPECT_NEAR(bins[13].confidence, 0.9, 1e-12);
+}
+
+TEST_F(RunReport, IsTheSameTwice) {
+  Write("phases.json",
+        R"({"status":"done","seed":1,"phases":[{"job_id":"cotrain","phase":"cotrain","status":"done"}]})");
+  Write("logs/curve-cotrain.jsonl", "{\"step\":0,\"loss\":2}\n{\"step\":10,\"loss\":1}\n{\"step\":20,\"lo");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  const auto size = std::filesystem::file_size(run_dir_ / "report.html");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  EXPECT_EQ(std::filesystem::file_size(run_dir_ / "report.html"), size);
+}
+
+}  // namespace
+}  // namespace ferment::report
