@@ -33,6 +33,7 @@ void AddCommands(CLI::App& app) {
   AddRunCommands(app);
   AddRemoteCommands(app);
   AddRenderCommands(app);
+  AddReportCommands(app);
   AddDataScanCommand(app);
   AddDoctorCommand(app);
 }
