@@ -4,6 +4,8 @@
 #include <system_error>
 #include <utility>
 
+#include "common/dataset/text_lines.h"
+
 namespace ferment::dataset {
 
 void FaceCollector::AddExpression(FaceRow row, int expression) {
@@ -14,8 +16,12 @@ void FaceCollector::AddExpression(FaceRow row, int expression) {
 
 void FaceCollector::AddText(FaceRow row, std::string_view class_text) {
   const auto label = classes_.FromText(class_text);
-  if (!label)
-    return Drop((classes_.Knows(class_text) ? "class-not-in-run: " : "class-unknown: ") + std::string(class_text));
+  if (!label && !classes_.Knows(class_text)) return Drop("class-unknown: " + std::string(class_text));
+  if (!label) {
+    const auto index = ParseInteger(class_text);
+    return Drop("class-not-in-run: " +
+                std::string(index ? kExpressionNames[static_cast<std::size_t>(*index)] : class_text));
+  }
   AddLabelled(std::move(row), *label);
 }
 
