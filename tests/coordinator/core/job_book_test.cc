@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/job_book.h"
+
+#include <gtest/gtest.h>
+
+#include "common/base/random.h"
+#include "coordinator/core/lease_policy.h"
+#include "coordinator/core/pipeline.h"
+
+namespace ferment::coordinator {
+namespace {
+
+RunSubmitted Submitted(const std::string& run_id = "r") {
+  return {run_id, "request-" + run_id, "name", "/runs/" + run_id, "", PlanJobs({1, true}), 1000};
+}
+
+ShardsPlanned Planned(const std::string& job_id, std::size_t shards) {
+  ShardsPlanned event;
+  event.run_id = "r";
+  event.job_id = job_id;
+  event.work.lease_ms = 1000;
+  event.work.models = {{"teacher", "f", "d", "o"}};
+  for (std::size_t i = 0; i < shards; ++i) event.shards.push_back({"", i * 10, 10});
+  return event;
+}
+
+LeaseKey Key(std::uint64_t shard, std::uint64_t epoch) { return {"r", "label", shard, epoch}; }
+
+const Shard& ShardAt(const JobBook& book, std::uint64_t index) { return book.FindJob("r", "label")->shards[index]; }
+
+TEST(JobBook, ARunStartsWithItsPlannedJobsPending) {
+  JobBook book;
+  book.Apply(Submitted());
+  ASSERT_NE(book.FindRun("r"), nullptr);
+  EXPECT_EQ(book.FindRun("r")->jobs.size(), 7U);
+  EXPECT_EQ(book.FindJob("r", "teacher")->state, JobState::kPending);
+  EXPECT_EQ(book.FindSubmission("request-r"), book.FindRun("r"));
+  EXPECT_EQ(book.FindRunIn("/runs/r"), book.FindRun("r"));
+  EXPECT_EQ(book.FindRun("other"), nullptr);
+}
+
+TEST(JobBook, ATrainerJobRunsEndsAndRemembersWhatItPublished) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(AttemptIntended{"r", "teacher", 1, 2000});
+  EXPECT_EQ(book.FindJob("r", "teacher")->state, JobState::kRunning);
+  book.Apply(AttemptLaunched{"r", "teacher", 1});
+  book.Apply(TokenTaken{"r", "teacher", 1, 1, "i", "host", 5});
+  book.Apply(JobCompleted{"r", "teacher", 1, {100, 2.5, 7}, {{"teacher", "file", "sha"}}, {{"loss", 0.5}}});
+  book.Apply(AttemptExited{"r", "teacher", 1, 0, false});
+  book.Apply(JobEnded{"r", "teacher", JobState::kSucceeded, {}, 3000});
+  const Job& job = *book.FindJob("r", "teacher");
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.FindModel("teacher")->sha256, "sha");
+  EXPECT_EQ(job.FindModel("student"), nullptr);
+  EXPECT_EQ(job.failed_attempts, 0U);
+  EXPECT_EQ(job.ended_wall_ms - job.started_wall_ms, 1000);
+}
+
+TEST(JobBook, OnlyExitsThatNobodyAskedForCountAsFailures) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(AttemptIntended{"r", "teacher", 1, 0});
+  book.Apply(AttemptExited{"r", "teacher", 1, 143, true});
+  EXPECT_EQ(book.FindJob("r", "teacher")->failed_attempts, 0U);
+  book.Apply(AttemptIntended{"r", "teacher", 2, 0});
+  book.Apply(AttemptExited{"r", "teacher", 2, 137, false});
+  EXPECT_EQ(book.FindJob("r", "teacher")->failed_attempts, 1U);
+}
+
+TEST(JobBook, AShardIsLeasedReturnedAndCommittedAndItsEpochOnlyGrows) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 2));
+  book.Apply(LabelerRegistered{"a", "a", "1", "avx2"});
+  book.Apply(ShardLeased{Key(0, 1), "a"});
+  EXPECT_EQ(book.AllLeases().size(), 1U);
+  EXPECT_EQ(book.LeasesOf("b").size(), 0U);
+  book.Apply(ShardReleased{Key(0, 1), ReleaseReason::kExpired, ""});
+  EXPECT_EQ(ShardAt(book, 0).state, ShardState::kPending);
+  book.Apply(ShardLeased{Key(0, 2), "a"});
+  book.Apply(ShardCommitted{Key(0, 2), "q", {{"f", "s"}}, {10, 6, 3, 1, {6}}, {{"bad-magic", 1}}, 1, 2, 3});
+  EXPECT_EQ(ShardAt(book, 0).state, ShardState::kCommitted);
+  EXPECT_EQ(ShardAt(book, 0).epoch, 2U);
+  const Job& job = *book.FindJob("r", "label");
+  EXPECT_EQ(job.committed, 1U);
+  EXPECT_EQ(job.records.labelled, 6U);
+  EXPECT_EQ(job.reasons.at("bad-magic"), 1U);
+  EXPECT_EQ(book.FindLabeler("a")->records, 10U);
+}
+
+TEST(JobBook, AFailedShardStaysSoUntilTheRunIsReopened) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 1));
+  book.Apply(ShardLeased{Key(0, 1), "a"});
+  book.Apply(ShardFailed{Key(0, 1), "q", {"damaged", 65}, {}});
+  EXPECT_EQ(ShardAt(book, 0).state, ShardState::kFailed);
+  EXPECT_EQ(FirstFailure(*book.FindRun("r"))->exit_code, 65);
+  book.Apply(JobEnded{"r", "label", JobState::kFailed, {"damaged", 65}, 0});
+  book.Apply(RunEnded{"r", RunState::kFailed, {"damaged", 65}, 0});
+  book.Apply(RunReopened{"r", "again", 0});
+  EXPECT_EQ(book.FindRun("r")->state, RunState::kRunning);
+  EXPECT_EQ(book.FindJob("r", "label")->state, JobState::kPending);
+  EXPECT_EQ(ShardAt(book, 0).state, ShardState::kPending);
+  EXPECT_EQ(ShardAt(book, 0).epoch, 1U);
+  EXPECT_EQ(book.FindSubmission("again"), book.FindRun("r"));
+}
+
+TEST(JobBook, OtherShardsThanBeforeStartAboveEveryFormerEpoch) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 2));
+  book.Apply(ShardLeased{Key(1, 1), "a"});
+  book.Apply(ShardReleased{Key(1, 1), ReleaseReason::kReturned, ""});
+  book.Apply(ShardLeased{Key(1, 2), "a"});
+  book.Apply(JobEnded{"r", "label", JobState::kCancelled, {}, 0});
+  EXPECT_EQ(ShardAt(book, 1).state, ShardState::kPending) << "leases end with their job";
+  book.Apply(RunEnded{"r", RunState::kCancelled, {}, 0});
+  book.Apply(RunReopened{"r", "again", 0});
+  book.Apply(Planned("label", 3));
+  EXPECT_EQ(ShardAt(book, 0).epoch, 2U);
+  EXPECT_EQ(book.FindJob("r", "label")->pending.size(), 3U);
+}
+
+TEST(JobBook, ANewIncarnationReplacesTheLabelerOfItsName) {
+  JobBook book;
+  book.Apply(LabelerRegistered{"n/1", "n", "1", "avx2"});
+  book.Apply(LabelerRegistered{"n/2", "n", "2", "avx2"});
+  EXPECT_TRUE(book.FindLabeler("n/1")->replaced);
+  EXPECT_EQ(book.FindLabelerByName("n")->labeler_id, "n/2");
+}
+
+TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 1));
+  book.Apply(ShardLeased{Key(0, 1), "a"});
+  EXPECT_DEATH(book.Apply(ShardReleased{Key(0, 2), ReleaseReason::kReturned, ""}), "epoch=2");
+  EXPECT_DEATH(book.Apply(ShardLeased{Key(0, 2), "b"}), "bug");
+  EXPECT_DEATH(book.Apply(Submitted()), "twice");
+  EXPECT_DEATH(book.Apply(AttemptLaunched{"unknown", "teacher", 1}), "never started");
+}
+
+/// Ends one random lease, or grants one; whatever fits the state.
+Event RandomEvent(const JobBook& book, RandomSequence& random) {
+  const std::vector<LeaseKey> leases = book.AllLeases();
+  const Labeler& labeler = *book.FindLabeler(random.Below(2) == 0 ? "a" : "b");
+  const LeaseChoice choice = ChooseShard(book, labeler);
+  if (choice.kind == LeaseChoice::Kind::kGrant && (leases.empty() || random.Below(2) == 0)) {
+    return ShardLeased{choice.key, labeler.labeler_id};
+  }
+  const LeaseKey key = leases[random.Below(leases.size())];
+  if (random.Below(10) == 0) {
+    ShardCommitted committed;
+    committed.key = key;
+    committed.counts.read = 10;
+    committed.counts.labelled = 10;
+    return committed;
+  }
+  return ShardReleased{key, static_cast<ReleaseReason>(random.Below(4)), ""};
+}
+
+TEST(JobBook, TheSameEventsGiveEqualBooksAndEpochsOnlyRise) {
+  constexpr std::uint64_t kSeed = 20240318;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  constexpr std::size_t kShards = 200;
+  RandomSequence random(kSeed, 1);
+  std::vector<Event> events = {Submitted(), Planned("label", kShards), LabelerRegistered{"a", "a", "1", ""},
+                               LabelerRegistered{"b", "b", "1", ""}};
+  JobBook book;
+  for (const Event& event : events) book.Apply(event);
+  std::vector<std::uint64_t> epochs(kShards, 0);
+  while (book.FindJob("r", "label")->committed < kShards) {
+    const Event event = RandomEvent(book, random);
+    book.Apply(event);
+    events.push_back(event);
+    for (std::uint64_t i = 0; i < kShards; ++i) {
+      ASSERT_GE(ShardAt(book, i).epoch, epochs[i]);
+      epochs[i] = ShardAt(book, i).epoch;
+    }
+    if (const auto* leased = std::get_if<ShardLeased>(&event)) {
+      ASSERT_EQ(leased->key.epoch, epochs[leased->key.shard]);
+    }
+  }
+  JobBook first;
+  JobBook second;
+  for (const Event& event : events) first.Apply(event);
+  for (const Event& event : events) second.Apply(event);
+  EXPECT_EQ(first, book);
+  EXPECT_EQ(first, second);
+}
+
+}  // namespace
+}  // namespace ferment::coordinator

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/lease_policy.h"
+
+#include <gtest/gtest.h>
+
+#include "coordinator/core/pipeline.h"
+
+namespace ferment::coordinator {
+namespace {
+
+class LeasePolicy : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    book_.Apply(RunSubmitted{"r", "", "n", "/runs/r", "", PlanJobs({1, false}), 0});
+    book_.Apply(LabelerRegistered{"a", "a", "1", "avx2"});
+    book_.Apply(LabelerRegistered{"b", "b", "1", "avx512"});
+  }
+  void Plan(std::size_t shards, const std::string& instruction_set = "") {
+    ShardsPlanned event;
+    event.run_id = "r";
+    event.job_id = "label";
+    event.work.instruction_set = instruction_set;
+    for (std::size_t i = 0; i < shards; ++i) event.shards.push_back({"", i, 1});
+    book_.Apply(event);
+  }
+  LeaseChoice Choose(const std::string& labeler) { return ChooseShard(book_, *book_.FindLabeler(labeler)); }
+
+  JobBook book_;
+};
+
+TEST_F(LeasePolicy, SaysThatWorkWillComeWhileTheTeacherStillTrains) {
+  EXPECT_EQ(Choose("a").kind, LeaseChoice::Kind::kNothingNow);
+}
+
+TEST_F(LeasePolicy, GivesTheLowestShardUnderTheNextEpoch) {
+  Plan(3);
+  const LeaseChoice choice = Choose("a");
+  EXPECT_EQ(choice.kind, LeaseChoice::Kind::kGrant);
+  EXPECT_EQ(choice.key, (LeaseKey{"r", "label", 0, 1}));
+}
+
+TEST_F(LeasePolicy, GivesAnExpiredShardToAnotherLabeler) {
+  Plan(2);
+  book_.Apply(ShardLeased{{"r", "label", 0, 1}, "a"});
+  book_.Apply(ShardReleased{{"r", "label", 0, 1}, ReleaseReason::kExpired, ""});
+  EXPECT_EQ(Choose("a").key.shard, 1U);
+  EXPECT_EQ(Choose("b").key, (LeaseKey{"r", "label", 0, 2}));
+  book_.Apply(ShardLeased{{"r", "label", 1, 1}, "b"});
+  EXPECT_EQ(Choose("a").key.shard, 0U) << "better than nothing";
+}
+
+TEST_F(LeasePolicy, KeepsWorkFromMachinesOfAnotherClass) {
+  Plan(1, "avx512");
+  EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kGrant);
+  const LeaseChoice refused = Choose("a");
+  EXPECT_EQ(refused.kind, LeaseChoice::Kind::kWrongMachine);
+  EXPECT_EQ(refused.instruction_set, "avx512");
+}
+
+TEST_F(LeasePolicy, GivesNothingOfARunThatIsCancelledOrHasAFailedShard) {
+  Plan(2);
+  book_.Apply(ShardLeased{{"r", "label", 0, 1}, "a"});
+  book_.Apply(ShardFailed{{"r", "label", 0, 1}, "", {"bad", 65}, {}});
+  EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kNothingNow);
+  book_.Apply(RunCancelRequested{"r", "", 0});
+  EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kIdle);
+}
+
+}  // namespace
+}  // namespace ferment::coordinator

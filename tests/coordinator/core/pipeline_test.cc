@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/core/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ferment::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::string> Ids(const std::vector<PlannedJob>& jobs) {
+  std::vector<std::string> ids;
+  for (const PlannedJob& job : jobs) ids.push_back(job.job_id);
+  return ids;
+}
+
+Run RunOf(const RunFacts& facts) {
+  JobBook book;
+  book.Apply(RunSubmitted{"r", "", "n", "/runs/r", "", PlanJobs(facts), 0});
+  return *book.FindRun("r");
+}
+
+Job& At(Run& run, std::string_view job_id) { return const_cast<Job&>(*run.FindJob(job_id)); }
+
+TEST(Pipeline, RoundsRepeatLabellingAndCotraining) {
+  EXPECT_THAT(Ids(PlanJobs({2, true})), ElementsAre("teacher", "label", "cotrain", "label-1", "cotrain-1", "finetune",
+                                                    "features", "temporal", "evaluate"));
+  EXPECT_EQ(TeacherSource(0), "teacher");
+  EXPECT_EQ(TeacherSource(2), "cotrain-1");
+}
+
+TEST(Pipeline, WithoutVideosFeaturesAndTemporalAreSkippedAndEvaluationStillRuns) {
+  auto run = RunOf({1, false});
+  EXPECT_EQ(run.FindJob("features")->state, JobState::kSkipped);
+  EXPECT_EQ(run.FindJob("temporal")->state, JobState::kSkipped);
+  At(run, "finetune").state = JobState::kSucceeded;
+  EXPECT_TRUE(MayStart(run, *run.FindJob("evaluate")));
+}
+
+TEST(Pipeline, AJobStartsOnceAllItNeedsHasEndedWell) {
+  auto run = RunOf({1, true});
+  EXPECT_TRUE(MayStart(run, *run.FindJob("teacher")));
+  EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
+  At(run, "teacher").state = JobState::kRunning;
+  EXPECT_FALSE(MayStart(run, *run.FindJob("teacher")));
+  EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
+  At(run, "teacher").state = JobState::kSucceeded;
+  EXPECT_TRUE(MayStart(run, *run.FindJob("label")));
+  run.cancel_requested = true;
+  EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
+}
+
+ExitVerdict Judge(int code, std::uint32_t failed_attempts, bool completed = false) {
+  auto run = RunOf({1, true});
+  Job& job = At(run, "teacher");
+  job.attempt.exit_code = code;
+  job.attempt.completed = completed;
+  job.failed_attempts = failed_attempts;
+  return JudgeExit(run, job);
+}
+
+TEST(Pipeline, OnlyACompletedJobThatLeavesWithZeroHasSucceeded) {
+  EXPECT_EQ(Judge(0, 0, true).kind, ExitVerdict::Kind::kSucceeded);
+  EXPECT_EQ(Judge(0, 1, false).kind, ExitVerdict::Kind::kStartAgain);
+  EXPECT_EQ(Judge(137, 1, true).kind, ExitVerdict::Kind::kStartAgain);
+}
+
+TEST(Pipeline, CodesFrom128AreTriedThreeTimesMoreAndLowerOnesNever) {
+  for (const int code : {1, 2, 64, 65, 78, 127}) EXPECT_EQ(Judge(code, 1).kind, ExitVerdict::Kind::kFailed) << code;
+  for (const int code : {128, 137, 143, 201, 203, 255}) {
+    EXPECT_EQ(Judge(code, 1).kind, ExitVerdict::Kind::kStartAgain) << code;
+    EXPECT_EQ(Judge(code, 3).kind, ExitVerdict::Kind::kStartAgain) << code;
+    EXPECT_EQ(Judge(code, 4).kind, ExitVerdict::Kind::kFailed) << code;
+  }
+}
+
+TEST(Pipeline, AFailureSaysPhaseReasonAndWhatToDoAndKeepsItsCode) {
+  auto run = RunOf({1, true});
+  Job& job = At(run, "teacher");
+  job.attempt.exit_code = 1;
+  job.attempt.reported = Failure{"class Fear has no sample: path=/data/fer", 65};
+  job.failed_attempts = 1;
+  const ExitVerdict verdict = JudgeExit(run, job);
+  EXPECT_EQ(verdict.failure.exit_code, 65);
+  EXPECT_THAT(verdict.failure.message, HasSubstr("phase teacher failed: class Fear has no sample"));
+  EXPECT_THAT(verdict.failure.message, HasSubstr("What to do: look at the data"));
+}
+
+TEST(Pipeline, ARunEndsWithItsLastJobAndAsItsWorst) {
+  auto run = RunOf({1, true});
+  for (Job& job : run.jobs) job.state = JobState::kSucceeded;
+  EXPECT_EQ(Outcome(run)->state, RunState::kSucceeded);
+  At(run, "evaluate").state = JobState::kRunning;
+  EXPECT_FALSE(Outcome(run).has_value());
+  At(run, "evaluate").state = JobState::kCancelled;
+  EXPECT_EQ(Outcome(run)->state, RunState::kCancelled);
+  At(run, "finetune").state = JobState::kFailed;
+  At(run, "finetune").failure = {"why", 78};
+  EXPECT_EQ(Outcome(run)->state, RunState::kFailed);
+  EXPECT_EQ(Outcome(run)->failure.exit_code, 78);
+}
+
+}  // namespace
+}  // namespace ferment::coordinator

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/run_engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "common/base/json.h"
+#include "tests/support/engine_harness.h"
+
+namespace ferment::coordinator {
+namespace {
+
+using ::ferment::testing::EngineHarness;
+using ::ferment::testing::EngineWorld;
+using ::ferment::testing::SmallSpec;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using namespace std::chrono_literals;
+
+constexpr char kRunDir[] = "/runs/small";
+
+class RunEngineTest : public ::testing::Test {
+ protected:
+  RunEngineTest() { Restart(); }
+
+  /// kill -9 and a new process on the same store.
+  void Restart() {
+    engine_.reset();
+    engine_ = std::make_unique<EngineHarness>(world_);
+    ASSERT_TRUE(engine_->restored().ok());
+  }
+  EngineHarness& engine() { return *engine_; }
+  void Settle() { ASSERT_TRUE(engine().Settle().ok()); }
+
+  std::string Submit(const RunSpec& spec = SmallSpec(), const std::string& request = "submit") {
+    const auto run_id = engine()->runs().Submit({request, spec, kRunDir});
+    EXPECT_TRUE(run_id) << run_id.error().ToString();
+    Settle();
+    return *run_id;
+  }
+  const ferment::coordinator::Run& TheRun() { return *engine()->book().FindRun(run_id_); }
+  const Job& JobNamed(std::string_view job_id) { return *TheRun().FindJob(job_id); }
+
+  TokenKey TakeToken(const std::string& job_id, std::uint32_t attempt) {
+    const auto token = engine()->trainers().TakeToken({run_id_, job_id, attempt, "incarnation", "host", 1});
+    EXPECT_TRUE(token) << token.error().ToString();
+    return {run_id_, job_id, token.value_or(0)};
+  }
+  /// Plays a trainer that does its work and leaves well.
+  void FinishTrainer(const std::string& job_id, std::uint32_t attempt = 1) {
+    const TokenKey key = TakeToken(job_id, attempt);
+    const TrainerResult result{{64, 1.5, 1000}, {{"teacher", job_id + ".t", "t"}, {"student", job_id + ".s", "s"},
+                                                 {"baseline", job_id + ".b", "b"}}, {{"loss", 0.5}}};
+    EXPECT_TRUE(engine()->trainers().Complete(key, result).ok());
+    world_.launcher.Exit(job_id + "/" + std::to_string(attempt), 0);
+    Settle();
+  }
+  std::string Register(const std::string& incarnation = "1") {
+    const auto labeler = engine()->leases().Register({"labeler", incarnation, "avx2"});
+    EXPECT_TRUE(labeler);
+    return *labeler;
+  }
+  GrantedLease LeaseOne(const std::string& labeler) {
+    const auto answer = engine()->leases().Lease(labeler, 1);
+    EXPECT_TRUE(answer) << answer.error().ToString();
+    EXPECT_EQ(answer->leases.size(), 1U);
+    return answer->leases.at(0);
+  }
+  static ShardResult ResultOf(const GrantedLease& lease, const std::string& sha = "sha") {
+    ShardResult result;
+    result.request_id = "commit-" + std::to_string(lease.key.shard);
+    result.key = lease.key;
+    result.files = {{"labels/x/" + sha + ".npz", sha}};
+    result.counts.read = lease.shard.record_count;
+    result.counts.labelled = lease.shard.record_count;
+    return result;
+  }
+  void FinishShards(std::size_t count) {
+    const std::string labeler = Register();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto duplicate = engine()->leases().Commit(ResultOf(LeaseOne(labeler), "sha" + std::to_string(i)));
+      EXPECT_TRUE(duplicate && !*duplicate);
+    }
+    Settle();
+  }
+  void StartLabelling() {
+    run_id_ = Submit();
+    FinishTrainer("teacher");
+    ASSERT_EQ(JobNamed("label").state, JobState::kRunning);
+  }
+
+  EngineWorld world_;
+  std::unique_ptr<EngineHarness> engine_;
+  std::string run_id_;
+};
+
+TEST_F(RunEngineTest, WalksTheWholeRoadAndWritesTheReportBeforeItSaysSucceeded) {
+  run_id_ = Submit();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+  FinishTrainer("teacher");
+  FinishShards(3);
+  EXPECT_EQ(world_.run_files.indexed(), 3U);
+  FinishTrainer("cotrain");
+  FinishTrainer("finetune");
+  EXPECT_EQ(JobNamed("features").work.models.size(), 2U);
+  FinishShards(2);
+  FinishTrainer("temporal");
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
+  EXPECT_EQ(world_.run_files.reports(), 0);
+  FinishTrainer("evaluate");
+  EXPECT_EQ(world_.run_files.reports(), 1);
+  EXPECT_EQ(TheRun().state, RunState::kSucceeded);
+  const auto table = ParseJson(world_.run_files.phase_table());
+  ASSERT_TRUE(table);
+  EXPECT_EQ((*table)["status"], "succeeded");
+  EXPECT_EQ((*table)["seed"], 7);
+  EXPECT_EQ((*table)["phases"].size(), 7U);
+  EXPECT_EQ((*table)["phases"][1]["samples"], 30);
+  EXPECT_EQ(world_.launcher.launched().size(), 5U);
+}
+
+TEST_F(RunEngineTest, WithoutVideosTwoPhasesAreSkipped) {
+  run_id_ = Submit(SmallSpec(/*videos=*/false));
+  FinishTrainer("teacher");
+  FinishShards(3);
+  FinishTrainer("cotrain");
+  FinishTrainer("finetune");
+  FinishTrainer("evaluate");
+  EXPECT_EQ(TheRun().state, RunState::kSucceeded);
+  EXPECT_EQ(JobNamed("features").state, JobState::kSkipped);
+}
+
+TEST_F(RunEngineTest, ARepeatedSubmissionGivesTheFirstAnswerAndAnotherIsRefused) {
+  run_id_ = Submit();
+  EXPECT_EQ(Submit(), run_id_);
+  const auto other = engine()->runs().Submit({"other", SmallSpec(), kRunDir});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(engine()->runs().Submit({"x", SmallSpec(), "relative"}).error().code(), StatusCode::kInvalidArgument);
+  Restart();
+  EXPECT_EQ(Submit(), run_id_);
+}
+
+TEST_F(RunEngineTest, ADeadTrainerIsStartedAgainThreeTimesThenTheRunFails) {
+  run_id_ = Submit();
+  for (int attempt = 1; attempt <= 4; ++attempt) {
+    ASSERT_EQ(TheRun().state, RunState::kRunning);
+    world_.launcher.Exit("teacher/" + std::to_string(attempt), 137);
+    Settle();
+  }
+  EXPECT_EQ(world_.launcher.launched().size(), 4U);
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, 137);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("phase teacher failed"));
+  EXPECT_EQ(world_.run_files.reports(), 1) << "a failed run has a report too";
+}
+
+TEST_F(RunEngineTest, ATrainersOwnReasonBecomesTheRunsFailure) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->trainers().FailJob(key, {"class Fear has no sample", 65}).ok());
+  world_.launcher.Exit("teacher/1", 65);
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, 65);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("class Fear has no sample"));
+  EXPECT_EQ(JobNamed("evaluate").state, JobState::kCancelled);
+}
+
+TEST_F(RunEngineTest, AMissingMpirunFailsTheRunWithItsMessage) {
+  world_.launcher.Refuse(NotFoundError("mpirun is missing").WithExitCode(exit_code::kMissingService));
+  run_id_ = Submit();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kMissingService);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("mpirun is missing"));
+}
+
+TEST_F(RunEngineTest, WhoeverTakesTheTokenFirstIsTheJob) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_EQ(TakeToken("teacher", 1).token, key.token) << "the same incarnation";
+  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "other", "", 2}).error().code(),
+            StatusCode::kAborted);
+  world_.launcher.Exit("teacher/1", 137);
+  Settle();
+  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "", 1}).error().code(),
+            StatusCode::kAborted)
+      << "the attempt is over";
+  const TokenKey second = TakeToken("teacher", 2);
+  EXPECT_GT(second.token, key.token);
+  EXPECT_EQ(engine()->trainers().Complete(key, {}).code(), StatusCode::kAborted);
+  EXPECT_FALSE(engine()->trainers().Report(key, {}));
+}
+
+TEST_F(RunEngineTest, ALostLeaseGoesToAnotherAndTheFirstIsAborted) {
+  StartLabelling();
+  const std::string labeler = Register();
+  const GrantedLease lost = LeaseOne(labeler);
+  EXPECT_EQ(lost.key.epoch, 1U);
+  EXPECT_TRUE(engine()->leases().Renew(lost.key, 5));
+  world_.clock.Advance(9s);
+  Settle();
+  EXPECT_TRUE(engine()->leases().Renew(lost.key, 6)) << "a renewal gives a full lease time";
+  world_.clock.Advance(10s + 1ms);
+  Settle();
+  const auto other = engine()->leases().Register({"other", "1", "avx2"});
+  const GrantedLease again = LeaseOne(*other);
+  EXPECT_EQ(again.key, (LeaseKey{run_id_, "label", 0, 2}));
+  EXPECT_EQ(engine()->leases().Renew(lost.key, 7).error().code(), StatusCode::kAborted);
+  EXPECT_EQ(engine()->leases().Commit(ResultOf(lost)).error().code(), StatusCode::kAborted);
+  EXPECT_EQ(engine()->leases().Return(lost.key).code(), StatusCode::kAborted);
+  EXPECT_TRUE(engine()->leases().Commit(ResultOf(again)));
+  EXPECT_EQ(engine().metrics().lease_expired.Value(), 1);
+  EXPECT_EQ(engine().metrics().commit_fenced.Value(), 1);
+}
+
+TEST_F(RunEngineTest, TheSameDigestAgainIsADuplicateAndAnotherAConflict) {
+  StartLabelling();
+  const GrantedLease lease = LeaseOne(Register());
+  EXPECT_FALSE(*engine()->leases().Commit(ResultOf(lease)));
+  EXPECT_TRUE(*engine()->leases().Commit(ResultOf(lease)));
+  const auto conflict = engine()->leases().Commit(ResultOf(lease, "another"));
+  ASSERT_FALSE(conflict);
+  EXPECT_EQ(conflict.error().code(), StatusCode::kAborted);
+  EXPECT_EQ(engine().metrics().commit_conflict.Value(), 1);
+  Settle();
+  Restart();
+  EXPECT_TRUE(*engine()->leases().Commit(ResultOf(lease))) << "known across a restart";
+}
+
+TEST_F(RunEngineTest, CountsThatDoNotAddUpAreRefused) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  result.counts.quarantined = 1;
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  result.counts = {};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss) << "records were left out";
+  EXPECT_EQ(JobNamed("label").committed, 0U);
+}
+
+TEST_F(RunEngineTest, DamagePastTheLimitFailsTheRun) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  result.counts.labelled = 7;
+  result.counts.quarantined = 3;
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, 65);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("shard 0 is damaged"));
+}
+
+TEST_F(RunEngineTest, AFailureThatMayPassIsTriedElsewhereAndEndsAfterFourTimes) {
+  StartLabelling();
+  const std::string labeler = Register();
+  world_.run_files.label_shards = 1;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_EQ(JobNamed("label").failed, 0U);
+    GrantedLease lease = LeaseOne(labeler);
+    while (lease.key.shard != 0) lease = LeaseOne(labeler);
+    const ShardFailure failure{"fail-" + std::to_string(i), labeler, lease.key, {"cannot read", 0}, false, {}};
+    EXPECT_TRUE(engine()->leases().FailShard(failure).ok());
+    EXPECT_TRUE(engine()->leases().FailShard(failure).ok()) << "the same request, the same answer";
+  }
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, 65);
+}
+
+TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
+  StartLabelling();
+  const GrantedLease lease = LeaseOne(Register("1"));
+  EXPECT_EQ(Register("1"), "labeler/1");
+  const std::string second = Register("2");
+  EXPECT_EQ(engine()->leases().Lease("labeler/1", 1).error().code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine()->leases().Renew(lease.key, 1).error().code(), StatusCode::kAborted);
+  EXPECT_EQ(LeaseOne(second).key.epoch, 2U);
+}
+
+TEST_F(RunEngineTest, AnotherInstructionSetIsRefusedAndToldWhich) {
+  StartLabelling();
+  const auto labeler = engine()->leases().Register({"old", "1", "baseline"});
+  const auto answer = engine()->leases().Lease(*labeler, 1);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(answer.error().message()), HasSubstr("wanted=avx2"));
+}
+
+TEST_F(RunEngineTest, RenewalsAndProgressNeverTouchTheLog) {
+  StartLabelling();
+  const GrantedLease lease = LeaseOne(Register());
+  Settle();
+  const std::size_t events = world_.log->events.size();
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(engine()->leases().Renew(lease.key, 1));
+    world_.clock.Advance(1s);
+    Settle();
+  }
+  EXPECT_EQ(world_.log->events.size(), events);
+}
+
+TEST_F(RunEngineTest, AfterARestartLeasesHoldForOneFullLeaseTime) {
+  StartLabelling();
+  const GrantedLease lease = LeaseOne(Register());
+  Settle();
+  world_.clock.Advance(1h);
+  Restart();
+  Settle();
+  EXPECT_TRUE(engine()->leases().Renew(lease.key, 5));
+  EXPECT_TRUE(engine()->leases().Commit(ResultOf(lease)));
+}
+
+TEST_F(RunEngineTest, AfterARestartARunningTrainerIsAdoptedNotStartedAgain) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  Settle();
+  Restart();
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+  EXPECT_TRUE(engine()->trainers().Report(key, {}));
+  EXPECT_EQ(TakeToken("teacher", 1).token, key.token);
+  FinishTrainer("teacher");
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+}
+
+TEST_F(RunEngineTest, AnIntentWithoutALaunchIsLaunchedAfterTheRestartUnderItsNumber) {
+  run_id_ = Submit();
+  world_.launcher.Exit("teacher/1", 137);
+  ASSERT_TRUE(engine().Settle().ok());
+  // Rebuild the instant between the saved intent and the launch.
+  std::erase_if(world_.log->events, [](const Event& event) {
+    const auto* launched = std::get_if<AttemptLaunched>(&event);
+    return launched != nullptr && launched->attempt == 2;
+  });
+  world_.launcher.Forget("teacher/2");
+  Restart();
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1", "teacher/2", "teacher/2"));
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+}
+
+TEST_F(RunEngineTest, ATrainerThatVanishedCountsAsKilledUnlessItHadCompleted) {
+  run_id_ = Submit();
+  TakeToken("teacher", 1);
+  Settle();
+  world_.launcher.Forget("teacher/1");
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 1U);
+  const TokenKey key = TakeToken("teacher", 2);
+  EXPECT_TRUE(engine()->trainers().Complete(key, {{}, {{"teacher", "f", "s"}}, {}}).ok());
+  world_.launcher.Forget("teacher/2");
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+}
+
+TEST_F(RunEngineTest, CancellingAsksTheTrainerToLeaveAndThenKillsIt) {
+  run_id_ = Submit();
+  EXPECT_EQ(engine()->runs().Cancel("unknown", "q").code(), StatusCode::kNotFound);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "q").ok());
+  Settle();
+  EXPECT_THAT(world_.launcher.signals(), ElementsAre(Pair("teacher/1", SIGUSR2)));
+  EXPECT_EQ(TheRun().state, RunState::kRunning) << "until the trainer has left";
+  world_.clock.Advance(2min);
+  Settle();
+  EXPECT_THAT(world_.launcher.signals(), Contains(Pair("teacher/1", SIGKILL)));
+  world_.launcher.Exit("teacher/1", 137);
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kCancelled);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "q").ok()) << "changes nothing";
+}
+
+TEST_F(RunEngineTest, DrainingStopsTrainersAndTheNextCoordinatorGoesOn) {
+  run_id_ = Submit();
+  engine()->trainers().Drain();
+  Settle();
+  EXPECT_THAT(world_.launcher.signals(), ElementsAre(Pair("teacher/1", SIGUSR2)));
+  EXPECT_TRUE(engine()->trainers().AnyLive());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  EXPECT_FALSE(engine()->trainers().AnyLive());
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
+  Restart();
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1", "teacher/2"));
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "a drain costs no attempt";
+}
+
+TEST_F(RunEngineTest, AFailedRunSubmittedAgainGoesOnFromItsLastFinishedPhase) {
+  StartLabelling();
+  world_.run_files.index_status = InternalError("no space").WithExitCode(exit_code::kStorageFailed);
+  FinishShards(3);
+  ASSERT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  world_.run_files.index_status = {};
+  EXPECT_EQ(Submit(SmallSpec(), "second"), run_id_);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U) << "what is finished stays";
+  EXPECT_EQ(JobNamed("label").state, JobState::kSucceeded) << "its shards were committed";
+  EXPECT_EQ(JobNamed("cotrain").state, JobState::kRunning);
+}
+
+TEST_F(RunEngineTest, AnotherSpecInTheFolderOfAnEndedRunIsANewRun) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  RunSpec other = SmallSpec();
+  other.set_seed(8);
+  EXPECT_NE(Submit(other, "second"), run_id_);
+}
+
+TEST_F(RunEngineTest, MissingDataFailsTheRunWithItsReason) {
+  world_.run_files.plan_status = NotFoundError("no such pack: path=/data/faces");
+  run_id_ = Submit();
+  FinishTrainer("teacher");
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, 65);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("phase label failed: no such pack"));
+}
+
+TEST_F(RunEngineTest, AFolderThatCannotBeMadeFailsTheRunBeforeAnythingStarts) {
+  world_.run_files.prepare_status = PermissionDeniedError("no right").WithExitCode(exit_code::kCannotWrite);
+  run_id_ = Submit();
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kCannotWrite);
+  EXPECT_TRUE(world_.launcher.launched().empty());
+}
+
+TEST_F(RunEngineTest, NothingHappensOutsideBeforeTheLogKnows) {
+  world_.log->fail_next = InternalError("sync failed").WithExitCode(exit_code::kStorageFailed);
+  EXPECT_TRUE(engine()->runs().Submit({"submit", SmallSpec(), kRunDir}));
+  EXPECT_EQ(ProcessExitCode(engine().Settle()), exit_code::kStorageFailed);
+  EXPECT_TRUE(world_.launcher.launched().empty());
+  EXPECT_TRUE(world_.log->events.empty());
+}
+
+TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
+  StartLabelling();
+  const std::uint64_t before = engine()->View(run_id_)->revision;
+  const GrantedLease lease = LeaseOne(Register());
+  EXPECT_TRUE(engine()->leases().Renew(lease.key, 4));
+  const auto view = engine()->View(run_id_);
+  ASSERT_TRUE(view);
+  EXPECT_GT(view->revision, before);
+  EXPECT_EQ(view->jobs[1].shards.grid, "lpp");
+  EXPECT_EQ(view->jobs[1].usage.samples, 4U);
+  EXPECT_EQ(view->labelers.size(), 1U);
+  Settle();
+  Restart();
+  EXPECT_GT(engine()->View(run_id_)->revision, view->revision);
+  EXPECT_EQ(engine()->View("unknown").error().code(), StatusCode::kNotFound);
+}
+
+TEST_F(RunEngineTest, ReplayingTheLogGivesAnEqualBook) {
+  StartLabelling();
+  FinishShards(3);
+  JobBook replayed;
+  for (const Event& event : world_.log->events) replayed.Apply(event);
+  EXPECT_EQ(replayed, engine()->book());
+}
+
+}  // namespace
+}  // namespace ferment::coordinator

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sqlite3.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "coordinator/store/sqlite_event_store.h"
+#include "tests/contract/event_store_contract.h"
+#include "tests/support/memory_event_store.h"
+
+namespace ferment::testing {
+namespace {
+
+using coordinator::OpenSqliteEventStore;
+
+std::filesystem::path FreshFile() {
+  static std::atomic<int> count{0};
+  const std::filesystem::path file =
+      std::filesystem::path(::testing::TempDir()) /
+      ("store-" + std::to_string(getpid()) + "-" + std::to_string(++count) + ".db");
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
+  return file;
+}
+
+OpenStore FreshSqlite() {
+  return [file = FreshFile()] { return OpenSqliteEventStore(file); };
+}
+
+OpenStore FreshMemory() {
+  return [log = std::make_shared<MemoryLog>()]() -> Result<std::unique_ptr<coordinator::EventStore>> {
+    return std::make_unique<MemoryEventStore>(log);
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, EventStoreContract, ::testing::Values(&FreshSqlite, &FreshMemory),
+                         [](const auto& backend) { return backend.index == 0 ? "Sqlite" : "Memory"; });
+
+void Sql(const std::filesystem::path& file, const char* sql) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  sqlite3_close(database);
+}
+
+TEST(SqliteEventStore, ASecondCoordinatorOnTheSameFileIsFenced) {
+  const auto file = FreshFile();
+  const auto first = OpenSqliteEventStore(file);
+  ASSERT_TRUE(first) << first.error().ToString();
+  const auto second = OpenSqliteEventStore(file);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(ProcessExitCode(second.error()), exit_code::kFenced) << second.error().ToString();
+}
+
+TEST(SqliteEventStore, RefusesTheSchemaOfANewerVersion) {
+  const auto file = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(file));
+  Sql(file, "PRAGMA user_version=99");
+  const auto store = OpenSqliteEventStore(file);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(ProcessExitCode(store.error()), exit_code::kUnreadableState) << store.error().ToString();
+}
+
+TEST(SqliteEventStore, RefusesAnotherProgramsDatabaseAndWhatIsNone) {
+  const auto foreign = FreshFile();
+  Sql(foreign, "CREATE TABLE theirs (x)");
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(foreign).error()), exit_code::kUnreadableState);
+  const auto text = FreshFile();
+  std::ofstream(text) << std::string(4096, 'x');
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(text).error()), exit_code::kUnreadableState);
+}
+
+TEST(SqliteEventStore, SaysThatAMissingFolderCannotBeWritten) {
+  const auto store = OpenSqliteEventStore("/nowhere/at/all/ferment.db");
+  ASSERT_FALSE(store);
+  EXPECT_EQ(ProcessExitCode(store.error()), exit_code::kCannotWrite);
+}
+
+TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {
+  const auto file = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(file));
+  Sql(file, "INSERT INTO event (term, body) VALUES (1, x'ff')");
+  const auto store = OpenSqliteEventStore(file);
+  ASSERT_TRUE(store);
+  const Status status = (*store)->Replay([](const coordinator::Event&) { return Status(); });
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_NE(status.message().find("row 1"), std::string::npos) << status.message();
+}
+
+TEST(MemoryEventStore, FailsForEverAfterOneFailure) {
+  auto log = std::make_shared<MemoryLog>();
+  MemoryEventStore store(log);
+  log->fail_next = InternalError("sync failed").WithExitCode(exit_code::kStorageFailed);
+  EXPECT_FALSE(store.Append({}).ok());
+  EXPECT_FALSE(store.Append({}).ok());
+}
+
+}  // namespace
+}  // namespace ferment::testing

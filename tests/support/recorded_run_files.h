@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A run's folder and data as a coordinator test wishes them.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "coordinator/run_files.h"
+
+namespace ferment::testing {
+
+/// 10 records a shard. Thread: any; settings before use.
+class RecordedRunFiles final : public coordinator::RunFiles {
+ public:
+  std::uint64_t label_shards = 3;
+  std::uint64_t videos = 2;
+  std::uint32_t lease_ms = 10'000;
+  double max_damage = 0.2;
+  Status prepare_status;
+  Status plan_status;
+  Status index_status;
+  Status report_status;
+  std::uint64_t file_size = 100;
+
+  Status PrepareRun(const RunSpec&, const std::filesystem::path&) override { return prepare_status; }
+
+  Result<coordinator::ShardPlan> PlanLabelling(const RunSpec&, const coordinator::ModelFile& teacher) override {
+    if (!plan_status.ok()) return Fail(plan_status);
+    coordinator::ShardPlan plan{
+        {"faces", "config", "avx2", lease_ms, max_damage, {{"teacher", teacher.file, teacher.sha256, "labels/x"}}}, {}};
+    for (std::uint64_t i = 0; i < label_shards; ++i) plan.shards.push_back({"", i * 10, 10});
+    return plan;
+  }
+  Result<coordinator::ShardPlan> PlanFeatures(const RunSpec&,
+                                              std::span<const coordinator::ModelFile> models) override {
+    if (!plan_status.ok()) return Fail(plan_status);
+    coordinator::ShardPlan plan{{"clips", "", "", lease_ms, 1, {}}, {}};
+    for (const auto& model : models) plan.work.models.push_back({model.role, model.file, model.sha256, "features/x"});
+    for (std::uint64_t i = 0; i < videos; ++i) plan.shards.push_back({"video" + std::to_string(i), 0, 5});
+    return plan;
+  }
+  Status WriteLabelIndex(const std::filesystem::path&, std::span<const coordinator::LabelEntry> entries) override {
+    const MutexLock lock(mutex_);
+    if (index_status.ok()) indexed_ = entries.size();
+    return index_status;
+  }
+  Status WritePhaseTable(const std::filesystem::path&, const std::string& text) override {
+    const MutexLock lock(mutex_);
+    phase_table_ = text;
+    return {};
+  }
+  Status WriteReport(const std::filesystem::path&) override {
+    const MutexLock lock(mutex_);
+    ++reports_;
+    return report_status;
+  }
+  Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
+    if (file_size == 0) return Fail(NotFoundError("no such file: file=" + file.string()));
+    return file_size;
+  }
+
+  std::size_t indexed() const {
+    const MutexLock lock(mutex_);
+    return indexed_;
+  }
+  int reports() const {
+    const MutexLock lock(mutex_);
+    return reports_;
+  }
+  std::string phase_table() const {
+    const MutexLock lock(mutex_);
+    return phase_table_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::size_t indexed_ FERMENT_GUARDED_BY(mutex_) = 0;
+  int reports_ FERMENT_GUARDED_BY(mutex_) = 0;
+  std::string phase_table_ FERMENT_GUARDED_BY(mutex_);
+};
+
+}  // namespace ferment::testing
