@@ -26,7 +26,8 @@ void SetDefault(Message& message, const SpecField& field) {
                                << " breaks its rule: " << status.message();
   };
   if (!field.is_repeated()) return set(rule.default_value());
-  for (const SpecChild& entry : ParseSpecText(rule.default_value()).root->children) set(entry.node->text);
+  const SpecTree list = ParseSpecText(rule.default_value());
+  for (const SpecChild& entry : list.root->children) set(entry.node->text);
 }
 
 void FillMessage(Message& message) {
