@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "common/base/json.h"
 #include "common/base/random.h"
@@ -18,6 +19,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLabelerGrace{10'000};
 constexpr milliseconds kCoordinatorGrace{60'000};
 constexpr milliseconds kLook{50};
+// KILL needs no consent, only a moment of the kernel's time.
+constexpr milliseconds kKillGrace{3'000};
+constexpr milliseconds kKillLook{5};
 
 /// Returns: whether starting it again would end the same way.
 bool IsPermanent(int code) {
@@ -123,11 +127,16 @@ void Fleet::Kill() {
     member.process.reset();
   }
   if (members_.empty()) return;
-  for (const event::ProcessRecord& record : event::ReadProcessRecords(layout_.Processes())) {
-    if (record.Alive()) kill(-record.pid, SIGKILL);
-    RemoveProcessRecord(layout_.Processes(), record);
-  }
   members_.clear();
+  const std::vector<event::ProcessRecord> left = event::ReadProcessRecords(layout_.Processes());
+  for (const event::ProcessRecord& record : left) {
+    if (record.Alive()) kill(-record.pid, SIGKILL);
+  }
+  const MonotonicTime give_up = clock_.Now() + kKillGrace;
+  for (const event::ProcessRecord& record : left) {
+    while (record.Alive() && clock_.Now() < give_up) std::this_thread::sleep_for(kKillLook);
+    if (!record.Alive()) RemoveProcessRecord(layout_.Processes(), record);
+  }
 }
 
 Fleet::Member Fleet::MakeMember(std::string role, std::string name, std::vector<std::string> argv) const {
@@ -149,7 +158,11 @@ Status Fleet::StartMember(Member& member) {
       {.argv = member.argv,
        .env = {{"OMP_NUM_THREADS", std::to_string(member.role == "labeler" ? config_.threads : 1)}},
        .output = member.log});
-  if (!child) return child.error().With("starting the " + member.role);
+  if (!child) {
+    return NotFoundError("cannot start the " + member.role + ": " + std::string(child.error().message()) +
+                         "; build it with `make build`; `ferment doctor` looks for all of them")
+        .WithExitCode(ProcessExitCode(child.error()));
+  }
   member.record = {member.role, child->pid(), child->start_time(), member.argv[0]};
   member.process = std::move(*child);
   return WriteProcessRecord(layout_.Processes(), member.record);

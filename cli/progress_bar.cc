@@ -140,8 +140,11 @@ void ProgressBar::Show(const v1::RunStatus& run) {
     out_ << ToJsonLine(run) << std::endl;
     return;
   }
+  bool reached = true;
   for (const v1::JobStatus& job : run.jobs()) {
-    if (job.state() == v1::JOB_STATE_PENDING || job.state() == v1::JOB_STATE_UNSPECIFIED) continue;
+    const bool skipped_early = job.state() == v1::JOB_STATE_SKIPPED && !reached;
+    reached = reached && HasEnded(job.state());
+    if (job.state() == v1::JOB_STATE_PENDING || job.state() == v1::JOB_STATE_UNSPECIFIED || skipped_early) continue;
     auto [entry, fresh] = seen_.try_emplace(job.job_id());
     Seen& seen = entry->second;
     if (fresh) seen = {clock_.Now(), job.done(), {}, false};

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "common/config/spec_defaults.h"
+
+namespace ferment::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A real coordinator with stand-ins for labeler, trainer and mpirun, which wait until they are told to leave.
+class RunSessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("session_" + std::to_string(getpid())) /
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(root_);
+    fs::create_directories(root_ / "bin");
+    fs::create_directories(root_ / "data");
+    fs::create_symlink(fs::path(FERMENT_BIN_DIR) / "ferment-coordinator", root_ / "bin" / "ferment-coordinator");
+    Program("ferment-labeler", "trap 'exit 143' TERM; while :; do sleep 0.02; done");
+    Program("ferment-trainer", "exit 1");
+    Program("mpirun", "echo started >> " + (root_ / "starts").string() +
+                          "; trap 'echo saved; exit 143' USR2; while :; do sleep 0.02; done");
+    setenv("PATH", ((root_ / "bin").string() + ":" + getenv("PATH")).c_str(), 1);
+    options_.spec = DefaultSpec();
+    options_.spec.set_name("session");
+    v1::FerSpec* fer = options_.spec.mutable_data()->add_fer();
+    fer->set_format("folder");
+    fer->set_path((root_ / "data").string());
+    v1::FrSpec* fr = options_.spec.mutable_data()->mutable_fr();
+    fr->set_format("insightface");
+    fr->set_path((root_ / "data").string());
+    fr->set_shard_records(4096);
+    options_.run_dir = root_ / "run";
+    options_.programs = root_ / "bin";
+  }
+
+  void Program(const std::string& name, const std::string& script) {
+    std::ofstream(root_ / "bin" / name) << "#!/bin/sh\n" << script << "\n";
+    fs::permissions(root_ / "bin" / name, fs::perms::owner_all);
+  }
+
+  std::vector<event::ProcessRecord> Records() const { return event::ReadProcessRecords(RunLayout(options_.run_dir).Processes()); }
+
+  std::size_t Trainers() const {
+    std::size_t count = 0;
+    for (const auto& record : Records()) count += record.role == "trainer" && record.Alive() ? 1U : 0U;
+    return count;
+  }
+
+  /// Starts a run on its own thread and returns once its first trainer job runs.
+  std::jthread StartUntilTraining(Interruptions& interruptions, std::optional<int>& code) {
+    std::jthread session([&] { code = RunToTheEnd(options_, interruptions); });
+    while (Trainers() == 0 && !code) std::this_thread::yield();
+    return session;
+  }
+
+  void ExpectNothingLeft(const std::vector<event::ProcessRecord>& started) const {
+    for (const auto& record : started) EXPECT_FALSE(record.Alive()) << record.role;
+    EXPECT_TRUE(Records().empty());
+  }
+
+  fs::path root_;
+  RunOptions options_;
+};
+
+TEST_F(RunSessionTest, DrainsOnTheFirstInterruptAndGoesOnLater) {
+  for (int round = 1; round <= 2; ++round) {
+    Interruptions interruptions;
+    std::optional<int> code;
+    std::jthread session = StartUntilTraining(interruptions, code);
+    const auto started = Records();
+    EXPECT_EQ(started.size(), 2U + options_.spec.labeling().labelers());
+    interruptions.first = SIGINT;
+    interruptions.count = 1;
+    session.join();
+    EXPECT_EQ(code, exit_code::kInterrupted);
+    ExpectNothingLeft(started);
+  }
+  std::ifstream starts(root_ / "starts");
+  EXPECT_EQ(std::count(std::istreambuf_iterator<char>(starts), {}, '\n'), 2);
+}
+
+TEST_F(RunSessionTest, EndsAtOnceOnTheSecondInterrupt) {
+  Program("mpirun", "trap '' USR2 TERM; while :; do sleep 0.02; done");
+  Program("ferment-labeler", "trap '' TERM; while :; do sleep 0.02; done");
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  const auto started = Records();
+  interruptions.first = SIGINT;
+  interruptions.count = 2;
+  session.join();
+  EXPECT_EQ(code, exit_code::kInterrupted);
+  ExpectNothingLeft(started);
+}
+
+TEST_F(RunSessionTest, SurvivesTheDeathOfItsCoordinator) {
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  pid_t coordinator = 0;
+  for (const auto& record : Records()) coordinator = record.role == "coordinator" ? record.pid : coordinator;
+  kill(coordinator, SIGKILL);
+  const auto restarted = [&] {
+    for (const auto& record : Records()) {
+      if (record.role == "coordinator" && record.pid != coordinator && record.Alive()) return true;
+    }
+    return false;
+  };
+  while (!restarted() && !code) std::this_thread::yield();
+  EXPECT_EQ(Trainers(), 1U);
+  interruptions.first = SIGTERM;
+  interruptions.count = 1;
+  session.join();
+  EXPECT_EQ(code, exit_code::kTerminated);
+  EXPECT_TRUE(Records().empty());
+}
+
+TEST_F(RunSessionTest, RefusesAFolderThatALiveRunHolds) {
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  Interruptions none;
+  EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
+  EXPECT_EQ(Trainers(), 1U);
+  interruptions.first = SIGINT;
+  interruptions.count = 1;
+}
+
+TEST_F(RunSessionTest, NamesMissingDataBeforeAnythingStarts) {
+  options_.spec.mutable_data()->mutable_fr()->set_path("/no/such/pack");
+  Interruptions none;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kBadData);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("/no/such/pack"));
+  EXPECT_TRUE(Records().empty());
+}
+
+}  // namespace
+}  // namespace ferment::cli
