@@ -3,13 +3,17 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
-.PHONY: demo test deps build lint bench clean
+.PHONY: demo test test-python deps build lint bench clean
 
 demo: build
 	$(BIN)/ferment demo
 
 test: build
 	ctest --preset $(PRESET) -j $(JOBS)
+
+# Loads what the last demo exported in PyTorch and compares; downloads PyTorch into build/test-venv.
+test-python:
+	FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh runs/demo
 
 deps:
 	@tools/install_dependencies.sh
