@@ -3,7 +3,7 @@
 # Every check that needs no build but clang-tidy's. Tools that Debian does not bring come from PyPI into build/lint.
 # FERMENT_TIDY=all looks at every source with clang-tidy instead of those that differ from the last commit.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 failed=()
 
 check() {
