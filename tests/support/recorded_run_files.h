@@ -3,7 +3,7 @@
 // A run's folder and data as a coordinator test wishes them.
 #pragma once
 
-#include <map>
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -23,7 +23,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   Status plan_status;
   Status index_status;
   Status report_status;
-  std::uint64_t file_size = 100;
+  std::atomic<std::uint64_t> file_size{100};
 
   Status PrepareRun(const RunSpec&, const std::filesystem::path&) override { return prepare_status; }
 
@@ -59,7 +59,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   }
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
     if (file_size == 0) return Fail(NotFoundError("no such file: file=" + file.string()));
-    return file_size;
+    return file_size.load();
   }
 
   std::size_t indexed() const {

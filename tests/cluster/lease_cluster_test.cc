@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "tests/support/in_process_cluster.h"
+
+namespace ferment::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Asks again until it is so; every question goes over the wire or through the scheduler's queue.
+bool Eventually(const std::function<bool()>& so) {
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (so()) return true;
+  }
+  return false;
+}
+
+class LeaseCluster : public ::testing::Test {
+ protected:
+  LeaseCluster()
+      : channel_(rpc::OpenChannel(cluster_.address())),
+        runs_(v1::RunService::NewStub(channel_)),
+        trainers_(v1::TrainerService::NewStub(channel_)) {}
+
+  v1::RunStatus Status() {
+    v1::GetRunRequest request;
+    request.set_run_id(run_id_);
+    const auto response =
+        rpc::CallUnary(*runs_, &v1::RunService::Stub::GetRun, request, {.retry_for = 20s, .first_pause = 5ms});
+    return response ? response->run() : v1::RunStatus();
+  }
+  v1::JobStatus JobNamed(const std::string& job_id) {
+    const v1::RunStatus status = Status();
+    for (const v1::JobStatus& job : status.jobs()) {
+      if (job.job_id() == job_id) return job;
+    }
+    return {};
+  }
+  bool JobIs(const std::string& job_id, v1::JobState state) {
+    return Eventually([&] { return JobNamed(job_id).state() == state; });
+  }
+
+  /// Submits, and plays the teacher's trainer over the wire.
+  void StartLabelling() {
+    v1::SubmitRunRequest submit;
+    submit.set_request_id("submit");
+    *submit.mutable_spec() = SmallSpec();
+    submit.set_run_dir("/runs/small");
+    const auto response = rpc::CallUnary(*runs_, &v1::RunService::Stub::SubmitRun, submit);
+    ASSERT_TRUE(response) << response.error().ToString();
+    run_id_ = response->run_id();
+    ASSERT_TRUE(JobIs("teacher", v1::JOB_STATE_RUNNING));
+    v1::AcquireRunTokenRequest acquire;
+    acquire.set_run_id(run_id_);
+    acquire.set_job_id("teacher");
+    acquire.set_attempt(1);
+    acquire.set_incarnation("i");
+    const auto token = rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::AcquireRunToken, acquire);
+    ASSERT_TRUE(token) << token.error().ToString();
+    v1::CompleteJobRequest complete;
+    complete.set_run_id(run_id_);
+    complete.set_job_id("teacher");
+    complete.set_token(token->token());
+    complete.add_models()->set_role("teacher");
+    ASSERT_TRUE(rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::CompleteJob, complete));
+    ASSERT_TRUE(Eventually([&] { return !cluster_.world().launcher.launched().empty(); }));
+    cluster_.world().launcher.Exit("teacher/1", 0);
+    ASSERT_TRUE(JobIs("label", v1::JOB_STATE_RUNNING));
+  }
+
+  InProcessCluster cluster_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::RunService::Stub> runs_;
+  std::unique_ptr<v1::TrainerService::Stub> trainers_;
+  std::string run_id_;
+};
+
+TEST_F(LeaseCluster, AGoneLabelersShardIsDoneByAnotherAndItsLateCommitIsAborted) {
+  StartLabelling();
+  ScriptedLabeler gone(cluster_.address(), "gone");
+  ASSERT_TRUE(gone.Register().ok());
+  const auto lost = gone.Lease();
+  ASSERT_TRUE(lost) << lost.error().ToString();
+  EXPECT_EQ(lost->label().record_count(), 10U);
+  cluster_.world().clock.Advance(11s);
+  ASSERT_TRUE(Eventually([&] { return JobNamed("label").shards().leased() == 0; }));
+
+  ScriptedLabeler other(cluster_.address(), "other");
+  ASSERT_TRUE(other.Register().ok());
+  for (int i = 0; i < 3; ++i) {
+    const auto lease = other.Lease();
+    ASSERT_TRUE(lease) << lease.error().ToString();
+    EXPECT_EQ(lease->key().epoch(), lease->key().shard() == lost->key().shard() ? 2U : 1U);
+    EXPECT_EQ(gone.Renew(lost->key()).code(), StatusCode::kAborted);
+    EXPECT_TRUE(other.Commit(*lease, "sha" + std::to_string(lease->key().shard())));
+  }
+  const auto late = gone.Commit(*lost, "different");
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code(), StatusCode::kAborted);
+  EXPECT_TRUE(JobIs("label", v1::JOB_STATE_SUCCEEDED));
+  EXPECT_EQ(cluster_.world().run_files.indexed(), 3U);
+}
+
+TEST_F(LeaseCluster, ALeaseAndACommitOutliveTheCoordinator) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto first = labeler.Lease();
+  const auto second = labeler.Lease();
+  ASSERT_TRUE(first && second);
+  EXPECT_FALSE(*labeler.Commit(*first, "one"));
+
+  cluster_.StopCoordinator();
+  cluster_.world().clock.Advance(1h);
+  cluster_.StartCoordinator();
+
+  EXPECT_TRUE(labeler.Renew(second->key()).ok()) << "a full lease time from the restart on";
+  EXPECT_TRUE(*labeler.Commit(*first, "one")) << "committed before the restart: a duplicate";
+  EXPECT_FALSE(*labeler.Commit(*second, "two"));
+  EXPECT_EQ(JobNamed("label").shards().grid(), "ccp");
+  EXPECT_EQ(JobNamed("teacher").state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_F(LeaseCluster, AReturnedLeaseIsGivenAgainUnderANewEpoch) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto lease = labeler.Lease();
+  ASSERT_TRUE(lease);
+  EXPECT_TRUE(labeler.Return(lease->key()).ok());
+  EXPECT_EQ(labeler.Return(lease->key()).code(), StatusCode::kAborted);
+  ScriptedLabeler other(cluster_.address(), "other");
+  ASSERT_TRUE(other.Register().ok());
+  const auto again = other.Lease();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->key().epoch(), lease->key().epoch() + 1);
+}
+
+TEST_F(LeaseCluster, ManyLabelersAtOnceCommitEachShardExactlyOnce) {
+  constexpr std::uint64_t kShards = 200;
+  cluster_.world().run_files.label_shards = kShards;
+  StartLabelling();
+  std::atomic<std::uint64_t> committed{0};
+  {
+    std::vector<std::jthread> labelers;
+    for (int i = 0; i < 8; ++i) {
+      labelers.emplace_back([this, i, &committed] {
+        ScriptedLabeler labeler(cluster_.address(), "labeler-" + std::to_string(i));
+        if (!labeler.Register().ok()) return;
+        while (true) {
+          const auto lease = labeler.Lease();
+          if (!lease || !lease->has_label()) return;
+          const auto duplicate = labeler.Commit(*lease, "sha" + std::to_string(lease->key().shard()));
+          if (duplicate && !*duplicate) ++committed;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(committed, kShards);
+  EXPECT_TRUE(JobIs("label", v1::JOB_STATE_SUCCEEDED));
+  EXPECT_EQ(cluster_.metrics().commit_ok.Value(), kShards);
+}
+
+TEST_F(LeaseCluster, AResultThatIsNotOnSharedStorageIsRefused) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto lease = labeler.Lease();
+  ASSERT_TRUE(lease);
+  cluster_.world().run_files.file_size = 0;
+  const auto refused = labeler.Commit(*lease, "one");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kDataLoss);
+}
+
+TEST_F(LeaseCluster, AFailedStoreAnswersNobodyAndEndsTheCoordinator) {
+  StartLabelling();
+  cluster_.world().log->fail_next = InternalError("sync failed").WithExitCode(exit_code::kStorageFailed);
+  const auto registered = cluster_.scheduler().Register({"labeler", "1", "avx2"});
+  ASSERT_FALSE(registered);
+  EXPECT_EQ(registered.error().code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(Eventually([&] { return !cluster_.store_failure().empty(); }));
+  EXPECT_FALSE(cluster_.scheduler().View(run_id_));
+}
+
+TEST_F(LeaseCluster, AWatchEndsWithTheRunAndShowsItsLastState) {
+  StartLabelling();
+  grpc::ClientContext context;
+  v1::WatchRunRequest request;
+  request.set_run_id(run_id_);
+  const auto reader = runs_->WatchRun(&context, request);
+  v1::WatchRunResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.run().state(), v1::RUN_STATE_RUNNING);
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id(run_id_);
+  ASSERT_TRUE(rpc::CallUnary(*runs_, &v1::RunService::Stub::CancelRun, cancel));
+  while (reader->Read(&response)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(response.run().state(), v1::RUN_STATE_CANCELLED);
+}
+
+}  // namespace
+}  // namespace ferment::testing

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A coordinator with its services on loopback, and labelers that do what a test tells them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/metrics/prometheus_registry.h"
+#include "common/rpc/grpc_channel.h"
+#include "common/rpc/grpc_server.h"
+#include "coordinator/rpc/lease_service.h"
+#include "coordinator/rpc/run_service.h"
+#include "coordinator/rpc/trainer_service.h"
+#include "coordinator/scheduler.h"
+#include "tests/support/engine_harness.h"
+
+namespace ferment::testing {
+
+/// One coordinator at a time, on one port and one log; the world (disk, jobs, data, time) outlives each of them.
+class InProcessCluster {
+ public:
+  InProcessCluster() { StartCoordinator(); }
+  ~InProcessCluster() { StopCoordinator(); }
+  InProcessCluster(const InProcessCluster&) = delete;
+  InProcessCluster& operator=(const InProcessCluster&) = delete;
+
+  void StartCoordinator();
+  /// Without a drain, as a kill would.
+  void StopCoordinator();
+
+  EngineWorld& world() { return world_; }
+  const std::string& address() const { return address_; }
+  coordinator::Scheduler& scheduler() { return *coordinator_->scheduler; }
+  coordinator::SchedulerMetrics& metrics() { return coordinator_->metrics; }
+  /// What the store's failure was, if it failed.
+  std::string store_failure() const;
+
+ private:
+  struct Coordinator {
+    explicit Coordinator(InProcessCluster& cluster);
+    std::unique_ptr<metrics::MetricRegistry> registry;
+    coordinator::SchedulerMetrics metrics;
+    std::unique_ptr<coordinator::Scheduler> scheduler;
+    coordinator::RunServiceImpl runs;
+    coordinator::LeaseServiceImpl leases;
+    coordinator::TrainerServiceImpl trainers;
+    std::unique_ptr<rpc::GrpcServer> server;
+  };
+
+  EngineWorld world_;
+  std::string address_ = "127.0.0.1:0";
+  mutable Mutex mutex_;
+  std::string store_failure_ FERMENT_GUARDED_BY(mutex_);
+  std::unique_ptr<Coordinator> coordinator_;
+};
+
+/// A labeler's side of the wire, one call a method.
+class ScriptedLabeler {
+ public:
+  ScriptedLabeler(const std::string& address, std::string name, std::string incarnation = "1");
+
+  Status Register();
+  /// Returns: one lease. Errors: Unavailable where there is none now.
+  Result<v1::Lease> Lease();
+  Status Renew(const v1::LeaseKey& key);
+  Result<bool> Commit(const v1::Lease& lease, const std::string& sha256);
+  Status Return(const v1::LeaseKey& key);
+
+ private:
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::LeaseService::Stub> stub_;
+  std::string name_;
+  std::string incarnation_;
+  std::string labeler_id_;
+};
+
+}  // namespace ferment::testing
