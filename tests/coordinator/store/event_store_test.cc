@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -74,6 +77,34 @@ TEST(SqliteEventStore, SaysThatAMissingFolderCannotBeWritten) {
   const auto store = OpenSqliteEventStore("/nowhere/at/all/ferment.db");
   ASSERT_FALSE(store);
   EXPECT_EQ(ProcessExitCode(store.error()), exit_code::kCannotWrite);
+}
+
+/// Fills the store in a process whose files may not grow past a limit. Returns through its exit code.
+[[noreturn]] void AppendOnAFullDisk(const std::filesystem::path& file) {
+  signal(SIGXFSZ, SIG_IGN);
+  const auto store = OpenSqliteEventStore(file);
+  const rlimit limit{1 << 20, 1 << 20};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  coordinator::RunCancelRequested large{"run", std::string(300'000, 'x'), 0};
+  for (int i = 0; i < 10; ++i) {
+    const Status status = (*store)->Append(std::vector<coordinator::Event>{large});
+    if (status.ok()) continue;
+    const Status again = (*store)->Append(std::vector<coordinator::Event>{coordinator::RunCancelRequested{}});
+    _exit(again.ok() ? exit_code::kBug : ProcessExitCode(status));
+  }
+  _exit(exit_code::kOk);
+}
+
+TEST(SqliteEventStore, AFullDiskEndsWith204AndWhatWasAcknowledgedIsStillThere) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto file = std::filesystem::path(::testing::TempDir()) / "full-disk.db";
+  for (const char* suffix : {"", "-wal"}) std::filesystem::remove(file.string() + suffix);
+  EXPECT_EXIT(AppendOnAFullDisk(file), ::testing::ExitedWithCode(exit_code::kStorageFailed), "");
+  const auto store = OpenSqliteEventStore(file);
+  ASSERT_TRUE(store) << store.error().ToString();
+  int events = 0;
+  EXPECT_TRUE((*store)->Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
+  EXPECT_GE(events, 1);
 }
 
 TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {
