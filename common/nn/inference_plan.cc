@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/inference_plan.h"
+
+#include <torch/torch.h>
+
+#include "common/base/logging.h"
+#include "common/nn/tensor_io.h"
+#include "common/nn/torch_guard.h"
+
+namespace ferment::nn {
+namespace {
+
+Result<std::shared_ptr<Backbone>> LoadNetwork(const NamedTensors& weights, const BackboneConfig& config) {
+  FERMENT_ASSIGN_OR_RETURN(auto network, Guard([&] { return MakeBackbone(config, /*seed=*/0, /*stream=*/0); }));
+  FERMENT_RETURN_IF_ERROR(LoadState(*network, weights));
+  network->eval();
+  return network;
+}
+
+}  // namespace
+
+Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
+                                          const std::string& arithmetic) {
+  if (arithmetic != "auto" && arithmetic != "fp32") {
+    return Fail(UnimplementedError("labeling.plan is not in this version; use auto or fp32: labeling.plan=" + arithmetic)
+                    .WithExitCode(exit_code::kBadSpec));
+  }
+  FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(weights));
+  const auto in_file = [&](const Status& status) { return status.With(weights.string()); };
+  auto plain = LoadNetwork(tensors, config);
+  if (!plain) return Fail(in_file(plain.error()));
+  auto folded = LoadNetwork(tensors, config);
+  if (!folded) return Fail(in_file(folded.error()));
+  FERMENT_RETURN_IF_ERROR(Guard([&] {
+    (*folded)->FoldBatchNorm();
+    torch::InferenceMode inference;
+    const auto probe = torch::linspace(-1, 1, std::int64_t{2} * 3 * config.image_size * config.image_size)
+                           .view({2, 3, config.image_size, config.image_size});
+    const auto expected = (*plain)->forward(probe);
+    const auto got = (*folded)->forward(probe);
+    LogInfo("inference_plan_ready",
+            {{"weights", weights.string()},
+             {"arithmetic", "fp32"},
+             {"batch", batch},
+             {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
+             {"largest_difference", (expected - got).abs().max().item<double>()}});
+  }));
+  return InferencePlan(std::move(*folded), batch);
+}
+
+Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {
+  return Guard([&] {
+    torch::InferenceMode inference;
+    const std::int64_t rows = images.size(0);
+    TORCH_CHECK(rows <= batch_, "a batch of ", rows, " is more than the plan's ", batch_);
+    auto padded = images;
+    if (rows < batch_) {
+      padded = torch::zeros({batch_, images.size(1), images.size(2), images.size(3)});
+      padded.slice(0, 0, rows).copy_(images);
+    }
+    const auto features = network_->Features(padded);
+    const auto logits = network_->Classify(features);
+    return Prediction{features.slice(0, 0, rows).contiguous(), logits.slice(0, 0, rows).contiguous()};
+  });
+}
+
+}  // namespace ferment::nn
