@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The port that says what a network sees in faces.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/dataset/image.h"
+
+namespace ferment::labeler {
+
+/// Row by row, one a face.
+struct Annotation {
+  std::vector<float> logits;
+  std::vector<float> features;
+};
+
+/// Thread: one at a time.
+class Annotator {
+ public:
+  virtual ~Annotator() = default;
+  /// Faces a call.
+  virtual std::size_t batch() const = 0;
+  virtual std::size_t classes() const = 0;
+  /// Requires: at most batch() faces. A face's row does not depend on the others.
+  virtual Result<Annotation> Annotate(std::span<const dataset::Image> faces) = 0;
+};
+
+}  // namespace ferment::labeler

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/feature_work.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/dataset/feature_set.h"
+#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/record_source.h"
+#include "common/io/atomic_file.h"
+#include "common/io/checksum.h"
+#include "labeler/ordered_prefetch.h"
+
+namespace ferment::labeler {
+namespace {
+
+struct DecodedFrames {
+  std::vector<std::uint32_t> numbers;
+  std::vector<dataset::Image> images;
+  std::map<std::string, std::uint64_t> reasons;
+};
+
+DecodedFrames DecodeFrames(const dataset::Video& video, std::size_t first, std::size_t count) {
+  DecodedFrames frames;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const std::uint32_t number = video.frames_with_image[i];
+    auto image = dataset::DecodeJpegFile(video.FramePath(number));
+    if (!image) {
+      const bool damaged = image.error().code() == StatusCode::kDataLoss;
+      ++frames.reasons[damaged ? dataset::DamageReason(image.error()) : "unreadable"];
+      continue;
+    }
+    frames.numbers.push_back(number);
+    frames.images.push_back(std::move(*image));
+  }
+  return frames;
+}
+
+}  // namespace
+
+Result<std::vector<dataset::Video>> VideosByName(const RunSpec& spec, const std::vector<std::string>& names) {
+  FERMENT_ASSIGN_OR_RETURN(const auto all, dataset::LoadVideos(spec));
+  std::vector<dataset::Video> videos;
+  for (const std::string& name : names) {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const dataset::Video& v) { return v.name == name; });
+    if (found == all.end()) {
+      return Fail(NotFoundError("no such video; was data.videos changed while the run went on? video=" + name +
+                                " path=" + spec.data().videos().path()));
+    }
+    videos.push_back(*found);
+  }
+  return videos;
+}
+
+Result<FeatureFile> ExtractVideo(const FeatureExtraction& extraction, const dataset::Video& video, Annotator& annotator,
+                                 const std::stop_token& stop, std::atomic<std::uint64_t>& done) {
+  dataset::FeatureSet set;
+  set.dataset = extraction.dataset;
+  set.video = video.name;
+  set.model = extraction.model.digest;
+  set.classes.assign(extraction.spec.classes().begin(), extraction.spec.classes().end());
+
+  FeatureFile written;
+  const std::size_t total = video.frames_with_image.size();
+  const std::size_t batch = annotator.batch();
+  const std::size_t batches = (total + batch - 1) / batch;
+  OrderedPrefetch<DecodedFrames> decoded(batches, extraction.decode_threads, [&](std::uint64_t number) {
+    const std::size_t first = number * batch;
+    return DecodeFrames(video, first, std::min(batch, total - first));
+  });
+  for (std::size_t number = 0; number < batches; ++number) {
+    if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a video"));
+    const DecodedFrames frames = decoded.Next();
+    for (const auto& [reason, count] : frames.reasons) {
+      written.reasons[reason] += count;
+      written.quarantined += count;
+    }
+    if (!frames.images.empty()) {
+      FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, annotator.Annotate(frames.images));
+      set.frame.insert(set.frame.end(), frames.numbers.begin(), frames.numbers.end());
+      set.features.insert(set.features.end(), annotation.features.begin(), annotation.features.end());
+      set.logits.insert(set.logits.end(), annotation.logits.begin(), annotation.logits.end());
+    }
+    done.fetch_add(frames.images.size(), std::memory_order_relaxed);
+  }
+  written.read = total;
+  const auto bytes = dataset::FeatureSetBytes(set);
+  written.file = extraction.model.output_dir / (video.name + ".npz");
+  written.sha256 = io::Sha256Hex(bytes);
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(extraction.model.output_dir));
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(written.file, bytes));
+  return written;
+}
+
+}  // namespace ferment::labeler

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/grpc_lease_client.h"
+
+#include <sys/resource.h>
+
+#include <map>
+#include <utility>
+
+#include "common/base/instruction_set.h"
+#include "common/base/mutex.h"
+#include "common/rpc/grpc_channel.h"
+#include "ferment/v1/lease_service.grpc.pb.h"
+
+namespace ferment::labeler {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr std::chrono::minutes kPatience{10};
+
+std::uint64_t PeakRssBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void FillKey(const LeaseKey& key, v1::LeaseKey& proto) {
+  proto.set_run_id(key.run_id);
+  proto.set_job_id(key.job_id);
+  proto.set_shard(key.shard);
+  proto.set_epoch(key.epoch);
+}
+
+void FillCounts(const Counts& counts, v1::RecordCounts& proto) {
+  proto.set_read(counts.read);
+  proto.set_labelled(counts.labelled);
+  proto.set_abstained(counts.abstained);
+  proto.set_quarantined(counts.quarantined);
+  proto.mutable_class_histogram()->Add(counts.classes.begin(), counts.classes.end());
+}
+
+std::string RequestId(const LeaseKey& key, const char* what) {
+  return std::string(what) + "/" + key.run_id + "/" + key.job_id + "/" + std::to_string(key.shard) + "/" +
+         std::to_string(key.epoch);
+}
+
+Lease FromProto(const v1::Lease& proto) {
+  Lease lease;
+  lease.key = {proto.key().run_id(), proto.key().job_id(), proto.key().shard(), proto.key().epoch()};
+  lease.duration = milliseconds(proto.lease_ms());
+  if (proto.has_label()) {
+    const v1::LabelWork& work = proto.label();
+    lease.run_dir = work.run_dir();
+    lease.spec = std::make_shared<const RunSpec>(work.spec());
+    lease.work = LabelTask{work.dataset(), work.first_record(), work.record_count(),
+                           Model{lease.run_dir / work.teacher_file(), work.teacher_digest(),
+                                 lease.run_dir / work.output_dir()},
+                           work.label_config()};
+    return lease;
+  }
+  const v1::FeatureWork& work = proto.feature();
+  lease.run_dir = work.run_dir();
+  lease.spec = std::make_shared<const RunSpec>(work.spec());
+  FeatureTask task{work.dataset(), {work.videos().begin(), work.videos().end()}, {}};
+  for (const v1::FrozenModel& model : work.models()) {
+    task.models.push_back({lease.run_dir / model.file(), model.digest(), lease.run_dir / model.output_dir()});
+  }
+  lease.work = std::move(task);
+  return lease;
+}
+
+class GrpcLeaseClient final : public LeaseClient {
+ public:
+  GrpcLeaseClient(const std::string& address, LabelerIdentity identity, std::stop_token ending)
+      : stub_(v1::LeaseService::NewStub(rpc::OpenChannel(address))),
+        identity_(std::move(identity)),
+        ending_(std::move(ending)) {}
+
+  Result<LeaseOffer> Take() override {
+    if (Id().empty()) FERMENT_RETURN_IF_ERROR(Register());
+    auto response = CallLease();
+    if (!response && response.error().code() == StatusCode::kNotFound) {
+      FERMENT_RETURN_IF_ERROR(Register());
+      response = CallLease();
+    }
+    if (!response) return Fail(response.error());
+    LeaseOffer offer{{}, milliseconds(response->retry_after_ms()), response->idle()};
+    for (const v1::Lease& lease : response->leases()) offer.leases.push_back(FromProto(lease));
+    return offer;
+  }
+
+  Result<milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done) override {
+    v1::RenewLeaseRequest request;
+    request.set_labeler_id(Id());
+    FillKey(key, *request.mutable_key());
+    request.set_records_done(records_done);
+    FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RenewLease, request));
+    return milliseconds(response.lease_ms());
+  }
+
+  Status Commit(const Lease& lease, const ShardResult& result) override {
+    v1::CommitShardRequest request;
+    request.set_request_id(RequestId(lease.key, "commit"));
+    request.set_labeler_id(Id());
+    FillKey(lease.key, *request.mutable_key());
+    for (const ResultFile& file : result.files) {
+      v1::ResultFile* proto = request.add_files();
+      proto->set_file(file.file.lexically_relative(lease.run_dir).string());
+      proto->set_sha256(file.sha256);
+    }
+    FillCounts(result.counts, *request.mutable_counts());
+    request.mutable_reasons()->insert(result.reasons.begin(), result.reasons.end());
+    request.set_seconds(result.seconds);
+    request.set_cpu_seconds(result.cpu_seconds);
+    request.set_peak_rss_bytes(PeakRssBytes());
+    const auto response =
+        rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request, {.retry_for = kPatience});
+    return response ? Status() : response.error();
+  }
+
+  Status Return(const LeaseKey& key) override {
+    v1::ReturnLeaseRequest request;
+    request.set_labeler_id(Id());
+    FillKey(key, *request.mutable_key());
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::ReturnLease, request,
+                                         {.deadline = std::chrono::seconds(2)});
+    return response ? Status() : response.error();
+  }
+
+  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) override {
+    v1::FailShardRequest request;
+    request.set_request_id(RequestId(key, "fail"));
+    request.set_labeler_id(Id());
+    FillKey(key, *request.mutable_key());
+    request.set_reason(std::string(failure.message()));
+    request.set_exit_code(ProcessExitCode(failure));
+    request.set_permanent(failure.code() != StatusCode::kUnavailable &&
+                          failure.code() != StatusCode::kResourceExhausted);
+    FillCounts(counts, *request.mutable_counts());
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, {.retry_for = kPatience});
+    return response ? Status() : response.error();
+  }
+
+ private:
+  std::string Id() const {
+    const MutexLock lock(mutex_);
+    return labeler_id_;
+  }
+
+  Status Register() {
+    v1::RegisterLabelerRequest request;
+    request.set_name(identity_.name);
+    request.set_incarnation(identity_.incarnation);
+    request.set_instruction_set(std::string(InstructionSetClass()));
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request,
+                                         {.retry_for = kPatience, .stop = ending_});
+    if (!response) return response.error();
+    const MutexLock lock(mutex_);
+    labeler_id_ = response->labeler_id();
+    return Status();
+  }
+
+  Result<v1::LeaseShardsResponse> CallLease() {
+    v1::LeaseShardsRequest request;
+    request.set_labeler_id(Id());
+    request.set_max_leases(1);
+    return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, request,
+                          {.retry_for = kPatience, .stop = ending_});
+  }
+
+  // Constant after construction; the stub synchronizes itself.
+  const std::unique_ptr<v1::LeaseService::Stub> stub_;
+  const LabelerIdentity identity_;
+  const std::stop_token ending_;
+  // Under mutex_.
+  mutable Mutex mutex_;
+  std::string labeler_id_ FERMENT_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<LeaseClient> MakeGrpcLeaseClient(const std::string& address, const LabelerIdentity& identity,
+                                                 std::stop_token ending) {
+  return std::make_unique<GrpcLeaseClient>(address, identity, std::move(ending));
+}
+
+}  // namespace ferment::labeler

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Leases from a coordinator over gRPC.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "labeler/lease_client.h"
+
+namespace ferment::labeler {
+
+struct LabelerIdentity {
+  /// Shown on the status page.
+  std::string name;
+  /// Chosen anew by each process.
+  std::string incarnation;
+};
+
+/// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try
+/// for ten minutes while the coordinator is gone; `ending` cuts the waiting of Take short.
+std::unique_ptr<LeaseClient> MakeGrpcLeaseClient(const std::string& address, const LabelerIdentity& identity,
+                                                 std::stop_token ending);
+
+}  // namespace ferment::labeler

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/labeler_config.h"
+
+namespace ferment::labeler {
+
+Status Check(const LabelerConfig& config) {
+  const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
+  const int modes = (config.coordinator.empty() ? 0 : 1) + (config.offline ? 1 : 0) + (config.predict ? 1 : 0);
+  if (modes != 1) return usage("give one of --coordinator HOST:PORT, --offline and --predict");
+  if (config.offline && config.run_dir.empty()) return usage("--offline needs --run-dir DIR");
+  if (config.predict && (config.prediction.model.empty() || config.prediction.paths.empty())) {
+    return usage("--predict needs --model EXPORT_DIR and pictures or folders of them");
+  }
+  if (config.threads < 0 || config.threads > 1024) return usage("--threads is 0 (all cores) to 1024");
+  return Status();
+}
+
+}  // namespace ferment::labeler

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a labeler is started with.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "labeler/predict.h"
+
+namespace ferment::labeler {
+
+struct LabelerConfig {
+  /// HOST:PORT of the coordinator; empty in the other two modes.
+  std::string coordinator;
+  /// Shown on the status page; empty: host and process id.
+  std::string name;
+  /// Of decoding, and of the arithmetic inside a batch; 0: all cores.
+  int threads = 0;
+  /// Leave once no run has work for labelers, now or later.
+  bool exit_when_idle = false;
+  /// Label without a coordinator.
+  bool offline = false;
+  std::filesystem::path run_dir;
+  std::string job = "label";
+  /// Classify `prediction.paths` and leave.
+  bool predict = false;
+  PredictOptions prediction;
+};
+
+/// Returns: success where the modes and their options fit together. Errors: InvalidArgument (exit 2).
+Status Check(const LabelerConfig& config);
+
+}  // namespace ferment::labeler

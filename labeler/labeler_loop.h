@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes leases and works on them until there is no more: one in hand, the next one taken before it is needed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+
+#include "common/base/status.h"
+#include "labeler/lease_client.h"
+#include "labeler/lease_keeper.h"
+#include "labeler/work_runner.h"
+
+namespace ferment::labeler {
+
+/// Thread: construct and Run on one thread. References outlive it.
+class LabelerLoop {
+ public:
+  LabelerLoop(LeaseClient& client, WorkRunner& runner, bool exit_when_idle)
+      : client_(client), runner_(runner), exit_when_idle_(exit_when_idle) {}
+
+  /// Returns: success when idle and told to leave then; Cancelled when `ending` was requested, all leases handed back;
+  /// else what made work impossible.
+  Status Run(std::stop_token ending);
+
+ private:
+  struct Held {
+    Lease lease;
+    std::unique_ptr<LeaseKeeper> keeper;
+  };
+
+  /// Returns: a lease, or nothing when idle.
+  Result<std::optional<Held>> TakeOne(const std::stop_token& ending, bool wait);
+  Status WorkOn(Held& held);
+  void HandBack(Held& held);
+
+  LeaseClient& client_;
+  WorkRunner& runner_;
+  bool exit_when_idle_;
+};
+
+}  // namespace ferment::labeler

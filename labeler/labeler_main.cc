@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <random>
+#include <thread>
+
+#include "common/base/logging.h"
+#include "labeler/grpc_lease_client.h"
+#include "labeler/labeler_config.h"
+#include "labeler/labeler_loop.h"
+#include "labeler/offline_lease_client.h"
+#include "labeler/torch_annotator.h"
+
+namespace ferment::labeler {
+namespace {
+
+/// Turns TERM and INT into a stop request. Construct before any other thread, so that all of them leave the signals
+/// to this one.
+class EndingSignals {
+ public:
+  EndingSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      const timespec poll{.tv_sec = 0, .tv_nsec = 100'000'000};
+      while (!stop.stop_requested()) {
+        const int number = sigtimedwait(&signals_, nullptr, &poll);
+        if (number < 0) continue;
+        number_ = number;
+        ending_.request_stop();
+      }
+    });
+  }
+  std::stop_token ending() const { return ending_.get_token(); }
+  int ExitCode() const { return number_ == SIGINT ? exit_code::kInterrupted : exit_code::kTerminated; }
+
+ private:
+  sigset_t signals_{};
+  std::atomic<int> number_ = 0;
+  std::stop_source ending_;
+  std::jthread thread_;
+};
+
+std::string DefaultName() {
+  char host[256] = "labeler";
+  gethostname(host, sizeof(host) - 1);
+  return std::string(host) + "-" + std::to_string(getpid());
+}
+
+std::string NewIncarnation() {
+  std::random_device device;
+  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
+}
+
+Status Label(const LabelerConfig& config, const std::stop_token& ending) {
+  std::unique_ptr<LeaseClient> client;
+  if (config.offline) {
+    FERMENT_ASSIGN_OR_RETURN(client, MakeOfflineLeaseClient(config.run_dir, config.job));
+  } else {
+    const std::string name = config.name.empty() ? DefaultName() : config.name;
+    client = MakeGrpcLeaseClient(config.coordinator, {name, NewIncarnation()}, ending);
+    LogInfo("labeler_started", {{"name", name}, {"coordinator", config.coordinator}, {"threads", config.threads}});
+  }
+  WorkRunner runner(
+      [](const RunSpec& spec, const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest); },
+      config.threads);
+  return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
+}
+
+int Run(LabelerConfig config) {
+  const EndingSignals signals;
+  if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  SetInferenceThreads(config.threads);
+  if (config.predict) {
+    const auto report = Predict(config.prediction);
+    if (report) {
+      std::fputs(report->text.c_str(), stdout);
+      return report->failures == 0 ? exit_code::kOk : exit_code::kBadData;
+    }
+    LogError("predict_failed", {{"error", report.error().message()}});
+    return ProcessExitCode(report.error());
+  }
+  const Status status = Label(config, signals.ending());
+  if (signals.ending().stop_requested()) return signals.ExitCode();
+  if (!status.ok()) LogError("labeler_failed", {{"error", status.message()}});
+  return ProcessExitCode(status);
+}
+
+int Main(int argc, char** argv) {
+  LabelerConfig config;
+  bool json = false;
+  bool csv = false;
+  CLI::App app("ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
+  app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
+  app.add_option("--name", config.name, "Name on the status page; default: host and process id");
+  app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
+  app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
+  app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
+  app.add_option("--run-dir", config.run_dir, "Run folder, for --offline");
+  app.add_option("--job", config.job, "Label job, for --offline")->capture_default_str();
+  app.add_flag("--predict", config.predict, "Print the classes of pictures and leave");
+  app.add_option("--model", config.prediction.model, "Export folder of a run, for --predict");
+  app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");
+  app.add_flag("--json", json, "Predictions as JSON");
+  app.add_flag("--csv", csv, "Predictions as CSV")->excludes("--json");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
+  }
+  if (json) config.prediction.format = PredictFormat::kJson;
+  if (csv) config.prediction.format = PredictFormat::kCsv;
+  SetUpLogging({.program = "ferment-labeler"});
+  if (const Status status = Check(config); !status.ok()) {
+    std::fprintf(stderr, "ferment-labeler: %s\n", std::string(status.message()).c_str());
+    return exit_code::kUsage;
+  }
+  return Run(std::move(config));
+}
+
+}  // namespace
+}  // namespace ferment::labeler
+
+int main(int argc, char** argv) { return ferment::labeler::Main(argc, argv); }

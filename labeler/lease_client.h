@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The port through which a labeler gets work and hands results back; lease_service.proto has the words.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/config/run_spec.h"
+
+namespace ferment::labeler {
+
+struct LeaseKey {
+  std::string run_id;
+  std::string job_id;
+  std::uint64_t shard = 0;
+  std::uint64_t epoch = 0;
+};
+
+/// A network in the run folder and its sha256 in hex; `output_dir` is where its results go. Paths are absolute.
+struct Model {
+  std::filesystem::path file;
+  std::string digest;
+  std::filesystem::path output_dir;
+};
+
+struct LabelTask {
+  std::string dataset;
+  std::uint64_t first_record = 0;
+  std::uint64_t record_count = 0;
+  Model teacher;
+  std::string label_config;
+};
+
+struct FeatureTask {
+  std::string dataset;
+  std::vector<std::string> videos;
+  std::vector<Model> models;
+};
+
+struct Lease {
+  LeaseKey key;
+  std::chrono::milliseconds duration{0};
+  std::filesystem::path run_dir;
+  /// Shared by all leases of one run, because a spec is large and leases are many.
+  std::shared_ptr<const RunSpec> spec;
+  std::variant<LabelTask, FeatureTask> work;
+};
+
+struct LeaseOffer {
+  std::vector<Lease> leases;
+  std::chrono::milliseconds retry_after{0};
+  /// No work now or later.
+  bool idle = false;
+};
+
+struct Counts {
+  std::uint64_t read = 0;
+  std::uint64_t labelled = 0;
+  std::uint64_t abstained = 0;
+  std::uint64_t quarantined = 0;
+  /// Labelled records of each class.
+  std::vector<std::uint64_t> classes;
+};
+
+struct ResultFile {
+  std::filesystem::path file;
+  std::string sha256;
+};
+
+struct ShardResult {
+  std::vector<ResultFile> files;
+  Counts counts;
+  /// Quarantined records by reason.
+  std::map<std::string, std::uint64_t> reasons;
+  double seconds = 0;
+  double cpu_seconds = 0;
+};
+
+/// Thread: any. Aborted from any method: the lease is lost, drop the work.
+class LeaseClient {
+ public:
+  virtual ~LeaseClient() = default;
+  virtual Result<LeaseOffer> Take() = 0;
+  /// Returns: the lease time from now.
+  virtual Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done) = 0;
+  /// Tries for as long as a coordinator may be away. May be repeated.
+  virtual Status Commit(const Lease& lease, const ShardResult& result) = 0;
+  virtual Status Return(const LeaseKey& key) = 0;
+  /// Ends the job where `failure` is for good (DataLoss, InvalidArgument ...); else the shard is given to another.
+  virtual Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) = 0;
+};
+
+}  // namespace ferment::labeler

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/offline_lease_client.h"
+
+#include <algorithm>
+#include <charconv>
+#include <deque>
+#include <utility>
+
+#include "common/base/instruction_set.h"
+#include "common/base/json.h"
+#include "common/base/mutex.h"
+#include "common/config/run_layout.h"
+#include "common/config/spec_loader.h"
+#include "common/dataset/label_index.h"
+#include "common/dataset/open_sources.h"
+#include "common/io/mapped_file.h"
+
+namespace ferment::labeler {
+namespace {
+
+/// Offline nobody takes the lease away; renewals are rare.
+constexpr std::chrono::minutes kLeaseTime{10};
+
+/// Returns: the round of a label job's name.
+Result<std::uint32_t> RoundOf(const std::string& job) {
+  std::uint32_t round = 0;
+  const std::string prefix = "label-";
+  if (job == "label") return round;
+  const bool numbered = job.starts_with(prefix) &&
+                        std::from_chars(job.data() + prefix.size(), job.data() + job.size(), round).ec == std::errc();
+  if (numbered && JobId("label", round) == job) return round;
+  return Fail(InvalidArgumentError("offline a labeler does label jobs: --job label, label-1 ...: job=" + job)
+                  .WithExitCode(exit_code::kUsage));
+}
+
+Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
+  const std::string job = round == 0 ? JobId("teacher") : JobId("cotrain", round - 1);
+  const auto path = layout.Result(job);
+  const auto file = io::MappedFile::Open(path);
+  if (!file) return Fail(file.error().With("the teacher's job " + job + " has not finished"));
+  const auto bytes = file->bytes();
+  FERMENT_ASSIGN_OR_RETURN(const Json result, ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  for (const Json& model : result.value("models", Json::array())) {
+    if (model.value("role", "") == "teacher") {
+      return Model{layout.root() / model.value("file", ""), model.value("sha256", ""), {}};
+    }
+  }
+  return Fail(DataLossError("the job published no teacher: file=" + path.string()));
+}
+
+class OfflineLeaseClient final : public LeaseClient {
+ public:
+  OfflineLeaseClient(std::deque<Lease> leases, std::filesystem::path folder)
+      : folder_(std::move(folder)), waiting_(std::move(leases)) {}
+
+  Result<LeaseOffer> Take() override {
+    const MutexLock lock(mutex_);
+    if (!failure_.ok()) return Fail(failure_);
+    if (waiting_.empty()) return LeaseOffer{{}, std::chrono::milliseconds(0), /*idle=*/true};
+    LeaseOffer offer{{waiting_.front()}, std::chrono::milliseconds(0), false};
+    waiting_.pop_front();
+    return offer;
+  }
+
+  Result<std::chrono::milliseconds> Renew(const LeaseKey& /*key*/, std::uint64_t /*records_done*/) override {
+    return std::chrono::milliseconds(kLeaseTime);
+  }
+
+  Status Commit(const Lease& lease, const ShardResult& result) override {
+    const MutexLock lock(mutex_);
+    const ResultFile& file = result.files.front();
+    const Counts& counts = result.counts;
+    return dataset::CommitToLabelIndex(
+        folder_, lease.key.shard,
+        {file.file.filename().string(), file.sha256,
+         {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
+  }
+
+  Status Return(const LeaseKey& /*key*/) override { return Status(); }
+
+  Status FailShard(const LeaseKey& /*key*/, const Status& failure, const Counts& /*counts*/) override {
+    const MutexLock lock(mutex_);
+    failure_ = failure;
+    return failure;
+  }
+
+ private:
+  // Constant after construction.
+  const std::filesystem::path folder_;
+  // Under mutex_.
+  Mutex mutex_;
+  std::deque<Lease> waiting_ FERMENT_GUARDED_BY(mutex_);
+  Status failure_ FERMENT_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
+                                                            const std::string& job) {
+  FERMENT_ASSIGN_OR_RETURN(const std::uint32_t round, RoundOf(job));
+  const RunLayout layout(std::filesystem::absolute(run_dir));
+  FERMENT_ASSIGN_OR_RETURN(RunSpec spec, LoadResolvedSpec(layout.Spec()));
+  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
+  FERMENT_ASSIGN_OR_RETURN(Model teacher, TeacherOf(layout, round));
+  const std::string dataset = dataset::DatasetName(spec.data().fr().path());
+  const std::string config = dataset::LabelConfigDigest(spec, "fp32", InstructionSetClass());
+  teacher.output_dir = layout.LabelSets(dataset, teacher.digest, config);
+  FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir));
+
+  const auto shared = std::make_shared<const RunSpec>(std::move(spec));
+  const std::uint64_t per_shard = shared->data().fr().shard_records();
+  std::deque<Lease> leases;
+  for (std::uint64_t shard = 0; shard * per_shard < source->size(); ++shard) {
+    if (index.contains(shard)) continue;
+    const std::uint64_t first = shard * per_shard;
+    leases.push_back({{shared->name(), job, shard, 1},
+                      kLeaseTime,
+                      layout.root(),
+                      shared,
+                      LabelTask{dataset, first, std::min(per_shard, source->size() - first), teacher, config}});
+  }
+  return std::make_unique<OfflineLeaseClient>(std::move(leases), teacher.output_dir);
+}
+
+}  // namespace ferment::labeler

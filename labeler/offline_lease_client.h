@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Leases without a coordinator: the label job of a run folder, shard after shard, by this labeler alone.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "common/base/result.h"
+#include "labeler/lease_client.h"
+
+namespace ferment::labeler {
+
+/// Returns: a client whose work is the shards of `job` (label, label-1 ...) that the index does not name yet; Commit
+/// enters them into the index. Errors: InvalidArgument for another job; NotFound where the spec or the teacher is
+/// missing; those of OpenFr.
+Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir, const std::string& job);
+
+}  // namespace ferment::labeler

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/shard_pipeline.h"
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/dataset/jpeg_decoder.h"
+#include "labeler/ordered_prefetch.h"
+
+namespace ferment::labeler {
+namespace {
+
+struct DecodedBatch {
+  std::uint64_t first = 0;
+  /// One a record; blank where it was quarantined.
+  std::vector<dataset::Image> images;
+  /// Empty where the record is sound, else why it is not.
+  std::vector<std::string> reasons;
+};
+
+Result<DecodedBatch> DecodeBatch(const dataset::RecordSource& source, std::uint64_t first, std::uint64_t count) {
+  DecodedBatch batch{first, {}, {}};
+  for (std::uint64_t index = first; index < first + count; ++index) {
+    Status damage;
+    const auto record = source.Read(index);
+    if (!record) {
+      if (record.error().code() != StatusCode::kDataLoss) return Fail(record.error());
+      damage = record.error();
+    } else if (auto image = dataset::DecodeJpeg(record->image)) {
+      batch.images.push_back(std::move(*image));
+    } else {
+      damage = image.error();
+    }
+    batch.reasons.push_back(damage.ok() ? "" : dataset::DamageReason(damage));
+    if (!damage.ok()) batch.images.push_back({.width = 1, .height = 1, .rgb = {0, 0, 0}});
+  }
+  return batch;
+}
+
+void Append(const LabelRow& row, dataset::LabelSet& set) {
+  set.label.push_back(row.label);
+  set.confidence_half.push_back(row.confidence_half);
+  set.probabilities_half.insert(set.probabilities_half.end(), row.probabilities_half.begin(),
+                                row.probabilities_half.end());
+  set.status.push_back(row.status);
+}
+
+}  // namespace
+
+Result<dataset::LabelSet> ShardPipeline::Run(const ShardRange& range, std::stop_token stop,
+                                             std::atomic<std::uint64_t>& done) {
+  if (range.first_record > source_.size() || range.record_count > source_.size() - range.first_record) {
+    return Fail(OutOfRangeError("the shard reaches past the data; was the set replaced while the run went on? first=" +
+                                std::to_string(range.first_record) + " count=" + std::to_string(range.record_count) +
+                                " records=" + std::to_string(source_.size())));
+  }
+  const std::uint64_t batch = annotator_.batch();
+  const std::uint64_t batches = (range.record_count + batch - 1) / batch;
+  OrderedPrefetch<Result<DecodedBatch>> decoded(batches, decode_threads_, [&](std::uint64_t number) {
+    const std::uint64_t first = number * batch;
+    return DecodeBatch(source_, range.first_record + first, std::min(batch, range.record_count - first));
+  });
+
+  dataset::LabelSet set;
+  const std::size_t classes = annotator_.classes();
+  for (std::uint64_t number = 0; number < batches; ++number) {
+    if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a shard"));
+    FERMENT_ASSIGN_OR_RETURN(const DecodedBatch faces, decoded.Next());
+    FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, annotator_.Annotate(faces.images));
+    for (std::size_t i = 0; i < faces.images.size(); ++i) {
+      set.key.push_back(source_.KeyAt(faces.first + i));
+      std::string reason = faces.reasons[i];
+      LabelRow row = QuarantinedRow(classes);
+      if (reason.empty()) {
+        row = ApplyLabelRule(rule_, std::span(annotation.logits).subspan(i * classes, classes));
+        if (row.status == dataset::LabelStatus::kQuarantined) reason = "not-finite";
+      }
+      if (!reason.empty()) ++set.reasons[reason];
+      Append(row, set);
+    }
+    done.fetch_add(faces.images.size(), std::memory_order_relaxed);
+  }
+  return set;
+}
+
+bool TooDamaged(const dataset::LabelCounts& counts, double max_damage) {
+  return static_cast<double>(counts.quarantined) > max_damage * static_cast<double>(counts.read);
+}
+
+}  // namespace ferment::labeler

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/work_runner.h"
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+#include <vector>
+
+#include "common/base/logging.h"
+#include "common/dataset/label_set.h"
+#include "common/dataset/open_sources.h"
+#include "labeler/feature_work.h"
+#include "labeler/shard_pipeline.h"
+
+namespace ferment::labeler {
+namespace {
+
+double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+Counts CountsOf(const dataset::LabelSet& set) {
+  const dataset::LabelCounts sums = set.Counts();
+  Counts counts{sums.read, sums.labelled, sums.abstained, sums.quarantined, {}};
+  counts.classes.assign(set.classes.size(), 0);
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (set.status[i] == dataset::LabelStatus::kLabelled) ++counts.classes[set.label[i]];
+  }
+  return counts;
+}
+
+Status Damaged(const dataset::LabelSet& set, double max_damage) {
+  const auto counts = set.Counts();
+  std::string reasons;
+  for (const auto& [reason, count] : set.reasons) reasons += " " + reason + "=" + std::to_string(count);
+  return DataLossError("too many damaged records; mend the pack or raise labeling.max_damage: shard=" +
+                       std::to_string(set.shard) + " read=" + std::to_string(counts.read) +
+                       " quarantined=" + std::to_string(counts.quarantined) +
+                       " max_damage=" + std::to_string(max_damage) + reasons)
+      .WithExitCode(exit_code::kBadData);
+}
+
+}  // namespace
+
+Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& model) {
+  if (annotator_ == nullptr || annotator_digest_ != model.digest) {
+    annotator_.reset();
+    FERMENT_ASSIGN_OR_RETURN(annotator_, open_(spec, model));
+    annotator_digest_ = model.digest;
+  }
+  return annotator_.get();
+}
+
+Result<const dataset::RecordSource*> WorkRunner::SourceFor(const RunSpec& spec) {
+  const std::string path = spec.data().fr().format() + ":" + spec.data().fr().path();
+  if (source_ == nullptr || source_path_ != path) {
+    FERMENT_ASSIGN_OR_RETURN(source_, dataset::OpenFr(spec));
+    source_path_ = path;
+  }
+  return source_.get();
+}
+
+Result<WorkOutcome> WorkRunner::Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done) {
+  const auto begin = std::chrono::steady_clock::now();
+  const double cpu_begin = CpuSeconds();
+  auto outcome = std::holds_alternative<LabelTask>(lease.work)
+                     ? Label(lease, std::get<LabelTask>(lease.work), std::move(stop), done)
+                     : ExtractFeatures(lease, std::get<FeatureTask>(lease.work), std::move(stop), done);
+  if (!outcome) return outcome;
+  outcome->result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  outcome->result.cpu_seconds = CpuSeconds() - cpu_begin;
+  return outcome;
+}
+
+Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task, std::stop_token stop,
+                                      std::atomic<std::uint64_t>& done) {
+  const RunSpec& spec = *lease.spec;
+  FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, SourceFor(spec));
+  FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
+  ShardPipeline pipeline(*source, *annotator, {spec.labeling().tau(), spec.labeling().threshold()}, decode_threads_);
+  FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set,
+                           pipeline.Run({task.first_record, task.record_count}, std::move(stop), done));
+  set.origin = {task.dataset, task.teacher.digest, task.label_config};
+  set.shard = lease.key.shard;
+  set.classes.assign(spec.classes().begin(), spec.classes().end());
+
+  WorkOutcome outcome;
+  outcome.result.counts = CountsOf(set);
+  outcome.result.reasons = set.reasons;
+  if (TooDamaged(set.Counts(), spec.labeling().max_damage())) {
+    outcome.failure = Damaged(set, spec.labeling().max_damage());
+    return outcome;
+  }
+  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set));
+  outcome.result.files.push_back({task.teacher.output_dir / file.file, file.sha256});
+  return outcome;
+}
+
+Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const FeatureTask& task, std::stop_token stop,
+                                                std::atomic<std::uint64_t>& done) {
+  WorkOutcome outcome;
+  FERMENT_ASSIGN_OR_RETURN(const auto videos, VideosByName(*lease.spec, task.videos));
+  for (const Model& model : task.models) {
+    FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(*lease.spec, model));
+    for (const dataset::Video& video : videos) {
+      FeatureExtraction extraction{*lease.spec, task.dataset, model, decode_threads_};
+      FERMENT_ASSIGN_OR_RETURN(const FeatureFile written, ExtractVideo(extraction, video, *annotator, stop, done));
+      outcome.result.files.push_back({written.file, written.sha256});
+      if (&model != &task.models.front()) continue;
+      outcome.result.counts.read += written.read;
+      outcome.result.counts.labelled += written.read - written.quarantined;
+      outcome.result.counts.quarantined += written.quarantined;
+      for (const auto& [reason, count] : written.reasons) outcome.result.reasons[reason] += count;
+    }
+  }
+  const auto& counts = outcome.result.counts;
+  if (TooDamaged({counts.read, counts.labelled, counts.abstained, counts.quarantined},
+                 lease.spec->labeling().max_damage())) {
+    outcome.failure = DataLossError("too many damaged frames; mend the videos or raise labeling.max_damage: group=" +
+                                    (task.videos.empty() ? "" : task.videos.front()) + " read=" +
+                                    std::to_string(counts.read) + " quarantined=" + std::to_string(counts.quarantined))
+                          .WithExitCode(exit_code::kBadData);
+  }
+  return outcome;
+}
+
+}  // namespace ferment::labeler

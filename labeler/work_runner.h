@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Does the work of one lease: a label set for a shard, or feature files for videos; keeps networks and sources open.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/dataset/record_source.h"
+#include "labeler/annotator.h"
+#include "labeler/lease_client.h"
+
+namespace ferment::labeler {
+
+/// How a network is opened; torch_annotator in the program, a script in tests.
+using OpenAnnotator = std::function<Result<std::unique_ptr<Annotator>>(const RunSpec& spec, const Model& model)>;
+
+struct WorkOutcome {
+  ShardResult result;
+  /// Not ok: the shard is to be failed with this, and `result.counts` says how far it came.
+  Status failure;
+};
+
+/// Thread: one at a time.
+class WorkRunner {
+ public:
+  WorkRunner(OpenAnnotator open, int decode_threads) : open_(std::move(open)), decode_threads_(decode_threads) {}
+
+  /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to be
+  /// reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
+  Result<WorkOutcome> Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done);
+
+ private:
+  Result<WorkOutcome> Label(const Lease& lease, const LabelTask& task, std::stop_token stop,
+                            std::atomic<std::uint64_t>& done);
+  Result<WorkOutcome> ExtractFeatures(const Lease& lease, const FeatureTask& task, std::stop_token stop,
+                                      std::atomic<std::uint64_t>& done);
+  Result<Annotator*> AnnotatorFor(const RunSpec& spec, const Model& model);
+  Result<const dataset::RecordSource*> SourceFor(const RunSpec& spec);
+
+  OpenAnnotator open_;
+  int decode_threads_;
+  // The last ones used: leases come run by run, network by network.
+  std::unique_ptr<Annotator> annotator_;
+  std::string annotator_digest_;
+  std::unique_ptr<dataset::RecordSource> source_;
+  std::string source_path_;
+};
+
+}  // namespace ferment::labeler
