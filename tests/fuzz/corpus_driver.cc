@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Runs a fuzz target without libFuzzer: each file of a corpus, then a number of mutations of them, the same ones every
-// time.
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
@@ -63,6 +60,7 @@ std::string Mutate(std::string text, const std::string& other, std::mt19937_64& 
 
 }  // namespace
 
+// Runs a fuzz target without libFuzzer: each file of a corpus, then a number of mutations of them, always the same.
 int main(int argc, char** argv) {
   if (argc != 3) {
     std::cerr << "usage: " << argv[0] << " CORPUS_FOLDER MUTATIONS\n";

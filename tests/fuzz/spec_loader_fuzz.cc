@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Any bytes as a spec: the loader ends, and a spec without a fault reads back equal from what the writer makes of it.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <cstddef>
@@ -34,6 +32,7 @@ Result<LoadedSpec> LoadText(std::string_view text) {
 }  // namespace
 }  // namespace ferment
 
+// Any bytes as a spec: the loader ends, and a spec without a fault reads back equal from what the writer makes of it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using google::protobuf::util::MessageDifferencer;
   const auto loaded = ferment::LoadText({reinterpret_cast<const char*>(data), size});
