@@ -45,7 +45,7 @@ line.ideal{stroke:var(--muted);stroke-dasharray:4 4}.curve{fill:none;stroke-widt
 .row img{display:block;width:100%;aspect-ratio:1;object-fit:cover;border-radius:6px}.row figcaption{font-size:12px;text-align:center}
 footer{margin-top:48px;color:var(--muted);font-size:13px;overflow-wrap:anywhere}
 svg.strips text{font-size:7px}
-@media(max-width:640px){th{white-space:normal}th,td{padding:6px 4px}.ablation .barcell{display:none}svg.strips text{font-size:12px}
+@media(max-width:640px){table{font-size:12.5px}th{white-space:normal}th,td{padding:6px 3px}.heads{gap:10px;grid-template-columns:1fr 1fr}.big{font-size:25px}.ablation .barcell{display:none}svg.strips text{font-size:12px}
 .confusion td,.confusion th{font-size:10px;padding:5px 0}.card{padding:12px}}
 @media print{body{background:#fff}.card{break-inside:avoid}}
 )css";

@@ -44,7 +44,7 @@ constexpr std::array kDoors = {
     Door{"libjpeg-turbo", "^(jpeglib|turbojpeg|jerror|jmorecfg)\\.h$", "^common/dataset/jpeg_(decoder|encoder).*"},
     Door{"prometheus-cpp", "^prometheus/.*", "^common/metrics/prometheus_registry.*"},
     Door{"OpenSSL and libcurl", "^(openssl|curl)/.*", "^(common/io/|common/rpc/).*"},
-    Door{"zlib", "^zlib\\.h$", "^(common/io/|common/dataset/png_decoder).*"},
+    Door{"zlib", "^zlib\\.h$", "^(common/io/|common/dataset/png_(decoder|writer)).*"},
     Door{"yaml-cpp", "^yaml-cpp/.*", "^common/config/.*"},
     Door{"nlohmann/json", "^nlohmann/.*", "^common/base/json\\.h$"},
     Door{"spdlog", "^spdlog/.*", "^common/base/logging.*"},

@@ -9,8 +9,10 @@
 #include <iterator>
 
 #include "common/base/json.h"
+#include "common/config/run_layout.h"
 #include "common/config/spec_defaults.h"
 #include "common/config/spec_loader.h"
+#include "common/dataset/label_index.h"
 #include "common/report/evaluation_tables.h"
 
 namespace ferment::report {
@@ -77,6 +79,53 @@ TEST_F(RunReport, NamesATornFile) {
   const Status status = WriteReport(run_dir_);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), HasSubstr("phases.json"));
+}
+
+dataset::LabelSet ThreeLabels(const std::string& teacher) {
+  dataset::LabelSet set;
+  set.origin = {.dataset = "pack", .teacher = teacher, .label_config = std::string(64, 'c')};
+  const RunSpec spec = DefaultSpec();
+  set.classes.assign(spec.classes().begin(), spec.classes().end());
+  set.key = {1, 2, 3};
+  set.label = {4, 0, dataset::kNoLabel};
+  set.confidence_half = {0x3A00, 0x3400, 0};  // 0.75, 0.25
+  set.probabilities_half.assign(3 * set.classes.size(), 0);
+  set.probabilities_half[4] = 0x3A00;
+  set.probabilities_half[set.classes.size()] = 0x3400;
+  set.status = {dataset::LabelStatus::kLabelled, dataset::LabelStatus::kAbstained, dataset::LabelStatus::kQuarantined};
+  set.reasons = {{"bad-magic", 1}};
+  return set;
+}
+
+TEST_F(RunReport, CountsTheLabelSetsOfTheTeacher) {
+  const std::string teacher(64, 'a');
+  RunSpec spec = DefaultSpec();
+  spec.set_name("small");
+  spec.mutable_data()->mutable_fr()->set_path((run_dir_ / "pack").string());
+  FillDefaults(spec);
+  spec.mutable_labeling()->set_truth((run_dir_ / "truth.csv").string());
+  Write("spec.yaml", SpecToYaml(spec));
+  Write("truth.csv", "key,class\n1,4\n2,0\n3,0\n");
+  Write("phases/teacher/result.json", R"({"models":[{"role":"teacher","file":"x","sha256":")" + teacher + "\"}]}");
+  const RunLayout layout(run_dir_);
+  const auto folder = layout.LabelSets("pack", teacher, std::string(64, 'c'));
+  const auto file = dataset::WriteLabelSet(folder, ThreeLabels(teacher));
+  ASSERT_TRUE(file) << file.error().ToString();
+  ASSERT_TRUE(dataset::CommitToLabelIndex(folder, 0, *file).ok());
+
+  const Status status = WriteReport(run_dir_);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  const Json report = Report();
+  ASSERT_EQ(report["pseudo_labels"].size(), 1U);
+  const Json& row = report["pseudo_labels"][0];
+  EXPECT_EQ(row["teacher"], teacher);
+  EXPECT_EQ(row["records"], 3);
+  EXPECT_EQ(row["labelled"], 1);
+  EXPECT_EQ(row["abstained"], 1);
+  EXPECT_EQ(row["quarantined"], 1);
+  EXPECT_EQ(row["class_histogram"].dump(), "[0,0,0,0,1,0,0,0]");
+  EXPECT_EQ(row["accuracy"], 1.0);
+  EXPECT_EQ(row["coverage"], 0.5);
 }
 
 TEST(EvaluationTables, TakeTheVideoWithMostChanges) {
