@@ -47,7 +47,7 @@ struct Video {
 
 /// Returns: all videos, sorted by set, then by name; those without frames or labels too. Empty where the spec names no
 /// videos. Errors: NotFound for a missing folder or a tree without annotations or frames; DataLoss (file, line) for an
-/// annotation whose header lists other classes.
+/// annotation whose header lists other classes; InvalidArgument (64) for a format other than affwild2.
 Result<std::vector<Video>> LoadVideos(const RunSpec& spec);
 
 /// Returns: the same for one tree and class names in label order.

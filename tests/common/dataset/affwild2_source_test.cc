@@ -119,6 +119,14 @@ TEST_F(AffWild2Source, MissingFoldersAreExitCode65) {
   EXPECT_EQ(ProcessExitCode(LoadAffWild2(root_, kEight).error()), exit_code::kBadData);
 }
 
+TEST_F(AffWild2Source, ASpecWithoutVideosHasNoneAndAnotherFormatIsExitCode64) {
+  RunSpec spec;
+  EXPECT_TRUE(LoadVideos(spec)->empty());
+  spec.mutable_data()->mutable_videos()->set_path(root_.string());
+  spec.mutable_data()->mutable_videos()->set_format("folder");
+  EXPECT_EQ(ProcessExitCode(LoadVideos(spec).error()), exit_code::kBadSpec);
+}
+
 TEST(DataScan, FindsInTheSharedVideosWhatExpectedCsvLists) {
   const auto root = RealFaces().parent_path() / "aff-wild2-mini";
   if (RealFaces().empty() || !std::filesystem::exists(root))
