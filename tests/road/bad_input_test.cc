@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/road/road_fixture.h"
+
+namespace ferment::road {
+namespace {
+
+class BadInput : public RoadTest {
+ protected:
+  /// Renders the tiny sets once into <folder>/data, as `ferment data synth` lays them out, to be damaged by the test.
+  std::filesystem::path RenderedData() {
+    const auto data = folder() / "data";
+    const Outcome outcome = Run({(BinFolder() / "ferment").string(),
+                                 "data",
+                                 "synth",
+                                 "--out",
+                                 data.string(),
+                                 "--seed",
+                                 "1",
+                                 "--faces-train",
+                                 "64",
+                                 "--faces-validation",
+                                 "48",
+                                 "--fr-records",
+                                 "64",
+                                 "--identities",
+                                 "8",
+                                 "--videos-train",
+                                 "1",
+                                 "--videos-validation",
+                                 "1",
+                                 "--videos-test",
+                                 "0",
+                                 "--frames",
+                                 "16",
+                                 "--image-size",
+                                 "32"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return data;
+  }
+  std::vector<std::string> RunOn(const std::filesystem::path& data, const std::vector<std::string>& extra = {}) const {
+    const auto spec = folder() / "spec.yaml";
+    std::ofstream(spec) << "apiVersion: ferment/v1\nname: bad\ndata:\n  fer: {format: folder, path: "
+                        << (data / "fer").string()
+                        << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: "
+                        << (data / "fr").string()
+                        << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\nteacher: {steps: 2, batch: 8}\n"
+                           "labeling: {labelers: 1, batch: 16, min_accuracy: 0}\ncotrain: {steps: 2, batch: 4, mu: "
+                           "1}\nfinetune: {steps: 2, batch: 8}\n"
+                           "resources: {device: cpu, ranks: 1, threads_per_rank: 1}\n";
+    std::vector<std::string> argv = {(BinFolder() / "ferment").string(), "run", spec.string(), "--run-dir",
+                                     run_dir().string()};
+    argv.insert(argv.end(), extra.begin(), extra.end());
+    return argv;
+  }
+};
+
+TEST_F(BadInput, ABrokenSpecNamesFileLineAndRangeAndStartsNothing) {
+  const auto spec = folder() / "broken.yaml";
+  std::ofstream(spec) << "apiVersion: ferment/v1\nteacher:\n  stepz: 5\n  lr: -1\n";
+  const Outcome outcome =
+      Run({(BinFolder() / "ferment").string(), "run", spec.string(), "--run-dir", run_dir().string()});
+  EXPECT_EQ(outcome.exit_code, 64);
+  EXPECT_NE(outcome.output.find("broken.yaml:3"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("steps"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("broken.yaml:4"), std::string::npos) << outcome.output;
+  EXPECT_FALSE(std::filesystem::exists(run_dir()));
+}
+
+TEST_F(BadInput, AMissingFolderIsNamed) {
+  const Outcome outcome = Run(RunOn(folder() / "nowhere"));
+  EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
+  EXPECT_NE(outcome.output.find("nowhere"), std::string::npos) << outcome.output;
+}
+
+TEST_F(BadInput, AnEmptyPackIsNamed) {
+  const auto data = RenderedData();
+  std::ofstream(data / "fr/train.rec", std::ios::trunc);
+  std::ofstream(data / "fr/train.idx", std::ios::trunc);
+  const Outcome outcome = Run(RunOn(data));
+  EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
+  EXPECT_NE(outcome.output.find("train."), std::string::npos) << outcome.output;
+}
+
+TEST_F(BadInput, AClassWithoutASampleIsNamed) {
+  const auto data = RenderedData();
+  std::ifstream in(data / "fer/train.csv");
+  std::string kept;
+  for (std::string line; std::getline(in, line);)
+    if (line.find("Fear") == std::string::npos && line.find("fear") == std::string::npos) kept += line + "\n";
+  std::ofstream(data / "fer/train.csv", std::ios::trunc) << kept;
+  const Outcome outcome = Run(RunOn(data));
+  EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
+  EXPECT_NE(outcome.output.find("Fear"), std::string::npos) << outcome.output;
+}
+
+TEST_F(BadInput, AbsentMpirunSaysWhatToInstall) {
+  const Outcome outcome = Run(RunCommand(), {{"PATH", "/nonexistent"}});
+  EXPECT_EQ(outcome.exit_code, 69) << outcome.output;
+  EXPECT_NE(outcome.output.find("openmpi-bin"), std::string::npos) << outcome.output;
+}
+
+TEST_F(BadInput, ABoundPortIsNamed) {
+  auto first = Start({(BinFolder() / "ferment-coordinator").string(), "--store",
+                      "sqlite:" + (folder() / "a.db").string(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+                      "--address-file", (folder() / "address.json").string()});
+  ASSERT_TRUE(WaitUntil(first, [&] { return std::filesystem::exists(folder() / "address.json"); }));
+  const std::string address = ReadJson(folder() / "address.json")["grpc"];
+  auto second = event::ChildProcess::Start(
+      {.argv = {(BinFolder() / "ferment-coordinator").string(), "--store", "sqlite:" + (folder() / "b.db").string(),
+                "--listen", address, "--admin", "127.0.0.1:0"},
+       .output = folder() / "second.txt"});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->WaitFor(std::chrono::seconds(30)), 69);
+  first.Signal(SIGTERM);
+  EXPECT_EQ(Wait(first).exit_code, 143);
+}
+
+TEST_F(BadInput, ADamagedNewestCheckpointFallsBackAndNoneAtAllSaysSo) {
+  event::ChildProcess run = Start(RunCommand({"--set", "teacher.steps=60"}));
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("teacher"); }));
+  run.Signal(SIGINT);
+  EXPECT_EQ(Wait(run).exit_code, 130);
+  if (HasResult("teacher")) GTEST_SKIP() << "the teacher phase had ended before it was interrupted";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(run_dir() / "phases/teacher/checkpoints"))
+    if (entry.is_regular_file())
+      std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
+  const Outcome outcome = Run(RunCommand({"--set", "teacher.steps=60"}));
+  EXPECT_EQ(outcome.exit_code, 78) << outcome.output;
+}
+
+}  // namespace
+}  // namespace ferment::road

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <filesystem>
+
+#include "tests/road/road_fixture.h"
+
+namespace ferment::road {
+namespace {
+
+class WholeRoad : public RoadTest {};
+
+TEST_F(WholeRoad, OneSpecInAReportOutAndASecondCallOnlySaysSo) {
+  const Outcome first = Run(RunCommand());
+  ASSERT_EQ(first.exit_code, 0);
+  ExpectFinishedRun();
+  ExpectNoProcessLeft();
+  const auto written = std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json");
+  const Outcome second = Run(RunCommand());
+  EXPECT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_EQ(std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json"), written);
+}
+
+TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
+  const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=2", "--set", "cotrain.rounds=2"}));
+  ASSERT_EQ(outcome.exit_code, 0);
+  const Json report = ReadJson(run_dir() / "report.json");
+  EXPECT_EQ(report["phases"].size(), 9U);
+  EXPECT_EQ(report["pseudo_labels"].size(), 2U);
+}
+
+TEST_F(WholeRoad, ALabelerKilledInMidShardLosesNothing) {
+  event::ChildProcess run = Start(RunCommand({"--set", "data.fr.shard_records=16"}));
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasResult("teacher"); }));
+  const auto labeler = PidOf("labeler");
+  ASSERT_TRUE(labeler);
+  kill(*labeler, SIGKILL);
+  EXPECT_EQ(Wait(run).exit_code, 0);
+  ExpectFinishedRun();
+}
+
+TEST_F(WholeRoad, TheCoordinatorKilledInMidRunComesBackAndLosesNothing) {
+  event::ChildProcess run = Start(RunCommand());
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain"); }));
+  const auto coordinator = PidOf("coordinator");
+  ASSERT_TRUE(coordinator);
+  kill(*coordinator, SIGKILL);
+  EXPECT_EQ(Wait(run).exit_code, 0);
+  ExpectFinishedRun();
+  ExpectNoProcessLeft();
+}
+
+TEST_F(WholeRoad, ATrainerKilledInMidPhaseIsStartedAgainFromItsCheckpoint) {
+  event::ChildProcess run = Start(RunCommand({"--set", "cotrain.steps=40"}));
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain"); }));
+  const auto trainer = PidOf("trainer");
+  ASSERT_TRUE(trainer);
+  kill(-*trainer, SIGKILL);
+  EXPECT_EQ(Wait(run).exit_code, 0);
+  ExpectFinishedRun();
+  for (const Json& phase : ReadJson(run_dir() / "report.json")["phases"]) {
+    if (phase["phase"] == "cotrain") EXPECT_EQ(phase["attempts"], 2);
+  }
+}
+
+TEST_F(WholeRoad, ARunKilledAsAWholeIsContinuedByTheSameCommand) {
+  event::ChildProcess run = Start(RunCommand());
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain"); }));
+  run.Signal(SIGKILL);
+  (void)Wait(run);
+  const auto teacher_written = std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json");
+  EXPECT_EQ(Run(RunCommand()).exit_code, 0);
+  ExpectFinishedRun();
+  ExpectNoProcessLeft();
+  EXPECT_EQ(std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json"), teacher_written);
+}
+
+class InterruptedAt : public RoadTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(InterruptedAt, CtrlCDrainsAndTheSameCommandContinues) {
+  event::ChildProcess run = Start(RunCommand({"--set", "cotrain.steps=30", "--set", "teacher.steps=30"}));
+  const std::string phase = GetParam();
+  ASSERT_TRUE(WaitUntil(
+      run, [&] { return phase == "label" ? HasResult("teacher") : HasCheckpoint(phase) || HasResult(phase); }));
+  run.Signal(SIGINT);
+  EXPECT_EQ(Wait(run).exit_code, 130);
+  ExpectNoProcessLeft();
+  EXPECT_EQ(Run(RunCommand({"--set", "cotrain.steps=30", "--set", "teacher.steps=30"})).exit_code, 0);
+  ExpectFinishedRun();
+}
+
+INSTANTIATE_TEST_SUITE_P(Phases, InterruptedAt,
+                         ::testing::Values("teacher", "label", "cotrain", "finetune", "temporal"));
+
+TEST_F(WholeRoad, ASecondRunOnALiveFolderLeavesWith202) {
+  event::ChildProcess run = Start(RunCommand({"--set", "cotrain.steps=30"}));
+  ASSERT_TRUE(WaitUntil(run, [&] { return PidOf("coordinator").has_value(); }));
+  auto second = event::ChildProcess::Start(
+      {.argv = RunCommand({"--set", "cotrain.steps=30"}), .output = folder() / "second.txt"});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->WaitFor(std::chrono::seconds(30)), 202);
+  run.Signal(SIGINT);
+  EXPECT_EQ(Wait(run).exit_code, 130);
+}
+
+}  // namespace
+}  // namespace ferment::road
