@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
-.PHONY: demo test test-python deps build lint bench clean
+.PHONY: demo test test-python deps build lint bench bench-demo-seeds clean
 
 demo: build
 	$(BIN)/ferment demo
@@ -28,6 +28,9 @@ lint: build
 bench: deps
 	cmake --preset bench
 	cmake --build --preset bench -j $(JOBS)
+
+bench-demo-seeds: build
+	tools/bench_seeds.py examples/demo.yaml --seeds 1 2 3 --fresh
 
 clean:
 	rm -rf build
