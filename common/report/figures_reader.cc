@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "common/config/spec_loader.h"
+#include "common/dataset/open_sources.h"
 #include "common/report/evaluation_tables.h"
 #include "common/report/json_field.h"
 #include "common/report/label_figures.h"
@@ -140,10 +141,12 @@ std::string ModelSummary(const RunSpec& spec) {
 
 std::string DataSummary(const RunSpec& spec) {
   std::string text = "Labelled faces: ";
-  for (int i = 0; i < spec.data().fer_size(); ++i) text += (i > 0 ? ", " : "") + spec.data().fer(i).path();
-  text += ". Unlabelled faces: " + spec.data().fr().path();
-  text += ". Videos: " + (spec.data().has_videos() ? spec.data().videos().path() : std::string("none")) + ".";
-  return text;
+  for (int i = 0; i < spec.data().fer_size(); ++i) {
+    text += (i > 0 ? ", " : "") + dataset::DatasetName(spec.data().fer(i).path());
+  }
+  text += ". Unlabelled faces: " + dataset::DatasetName(spec.data().fr().path());
+  text += ". Videos: " + (spec.data().has_videos() ? dataset::DatasetName(spec.data().videos().path()) : "none");
+  return text + ".";
 }
 
 }  // namespace
