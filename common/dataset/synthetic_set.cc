@@ -13,6 +13,7 @@
 
 #include "common/base/json.h"
 #include "common/base/random.h"
+#include "common/config/spec_defaults.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/face_chance.h"
 #include "common/dataset/jpeg_encoder.h"
@@ -221,6 +222,7 @@ void UseSyntheticSets(RunSpec& spec, const std::filesystem::path& out) {
   videos.set_format("affwild2");
   videos.set_path((root / "videos").string());
   spec.mutable_labeling()->set_truth((root / "fr" / "fr_truth.csv").string());
+  FillDefaults(spec);
 }
 
 bool WantsSyntheticSets(const RunSpec& spec) {
