@@ -35,6 +35,7 @@ void AddCommands(CLI::App& app) {
   AddRenderCommands(app);
   AddReportCommands(app);
   AddDataScanCommand(app);
+  AddSynthCommands(app);
   AddDoctorCommand(app);
 }
 

@@ -24,6 +24,7 @@ void AddRunCommands(CLI::App& app);
 void AddRemoteCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);
 void AddReportCommands(CLI::App& app);
+void AddSynthCommands(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 
 /// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage.
