@@ -50,13 +50,14 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 
 }  // namespace
 
-CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience)
+CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience, std::stop_token stop)
     : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)),
       context_("asking the coordinator at " + address),
-      patience_(patience) {}
+      patience_(patience),
+      stop_(std::move(stop)) {}
 
 Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& request) {
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_});
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response->run_id();
 }
@@ -64,7 +65,7 @@ Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& reques
 Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_});
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response->run();
 }
@@ -72,7 +73,7 @@ Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
 Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_token) {
   v1::ListRunsRequest request;
   request.set_page_token(page_token);
-  auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_});
+  auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response;
 }
@@ -81,16 +82,16 @@ Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
   request.set_request_id("cancel-" + run_id);
   request.set_run_id(run_id);
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_});
+  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
   return response ? Status() : response.error().With(context_);
 }
 
 Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
-                                       const std::function<void(const v1::RunStatus&)>& show, std::stop_token stop) {
+                                               const std::function<void(const v1::RunStatus&)>& show) {
   v1::WatchRunRequest request;
   request.set_run_id(run_id);
   v1::RunStatus last;
-  const Status status = WithReconnects(patience_, stop, [&](grpc::ClientContext& context, bool& progressed) {
+  const Status status = WithReconnects(patience_, stop_, [&](grpc::ClientContext& context, bool& progressed) {
     const auto reader = stub_->WatchRun(&context, request);
     v1::WatchRunResponse response;
     while (reader->Read(&response)) {
@@ -111,7 +112,7 @@ Status CoordinatorClient::ReadLog(const std::string& run_id, const std::string& 
   request.set_run_id(run_id);
   request.set_job_id(job_id);
   request.set_follow(follow);
-  return WithReconnects(patience_, {}, [&](grpc::ClientContext& context, bool& progressed) {
+  return WithReconnects(patience_, stop_, [&](grpc::ClientContext& context, bool& progressed) {
     const auto reader = stub_->ReadLog(&context, request);
     v1::ReadLogResponse response;
     while (reader->Read(&response)) {
@@ -133,19 +134,21 @@ int ExitCodeOf(const v1::RunStatus& run) {
   return run.state() == v1::RUN_STATE_CANCELLED ? exit_code::kTerminated : exit_code::kBug;
 }
 
-RunWatcher::RunWatcher(const std::string& address, std::string run_id, milliseconds patience)
-    : client_(address, patience), run_id_(std::move(run_id)) {
-  thread_ = std::jthread([this](const std::stop_token& stop) {
-    const auto last = client_.Watch(
-        run_id_,
-        [this](const v1::RunStatus& run) {
-          const MutexLock lock(mutex_);
-          update_.run = run;
-          changed_.notify_all();
-        },
-        stop);
+RunWatcher::RunWatcher(const std::string& address, Begin begin, milliseconds patience) {
+  thread_ = std::jthread([this, address, begin = std::move(begin), patience](const std::stop_token& stop) {
+    CoordinatorClient client(address, patience, stop);
+    const auto last = BeginAndWatch(client, begin);
     const MutexLock lock(mutex_);
     update_.end = last ? Status() : last.error();
+    changed_.notify_all();
+  });
+}
+
+Result<v1::RunStatus> RunWatcher::BeginAndWatch(CoordinatorClient& client, const Begin& begin) {
+  FERMENT_ASSIGN_OR_RETURN(const std::string run_id, begin(client));
+  return client.Watch(run_id, [this](const v1::RunStatus& run) {
+    const MutexLock lock(mutex_);
+    update_.run = run;
     changed_.notify_all();
   });
 }

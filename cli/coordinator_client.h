@@ -20,8 +20,8 @@ namespace ferment::cli {
 /// Thread: any.
 class CoordinatorClient {
  public:
-  /// `patience`: how long a call is tried again while nobody answers.
-  CoordinatorClient(const std::string& address, std::chrono::milliseconds patience);
+  /// `patience`: how long a call is tried again while nobody answers. `stop` cancels whatever is under way.
+  CoordinatorClient(const std::string& address, std::chrono::milliseconds patience, std::stop_token stop = {});
 
   /// Returns: the run's id. Errors: of SubmitRun.
   Result<std::string> Submit(const v1::SubmitRunRequest& request);
@@ -29,10 +29,9 @@ class CoordinatorClient {
   /// Returns: newest first, at most a page.
   Result<v1::ListRunsResponse> List(const std::string& page_token = "");
   Status Cancel(const std::string& run_id);
-  /// Hands each state to `show` until the run has ended or stop is asked for; reconnects with the client's patience.
+  /// Hands each state to `show` until the run has ended; reconnects with the client's patience.
   /// Returns: the last state.
-  Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show,
-                              std::stop_token stop = {});
+  Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show);
   /// Hands each piece of the job's log to `show`.
   Status ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
                  const std::function<void(const std::string&)>& show);
@@ -42,6 +41,7 @@ class CoordinatorClient {
   std::unique_ptr<v1::RunService::Stub> stub_;
   std::string context_;
   std::chrono::milliseconds patience_;
+  std::stop_token stop_;
 };
 
 /// Returns: whether the run goes on.
@@ -49,12 +49,15 @@ bool IsUnfinished(const v1::RunStatus& run);
 /// Returns: the exit code that tells a program how the run ended. Requires: the run has ended.
 int ExitCodeOf(const v1::RunStatus& run);
 
-/// Watches a run on a thread of its own and keeps its latest state.
+/// Submits or finds a run, by whatever `begin` does, then watches it and keeps its latest state, on a thread of its own:
+/// the caller stays free to restart a coordinator that dies meanwhile.
 ///
 /// Thread: any; guarded.
 class RunWatcher {
  public:
-  RunWatcher(const std::string& address, std::string run_id, std::chrono::milliseconds patience);
+  /// Returns: the run's id.
+  using Begin = std::function<Result<std::string>(CoordinatorClient&)>;
+  RunWatcher(const std::string& address, Begin begin, std::chrono::milliseconds patience);
 
   struct Update {
     /// The latest state, if it is new since the last call.
@@ -66,9 +69,8 @@ class RunWatcher {
   Update Next(std::chrono::milliseconds timeout);
 
  private:
-  // Constant after construction.
-  CoordinatorClient client_;
-  const std::string run_id_;
+  Result<v1::RunStatus> BeginAndWatch(CoordinatorClient& client, const Begin& begin);
+
   // Under mutex_.
   Mutex mutex_;
   CondVar changed_;

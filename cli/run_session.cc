@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "cli/ablation_table.h"
+#include "common/base/logging.h"
 #include "common/event/process_record.h"
 #include "common/report/run_report.h"
 
@@ -61,8 +62,8 @@ class RunSession {
   Result<v1::RunStatus> RunWith(Fleet& fleet, const RunSpec& spec, const RunLayout& layout) {
     FERMENT_RETURN_IF_ERROR(fleet.Start([this] { return interruptions_.count > 0; }));
     bar_.Note("run folder " + layout.root().string() + ", status page http://" + fleet.admin_address() + "/");
-    FERMENT_ASSIGN_OR_RETURN(const std::string run_id, SubmitOrContinue(fleet.address(), spec, layout));
-    RunWatcher watcher(fleet.address(), run_id, kPatience);
+    RunWatcher watcher(
+        fleet.address(), [&](CoordinatorClient& client) { return SubmitOrContinue(client, spec, layout); }, kPatience);
     v1::RunStatus run;
     while (interruptions_.count == 0) {
       const RunWatcher::Update update = watcher.Next(kTick);
@@ -81,8 +82,7 @@ class RunSession {
 
   /// The request id is made from the folder, so that a second `ferment run` finds the same run; one that had failed or
   /// was cancelled is submitted again under a new id, which opens it anew from its last finished phase.
-  Result<std::string> SubmitOrContinue(const std::string& address, const RunSpec& spec, const RunLayout& layout) {
-    CoordinatorClient client(address, kPatience);
+  static Result<std::string> SubmitOrContinue(CoordinatorClient& client, const RunSpec& spec, const RunLayout& layout) {
     v1::SubmitRunRequest request;
     request.set_request_id("run:" + layout.root().string());
     request.set_run_dir(layout.root().string());
@@ -90,7 +90,7 @@ class RunSession {
     FERMENT_ASSIGN_OR_RETURN(const std::string run_id, client.Submit(request));
     FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, client.Get(run_id));
     if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
-    bar_.Note("going on with a run that had ended early" + (run.failure().empty() ? "" : ": " + run.failure()));
+    LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
     request.set_request_id(request.request_id() + ":" + std::to_string(run.revision()));
     return client.Submit(request);
   }

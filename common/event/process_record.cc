@@ -24,6 +24,7 @@ std::filesystem::path FileOf(const std::filesystem::path& folder, const ProcessR
 
 Result<ProcessRecord> ReadRecord(const std::filesystem::path& file) {
   std::ifstream stream(file);
+  if (!stream) return Fail(NotFoundError("gone: file=" + file.string()));
   std::stringstream text;
   text << stream.rdbuf();
   FERMENT_ASSIGN_OR_RETURN(const Json json, ParseJson(text.str()));
@@ -107,7 +108,7 @@ std::vector<ProcessRecord> ReadProcessRecords(const std::filesystem::path& folde
     auto record = ReadRecord(entry.path());
     if (record) {
       records.push_back(std::move(*record));
-    } else {
+    } else if (record.error().code() != StatusCode::kNotFound) {
       LogWarning("process_record.damaged", {{"file", entry.path().string()}, {"error", record.error().message()}});
     }
   }

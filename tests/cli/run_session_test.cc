@@ -57,10 +57,10 @@ class RunSessionTest : public testing::Test {
     return count;
   }
 
-  /// Starts a run on its own thread and returns once its first trainer job runs.
+  /// Starts a run on its own thread and returns once a trainer job and every labeler run.
   std::jthread StartUntilTraining(Interruptions& interruptions, std::optional<int>& code) {
-    std::jthread session([&] { code = RunToTheEnd(options_, interruptions); });
-    while (Trainers() == 0 && !code) std::this_thread::yield();
+    std::jthread session([this, &interruptions, &code] { code = RunToTheEnd(options_, interruptions); });
+    while ((Trainers() == 0 || Records().size() < 2U + options_.spec.labeling().labelers()) && !code) std::this_thread::yield();
     return session;
   }
 
