@@ -42,8 +42,9 @@ void Submit(const RemoteFlags& flags) {
   const std::string chosen = flags.run_dir.empty() ? "runs/" + loaded.spec.name() : flags.run_dir;
   const auto run_dir = std::filesystem::absolute(chosen).lexically_normal();
   auto folder = OrLeave(RunFolder::Open(run_dir));
-  const RunSpec spec = OrLeave(PrepareData(loaded.spec, folder.layout()));
+  const RunSpec spec = WithRenderedData(loaded.spec, folder.layout());
   LeaveIfFailed(folder.KeepSpec(spec));
+  LeaveIfFailed(RenderData(loaded.spec, folder.layout()));
   LeaveIfFailed(CheckDataExists(spec));
   v1::SubmitRunRequest request;
   request.set_request_id("run:" + run_dir.string());

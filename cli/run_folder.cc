@@ -13,6 +13,7 @@
 
 #include "common/base/json.h"
 #include "common/config/spec_loader.h"
+#include "common/dataset/synthetic_set.h"
 #include "common/io/atomic_file.h"
 
 namespace ferment::cli {
@@ -146,7 +147,16 @@ std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& a
   return differences;
 }
 
-Result<RunSpec> PrepareData(const RunSpec& spec, const RunLayout& /*layout*/) { return spec; }
+RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout) {
+  RunSpec with_data = spec;
+  if (dataset::WantsSyntheticSets(spec)) dataset::UseSyntheticSets(with_data, layout.SyntheticData());
+  return with_data;
+}
+
+Status RenderData(const RunSpec& spec, const RunLayout& layout) {
+  if (!dataset::WantsSyntheticSets(spec)) return {};
+  return dataset::RenderSyntheticSets(spec, layout.SyntheticData()).With("rendering the data");
+}
 
 Status CheckDataExists(const RunSpec& spec) {
   std::string missing;

@@ -45,9 +45,12 @@ class RunFolder {
 /// Returns: "key: old -> new" for each value in which they differ, in the order of the schema.
 std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& after);
 
-/// Renders the sets of a spec that names no data into the run's folder, which takes a while the first time.
-/// Returns: the spec as it is run, with what was rendered entered. Errors: of writing.
-Result<RunSpec> PrepareData(const RunSpec& spec, const RunLayout& layout);
+/// Returns: the spec as it is run: where it names no data, the sets that RenderData makes are entered.
+RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout);
+
+/// Renders the sets of a spec that names no data into the run's folder, which takes a while the first time; nothing for
+/// another spec. Requires: `spec` without what WithRenderedData enters. Errors: of writing.
+Status RenderData(const RunSpec& spec, const RunLayout& layout);
 
 /// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once.
 Status CheckDataExists(const RunSpec& spec);

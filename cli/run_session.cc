@@ -40,8 +40,9 @@ class RunSession {
     FERMENT_ASSIGN_OR_RETURN(const int orphans, event::EndOrphans(folder.layout().Processes()));
     if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
     if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
-    FERMENT_ASSIGN_OR_RETURN(const RunSpec spec, PrepareData(options_.spec, folder.layout()));
+    const RunSpec spec = WithRenderedData(options_.spec, folder.layout());
     FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
+    FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, folder.layout()));
     FERMENT_RETURN_IF_ERROR(CheckDataExists(spec));
     Fleet fleet(folder.layout(), FleetConfigFor(spec), SystemClock(), [this](const std::string& text) { bar_.Note(text); });
     const auto end = RunWith(fleet, spec, folder.layout());
