@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two endless streams of faces that training draws from: labelled ones, and unlabelled ones.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/config/run_spec.h"
+#include "common/dataset/class_balanced_sampler.h"
+#include "common/dataset/face_list.h"
+#include "common/dataset/fr_sampler.h"
+#include "common/dataset/open_sources.h"
+#include "worker/feed/decoded_faces.h"
+
+namespace ferment::worker {
+
+/// Rows of one stream. `draws` differ between two draws of one face too: they seed its augmentation.
+struct FaceBatch {
+  torch::Tensor pixels;  // [n, 3, H, W] uint8
+  torch::Tensor labels;  // [n] int64; -1 where the stream has none
+  /// Index of the face, or key of the record.
+  std::vector<std::uint64_t> keys;
+  std::vector<std::uint64_t> draws;
+};
+
+/// A function of the position: the same on any number of ranks, and after a restart. Thread: any.
+class FaceStream {
+ public:
+  virtual ~FaceStream() = default;
+  /// Returns: the faces at positions [begin, end). A damaged face is replaced by another draw that depends on the position alone.
+  /// Errors: those of the source; DataLoss where one damaged face follows the other.
+  virtual Result<FaceBatch> Rows(std::uint64_t begin, std::uint64_t end) = 0;
+  /// Returns: damaged faces met by this process, by reason.
+  virtual std::map<std::string, std::uint64_t> Damage() const = 0;
+};
+
+/// Returns: data.fer's training faces, class-balanced. Errors: those of LoadFaces; DataLoss (65) naming a class without a face.
+Result<std::unique_ptr<FaceStream>> OpenLabelledStream(const RunSpec& spec);
+
+/// Returns: data.fr's faces, drawn by `sampler`, made for the same source.
+std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source, dataset::FrSampler sampler);
+
+}  // namespace ferment::worker
