@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/job_state.h"
+
+#include <system_error>
+#include <utility>
+
+#include "common/base/logging.h"
+#include "common/config/spec_loader.h"
+#include "common/io/atomic_file.h"
+#include "common/io/checksum.h"
+#include "common/io/mapped_file.h"
+#include "common/nn/checkpoint.h"
+#include "common/nn/tensor_io.h"
+
+namespace ferment::worker {
+namespace {
+
+/// Name of the small file that says whose work a job folder holds.
+constexpr char kDigestFile[] = "job.json";
+
+Result<Json> ReadJson(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(path));
+  const auto bytes = file.bytes();
+  auto json = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!json) return Fail(json.error().With(path.string()));
+  return json;
+}
+
+}  // namespace
+
+std::string JobDigest(const RecipeContext& context) {
+  RunSpec spec = context.spec;
+  spec.clear_name();
+  spec.clear_checkpoint();
+  spec.clear_resources();
+  spec.clear_labeling();
+  spec.mutable_data()->clear_root();
+  if (context.phase != "teacher") spec.clear_teacher();
+  if (context.phase != "cotrain") spec.clear_cotrain();
+  if (context.phase != "finetune") spec.clear_finetune();
+  if (context.phase != "temporal" && context.phase != "evaluate") spec.clear_temporal();
+  if (context.phase != "evaluate") spec.clear_smoothing();
+  return io::Sha256Hex(context.job_id() + (context.from_init ? " from init\n" : "\n") + SpecToYaml(spec));
+}
+
+JobState::JobState(const RecipeContext& context) : context_(context), digest_(JobDigest(context)) {}
+
+Status JobState::SetAsideForeignWork(bool start_anew) const {
+  const std::filesystem::path folder = context_.layout.Job(context_.job_id());
+  std::error_code error;
+  if (std::filesystem::exists(folder, error)) {
+    const auto identity = ReadJson(folder / kDigestFile);
+    const bool ours = identity && identity->is_object() && identity->value("digest", "") == digest_;
+    if (ours && !start_anew) return Status();
+    std::filesystem::path aside;
+    for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n) aside = folder.string() + ".old-" + std::to_string(n);
+    if (!std::filesystem::is_empty(folder, error)) {
+      std::filesystem::rename(folder, aside, error);
+      if (error) {
+        return PermissionDeniedError("cannot rename the folder of an earlier job: from=" + folder.string() + " to=" + aside.string() + ": " +
+                                     error.message())
+            .WithExitCode(exit_code::kCannotWrite);
+      }
+      LogWarning("earlier_job_set_aside", {{"job", context_.job_id()}, {"folder", aside.string()},
+                                           {"why", start_anew ? "a step is to be recorded" : "it was made from another spec"}});
+    }
+  }
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  return io::WriteFileAtomically(folder / kDigestFile, Json{{"digest", digest_}}.dump() + "\n");
+}
+
+Result<std::optional<JobResult>> JobState::Finished() const {
+  const std::filesystem::path path = context_.layout.Result(context_.job_id());
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return std::optional<JobResult>();
+  FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
+  JobResult result;
+  result.last.samples = json.value("samples", std::uint64_t{0});
+  for (const auto& [name, value] : json.value("metrics", Json::object()).items()) {
+    if (value.is_number()) result.last.metrics[name] = value.get<double>();
+  }
+  for (const Json& model : json.value("models", Json::array())) {
+    result.models.push_back({model.value("role", ""), model.value("file", ""), model.value("sha256", "")});
+  }
+  return std::optional<JobResult>(std::move(result));
+}
+
+Result<JobResult> JobState::Publish(const RecipeResult& result, std::uint64_t samples) const {
+  const std::string job = context_.job_id();
+  Json json = {{"job_id", job}, {"phase", context_.phase}, {"round", context_.round}, {"models", Json::array()}};
+  JobResult published;
+  for (const NamedModel& model : result.models) {
+    const std::filesystem::path path = context_.layout.Model(job, model.role);
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(path.parent_path()));
+    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(path, model.tensors));
+    FERMENT_ASSIGN_OR_RETURN(const std::string digest, io::Sha256OfFile(path));
+    const std::string file = path.lexically_relative(context_.layout.root()).string();
+    published.models.push_back({model.role, file, digest});
+    json["models"].push_back({{"role", model.role}, {"file", file}, {"sha256", digest}});
+  }
+  json["metrics"] = Json::object();
+  for (const auto& [name, value] : result.metrics) json["metrics"][name] = value;
+  json["samples"] = samples;
+  if (!result.evaluation.is_null()) json["evaluation"] = result.evaluation;
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(context_.layout.Result(job), json.dump(1) + "\n"));
+  return published;
+}
+
+}  // namespace ferment::worker

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A job's state on disk: what it saves to go on from, and what it publishes at the end.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "worker/run_client.h"
+#include "worker/train/recipe.h"
+
+namespace ferment::worker {
+
+/// Returns: a digest of all in the spec that decides the outcome of this job's steps; where it runs and how often it saves do not.
+std::string JobDigest(const RecipeContext& context);
+
+/// What a checkpoint holds.
+struct SavedJob {
+  /// Steps made.
+  std::uint64_t next_step = 0;
+  std::uint64_t samples = 0;
+  std::uint64_t nonfinite = 0;
+  RecipeState state;
+};
+
+/// Files of one job under phases/<job>. A value that touches the disk in its methods.
+class JobState {
+ public:
+  explicit JobState(const RecipeContext& context);
+
+  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so. Rank 0 only, before the rest.
+  Status SetAsideForeignWork(bool start_anew) const;
+  /// Rank 0 only. Errors: those of writing.
+  Status Save(const SavedJob& job) const;
+  /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
+  /// Errors: DataLoss (78) where there are checkpoints and none can be read.
+  Result<std::optional<SavedJob>> Newest() const;
+  /// Returns: the result of a job that has ended, if it has.
+  Result<std::optional<JobResult>> Finished() const;
+  /// Writes models, their digests, and result.json last. Rank 0 only.
+  Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;
+
+ private:
+  const RecipeContext& context_;
+  const std::string digest_;
+};
+
+}  // namespace ferment::worker

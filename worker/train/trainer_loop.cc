@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/trainer_loop.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "common/base/logging.h"
+#include "common/nn/torch_guard.h"
+#include "worker/collective/rank_agreement.h"
+#include "worker/train/trainer_signals.h"
+
+namespace ferment::worker {
+namespace {
+
+/// A job logs every step of its curve up to this many, and about half as many lines of a longer one.
+constexpr std::uint64_t kCurveLines = 2000;
+
+std::string Short(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.5g", value);
+  return text;
+}
+
+}  // namespace
+
+TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options)
+    : recipe_(recipe), context_(context), client_(client), options_(options), files_(context) {}
+
+Status TrainerLoop::Run() {
+  FERMENT_RETURN_IF_ERROR(Prepare());
+  if (finished_before_) return Status();
+  FERMENT_RETURN_IF_ERROR(Train());
+  return Finish();
+}
+
+Status TrainerLoop::Prepare() {
+  const bool start_anew = context_.recording.has_value();
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
+  auto finished = files_.Finished();
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, finished ? Status() : finished.error()));
+  if (*finished) {
+    LogInfo("job_is_done_already", {{"job", context_.job_id()}, {"result", context_.layout.Result(context_.job_id()).string()}});
+    finished_before_ = true;
+    return AgreeOnStatus(context_.world, leads() ? client_.Complete(**finished) : Status());
+  }
+  const Status prepared = nn::GuardTorch([&] { return recipe_.Prepare(); });
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
+
+  auto saved = files_.Newest();
+  Status restored = saved ? Status() : saved.error();
+  if (saved && *saved) {
+    restored = nn::GuardTorch([&] { return recipe_.Restore((*saved)->state, (*saved)->next_step); });
+    next_step_ = (*saved)->next_step;
+    samples_ = (*saved)->samples;
+    nonfinite_ = (*saved)->nonfinite;
+    saved_step_ = next_step_;
+    if (leads()) LogInfo("resumed", {{"job", context_.job_id()}, {"step", next_step_}});
+  }
+  if (restored.ok() && leads()) {
+    auto curve = CurveFile::Open(context_.layout.Curve(context_.job_id()), next_step_);
+    if (curve) {
+      curve_ = *std::move(curve);
+    } else {
+      restored = curve.error();
+    }
+  }
+  reported_ = logged_ = std::chrono::steady_clock::now();
+  logged_samples_ = samples_;
+  return AgreeOnStatus(context_.world, restored);
+}
+
+Status TrainerLoop::Train() {
+  const std::uint64_t total = recipe_.total_steps();
+  while (next_step_ < total) {
+    FERMENT_ASSIGN_OR_RETURN(const Wish wish, AgreeOnWish());
+    if (wish == Wish::kFenced) return AbortedError("the run token is another process's: job=" + context_.job_id()).WithExitCode(exit_code::kFenced);
+    if (wish != Wish::kGoOn) FERMENT_RETURN_IF_ERROR(Save());
+    if (wish == Wish::kStop) {
+      return CancelledError("asked to stop, checkpoint written: job=" + context_.job_id() + " step=" + std::to_string(next_step_))
+          .WithExitCode(exit_code::kTerminated);
+    }
+    FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
+    ++next_step_;
+    FERMENT_RETURN_IF_ERROR(Account(next_step_ - 1, figures));
+    if (next_step_ % options_.checkpoint_every == 0 && next_step_ < total) FERMENT_RETURN_IF_ERROR(Save());
+  }
+  return Status();
+}
+
+Result<StepFigures> TrainerLoop::GuardedStep(std::uint64_t step) {
+  Result<StepFigures> figures = StepFigures();
+  const Status status = nn::GuardTorch([&] {
+    figures = recipe_.Step(step);
+    return Status();
+  });
+  if (!status.ok()) return Fail(status.With("step " + std::to_string(step)));
+  if (!figures) return Fail(figures.error().With("step " + std::to_string(step)));
+  return figures;
+}
+
+Result<TrainerLoop::Wish> TrainerLoop::AgreeOnWish() {
+  std::array<double, 3> wishes = {TakeCheckpointRequest() ? 1.0 : 0.0, StopSignalled() ? 1.0 : 0.0, 0.0};
+  if (leads()) {
+    if (client_.StopRequested()) wishes[1] = 1;
+    if (!client_.Fenced().ok()) wishes[2] = 1;
+  }
+  if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(wishes)));
+  if (wishes[2] > 0) return Wish::kFenced;
+  if (wishes[1] > 0) return Wish::kStop;
+  return wishes[0] > 0 ? Wish::kCheckpoint : Wish::kGoOn;
+}
+
+Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
+  samples_ += figures.samples;
+  if (!figures.finite) {
+    ++nonfinite_;
+    if (leads()) LogWarning("loss_not_finite", {{"step", step}, {"count", nonfinite_}, {"max_nonfinite", options_.max_nonfinite}});
+    if (nonfinite_ > options_.max_nonfinite) {
+      return DataLossError("the loss was not finite too often; lower the learning rate, or look at the data: steps=" + std::to_string(nonfinite_) +
+                           " max_nonfinite=" + std::to_string(options_.max_nonfinite) + " last_step=" + std::to_string(step))
+          .WithExitCode(exit_code::kBadData);
+    }
+  }
+  for (const auto& [name, value] : figures.values) figures_[name] = value;
+  figures_["nonfinite"] = static_cast<double>(nonfinite_);
+  if (!leads()) return Status();
+
+  const std::uint64_t total = recipe_.total_steps();
+  const std::uint64_t stride = total <= kCurveLines ? 1 : total / (kCurveLines / 2);
+  if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1")) curve_->Append(step, figures.values);
+  const auto now = std::chrono::steady_clock::now();
+  if (now - reported_ >= options_.report_every || step + 1 == total) {
+    client_.Report(Progress());
+    reported_ = now;
+  }
+  if (now - logged_ >= options_.log_every || step + 1 == total) {
+    const double seconds = std::chrono::duration<double>(now - logged_).count();
+    const double rate = seconds > 0 ? static_cast<double>(samples_ - logged_samples_) / seconds : 0;
+    figures_["samples_per_second"] = rate;
+    const auto figure = [this](const char* name) { return figures_.contains(name) ? Short(figures_.at(name)) : std::string("-"); };
+    LogInfo("training", {{"job", context_.job_id()}, {"step", step + 1}, {"of", total}, {"loss", figure("loss")}, {"h", figure("h")},
+                         {"macro_f1", figure("macro_f1")}, {"samples_per_second", Short(rate)}});
+    logged_ = now;
+    logged_samples_ = samples_;
+  }
+  return Status();
+}
+
+JobProgress TrainerLoop::Progress() const {
+  const ProcessUsage usage = UsageOfThisProcess();
+  JobProgress progress;
+  progress.step = next_step_;
+  progress.total_steps = recipe_.total_steps();
+  progress.samples = samples_;
+  // All ranks of a job do the same work.
+  progress.cpu_seconds = usage.cpu_seconds * context_.world.size();
+  progress.peak_rss_bytes = usage.peak_rss_bytes;
+  for (const auto& [name, value] : figures_) {
+    if (std::isfinite(value)) progress.metrics.emplace(name, value);
+  }
+  return progress;
+}
+
+Status TrainerLoop::Save() {
+  if (saved_step_ == next_step_) return Status();
+  Status status;
+  if (leads()) {
+    SavedJob job{next_step_, samples_, nonfinite_, {}};
+    status = nn::GuardTorch([&] {
+      FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
+      return files_.Save(job);
+    });
+    if (status.ok()) LogInfo("checkpoint", {{"job", context_.job_id()}, {"step", next_step_}});
+  }
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
+  saved_step_ = next_step_;
+  return Status();
+}
+
+Status TrainerLoop::Finish() {
+  FERMENT_RETURN_IF_ERROR(Save());
+  Result<RecipeResult> result = RecipeResult();
+  Status status = nn::GuardTorch([&] {
+    result = recipe_.Finish();
+    return result ? Status() : result.error();
+  });
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
+  if (leads()) {
+    auto published = files_.Publish(*result, samples_);
+    if (published) {
+      published->last = Progress();
+      for (const auto& [name, value] : result->metrics) published->last.metrics[name] = value;
+      status = client_.Complete(*published);
+    } else {
+      status = published.error();
+    }
+  }
+  return AgreeOnStatus(context_.world, status);
+}
+
+}  // namespace ferment::worker

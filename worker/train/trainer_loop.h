@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs a recipe from its first step, or its last checkpoint, to its published result.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+
+#include "worker/run_client.h"
+#include "worker/train/job_state.h"
+#include "worker/train/recipe.h"
+#include "worker/train/train_metrics.h"
+
+namespace ferment::worker {
+
+struct TrainerLoopOptions {
+  std::uint64_t checkpoint_every = 100;
+  /// Steps with a non-finite loss before the job stops.
+  std::uint64_t max_nonfinite = 10;
+  /// Least time between two progress reports, and between two log lines.
+  std::chrono::milliseconds report_every{1000};
+  std::chrono::milliseconds log_every{10'000};
+};
+
+/// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must.
+///
+/// Thread: the one that made the collective. All references outlive it.
+class TrainerLoop {
+ public:
+  TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options);
+
+  /// Returns the same on every rank: ok when the result is published; Cancelled (143) after a checkpoint that TERM, USR2 or the
+  /// coordinator asked for; Aborted (202) when the job is another process's; DataLoss (65) past max_nonfinite; the recipe's errors.
+  /// An error that only one rank has met ends in Collective::Abort.
+  Status Run();
+
+ private:
+  enum class Wish { kGoOn, kCheckpoint, kStop, kFenced };
+
+  Status Prepare();
+  Status Train();
+  /// What the signals and the coordinator want, agreed on by all ranks.
+  Result<Wish> AgreeOnWish();
+  Status Account(std::uint64_t step, const StepFigures& figures);
+  Status Save();
+  Status Finish();
+  JobProgress Progress() const;
+  Result<StepFigures> GuardedStep(std::uint64_t step);
+  bool leads() const { return context_.world.rank() == 0; }
+
+  Recipe& recipe_;
+  const RecipeContext& context_;
+  RunClient& client_;
+  const TrainerLoopOptions options_;
+  JobState files_;
+  std::optional<CurveFile> curve_;
+  bool finished_before_ = false;
+  std::uint64_t next_step_ = 0;
+  std::uint64_t samples_ = 0;
+  std::uint64_t nonfinite_ = 0;
+  std::uint64_t saved_step_ = ~std::uint64_t{0};
+  /// Last value of every figure, for reports.
+  std::map<std::string, double> figures_;
+  std::chrono::steady_clock::time_point reported_;
+  std::chrono::steady_clock::time_point logged_;
+  std::uint64_t logged_samples_ = 0;
+};
+
+}  // namespace ferment::worker

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mpi.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <thread>
+
+#include "common/base/logging.h"
+#include "common/nn/torch_guard.h"
+#include "worker/collective/mpi_collective.h"
+#include "worker/collective/rank_agreement.h"
+#include "worker/collective/thread_collective.h"
+#include "worker/grpc_run_client.h"
+#include "worker/offline_run_client.h"
+#include "worker/rank_discovery.h"
+#include "worker/train/trainer_loop.h"
+#include "worker/train/trainer_signals.h"
+#include "worker/trainer_config.h"
+
+namespace ferment::worker {
+namespace {
+
+/// A rank that waits longer than this for the others takes the job for hung.
+constexpr std::chrono::minutes kCollectiveDeadline(5);
+/// A rank that has failed waits this long for the others to have failed the same way, before it ends them.
+constexpr std::chrono::seconds kFarewellDeadline(15);
+
+std::string EnvironmentVariable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? "" : value;
+}
+
+std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
+  if (config.coordinator.empty()) return MakeOfflineRunClient();
+  return MakeGrpcRunClient({.coordinator = config.coordinator,
+                            .run_id = config.run_id,
+                            .job_id = JobId(config.phase, config.round),
+                            .attempt = config.attempt});
+}
+
+Result<torch::Device> ChooseDevice(const RunSpec& spec) {
+  if (spec.resources().device() != "cuda") return torch::Device(torch::kCPU);
+  return Fail(InvalidArgumentError("resources.device: cuda is not in this version; use auto or cpu").WithExitCode(exit_code::kBadSpec));
+}
+
+void ChooseThreads(const RunSpec& spec, const RankPlace& place) {
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  const unsigned ranks = static_cast<unsigned>(std::max(place.local_size, 1));
+  const unsigned threads = spec.resources().has_threads_per_rank() ? spec.resources().threads_per_rank() : std::max(1U, cores / ranks);
+  torch::set_num_threads(static_cast<int>(threads));
+}
+
+Status Train(const TrainerConfig& config, const RunSpec& spec, Collective& world, RunClient& client) {
+  FERMENT_ASSIGN_OR_RETURN(const torch::Device device, ChooseDevice(spec));
+  const RecipeContext context{spec,   RunLayout(std::filesystem::absolute(config.run_dir)), config.phase, config.round, world, device, config.from_init,
+                              config.recording};
+  FERMENT_ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(context));
+  const TrainerLoopOptions options{.checkpoint_every = spec.checkpoint().every_steps(),
+                                   .max_nonfinite = config.phase == "cotrain" ? spec.cotrain().max_nonfinite() : 10};
+  return TrainerLoop(*recipe, context, client, options).Run();
+}
+
+/// Returns: the spec, and the run token taken, or the failure that all ranks share.
+Result<RunSpec> Admit(const TrainerConfig& config, Collective& world, RunClient& client) {
+  const auto overrides = ParseOverrides(config.overrides);
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, overrides ? Status() : overrides.error()));
+  auto loaded = LoadSpec(config.spec, *overrides);
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, loaded ? Status() : loaded.error()));
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, world.rank() == 0 ? client.Acquire() : Status()));
+  return std::move(loaded->spec);
+}
+
+/// Says why, gives rank 0 the time to report it, and ends the ranks that do not know of it.
+void EndInFailure(const Status& status, int code, Collective& world, Collective& farewell, RunClient& client) {
+  LogError("job_failed", {{"error", status.ToString()}, {"exit_code", code}});
+  if (world.rank() == 0 && code != exit_code::kFenced) client.ReportFailure(code, status.message());
+  if (world.size() > 1 && !farewell.Barrier().ok()) world.Abort(code);
+}
+
+/// `farewell` is a second communicator of the same ranks, on which nothing is ever pending.
+int RunRank(const TrainerConfig& config, const RankPlace& place, Collective& world, Collective& farewell) {
+  SetUpLogging({.program = "ferment-trainer",
+                .level = world.rank() == 0 ? LogLevel::kInfo : LogLevel::kWarning,
+                .context = {{"job", JobId(config.phase, config.round)}, {"rank", world.rank()}}});
+  LogInfo("rank_found", {{"by", place.source}, {"rank", world.rank()}, {"of", world.size()}});
+  const auto client = MakeRunClient(config);
+  auto spec = Admit(config, world, *client);
+  Status status = spec ? Status() : spec.error();
+  if (spec) {
+    ChooseThreads(*spec, place);
+    status = Train(config, *spec, world, *client);
+  }
+  const int code = status.ok() ? exit_code::kOk : ProcessExitCode(status);
+  if (code == exit_code::kTerminated) {
+    LogInfo("stopped", {{"why", status.message()}});
+  } else if (!status.ok()) {
+    EndInFailure(status, code, world, farewell, *client);
+  }
+  return code;
+}
+
+int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, char** argv) {
+  int level = MPI_THREAD_SINGLE;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+  InstallTrainerSignals();
+  int code = exit_code::kMissingService;
+  {
+    auto world = MakeMpiCollective(kCollectiveDeadline);
+    auto farewell = MakeMpiCollective(kFarewellDeadline);
+    if (world && farewell) {
+      code = RunRank(config, place, **world, **farewell);
+    } else {
+      LogError("no_communicator", {{"error", (world ? farewell : world).error().ToString()}});
+    }
+  }
+  MPI_Finalize();
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  const TrainerArguments arguments = ParseTrainerArguments(argc, argv);
+  if (!arguments.config) {
+    std::fputs(arguments.text.c_str(), arguments.exit_code == 0 ? stdout : stderr);
+    return arguments.exit_code;
+  }
+  const auto place = DiscoverRank(EnvironmentVariable);
+  if (!place) {
+    LogError("rank_not_found", {{"error", place.error().ToString()}});
+    return ProcessExitCode(place.error());
+  }
+  if (place->mpi) return RunUnderMpi(*arguments.config, *place, argc, argv);
+  InstallTrainerSignals();
+  const auto alone = MakeSingleCollective();
+  return RunRank(*arguments.config, *place, *alone, *alone);
+}
+
+}  // namespace
+}  // namespace ferment::worker
+
+int main(int argc, char** argv) { return ferment::worker::Main(argc, argv); }
