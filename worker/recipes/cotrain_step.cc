@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 namespace ferment::worker {
@@ -57,7 +58,7 @@ Result<CotrainOutcome> CotrainStep::Run(const CotrainBatch& batch, const Cotrain
     GoBackTo(before);
     return outcome;
   }
-  average_.MoveTowards(student_, rules_.ema_decay);                   // (10)
+  average_.MoveTowards(student_, rates.ema_decay);                   // (10)
   return outcome;
 }
 

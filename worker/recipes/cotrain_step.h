@@ -38,7 +38,6 @@ struct CotrainRules {
   bool batch_statistics = false;
   /// BatchNorm is local to a rank: running statistics are averaged over ranks after each forward.
   bool average_statistics = true;
-  double ema_decay = 0;
 };
 
 /// What the schedules say for one step.
@@ -46,6 +45,7 @@ struct CotrainRates {
   double lr_teacher = 0;
   double lr_student = 0;
   double lambda = 0;
+  double ema_decay = 0;
   /// False before feedback.start_step: h = 0 and b is left alone.
   bool feedback_on = true;
   /// Keep copies of both raw gradients, and compute L_old and L_new even where nothing uses them.

@@ -9,8 +9,8 @@
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "common/io/mapped_file.h"
-#include "common/nn/checkpoint.h"
 #include "common/nn/tensor_io.h"
+#include "worker/train/checkpoint_folder.h"
 
 namespace ferment::worker {
 namespace {
@@ -35,7 +35,7 @@ std::string JobDigest(const RecipeContext& context) {
   spec.clear_resources();
   spec.clear_labeling();
   spec.mutable_data()->clear_root();
-  if (context.phase != "teacher") spec.clear_teacher();
+  if (context.phase != "teacher" && context.phase != "finetune") spec.clear_teacher();
   if (context.phase != "cotrain") spec.clear_cotrain();
   if (context.phase != "finetune") spec.clear_finetune();
   if (context.phase != "temporal" && context.phase != "evaluate") spec.clear_temporal();
@@ -67,6 +67,24 @@ Status JobState::SetAsideForeignWork(bool start_anew) const {
   }
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
   return io::WriteFileAtomically(folder / kDigestFile, Json{{"digest", digest_}}.dump() + "\n");
+}
+
+Status JobState::Save(const SavedJob& job) const {
+  RecipeState state = job.state;
+  state.scalars = {{"next_step", job.next_step}, {"samples", job.samples}, {"nonfinite", job.nonfinite}, {"recipe", job.state.scalars}};
+  return CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Save(job.next_step, state, context_.spec.checkpoint().keep());
+}
+
+Result<std::optional<SavedJob>> JobState::Newest() const {
+  FERMENT_ASSIGN_OR_RETURN(auto state, CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest());
+  if (!state) return std::optional<SavedJob>();
+  SavedJob job;
+  job.next_step = state->scalars.value("next_step", std::uint64_t{0});
+  job.samples = state->scalars.value("samples", std::uint64_t{0});
+  job.nonfinite = state->scalars.value("nonfinite", std::uint64_t{0});
+  job.state.scalars = state->scalars.value("recipe", Json::object());
+  job.state.tensors = std::move(state->tensors);
+  return std::optional<SavedJob>(std::move(job));
 }
 
 Result<std::optional<JobResult>> JobState::Finished() const {

@@ -17,12 +17,12 @@
 #include "common/base/result.h"
 #include "common/config/run_layout.h"
 #include "common/config/run_spec.h"
+#include "common/nn/tensor_io.h"
 #include "worker/collective/collective.h"
 
 namespace ferment::worker {
 
-/// Names in the module's own order; the same type as nn::NamedTensors.
-using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+using nn::NamedTensors;
 
 /// Co-training only: write all that step `step` reads and makes into `folder` (docs/method.md, section 11).
 struct StepRecording {

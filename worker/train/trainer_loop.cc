@@ -46,13 +46,13 @@ Status TrainerLoop::Prepare() {
     finished_before_ = true;
     return AgreeOnStatus(context_.world, leads() ? client_.Complete(**finished) : Status());
   }
-  const Status prepared = nn::GuardTorch([&] { return recipe_.Prepare(); });
+  const Status prepared = nn::Guard([&] { return recipe_.Prepare(); });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
 
   auto saved = files_.Newest();
   Status restored = saved ? Status() : saved.error();
   if (saved && *saved) {
-    restored = nn::GuardTorch([&] { return recipe_.Restore((*saved)->state, (*saved)->next_step); });
+    restored = nn::Guard([&] { return recipe_.Restore((*saved)->state, (*saved)->next_step); });
     next_step_ = (*saved)->next_step;
     samples_ = (*saved)->samples;
     nonfinite_ = (*saved)->nonfinite;
@@ -92,7 +92,7 @@ Status TrainerLoop::Train() {
 
 Result<StepFigures> TrainerLoop::GuardedStep(std::uint64_t step) {
   Result<StepFigures> figures = StepFigures();
-  const Status status = nn::GuardTorch([&] {
+  const Status status = nn::Guard([&] {
     figures = recipe_.Step(step);
     return Status();
   });
@@ -169,7 +169,7 @@ Status TrainerLoop::Save() {
   Status status;
   if (leads()) {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
-    status = nn::GuardTorch([&] {
+    status = nn::Guard([&] {
       FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
       return files_.Save(job);
     });
@@ -183,7 +183,7 @@ Status TrainerLoop::Save() {
 Status TrainerLoop::Finish() {
   FERMENT_RETURN_IF_ERROR(Save());
   Result<RecipeResult> result = RecipeResult();
-  Status status = nn::GuardTorch([&] {
+  Status status = nn::Guard([&] {
     result = recipe_.Finish();
     return result ? Status() : result.error();
   });

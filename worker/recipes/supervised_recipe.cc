@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/supervised_recipe.h"
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "worker/feed/face_views.h"
+#include "worker/recipes/face_network.h"
+#include "worker/train/losses.h"
+
+namespace ferment::worker {
+namespace {
+
+class SupervisedRecipe : public Recipe {
+ public:
+  SupervisedRecipe(const RecipeContext& context, SupervisedPlan plan) : context_(context), plan_(std::move(plan)) {}
+
+  Status Prepare() override {
+    FERMENT_RETURN_IF_ERROR(CheckRowsForRanks(plan_.batch_key, plan_.batch, context_.world));
+    FERMENT_ASSIGN_OR_RETURN(auto stream, OpenLabelledStream(context_.spec));
+    feed_ = std::make_unique<BatchFeed>(
+        std::move(stream), nullptr,
+        BatchFeed::Options{.labelled_batch = plan_.batch, .rank = context_.world.rank(), .ranks = context_.world.size()});
+    FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_));
+    for (const SupervisedPlan::Subject& subject : plan_.subjects) {
+      FERMENT_ASSIGN_OR_RETURN(auto network, subject.make());
+      networks_.push_back(std::make_unique<TrainedNetwork>(std::move(network), plan_.optimizer));
+      networks_.back()->net->train();
+    }
+    return Status();
+  }
+
+  std::uint64_t total_steps() const override { return plan_.schedule.total_steps; }
+
+  Result<StepFigures> Step(std::uint64_t step) override {
+    FERMENT_ASSIGN_OR_RETURN(const FeedStep rows, feed_->Get(step));
+    const torch::Tensor faces = WeakFaces(rows.labelled, context_.spec.seed(), {.device = context_.device});
+    const torch::Tensor labels = rows.labelled.labels.to(context_.device);
+    StepFigures figures;
+    figures.samples = plan_.batch * networks_.size();
+    const double lr = plan_.schedule.At(step);
+    figures.values["lr"] = lr;
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      FERMENT_ASSIGN_OR_RETURN(const double loss, Learn(*networks_[i], faces, labels, lr));
+      figures.finite = figures.finite && std::isfinite(loss);
+      figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = loss;
+    }
+    if (!Validation::Due(step, total_steps())) return figures;
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
+      figures.values[i == 0 ? "macro_f1" : "macro_f1_" + plan_.subjects[i].role] = confusion.MacroF1();
+    }
+    return figures;
+  }
+
+  Result<RecipeState> State() const override {
+    RecipeState state;
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      state.tensors[plan_.subjects[i].role] = nn::StateOf(*networks_[i]->net);
+      state.tensors[plan_.subjects[i].role + "_optimizer"] = networks_[i]->bucket.Named(networks_[i]->sgd.momentum());
+    }
+    return state;
+  }
+
+  Status Restore(const RecipeState& state, std::uint64_t) override {
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      const auto weights = state.tensors.find(plan_.subjects[i].role);
+      const auto momentum = state.tensors.find(plan_.subjects[i].role + "_optimizer");
+      if (weights == state.tensors.end() || momentum == state.tensors.end()) {
+        return DataLossError("the checkpoint lacks a network: " + plan_.subjects[i].role).WithExitCode(exit_code::kUnreadableState);
+      }
+      FERMENT_RETURN_IF_ERROR(nn::LoadState(*networks_[i]->net, weights->second));
+      FERMENT_RETURN_IF_ERROR(networks_[i]->bucket.Load(momentum->second, networks_[i]->sgd.momentum()));
+    }
+    return Status();
+  }
+
+  Result<RecipeResult> Finish() override {
+    RecipeResult result;
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
+      result.metrics[i == 0 ? "macro_f1" : "macro_f1_" + plan_.subjects[i].role] = confusion.MacroF1();
+      result.metrics[i == 0 ? "accuracy" : "accuracy_" + plan_.subjects[i].role] = confusion.Accuracy();
+      result.models.push_back({plan_.subjects[i].role, PublishedState(*networks_[i]->net)});
+    }
+    result.metrics["damaged_faces"] = static_cast<double>(feed_->DamagedFaces());
+    return result;
+  }
+
+ private:
+  /// Returns: the global mean loss; not finite: nothing was changed.
+  Result<double> Learn(TrainedNetwork& network, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
+    const StatisticsBucket::Snapshot before = network.statistics.Take();
+    network.bucket.ZeroGradients();
+    const torch::Tensor sum = CrossEntropySum(network.net->forward(faces), labels, plan_.label_smoothing);
+    const double batch = static_cast<double>(plan_.batch);
+    (sum / batch).backward();
+    FERMENT_RETURN_IF_ERROR(SumOverRanks(network.bucket.gradients(), context_.world));
+    FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));
+    double loss = sum.item<double>();
+    if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(&loss, 1)));
+    const double norm = network.sgd.GradientNorm();
+    if (!std::isfinite(loss) || !std::isfinite(norm)) {
+      network.statistics.PutBack(before);
+      return std::isfinite(loss) ? norm : loss;
+    }
+    network.sgd.Step(lr, norm);
+    return loss / batch;
+  }
+
+  const RecipeContext& context_;
+  const SupervisedPlan plan_;
+  std::unique_ptr<BatchFeed> feed_;
+  std::optional<Validation> validation_;
+  std::vector<std::unique_ptr<TrainedNetwork>> networks_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recipe> MakeSupervisedRecipe(const RecipeContext& context, SupervisedPlan plan) {
+  return std::make_unique<SupervisedRecipe>(context, std::move(plan));
+}
+
+}  // namespace ferment::worker
