@@ -169,7 +169,7 @@ Status TrainerLoop::Save() {
   Status status;
   if (leads()) {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
-    status = nn::Guard([&] {
+    status = nn::Guard([&]() -> Status {
       FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
       return files_.Save(job);
     });
