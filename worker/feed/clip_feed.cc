@@ -46,12 +46,13 @@ Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout
   std::vector<Clip> clips;
   std::size_t feature_size = 0;
   for (const dataset::Video& video : videos) {
+    if (video.frames_with_image.empty()) continue;  // Not one face: nothing to learn from and nothing to say.
     const auto path = layout.Features(dataset, model) / (video.name + ".npz");
     FERMENT_ASSIGN_OR_RETURN(const dataset::FeatureSet set, dataset::ReadFeatureSet(path));
     if (set.model != model || set.classes != classes)
       return Fail(DataLossError("features were made by another model or for other classes: file=" + path.string() +
                                 " model=" + set.model));
-    if (set.frame.empty()) continue;  // Not one face: nothing to learn from and nothing to say.
+    if (set.frame.empty()) continue;
     if (feature_size != 0 && set.feature_size() != feature_size)
       return Fail(DataLossError("features of another size: file=" + path.string()));
     feature_size = set.feature_size();
