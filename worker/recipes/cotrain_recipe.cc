@@ -157,8 +157,12 @@ class CotrainRecipe : public Recipe {
     if (student == nullptr && cotrain_.student_init() == "model") {
       FERMENT_ASSIGN_OR_RETURN(student, MakeInitialNetwork(context_, 1, target_.dtype));
     }
-    if (student == nullptr) FERMENT_ASSIGN_OR_RETURN(student, MakeNetwork(context_, nn::StateOf(*teacher), target_.dtype));
-    if (average == nullptr) FERMENT_ASSIGN_OR_RETURN(average, MakeNetwork(context_, nn::StateOf(*student), target_.dtype));
+    if (student == nullptr) {
+      FERMENT_ASSIGN_OR_RETURN(student, MakeNetwork(context_, nn::StateOf(*teacher), target_.dtype));
+    }
+    if (average == nullptr) {
+      FERMENT_ASSIGN_OR_RETURN(average, MakeNetwork(context_, nn::StateOf(*student), target_.dtype));
+    }
     const nn::BatchNormMode mode = BatchNormModeOf(cotrain_.batch_norm());
     teacher->SetBatchNorm(mode, &exchange_);
     student->SetBatchNorm(mode, &exchange_);
