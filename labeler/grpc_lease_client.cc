@@ -112,8 +112,8 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_seconds(result.seconds);
     request.set_cpu_seconds(result.cpu_seconds);
     request.set_peak_rss_bytes(PeakRssBytes());
-    const auto response =
-        rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request, {.retry_for = kPatience});
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
+                                         {.retry_for = kPatience, .stop = ending_});
     return response ? Status() : response.error();
   }
 
@@ -136,7 +136,8 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_permanent(failure.code() != StatusCode::kUnavailable &&
                           failure.code() != StatusCode::kResourceExhausted);
     FillCounts(counts, *request.mutable_counts());
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, {.retry_for = kPatience});
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request,
+                                         {.retry_for = kPatience, .stop = ending_});
     return response ? Status() : response.error();
   }
 

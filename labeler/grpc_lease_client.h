@@ -19,7 +19,7 @@ struct LabelerIdentity {
 };
 
 /// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try
-/// for ten minutes while the coordinator is gone; `ending` cuts the waiting of Take short.
+/// for ten minutes while the coordinator is gone; `ending` cuts that short.
 std::unique_ptr<LeaseClient> MakeGrpcLeaseClient(const std::string& address, const LabelerIdentity& identity,
                                                  std::stop_token ending);
 

@@ -88,6 +88,10 @@ Status LabelerLoop::WorkOn(Held& held) {
     if (!reported.ok()) LogWarning("result_refused", {{"shard", key.shard}, {"why", reported.message()}});
     return Status();
   }
+  if (reported.code() == StatusCode::kCancelled) {
+    HandBack(held);
+    return Status();
+  }
   return reported.With("reporting shard " + std::to_string(key.shard));
 }
 

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "labeler/labeler_loop.h"
+
+#include <gtest/gtest.h>
+
+#include "labeler/ordered_prefetch.h"
+
+namespace ferment::labeler {
+namespace {
+
+/// Hands out leases whose spec names no data, so that each shard fails; records what it was told.
+class ScriptedLeaseClient final : public LeaseClient {
+ public:
+  explicit ScriptedLeaseClient(int leases) : leases_(leases) {}
+  Result<LeaseOffer> Take() override {
+    if (taken >= leases_) return LeaseOffer{{}, std::chrono::milliseconds(1), true};
+    Lease lease;
+    lease.key.shard = static_cast<std::uint64_t>(taken++);
+    lease.duration = std::chrono::hours(1);
+    lease.spec = std::make_shared<const RunSpec>();
+    lease.work = LabelTask{};
+    return LeaseOffer{{lease}, std::chrono::milliseconds(0), false};
+  }
+  Result<std::chrono::milliseconds> Renew(const LeaseKey& /*key*/, std::uint64_t /*done*/) override {
+    return std::chrono::milliseconds(std::chrono::hours(1));
+  }
+  Status Commit(const Lease& /*lease*/, const ShardResult& /*result*/) override { return Status(); }
+  Status Return(const LeaseKey& key) override {
+    returned.push_back(key.shard);
+    return Status();
+  }
+  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& /*counts*/) override {
+    failed.push_back(key.shard);
+    return answer.ok() ? Status() : answer.With(std::string(failure.message()));
+  }
+
+  int taken = 0;
+  std::vector<std::uint64_t> returned, failed;
+  Status answer;
+
+ private:
+  int leases_;
+};
+
+WorkRunner BrokenRunner() {
+  return {[](const RunSpec&, const Model&) { return Result<std::unique_ptr<Annotator>>(Fail(NotFoundError("none"))); }, 1};
+}
+
+TEST(LabelerLoop, ReportsEachShardThatCannotBeDoneAndLeavesWhenIdle) {
+  ScriptedLeaseClient client(3);
+  WorkRunner runner = BrokenRunner();
+  EXPECT_TRUE(LabelerLoop(client, runner, /*exit_when_idle=*/true).Run({}).ok());
+  EXPECT_EQ(client.failed, (std::vector<std::uint64_t>{0, 1, 2}));
+  EXPECT_TRUE(client.returned.empty());
+}
+
+TEST(LabelerLoop, HandsBackTheLeaseItTookAheadWhenItCannotGoOn) {
+  ScriptedLeaseClient client(2);
+  client.answer = UnavailableError("no coordinator");
+  WorkRunner runner = BrokenRunner();
+  const Status status = LabelerLoop(client, runner, true).Run({});
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(client.returned, (std::vector<std::uint64_t>{1}));
+}
+
+TEST(LabelerLoop, StopsAtOnceWhenAsked) {
+  ScriptedLeaseClient client(2);
+  WorkRunner runner = BrokenRunner();
+  std::stop_source ending;
+  ending.request_stop();
+  EXPECT_EQ(LabelerLoop(client, runner, true).Run(ending.get_token()).code(), StatusCode::kCancelled);
+  EXPECT_EQ(client.taken, 0);
+}
+
+TEST(OrderedPrefetch, HandsOutInOrderWhateverTheThreads) {
+  for (const int threads : {1, 2, 5}) {
+    OrderedPrefetch<std::uint64_t> items(50, threads, [](std::uint64_t i) { return i * i; });
+    for (std::uint64_t i = 0; i < 50; ++i) EXPECT_EQ(items.Next(), i * i);
+  }
+  OrderedPrefetch<int> abandoned(50, 2, [](std::uint64_t) { return 1; });
+  EXPECT_EQ(abandoned.Next(), 1);
+}
+
+}  // namespace
+}  // namespace ferment::labeler
