@@ -5,6 +5,7 @@
 
 #include "common/base/random.h"
 #include "common/dataset/open_sources.h"
+#include "common/io/atomic_file.h"
 #include "common/nn/backbone.h"
 #include "common/nn/tensor_io.h"
 #include "worker/feed/clip_feed.h"
@@ -132,9 +133,12 @@ class EvaluateRecipe final : public Recipe {
 
   Status WriteFiles(const Json& evaluation) const {
     const RunLayout& layout = context_.layout;
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Evaluation()));
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Export()));
     FERMENT_RETURN_IF_ERROR(static_.back().WriteCsv(layout.Evaluation() / "static_validation.csv"));
     if (!stages_.empty()) {
       FERMENT_RETURN_IF_ERROR(videos_.WriteCsv(layout.Evaluation() / "video_validation.csv"));
+      FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Submission()));
       FERMENT_RETURN_IF_ERROR(videos_.WriteSubmission(layout.Submission()));
     }
     return WriteExport(spec_, layout, export_, evaluation);
