@@ -185,7 +185,7 @@ Expression DrawExpression(RandomSequence& random, int label, double intensity) {
   Expression expression{};
   // Stray units: nobody's face is at rest, and strays are what makes weak expressions ambiguous.
   const std::uint64_t strays = random.Below(3);
-  for (std::uint64_t i = 0; i < strays; ++i) expression[random.Below(kActionUnits)] = Between(random, 0, 0.28);
+  for (std::uint64_t i = 0; i < strays; ++i) expression[random.Below(kActionUnits)] = Between(random, 0, 0.2);
   const auto combinations = CombinationsOf(label);
   if (!combinations.empty()) {
     const Combination& chosen = combinations[random.Below(combinations.size())];
@@ -204,21 +204,21 @@ Expression DrawExpression(RandomSequence& random, int label, double intensity) {
 
 FaceShot DrawShot(RandomSequence& random) {
   FaceShot shot;
-  shot.yaw = Bell(random, 0.22);
-  shot.pitch = Bell(random, 0.12);
-  shot.roll = Bell(random, 0.09);
-  shot.scale = 1 + Bell(random, 0.05);
-  shot.shift_x = Bell(random, 0.04);
-  shot.shift_y = Bell(random, 0.04);
+  shot.yaw = Bell(random, 0.10);
+  shot.pitch = Bell(random, 0.06);
+  shot.roll = Bell(random, 0.05);
+  shot.scale = 1 + Bell(random, 0.03);
+  shot.shift_x = Bell(random, 0.025);
+  shot.shift_y = Bell(random, 0.025);
   shot.light_angle = Between(random, 0, 6.2832);
-  shot.light_strength = Between(random, 0, 0.45);
-  shot.brightness = Between(random, 0.65, 1.2);
-  shot.contrast = Between(random, 0.7, 1.15);
+  shot.light_strength = Between(random, 0, 0.25);
+  shot.brightness = Between(random, 0.8, 1.15);
+  shot.contrast = Between(random, 0.85, 1.15);
   shot.warmth = Bell(random, 0.04);
-  shot.blur = random.Uniform(0, 1) < 0.4 ? Between(random, 0.2, 1) : 0;
-  shot.noise = Between(random, 0.005, 0.04);
+  shot.blur = random.Uniform(0, 1) < 0.3 ? Between(random, 0.2, 0.7) : 0;
+  shot.noise = Between(random, 0.003, 0.02);
   shot.background_seed = random();
-  shot.occluder = random.Uniform(0, 1) < 0.1 ? random() | 1 : 0;
+  shot.occluder = random.Uniform(0, 1) < 0.05 ? random() | 1 : 0;
   return shot;
 }
 

@@ -21,7 +21,7 @@ constexpr Colour kDark = {0.07F, 0.05F, 0.05F};
 class Painter {
  public:
   Painter(const FaceIdentity& who, const FaceShot& shot, int size)
-      : who_(who), shot_(shot), canvas_(size), unit_(0.40F * static_cast<float>(size) * shot.scale) {}
+      : who_(who), shot_(shot), canvas_(size), unit_(0.49F * static_cast<float>(size) * shot.scale) {}
 
   Image Paint() {
     Background();
