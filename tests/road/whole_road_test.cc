@@ -58,7 +58,9 @@ TEST_F(WholeRoad, ATrainerKilledInMidPhaseIsStartedAgainFromItsCheckpoint) {
   EXPECT_EQ(Wait(run).exit_code, 0);
   ExpectFinishedRun();
   for (const Json& phase : ReadJson(run_dir() / "report.json")["phases"]) {
-    if (phase["phase"] == "cotrain") EXPECT_EQ(phase["attempts"], 2);
+    if (phase["phase"] == "cotrain") {
+      EXPECT_EQ(phase["attempts"], 2);
+    }
   }
 }
 
