@@ -43,6 +43,9 @@ function(ferment_test name)
   if(arg_TORCH)
     ferment_precompile_torch(${name})
   endif()
+  # Cases of one program use the same file names: they take turns, in a folder that no other program uses.
+  set(scratch "${CMAKE_BINARY_DIR}/tests/scratch/${name}")
+  file(MAKE_DIRECTORY "${scratch}")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+    PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RESOURCE_LOCK ${name} ENVIRONMENT "TEST_TMPDIR=${scratch}")
 endfunction()

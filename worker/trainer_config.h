@@ -40,8 +40,6 @@ struct TrainerArguments {
   int exit_code = 0;
 };
 
-TrainerArguments ParseTrainerArguments(int argc, char** argv);
-
 /// Returns: the recipe of the context's phase. Errors: InvalidArgument (64) for a phase that trains nothing.
 Result<std::unique_ptr<Recipe>> MakeRecipe(const RecipeContext& context);
 
