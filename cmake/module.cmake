@@ -47,5 +47,5 @@ function(ferment_test name)
   set(scratch "${CMAKE_BINARY_DIR}/tests/scratch/${name}")
   file(MAKE_DIRECTORY "${scratch}")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RESOURCE_LOCK ${name} ENVIRONMENT "TEST_TMPDIR=${scratch}")
+    PROPERTIES TIMEOUT ${arg_TIMEOUT} RESOURCE_LOCK ${name} ENVIRONMENT "TEST_TMPDIR=${scratch}" LABELS "ferment;${arg_LABELS}")
 endfunction()
