@@ -51,13 +51,15 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 }  // namespace
 
 CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience, std::stop_token stop)
-    : channel_(rpc::OpenChannel(address)), stub_(v1::RunService::NewStub(channel_)),
+    : channel_(rpc::OpenChannel(address)),
+      stub_(v1::RunService::NewStub(channel_)),
       context_("asking the coordinator at " + address),
       patience_(patience),
       stop_(std::move(stop)) {}
 
 Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& request) {
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_, .stop = stop_});
+  const auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::SubmitRun, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response->run_id();
 }
@@ -65,7 +67,8 @@ Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& reques
 Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_, .stop = stop_});
+  const auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::GetRun, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response->run();
 }
@@ -73,7 +76,8 @@ Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
 Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_token) {
   v1::ListRunsRequest request;
   request.set_page_token(page_token);
-  auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_, .stop = stop_});
+  auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::ListRuns, request, {.retry_for = patience_, .stop = stop_});
   if (!response) return Fail(response.error().With(context_));
   return response;
 }
@@ -82,7 +86,8 @@ Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
   request.set_request_id("cancel-" + run_id);
   request.set_run_id(run_id);
-  const auto response = rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
+  const auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
   return response ? Status() : response.error().With(context_);
 }
 
@@ -107,7 +112,7 @@ Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
 }
 
 Status CoordinatorClient::ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
-                          const std::function<void(const std::string&)>& show) {
+                                  const std::function<void(const std::string&)>& show) {
   v1::ReadLogRequest request;
   request.set_run_id(run_id);
   request.set_job_id(job_id);

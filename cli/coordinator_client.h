@@ -49,8 +49,8 @@ bool IsUnfinished(const v1::RunStatus& run);
 /// Returns: the exit code that tells a program how the run ended. Requires: the run has ended.
 int ExitCodeOf(const v1::RunStatus& run);
 
-/// Submits or finds a run, by whatever `begin` does, then watches it and keeps its latest state, on a thread of its own:
-/// the caller stays free to restart a coordinator that dies meanwhile.
+/// Submits or finds a run, by whatever `begin` does, then watches it and keeps its latest state, on a thread of its
+/// own: the caller stays free to restart a coordinator that dies meanwhile.
 ///
 /// Thread: any; guarded.
 class RunWatcher {

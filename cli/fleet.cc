@@ -58,8 +58,8 @@ Status Fleet::Start(const std::function<bool()>& interrupted) {
   std::filesystem::remove(AddressFile(), ignored);
   members_.push_back(MakeMember(
       "coordinator", "coordinator",
-      {(config_.programs / "ferment-coordinator").string(), "--store", "sqlite:" + layout_.Database().string(), "--listen",
-       "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file", AddressFile().string(), "--trainer",
+      {(config_.programs / "ferment-coordinator").string(), "--store", "sqlite:" + layout_.Database().string(),
+       "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file", AddressFile().string(), "--trainer",
        (config_.programs / "ferment-trainer").string()}));
   FERMENT_RETURN_IF_ERROR(StartMember(members_[0]));
   FERMENT_RETURN_IF_ERROR(AwaitCoordinator(interrupted));

@@ -45,14 +45,14 @@ class Fleet {
   Fleet& operator=(const Fleet&) = delete;
 
   /// Starts the coordinator, waits until it serves, starts the labelers. `interrupted` is asked while waiting.
-  /// Errors: NotFound with exit code 69 (a program is missing), the coordinator's own exit code with the last line of its
-  /// log, Cancelled (interrupted).
+  /// Errors: NotFound with exit code 69 (a program is missing), the coordinator's own exit code with the last line of
+  /// its log, Cancelled (interrupted).
   Status Start(const std::function<bool()>& interrupted);
   /// Starts dead ones again once their pause is over. Call a few times a second, with the phase that runs now.
   /// Errors: of a process that died too often or with an exit code that a restart cannot cure.
   Status Tend(const std::string& phase);
-  /// TERM to the labelers, which hand their leases back, then to the coordinator, which lets trainers save a checkpoint;
-  /// what is left after that is killed. `hurry` ends the waiting.
+  /// TERM to the labelers, which hand their leases back, then to the coordinator, which lets trainers save a
+  /// checkpoint; what is left after that is killed. `hurry` ends the waiting.
   void Drain(const std::function<bool()>& hurry);
   /// Kills everything at once, trainers included.
   void Kill();

@@ -29,7 +29,12 @@ std::string Padded(const std::string& text, std::size_t width) {
 std::string Number(double value) {
   char text[32];
   const double size = std::abs(value);
-  std::snprintf(text, sizeof text, size >= 1000 ? "%.0f" : size >= 10 ? "%.1f" : size >= 0.01 || size == 0 ? "%.3f" : "%.1e", value);
+  std::snprintf(text, sizeof text,
+                size >= 1000                ? "%.0f"
+                : size >= 10                ? "%.1f"
+                : size >= 0.01 || size == 0 ? "%.3f"
+                                            : "%.1e",
+                value);
   return text;
 }
 
@@ -55,8 +60,9 @@ std::string RateUnit(const v1::JobStatus& job) {
 
 /// The figures that matter, in this order, as far as the job has them.
 std::string Figures(const v1::JobStatus& job) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {
-      {"loss", "loss"}, {"student_loss", "student"}, {"h", "h"}, {"accepted", "accepted"}, {"macro_f1", "F1"}, {"accuracy", "accuracy"}};
+  static constexpr std::pair<const char*, const char*> kNames[] = {{"loss", "loss"},   {"student_loss", "student"},
+                                                                   {"h", "h"},         {"accepted", "accepted"},
+                                                                   {"macro_f1", "F1"}, {"accuracy", "accuracy"}};
   std::string text;
   for (const auto& [key, shown] : kNames) {
     const auto found = job.metrics().find(key);
@@ -64,7 +70,8 @@ std::string Figures(const v1::JobStatus& job) {
   }
   if (job.has_records() && job.records().read() > 0) {
     const auto& records = job.records();
-    text += "  labelled " + Count(static_cast<double>(records.labelled())) + " of " + Count(static_cast<double>(records.read()));
+    text += "  labelled " + Count(static_cast<double>(records.labelled())) + " of " +
+            Count(static_cast<double>(records.read()));
     if (records.quarantined() > 0) text += "  damaged " + Count(static_cast<double>(records.quarantined()));
   }
   return text;
@@ -168,7 +175,8 @@ void ProgressBar::ShowRunning(const v1::JobStatus& job, Seen& seen) {
   char percent[16];
   std::snprintf(percent, sizeof percent, "%3.0f%%", Share(job) * 100);
   line += percent;
-  line += "  " + std::to_string(job.done()) + "/" + std::to_string(job.total()) + (LabelersWork(job) ? " shards" : " steps");
+  line += "  " + std::to_string(job.done()) + "/" + std::to_string(job.total()) +
+          (LabelersWork(job) ? " shards" : " steps");
   if (job.rate() > 0) line += "  " + Count(job.rate()) + RateUnit(job);
   line += TimeLeft(job, seen) + Figures(job);
   if (job.attempts() > 1) line += "  attempt " + std::to_string(job.attempts());

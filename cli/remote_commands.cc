@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "cli/command.h"
-#include "cli/progress_bar.h"
 #include "cli/coordinator_client.h"
+#include "cli/progress_bar.h"
 #include "cli/run_folder.h"
 #include "common/base/json.h"
 #include "common/config/spec_loader.h"
@@ -29,7 +29,9 @@ T OrLeave(Result<T> result) {
   return std::move(*result);
 }
 
-CoordinatorClient ClientOf(const RemoteFlags& flags) { return CoordinatorClient(flags.coordinator, std::chrono::seconds(5)); }
+CoordinatorClient ClientOf(const RemoteFlags& flags) {
+  return CoordinatorClient(flags.coordinator, std::chrono::seconds(5));
+}
 
 std::string StateName(v1::RunState state) {
   std::string name = v1::RunState_Name(state).substr(std::string("RUN_STATE_").size());

@@ -52,7 +52,8 @@ void Run(const RunFlags& flags) {
 /// Returns: examples/demo.yaml of the working folder, of the source tree that was built, or of an installation.
 fs::path FindDemoSpec() {
   const fs::path programs = event::ProgramFolder();
-  for (const fs::path& folder : {fs::path("examples"), programs / "../../../examples", programs / "../share/ferment/examples"}) {
+  for (const fs::path& folder :
+       {fs::path("examples"), programs / "../../../examples", programs / "../share/ferment/examples"}) {
     std::error_code error;
     if (fs::exists(folder / "demo.yaml", error)) return (folder / "demo.yaml").lexically_normal();
   }
@@ -64,7 +65,9 @@ fs::path FindDemoSpec() {
 
 void AddRunFlags(CLI::App& command, RunFlags& flags) {
   command.add_option("--run-dir", flags.run_dir, "Run folder; default runs/<name>");
-  command.add_option("--set", flags.set, "KEY=VALUE, overrides the spec; may be given again")->take_all()->allow_extra_args(false);
+  command.add_option("--set", flags.set, "KEY=VALUE, overrides the spec; may be given again")
+      ->take_all()
+      ->allow_extra_args(false);
   command.add_flag("--fresh", flags.fresh, "Delete what an earlier run wrote into the folder, and begin anew");
   command.add_flag("--json", flags.json, "One JSON object a line");
 }
@@ -73,7 +76,8 @@ void AddRunFlags(CLI::App& command, RunFlags& flags) {
 
 void AddRunCommands(CLI::App& app) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* run = app.add_subcommand("run", "Run every phase of a spec on this machine, or go on with an interrupted run");
+  CLI::App* run =
+      app.add_subcommand("run", "Run every phase of a spec on this machine, or go on with an interrupted run");
   run->add_option("SPEC", flags->spec, "Spec file")->required();
   AddRunFlags(*run, *flags);
   run->callback([flags] { Run(*flags); });

@@ -24,10 +24,10 @@ namespace {
 constexpr char kLockName[] = ".ferment-run";
 
 /// Everything that a run writes into its folder.
-constexpr std::array kWritten = {"spec.yaml",    "ferment.db",  "ferment.db-wal", "ferment.db-shm", "coordinator.json",
-                                 "phases.json",  "report.html", "report.json",    "labels",         "features",
-                                 "phases",       "export",      "submission",     "evaluation",     "tensorboard",
-                                 "logs",         "processes",   "synthetic"};
+constexpr std::array kWritten = {"spec.yaml",   "ferment.db",  "ferment.db-wal", "ferment.db-shm", "coordinator.json",
+                                 "phases.json", "report.html", "report.json",    "labels",         "features",
+                                 "phases",      "export",      "submission",     "evaluation",     "tensorboard",
+                                 "logs",        "processes",   "synthetic"};
 
 Status CannotWrite(const std::string& what, const fs::path& path, const std::string& why) {
   return PermissionDeniedError("cannot " + what + ": path=" + path.string() + " error=" + why +
@@ -37,7 +37,8 @@ Status CannotWrite(const std::string& what, const fs::path& path, const std::str
 
 bool IsRunFolderOrEmpty(const fs::path& folder) {
   std::error_code error;
-  return fs::is_empty(folder, error) || fs::exists(folder / kLockName, error) || fs::exists(folder / "spec.yaml", error);
+  return fs::is_empty(folder, error) || fs::exists(folder / kLockName, error) ||
+         fs::exists(folder / "spec.yaml", error);
 }
 
 void Flatten(const Json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {
@@ -165,14 +166,16 @@ Status CheckDataExists(const RunSpec& spec) {
     if (!path.empty() && !fs::exists(path, error)) missing += "\n  " + key + ": " + path;
   };
   for (int source = 0; source < spec.data().fer_size(); ++source) {
-    check(source == 0 ? "data.fer.path" : "data.fer[" + std::to_string(source) + "].path", spec.data().fer(source).path());
+    check(source == 0 ? "data.fer.path" : "data.fer[" + std::to_string(source) + "].path",
+          spec.data().fer(source).path());
   }
   if (spec.data().has_fr()) check("data.fr.path", spec.data().fr().path());
   if (spec.data().has_videos()) check("data.videos.path", spec.data().videos().path());
   check("labeling.truth", spec.labeling().truth());
   if (missing.empty()) return {};
   return NotFoundError("data is missing:" + missing +
-                       "\nset data.root or the paths, such as --set data.root=DIR; `ferment data scan PATH` shows what is in a folder")
+                       "\nset data.root or the paths, such as --set data.root=DIR; `ferment data scan PATH` shows what "
+                       "is in a folder")
       .WithExitCode(exit_code::kBadData);
 }
 

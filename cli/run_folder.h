@@ -31,8 +31,8 @@ class RunFolder {
   /// Removes what a run writes, by name, and nothing else.
   Status DeleteRun();
 
-  /// Writes spec.yaml, or compares with the one that is there. Errors: InvalidArgument with exit code 64 naming the keys
-  /// that differ.
+  /// Writes spec.yaml, or compares with the one that is there. Errors: InvalidArgument with exit code 64 naming the
+  /// keys that differ.
   Status KeepSpec(const RunSpec& spec);
 
  private:

@@ -44,7 +44,8 @@ class RunSession {
     FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
     FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, folder.layout()));
     FERMENT_RETURN_IF_ERROR(CheckDataExists(spec));
-    Fleet fleet(folder.layout(), FleetConfigFor(spec), SystemClock(), [this](const std::string& text) { bar_.Note(text); });
+    Fleet fleet(folder.layout(), FleetConfigFor(spec), SystemClock(),
+                [this](const std::string& text) { bar_.Note(text); });
     const auto end = RunWith(fleet, spec, folder.layout());
     bar_.Finish();
     if (interruptions_.count > 0) return LeaveInterrupted(fleet);
@@ -116,7 +117,8 @@ class RunSession {
     }
     const auto report = ReadReport(layout.ReportJson());
     if (options_.json) {
-      std::cout << Json{{"event", "finished"}, {"exit_code", 0}, {"report", layout.ReportJson().string()}}.dump() << "\n";
+      std::cout << Json{{"event", "finished"}, {"exit_code", 0}, {"report", layout.ReportJson().string()}}.dump()
+                << "\n";
     } else {
       if (report) std::cout << SummaryText(*report);
       std::cout << "\nReport: " << layout.ReportPage().string() << "\n";

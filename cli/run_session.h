@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <string>
 
+#include "cli/coordinator_client.h"
 #include "cli/fleet.h"
 #include "cli/progress_bar.h"
-#include "cli/coordinator_client.h"
 #include "cli/run_folder.h"
 #include "common/base/result.h"
 #include "common/config/run_spec.h"

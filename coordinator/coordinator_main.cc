@@ -49,8 +49,8 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
     launch.cores = std::max(1U, std::thread::hardware_concurrency());
     launch.as_root = geteuid() == 0;
     LaunchCommand command = MakeLaunchCommand(spec, launch);
-    return LaunchRequest{{}, std::move(command.argv), std::move(command.env),
-                         RunLayout(run.run_dir).Log(job.plan.job_id), run.run_dir};
+    return LaunchRequest{
+        {}, std::move(command.argv), std::move(command.env), RunLayout(run.run_dir).Log(job.plan.job_id), run.run_dir};
   };
 }
 
@@ -92,29 +92,28 @@ Result<int> Serve(const CoordinatorConfig& config) {
   event::EventLoop loop;
   loop.OnSignals({SIGTERM, SIGINT}, [&ending](int) { ending.Because(exit_code::kTerminated); });
 
-  // The address is part of every launch, so the server takes its port first; requests that come before Start wait in the
-  // scheduler's queue.
+  // The address is part of every launch, so the server takes its port first; requests that come before Start wait in
+  // the scheduler's queue.
   const ServedAddresses former = ReadAddressFile(config.address_file);
   std::string address;
-  Scheduler scheduler(
-      {std::move(store), *launcher, *run_files, SystemClock(), scheduler_metrics,
-       [&](const RunSpec& spec, const Run& run, const Job& job) {
-         return MakeLaunchPlanner(config, address)(spec, run, job);
-       },
-       [&ending](const Status& failure) { ending.Because(ProcessExitCode(failure)); }},
-      {});
+  Scheduler scheduler({std::move(store), *launcher, *run_files, SystemClock(), scheduler_metrics,
+                       [&](const RunSpec& spec, const Run& run, const Job& job) {
+                         return MakeLaunchPlanner(config, address)(spec, run, job);
+                       },
+                       [&ending](const Status& failure) { ending.Because(ProcessExitCode(failure)); }},
+                      {});
   RunServiceImpl run_service(scheduler);
   LeaseServiceImpl lease_service(scheduler);
   TrainerServiceImpl trainer_service(scheduler);
   const std::array<grpc::Service*, 3> services = {&run_service, &lease_service, &trainer_service};
   FERMENT_ASSIGN_OR_RETURN(
-      const auto admin, StartWhereItWas(config.admin, former.admin,
-                                        [&](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
-                                          FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
-                                          FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config.insecure));
-                                          return event::AdminServer::Start(loop, {parsed.host, parsed.port},
-                                                                           AdminRoutes(admin_state, *registry));
-                                        }));
+      const auto admin,
+      StartWhereItWas(
+          config.admin, former.admin, [&](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
+            FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
+            FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config.insecure));
+            return event::AdminServer::Start(loop, {parsed.host, parsed.port}, AdminRoutes(admin_state, *registry));
+          }));
   FERMENT_ASSIGN_OR_RETURN(const auto server,
                            StartWhereItWas(config.listen, former.grpc, [&](const std::string& listen) {
                              return rpc::GrpcServer::Start({.listen = listen, .insecure = config.insecure}, services);
@@ -153,10 +152,12 @@ int Main(int argc, char** argv) {
   bool print_config = false;
   int drain_seconds = static_cast<int>(config.drain.count());
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
-  app.footer("Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
+  app.footer(
+      "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
   app.add_option("--store", config.store, "Event log: sqlite:FILE")->capture_default_str();
   app.add_option("--listen", config.listen, "gRPC HOST:PORT; port 0 = any")->capture_default_str();
-  app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")->capture_default_str();
+  app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")
+      ->capture_default_str();
   app.add_option("--address-file", config.address_file, "Written once serving: {\"grpc\", \"admin\", \"pid\"}");
   app.add_option("--trainer", config.trainer, "The trainer program")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();

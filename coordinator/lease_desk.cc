@@ -105,7 +105,7 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
   if (found.job->state != JobState::kRunning || found.shard->state != ShardState::kLeased ||
       found.shard->epoch != key.epoch) {
     return Fail(AbortedError("the lease is lost; drop the work: " + Name(key) +
-                                      " present_epoch=" + std::to_string(found.shard->epoch)));
+                             " present_epoch=" + std::to_string(found.shard->epoch)));
   }
   return found;
 }

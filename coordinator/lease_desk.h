@@ -82,8 +82,8 @@ class LeaseDesk {
   Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);
   /// Returns: the lease time that starts now. Errors: Aborted (lost).
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
-  /// Returns: whether it was committed before, by whomever, with the same digests. Errors: Aborted (the lease is lost, or
-  /// other digests were committed), DataLoss (the counts do not add up, or the shard is damaged past the limit).
+  /// Returns: whether it was committed before, by whomever, with the same digests. Errors: Aborted (the lease is lost,
+  /// or other digests were committed), DataLoss (the counts do not add up, or the shard is damaged past the limit).
   Result<bool> Commit(const ShardResult& result);
   /// Errors: Aborted (lost already).
   Status Return(const LeaseKey& key);

@@ -83,7 +83,8 @@ class LocalRunFiles final : public RunFiles {
     dataset::LabelIndex index;
     for (const LabelEntry& entry : entries) {
       const RecordCounts& counts = entry.counts;
-      index[entry.shard] = {std::filesystem::path(entry.file.file).filename().string(), entry.file.sha256,
+      index[entry.shard] = {std::filesystem::path(entry.file.file).filename().string(),
+                            entry.file.sha256,
                             {counts.read, counts.labelled, counts.abstained, counts.quarantined}};
     }
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));

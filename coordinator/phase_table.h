@@ -9,8 +9,8 @@
 
 namespace ferment::coordinator {
 
-/// Returns: {"status", "seed", "phases": [...]}; a run whose jobs have all ended already has the status that it will end
-/// with. Changes only with the state of a job.
+/// Returns: {"status", "seed", "phases": [...]}; a run whose jobs have all ended already has the status that it will
+/// end with. Changes only with the state of a job.
 std::string PhaseTableText(const Run& run, std::uint64_t seed);
 
 }  // namespace ferment::coordinator

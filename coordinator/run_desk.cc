@@ -280,10 +280,10 @@ void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
     LogError("report.failed", {{"run", run_id}, {"error", report.message()}});
     if (outcome->state == RunState::kSucceeded) {
       const std::string advice = ". What to do: mend what is named, then `ferment report " + run->run_dir + "`.";
-      *outcome = {RunState::kFailed,
-                  {"every phase succeeded, but the report could not be written: " + std::string(report.message()) +
-                       advice,
-                   ProcessExitCode(report)}};
+      *outcome = {
+          RunState::kFailed,
+          {"every phase succeeded, but the report could not be written: " + std::string(report.message()) + advice,
+           ProcessExitCode(report)}};
     }
   }
   LogInfo("run.end", {{"run", run_id}, {"state", RunStateName(outcome->state)}, {"why", outcome->failure.message}});

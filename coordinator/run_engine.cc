@@ -40,9 +40,9 @@ Result<RunView> RunEngine::View(std::string_view run_id) {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
   const auto wall = parts_.clock.WallNow().time_since_epoch();
-  return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
-                     {leases_, trainers_, std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(),
-                      parts_.store.term()});
+  return MakeRunView(
+      ledger_.book(), *run, *ledger_.SpecOf(*run),
+      {leases_, trainers_, std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(), parts_.store.term()});
 }
 
 }  // namespace ferment::coordinator

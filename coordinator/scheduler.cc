@@ -27,14 +27,14 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
       config_(config),
       launches_(std::make_unique<ThreadTaskRunner>()),
       files_(std::make_unique<ThreadTaskRunner>()) {
-  engine_ = std::make_unique<RunEngine>(
-      RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock, parts_.metrics, *launches_,
-                       *files_, parts_.plan_launch, [this](std::function<void()> work) {
-                         const MutexLock lock(mutex_);
-                         if (!stopped_.ok()) return;
-                         queue_.push_back({std::move(work), nullptr});
-                         queued_.notify_one();
-                       }});
+  engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
+                                                         parts_.metrics, *launches_, *files_, parts_.plan_launch,
+                                                         [this](std::function<void()> work) {
+                                                           const MutexLock lock(mutex_);
+                                                           if (!stopped_.ok()) return;
+                                                           queue_.push_back({std::move(work), nullptr});
+                                                           queued_.notify_one();
+                                                         }});
 }
 
 Scheduler::~Scheduler() { Stop(); }
@@ -201,8 +201,10 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
     const std::filesystem::path path = std::filesystem::path(*run_dir) / file.file;
     const auto size = parts_.run_files.FileSize(path);
     if (!size || *size == 0) {
-      return DataLossError("a result file is missing or empty; is the run's folder on storage that coordinator and "
-                           "labelers share? file=" + path.string());
+      return DataLossError(
+          "a result file is missing or empty; is the run's folder on storage that coordinator and "
+          "labelers share? file=" +
+          path.string());
     }
   }
   return {};

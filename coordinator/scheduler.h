@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The coordinator's one thread of decisions: requests queue here, are decided against the book, saved together, and only
-// then answered.
+// The coordinator's one thread of decisions: requests queue here, are decided against the book, saved together, and
+// only then answered.
 #pragma once
 
 #include <chrono>

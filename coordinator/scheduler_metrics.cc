@@ -36,10 +36,9 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
   }
   for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
     for (std::size_t state = 0; state < phases_[phase].size(); ++state) {
-      phases_[phase][state] =
-          &registry.MakeGauge("ferment_phases", "Jobs of all runs, by phase and state.",
-                              {{"phase", std::string(PhaseName(static_cast<Phase>(phase)))},
-                               {"state", std::string(JobStateName(static_cast<JobState>(state)))}});
+      phases_[phase][state] = &registry.MakeGauge("ferment_phases", "Jobs of all runs, by phase and state.",
+                                                  {{"phase", std::string(PhaseName(static_cast<Phase>(phase)))},
+                                                   {"state", std::string(JobStateName(static_cast<JobState>(state)))}});
     }
   }
   QuarantineCounter(registry_, "other");

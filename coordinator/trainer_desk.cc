@@ -56,16 +56,15 @@ void TrainerDesk::HandleLaunched(const LaunchKey& key, const Status& status) {
   }
   const int code = ProcessExitCode(status);
   LogError("job.not_launched", {{"run", key.run_id}, {"job", key.job_id}, {"error", status.message()}});
-  parts_.ledger.Record(
-      JobFailureReported{key.run_id, key.job_id, key.attempt, {std::string(status.message()), code}});
+  parts_.ledger.Record(JobFailureReported{key.run_id, key.job_id, key.attempt, {std::string(status.message()), code}});
   RecordExit(key, code);
 }
 
 void TrainerDesk::PollAll() {
   ForEachLive([this](const Run& run, const Job& job) {
     const JobKey name{run.run_id, job.plan.job_id};
-    if (const auto stop = stopping_.find(name); stop != stopping_.end() && !stop->second.killed &&
-                                                 parts_.clock.Now() >= stop->second.kill_at) {
+    if (const auto stop = stopping_.find(name);
+        stop != stopping_.end() && !stop->second.killed && parts_.clock.Now() >= stop->second.kill_at) {
       stop->second.killed = true;
       LogWarning("job.kill", {{"run", run.run_id}, {"job", job.plan.job_id}, {"why", "it did not leave when asked"}});
       Signal(run, job, SIGKILL);
@@ -146,8 +145,8 @@ void TrainerDesk::Signal(const Run& run, const Job& job, int signal) {
 Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   const Job* job = LiveJob({request.run_id, request.job_id, request.attempt});
   if (job == nullptr) {
-    return Fail(AbortedError("this attempt is over; leave without writing: run=" + request.run_id + " job=" +
-                             request.job_id + " attempt=" + std::to_string(request.attempt))
+    return Fail(AbortedError("this attempt is over; leave without writing: run=" + request.run_id +
+                             " job=" + request.job_id + " attempt=" + std::to_string(request.attempt))
                     .WithExitCode(exit_code::kFenced));
   }
   if (job->attempt.token != 0) {
@@ -187,8 +186,8 @@ Status TrainerDesk::Complete(const TokenKey& key, const TrainerResult& result) {
   if (!job) return job.error();
   if ((*job)->attempt.completed) return {};
   if (HasEnded((*job)->state)) return AbortedError("the job has ended: run=" + key.run_id + " job=" + key.job_id);
-  parts_.ledger.Record(JobCompleted{key.run_id, key.job_id, (*job)->attempt.number, result.usage, result.models,
-                                    result.metrics});
+  parts_.ledger.Record(
+      JobCompleted{key.run_id, key.job_id, (*job)->attempt.number, result.usage, result.models, result.metrics});
   return {};
 }
 

@@ -37,8 +37,8 @@ struct FeatureFile {
 /// Returns: the spec's videos of these names. Errors: NotFound naming the first that is not there.
 Result<std::vector<dataset::Video>> VideosByName(const RunSpec& spec, const std::vector<std::string>& names);
 
-/// Writes <model.output_dir>/<video>.npz atomically. Errors: Cancelled when asked to stop; those of the annotator and of
-/// writing.
+/// Writes <model.output_dir>/<video>.npz atomically. Errors: Cancelled when asked to stop; those of the annotator and
+/// of writing.
 Result<FeatureFile> ExtractVideo(const FeatureExtraction& extraction, const dataset::Video& video, Annotator& annotator,
                                  const std::stop_token& stop, std::atomic<std::uint64_t>& done);
 

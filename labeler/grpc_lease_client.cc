@@ -51,10 +51,10 @@ Lease FromProto(const v1::Lease& proto) {
     const v1::LabelWork& work = proto.label();
     lease.run_dir = work.run_dir();
     lease.spec = std::make_shared<const RunSpec>(work.spec());
-    lease.work = LabelTask{work.dataset(), work.first_record(), work.record_count(),
-                           Model{lease.run_dir / work.teacher_file(), work.teacher_digest(),
-                                 lease.run_dir / work.output_dir()},
-                           work.label_config()};
+    lease.work =
+        LabelTask{work.dataset(), work.first_record(), work.record_count(),
+                  Model{lease.run_dir / work.teacher_file(), work.teacher_digest(), lease.run_dir / work.output_dir()},
+                  work.label_config()};
     return lease;
   }
   const v1::FeatureWork& work = proto.feature();
@@ -121,8 +121,8 @@ class GrpcLeaseClient final : public LeaseClient {
     v1::ReturnLeaseRequest request;
     request.set_labeler_id(Id());
     FillKey(key, *request.mutable_key());
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::ReturnLease, request,
-                                         {.deadline = std::chrono::seconds(2)});
+    const auto response =
+        rpc::CallUnary(*stub_, &v1::LeaseService::Stub::ReturnLease, request, {.deadline = std::chrono::seconds(2)});
     return response ? Status() : response.error();
   }
 
@@ -136,8 +136,8 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_permanent(failure.code() != StatusCode::kUnavailable &&
                           failure.code() != StatusCode::kResourceExhausted);
     FillCounts(counts, *request.mutable_counts());
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request,
-                                         {.retry_for = kPatience, .stop = ending_});
+    const auto response =
+        rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, {.retry_for = kPatience, .stop = ending_});
     return response ? Status() : response.error();
   }
 

@@ -25,8 +25,8 @@ struct LabelRow {
   dataset::LabelStatus status = dataset::LabelStatus::kQuarantined;
 };
 
-/// Returns: p = softmax(z / tau) in float32, its lowest argmax, and whether the stored confidence reaches the threshold.
-/// Requires: 1 to 254 logits. Logits that are not finite are quarantined.
+/// Returns: p = softmax(z / tau) in float32, its lowest argmax, and whether the stored confidence reaches the
+/// threshold. Requires: 1 to 254 logits. Logits that are not finite are quarantined.
 LabelRow ApplyLabelRule(const LabelRule& rule, std::span<const float> logits);
 
 /// Returns: the row of a record that no network saw: label 255, zeros.

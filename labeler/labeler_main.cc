@@ -99,7 +99,8 @@ int Main(int argc, char** argv) {
   LabelerConfig config;
   bool json = false;
   bool csv = false;
-  CLI::App app("ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
+  CLI::App app(
+      "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
   app.add_option("--name", config.name, "Name on the status page; default: host and process id");
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();

@@ -29,7 +29,8 @@ void LeaseKeeper::Renew(std::stop_token stop) {
       work_.request_stop();
       return;
     } else {
-      LogWarning("lease_not_renewed", {{"shard", key_.shard}, {"why", renewed.error().message()}, {"next", "work goes on"}});
+      LogWarning("lease_not_renewed",
+                 {{"shard", key_.shard}, {"why", renewed.error().message()}, {"next", "work goes on"}});
     }
   }
 }

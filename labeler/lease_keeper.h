@@ -17,8 +17,8 @@
 namespace ferment::labeler {
 
 /// Holds one lease alive from construction to destruction: renews at a third of the lease time. A refusal (Aborted)
-/// requests stop on `work()`: nothing of the work may be committed afterwards. While the coordinator cannot be reached the
-/// work goes on: a coordinator that returns gives every lease a full lease time, and Commit settles who was first.
+/// requests stop on `work()`: nothing of the work may be committed afterwards. While the coordinator cannot be reached
+/// the work goes on: a coordinator that returns gives every lease a full lease time, and Commit settles who was first.
 /// Thread: construct and destroy on one thread. `client` outlives it.
 class LeaseKeeper {
  public:

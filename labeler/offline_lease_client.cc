@@ -70,10 +70,10 @@ class OfflineLeaseClient final : public LeaseClient {
     const MutexLock lock(mutex_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
-    return dataset::CommitToLabelIndex(
-        folder_, lease.key.shard,
-        {file.file.filename().string(), file.sha256,
-         {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
+    return dataset::CommitToLabelIndex(folder_, lease.key.shard,
+                                       {file.file.filename().string(),
+                                        file.sha256,
+                                        {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
   }
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }

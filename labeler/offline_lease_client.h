@@ -15,6 +15,7 @@ namespace ferment::labeler {
 /// Returns: a client whose work is the shards of `job` (label, label-1 ...) that the index does not name yet; Commit
 /// enters them into the index. Errors: InvalidArgument for another job; NotFound where the spec or the teacher is
 /// missing; those of OpenFr.
-Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir, const std::string& job);
+Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
+                                                            const std::string& job);
 
 }  // namespace ferment::labeler

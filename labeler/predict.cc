@@ -58,12 +58,12 @@ Result<ExportedModel> OpenModel(const std::filesystem::path& folder) {
   const std::string& backbone = model.spec.model().backbone();
   const bool known = backbone == "resnet18" || backbone == "resnet50" || backbone == "iresnet50";
   if (!known || number("width") == 0 || number("image_size") == 0 || model.spec.classes().empty()) {
-    return Fail(DataLossError("model.json lacks a known backbone, width, image_size or classes: file=" + path.string()));
+    return Fail(
+        DataLossError("model.json lacks a known backbone, width, image_size or classes: file=" + path.string()));
   }
   model.spec.mutable_labeling()->set_batch(kBatch);
   model.spec.mutable_labeling()->set_plan("fp32");
-  FERMENT_ASSIGN_OR_RETURN(model.annotator,
-                           MakeTorchAnnotator(model.spec, folder / text("file"), text("digest")));
+  FERMENT_ASSIGN_OR_RETURN(model.annotator, MakeTorchAnnotator(model.spec, folder / text("file"), text("digest")));
   return model;
 }
 
@@ -83,7 +83,8 @@ Result<std::vector<std::filesystem::path>> Pictures(const std::vector<std::files
   std::vector<std::filesystem::path> pictures;
   for (const auto& path : paths) {
     std::error_code error;
-    if (!std::filesystem::exists(path, error)) return Fail(NotFoundError("no such file or folder: path=" + path.string()));
+    if (!std::filesystem::exists(path, error))
+      return Fail(NotFoundError("no such file or folder: path=" + path.string()));
     if (!std::filesystem::is_directory(path, error)) {
       pictures.push_back(path);
       continue;
@@ -160,8 +161,8 @@ Result<PredictReport> Predict(const PredictOptions& options) {
     const std::size_t last = std::min(pictures.size(), first + kBatch);
     std::vector<dataset::Image> images;
     for (std::size_t i = first; i < last; ++i) {
-      auto image = Extension(pictures[i]) == ".png" ? dataset::DecodePngFile(pictures[i])
-                                                    : dataset::DecodeJpegFile(pictures[i]);
+      auto image =
+          Extension(pictures[i]) == ".png" ? dataset::DecodePngFile(pictures[i]) : dataset::DecodeJpegFile(pictures[i]);
       if (!image) {
         LogWarning("picture_skipped", {{"path", pictures[i].string()}, {"why", image.error().message()}});
         ++report.failures;
@@ -177,9 +178,10 @@ Result<PredictReport> Predict(const PredictOptions& options) {
           SoftmaxOf(std::span(annotation.logits).subspan(i * classes, classes), 1.0);
     }
   }
-  if (rows.empty()) return Fail(DataLossError("none of the pictures could be read: pictures=" + std::to_string(pictures.size())));
-  report.text = options.format == PredictFormat::kJson ? ToJson(rows, model.spec)
-                                                       : ToLines(rows, model.spec, options.format);
+  if (rows.empty())
+    return Fail(DataLossError("none of the pictures could be read: pictures=" + std::to_string(pictures.size())));
+  report.text =
+      options.format == PredictFormat::kJson ? ToJson(rows, model.spec) : ToLines(rows, model.spec, options.format);
   return report;
 }
 

@@ -32,9 +32,8 @@ Status Damaged(const dataset::LabelSet& set, double max_damage) {
   std::string reasons;
   for (const auto& [reason, count] : set.reasons) reasons += " " + reason + "=" + std::to_string(count);
   return DataLossError("too many damaged records; mend the pack or raise labeling.max_damage: shard=" +
-                       std::to_string(set.shard) + " read=" + std::to_string(counts.read) +
-                       " quarantined=" + std::to_string(counts.quarantined) +
-                       " max_damage=" + std::to_string(max_damage) + reasons)
+                       std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
+                       std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
       .WithExitCode(exit_code::kBadData);
 }
 
@@ -114,10 +113,11 @@ Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const Featur
   const auto& counts = outcome.result.counts;
   if (TooDamaged({counts.read, counts.labelled, counts.abstained, counts.quarantined},
                  lease.spec->labeling().max_damage())) {
-    outcome.failure = DataLossError("too many damaged frames; mend the videos or raise labeling.max_damage: group=" +
-                                    (task.videos.empty() ? "" : task.videos.front()) + " read=" +
-                                    std::to_string(counts.read) + " quarantined=" + std::to_string(counts.quarantined))
-                          .WithExitCode(exit_code::kBadData);
+    outcome.failure =
+        DataLossError("too many damaged frames; mend the videos or raise labeling.max_damage: group=" +
+                      (task.videos.empty() ? "" : task.videos.front()) + " read=" + std::to_string(counts.read) +
+                      " quarantined=" + std::to_string(counts.quarantined))
+            .WithExitCode(exit_code::kBadData);
   }
   return outcome;
 }

@@ -31,8 +31,8 @@ class WorkRunner {
  public:
   WorkRunner(OpenAnnotator open, int decode_threads) : open_(std::move(open)), decode_threads_(decode_threads) {}
 
-  /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to be
-  /// reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
+  /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to
+  /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
   Result<WorkOutcome> Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done);
 
  private:

@@ -40,7 +40,8 @@ class GrpcRunClient : public RunClient {
     request.set_incarnation(NewIncarnation());
     request.set_host(HostName());
     request.set_pid(getpid());
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
+    auto response =
+        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
     if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);
     token_ = response->token();
     reporter_ = std::jthread([this](std::stop_token stop) { SendReports(stop); });
@@ -56,7 +57,9 @@ class GrpcRunClient : public RunClient {
   bool StopRequested() const override { return stop_requested_; }
 
   Status Fenced() const override {
-    return fenced_ ? AbortedError("the run token is another process's: job=" + options_.job_id).WithExitCode(exit_code::kFenced) : Status();
+    return fenced_ ? AbortedError("the run token is another process's: job=" + options_.job_id)
+                         .WithExitCode(exit_code::kFenced)
+                   : Status();
   }
 
   Status Complete(const JobResult& result) override {
@@ -74,7 +77,8 @@ class GrpcRunClient : public RunClient {
       published.set_sha256(model.sha256);
     }
     request.mutable_metrics()->insert(result.last.metrics.begin(), result.last.metrics.end());
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, {.retry_for = options_.patience});
+    auto response =
+        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, {.retry_for = options_.patience});
     return response ? Status() : std::move(response).error().With("completing the job at " + options_.coordinator);
   }
 
@@ -85,8 +89,11 @@ class GrpcRunClient : public RunClient {
     request.set_token(token_);
     request.set_exit_code(exit_code);
     request.set_message(std::string(message));
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::FailJob, request, {.retry_for = std::chrono::seconds(5)});
-    if (!response) LogWarning("failure_not_reported", {{"coordinator", options_.coordinator}, {"error", response.error().ToString()}});
+    auto response =
+        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::FailJob, request, {.retry_for = std::chrono::seconds(5)});
+    if (!response)
+      LogWarning("failure_not_reported",
+                 {{"coordinator", options_.coordinator}, {"error", response.error().ToString()}});
   }
 
  private:
@@ -124,7 +131,8 @@ class GrpcRunClient : public RunClient {
     request.set_cpu_seconds(progress.cpu_seconds);
     request.set_peak_rss_bytes(progress.peak_rss_bytes);
     request.mutable_metrics()->insert(progress.metrics.begin(), progress.metrics.end());
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
+    auto response =
+        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
     if (response) {
       if (response->stop()) stop_requested_ = true;
     } else if (response.error().code() == StatusCode::kAborted) {
@@ -148,6 +156,8 @@ class GrpcRunClient : public RunClient {
 
 }  // namespace
 
-std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options) { return std::make_unique<GrpcRunClient>(std::move(options)); }
+std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options) {
+  return std::make_unique<GrpcRunClient>(std::move(options));
+}
 
 }  // namespace ferment::worker

@@ -31,7 +31,8 @@ Result<RankPlace> DiscoverRank(const std::function<std::string(const std::string
     int value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || value < 0) {
-      return Fail(InvalidArgumentError("not a rank or a count of ranks: " + std::string(name) + "=" + text).WithExitCode(exit_code::kBadSpec));
+      return Fail(InvalidArgumentError("not a rank or a count of ranks: " + std::string(name) + "=" + text)
+                      .WithExitCode(exit_code::kBadSpec));
     }
     return value;
   };
@@ -45,8 +46,9 @@ Result<RankPlace> DiscoverRank(const std::function<std::string(const std::string
     FERMENT_ASSIGN_OR_RETURN(place.local_rank, number(names.local_rank, 0));
     FERMENT_ASSIGN_OR_RETURN(place.local_size, number(names.local_size, 1));
     if (!place.mpi && place.size > 1) {
-      return Fail(FailedPreconditionError("several ranks need mpirun or srun: " + std::string(names.rank) + " says rank " +
-                                          std::to_string(place.rank) + " of " + std::to_string(place.size))
+      return Fail(FailedPreconditionError("several ranks need mpirun or srun: " + std::string(names.rank) +
+                                          " says rank " + std::to_string(place.rank) + " of " +
+                                          std::to_string(place.size))
                       .WithExitCode(exit_code::kMissingService));
     }
     return place;

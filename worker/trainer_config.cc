@@ -20,7 +20,8 @@ Result<std::unique_ptr<Recipe>> MakeRecipe(const RecipeContext& context) {
   if (context.phase == "finetune") return MakeFinetuneRecipe(context);
   if (context.phase == "temporal") return MakeTemporalRecipe(context);
   if (context.phase == "evaluate") return MakeEvaluateRecipe(context);
-  return Fail(InvalidArgumentError("not a phase that a trainer runs: " + context.phase).WithExitCode(exit_code::kBadSpec));
+  return Fail(
+      InvalidArgumentError("not a phase that a trainer runs: " + context.phase).WithExitCode(exit_code::kBadSpec));
 }
 
 }  // namespace ferment::worker

@@ -34,13 +34,18 @@ TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   TrainerConfig config;
   CLI::App app("Trains one phase of a run; start it under mpirun for several ranks.", "ferment-trainer");
   app.add_option("--spec", config.spec, "the run's spec")->required();
-  app.add_option("--run-dir", config.run_dir, "folder of the run: where artefacts are read from and written to")->required();
-  app.add_option("--phase", config.phase, "what to train")->required()->check(CLI::IsMember({"teacher", "cotrain", "finetune", "temporal", "evaluate"}));
+  app.add_option("--run-dir", config.run_dir, "folder of the run: where artefacts are read from and written to")
+      ->required();
+  app.add_option("--phase", config.phase, "what to train")
+      ->required()
+      ->check(CLI::IsMember({"teacher", "cotrain", "finetune", "temporal", "evaluate"}));
   app.add_option("--round", config.round, "round of co-training, from 0");
-  app.add_option("--coordinator", config.coordinator, "HOST:PORT of the coordinator that runs this job; without it the trainer works alone");
+  app.add_option("--coordinator", config.coordinator,
+                 "HOST:PORT of the coordinator that runs this job; without it the trainer works alone");
   app.add_option("--run-id", config.run_id, "the run, as the coordinator names it");
   app.add_option("--attempt", config.attempt, "attempt of the job, from 1");
-  app.add_option("--set", config.overrides, "KEY=VALUE over the spec's value; may be repeated")->allow_extra_args(false);
+  app.add_option("--set", config.overrides, "KEY=VALUE over the spec's value; may be repeated")
+      ->allow_extra_args(false);
   app.add_flag("--from-init", config.from_init, "start co-training from fresh networks instead of the teacher phase's");
   StepRecording recording;
   auto* step = app.add_option("--record-step", recording.step, "co-training: write all that this step reads and makes");
@@ -77,19 +82,27 @@ std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
 
 Result<torch::Device> ChooseDevice(const RunSpec& spec) {
   if (spec.resources().device() != "cuda") return torch::Device(torch::kCPU);
-  return Fail(InvalidArgumentError("resources.device: cuda is not in this version; use auto or cpu").WithExitCode(exit_code::kBadSpec));
+  return Fail(InvalidArgumentError("resources.device: cuda is not in this version; use auto or cpu")
+                  .WithExitCode(exit_code::kBadSpec));
 }
 
 void ChooseThreads(const RunSpec& spec, const RankPlace& place) {
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   const unsigned ranks = static_cast<unsigned>(std::max(place.local_size, 1));
-  const unsigned threads = spec.resources().has_threads_per_rank() ? spec.resources().threads_per_rank() : std::max(1U, cores / ranks);
+  const unsigned threads =
+      spec.resources().has_threads_per_rank() ? spec.resources().threads_per_rank() : std::max(1U, cores / ranks);
   torch::set_num_threads(static_cast<int>(threads));
 }
 
 Status Train(const TrainerConfig& config, const RunSpec& spec, Collective& world, RunClient& client) {
   FERMENT_ASSIGN_OR_RETURN(const torch::Device device, ChooseDevice(spec));
-  const RecipeContext context{spec,   RunLayout(std::filesystem::absolute(config.run_dir)), config.phase, config.round, world, device, config.from_init,
+  const RecipeContext context{spec,
+                              RunLayout(std::filesystem::absolute(config.run_dir)),
+                              config.phase,
+                              config.round,
+                              world,
+                              device,
+                              config.from_init,
                               config.recording};
   FERMENT_ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(context));
   const TrainerLoopOptions options{.checkpoint_every = spec.checkpoint().every_steps(),

@@ -23,7 +23,8 @@ std::string Quoted(const std::string& word) {
 }
 
 void AppendMpirun(std::vector<std::string>& argv, std::uint32_t ranks, const TrainerLaunch& launch) {
-  argv.insert(argv.end(), {launch.mpirun.string(), "-np", std::to_string(ranks), "--bind-to", "none", "--oversubscribe"});
+  argv.insert(argv.end(),
+              {launch.mpirun.string(), "-np", std::to_string(ranks), "--bind-to", "none", "--oversubscribe"});
   if (ranks > launch.cores) argv.insert(argv.end(), {"--mca", "mpi_yield_when_idle", "1"});
   // Cross-memory attach needs ptrace rights that containers take away, and prints an error a message without them.
   argv.insert(argv.end(), {"--mca", "btl_vader_single_copy_mechanism", "none"});

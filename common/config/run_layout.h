@@ -43,7 +43,8 @@ class RunLayout {
   std::filesystem::path Curve(std::string_view job_id) const;
 
   /// labels/<dataset>/<teacher[:16]>/<label_config[:16]>, digests in hex.
-  std::filesystem::path LabelSets(std::string_view dataset, std::string_view teacher, std::string_view label_config) const;
+  std::filesystem::path LabelSets(std::string_view dataset, std::string_view teacher,
+                                  std::string_view label_config) const;
   /// features/<dataset>/<model[:16]>
   std::filesystem::path Features(std::string_view dataset, std::string_view model) const;
   std::filesystem::path Export() const { return root_ / "export"; }

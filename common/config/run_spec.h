@@ -7,7 +7,8 @@
 
 namespace ferment {
 
-/// One run, as proto/ferment/v1/run_spec.proto describes it, field by field. Once loaded, every default is filled in and every path absolute.
+/// One run, as proto/ferment/v1/run_spec.proto describes it, field by field. Once loaded, every default is filled in
+/// and every path absolute.
 using v1::RunSpec;
 
 }  // namespace ferment

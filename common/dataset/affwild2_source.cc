@@ -254,8 +254,9 @@ Result<std::vector<Video>> LoadVideos(const RunSpec& spec) {
   const v1::VideosSpec& videos = spec.data().videos();
   if (videos.path().empty()) return std::vector<Video>();
   if (!videos.format().empty() && videos.format() != "affwild2")
-    return Fail(InvalidArgumentError("data.videos.format " + videos.format() +
-                                     " is not read by this version: lay the videos out as Aff-Wild2 does and say affwild2"));
+    return Fail(
+        InvalidArgumentError("data.videos.format " + videos.format() +
+                             " is not read by this version: lay the videos out as Aff-Wild2 does and say affwild2"));
   return LoadAffWild2(videos.path(), {spec.classes().begin(), spec.classes().end()});
 }
 

@@ -105,7 +105,8 @@ Result<std::filesystem::path> FindProgram(const std::string& name) {
       const std::size_t colon = rest.find(':');
       const auto candidate = std::filesystem::path(rest.substr(0, colon)) / name;
       std::error_code ignored;
-      if (access(candidate.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(candidate, ignored)) return candidate;
+      if (access(candidate.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(candidate, ignored))
+        return candidate;
       rest = colon == std::string_view::npos ? std::string_view() : rest.substr(colon + 1);
     }
   }
@@ -164,7 +165,8 @@ std::optional<int> ChildProcess::Poll() {
 std::optional<int> ChildProcess::WaitFor(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (!Poll()) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) break;
     // Without a pidfd (an old kernel) this looks again every 10 ms.
     pollfd waiting{handle_, POLLIN, 0};

@@ -84,7 +84,8 @@ bool ProcessRecord::Alive() const { return ProcessStartTime(pid) == start_time; 
 Status WriteProcessRecord(const std::filesystem::path& folder, const ProcessRecord& record) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  Json json = {{"role", record.role}, {"pid", record.pid}, {"start_time", record.start_time}, {"program", record.program}};
+  Json json = {
+      {"role", record.role}, {"pid", record.pid}, {"start_time", record.start_time}, {"program", record.program}};
   if (!record.job.empty()) json["job"] = record.job;
   const auto file = FileOf(folder, record);
   const auto draft = file.string() + ".part";

@@ -45,9 +45,9 @@ class Backbone : public torch::nn::Module {
   void SetBatchNorm(BatchNormMode mode, StatisticsExchange* exchange = nullptr);
 };
 
-/// Returns: a network whose weights depend on (config, seed, stream) alone. Parameters and buffers are named and ordered
-/// as torchvision's (resnet18, resnet50) or InsightFace's arcface_torch (iresnet50, with a `classifier` after its
-/// `features`). Requires: a name from the list above.
+/// Returns: a network whose weights depend on (config, seed, stream) alone. Parameters and buffers are named and
+/// ordered as torchvision's (resnet18, resnet50) or InsightFace's arcface_torch (iresnet50, with a `classifier` after
+/// its `features`). Requires: a name from the list above.
 std::shared_ptr<Backbone> MakeBackbone(const BackboneConfig& config, std::uint64_t seed, std::uint64_t stream);
 
 }  // namespace ferment::nn

@@ -42,7 +42,8 @@ Moments MomentsOverRanks(const torch::Tensor& x, StatisticsExchange* exchange) {
   const double own_count = static_cast<double>(x.numel() / channels);
   auto sums = torch::zeros({2 * channels + 1}, torch::kFloat64);
   if (own_count > 0) {
-    const auto [variance, mean] = torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
+    const auto [variance, mean] =
+        torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
     const auto wide_mean = mean.to(torch::kFloat64);
     sums.slice(0, 0, channels).copy_(wide_mean * own_count);
     sums.slice(0, channels, 2 * channels).copy_((variance.to(torch::kFloat64) + wide_mean.square()) * own_count);

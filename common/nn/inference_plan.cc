@@ -22,8 +22,9 @@ Result<std::shared_ptr<Backbone>> LoadNetwork(const NamedTensors& weights, const
 Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
                                           const std::string& arithmetic) {
   if (arithmetic != "auto" && arithmetic != "fp32") {
-    return Fail(UnimplementedError("labeling.plan is not in this version; use auto or fp32: labeling.plan=" + arithmetic)
-                    .WithExitCode(exit_code::kBadSpec));
+    return Fail(
+        UnimplementedError("labeling.plan is not in this version; use auto or fp32: labeling.plan=" + arithmetic)
+            .WithExitCode(exit_code::kBadSpec));
   }
   FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(weights));
   const auto in_file = [&](const Status& status) { return status.With(weights.string()); };
@@ -38,12 +39,11 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
                            .view({2, 3, config.image_size, config.image_size});
     const auto expected = (*plain)->forward(probe);
     const auto got = (*folded)->forward(probe);
-    LogInfo("inference_plan_ready",
-            {{"weights", weights.string()},
-             {"arithmetic", "fp32"},
-             {"batch", batch},
-             {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
-             {"largest_difference", (expected - got).abs().max().item<double>()}});
+    LogInfo("inference_plan_ready", {{"weights", weights.string()},
+                                     {"arithmetic", "fp32"},
+                                     {"batch", batch},
+                                     {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
+                                     {"largest_difference", (expected - got).abs().max().item<double>()}});
   }));
   return InferencePlan(std::move(*folded), batch);
 }

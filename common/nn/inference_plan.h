@@ -22,8 +22,8 @@ struct Prediction {
 /// Thread: one at a time. The same batch gives the same numbers on any machine of one instruction set class.
 class InferencePlan {
  public:
-  /// `arithmetic`: auto or fp32. Logs how far it is from the plain network. Errors: Unimplemented (64) for bf16 and int8;
-  /// InvalidArgument for weights of another network; those of LoadTensors.
+  /// `arithmetic`: auto or fp32. Logs how far it is from the plain network. Errors: Unimplemented (64) for bf16 and
+  /// int8; InvalidArgument for weights of another network; those of LoadTensors.
   static Result<InferencePlan> Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
                                     const std::string& arithmetic);
 

@@ -38,8 +38,7 @@ torch::Tensor Sharpness(const torch::Tensor& pixels, const torch::Tensor& factor
   kernel[1][1] = 5.0 / 13.0;
   auto smooth = pixels.clone();
   namespace functional = torch::nn::functional;
-  const auto inner =
-      functional::conv2d(pixels, kernel.expand({3, 1, 3, 3}), functional::Conv2dFuncOptions().groups(3));
+  const auto inner = functional::conv2d(pixels, kernel.expand({3, 1, 3, 3}), functional::Conv2dFuncOptions().groups(3));
   smooth.slice(2, 1, -1).slice(3, 1, -1).copy_(inner.round());
   return Blend(pixels, smooth, factor);
 }
@@ -53,7 +52,8 @@ torch::Tensor AutoContrast(const torch::Tensor& pixels) {
 
 torch::Tensor Equalize(const torch::Tensor& pixels) {
   const auto values = pixels.reshape({-1, pixels.size(2) * pixels.size(3)}).to(torch::kInt64);
-  const auto histogram = torch::zeros({values.size(0), 256}, torch::kInt64).scatter_add_(1, values, torch::ones_like(values));
+  const auto histogram =
+      torch::zeros({values.size(0), 256}, torch::kInt64).scatter_add_(1, values, torch::ones_like(values));
   const auto highest = values.amax(1, /*keepdim=*/true);
   const auto step = (values.size(1) - histogram.gather(1, highest)).floor_divide(255);
   const auto before = histogram.cumsum(1) - histogram;

@@ -79,8 +79,7 @@ class ResNet final : public Backbone {
     const bool bottleneck = config.name == "resnet50";
     const std::array<int, 4> depths = bottleneck ? std::array{3, 4, 6, 3} : std::array{2, 2, 2, 2};
     std::int64_t channels = config.width;
-    stem_ = register_module("conv1",
-                            Conv2d(Conv2dOptions(3, channels, 7).stride(2).padding(3).bias(false)));
+    stem_ = register_module("conv1", Conv2d(Conv2dOptions(3, channels, 7).stride(2).padding(3).bias(false)));
     stem_norm_ = register_module("bn1", BatchNorm(channels));
     for (std::size_t stage = 0; stage < depths.size(); ++stage) {
       torch::nn::Sequential layer;

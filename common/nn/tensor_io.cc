@@ -43,8 +43,10 @@ std::string NameOf(torch::ScalarType type) {
 }
 
 void CollectState(const torch::nn::Module& module, const std::string& prefix, NamedTensors& state) {
-  for (const auto& item : module.named_parameters(/*recurse=*/false)) state.emplace_back(prefix + item.key(), item.value());
-  for (const auto& item : module.named_buffers(/*recurse=*/false)) state.emplace_back(prefix + item.key(), item.value());
+  for (const auto& item : module.named_parameters(/*recurse=*/false))
+    state.emplace_back(prefix + item.key(), item.value());
+  for (const auto& item : module.named_buffers(/*recurse=*/false))
+    state.emplace_back(prefix + item.key(), item.value());
   for (const auto& item : module.named_children()) CollectState(*item.value(), prefix + item.key() + ".", state);
 }
 
@@ -63,7 +65,8 @@ Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensor
     for (const auto& [name, tensor] : tensors) {
       kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
       const auto& flat = kept.back();
-      views.emplace_back(name, io::TensorView{NameOf(flat.scalar_type()), flat.sizes().vec(),
+      views.emplace_back(name, io::TensorView{NameOf(flat.scalar_type()),
+                                              flat.sizes().vec(),
                                               {static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes()}});
     }
   }));
@@ -77,8 +80,8 @@ Result<NamedTensors> LoadTensors(const std::filesystem::path& path) {
     for (const auto& [name, view] : file.tensors()) {
       const auto type = TypeOf(view.dtype);
       if (!type) {
-        return Fail(DataLossError("tensor of a type that networks do not have: file=" + path.string() + " tensor=" +
-                                  name + " dtype=" + view.dtype));
+        return Fail(DataLossError("tensor of a type that networks do not have: file=" + path.string() +
+                                  " tensor=" + name + " dtype=" + view.dtype));
       }
       auto tensor = torch::empty(view.shape, *type);
       if (!view.data.empty()) std::memcpy(tensor.mutable_data_ptr(), view.data.data(), view.data.size());

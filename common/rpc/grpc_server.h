@@ -34,8 +34,9 @@ struct GrpcServerConfig {
 /// Thread: any. Owns: the server; the services outlive it.
 class GrpcServer {
  public:
-  /// Requires: at least one service. Errors: InvalidArgument (malformed address), FailedPrecondition (not loopback and not insecure), Unavailable with
-  /// exit code 69 (the port is bound by another program, or the host is not this machine's).
+  /// Requires: at least one service. Errors: InvalidArgument (malformed address), FailedPrecondition (not loopback and
+  /// not insecure), Unavailable with exit code 69 (the port is bound by another program, or the host is not this
+  /// machine's).
   static Result<std::unique_ptr<GrpcServer>> Start(const GrpcServerConfig& config,
                                                    std::span<grpc::Service* const> services);
   ~GrpcServer();

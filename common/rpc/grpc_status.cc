@@ -21,8 +21,8 @@ grpc::Status ToGrpc(const Status& status) {
 Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return {};
   const int number = static_cast<int>(status.error_code());
-  const bool known = number >= static_cast<int>(StatusCode::kCancelled) &&
-                     number <= static_cast<int>(StatusCode::kUnauthenticated);
+  const bool known =
+      number >= static_cast<int>(StatusCode::kCancelled) && number <= static_cast<int>(StatusCode::kUnauthenticated);
   Status result(known ? static_cast<StatusCode>(number) : StatusCode::kUnknown, status.error_message());
   const std::string details = status.error_details();
   if (!details.starts_with(kExitCodePrefix)) return result;

@@ -36,9 +36,9 @@ Result<ListenAddress> ParseListenAddress(std::string_view text) {
 
 Status RefuseOpenAddress(const ListenAddress& address, bool insecure) {
   if (insecure || address.IsLoopback()) return {};
-  return FailedPreconditionError("refusing to listen without TLS where other machines could connect: address=" +
-                                 address.ToString() +
-                                 "; listen on 127.0.0.1, or give --insecure on a network that you trust")
+  return FailedPreconditionError(
+             "refusing to listen without TLS where other machines could connect: address=" + address.ToString() +
+             "; listen on 127.0.0.1, or give --insecure on a network that you trust")
       .WithExitCode(exit_code::kNotAllowed);
 }
 

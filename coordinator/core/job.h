@@ -3,7 +3,8 @@
 // The words of the coordinator: run, job, attempt, shard, lease, and the states that each can be in.
 //
 //   run      one execution of a spec. Its jobs form a small graph that is fixed when it is submitted.
-//   job      one phase of one run (and round). A trainer job is a program under mpirun; a shard job is work that labelers
+//   job      one phase of one run (and round). A trainer job is a program under mpirun; a shard job is work that
+//   labelers
 //            lease piece by piece.
 //   attempt  one start of a trainer job. They are numbered from 1 and never reused.
 //   token    what rank 0 of an attempt takes before its first write. It belongs to the job and only grows.

@@ -32,7 +32,8 @@ std::string Advice(const Run& run, const Job& job, int code) {
     case exit_code::kUnreadableState:
       return "no usable checkpoint is left: start with --fresh, or use the version of ferment that wrote it";
     case exit_code::kStorageFailed:
-      return "free space on the disk of " + run.run_dir + ", then start the same command again: it goes on from the "
+      return "free space on the disk of " + run.run_dir +
+             ", then start the same command again: it goes on from the "
              "last checkpoint";
     default:
       return "read " + log + "; the same command goes on from the last checkpoint";

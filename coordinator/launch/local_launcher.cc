@@ -27,9 +27,7 @@ struct Start {
   LaunchState state{LaunchState::Kind::kRunning, 0};
 };
 
-std::string NameOf(const LaunchKey& key) {
-  return key.run_id + "/" + key.job_id + "/" + std::to_string(key.attempt);
-}
+std::string NameOf(const LaunchKey& key) { return key.run_id + "/" + key.job_id + "/" + std::to_string(key.attempt); }
 
 std::filesystem::path RecordsOf(const std::filesystem::path& run_dir) { return RunLayout(run_dir).Processes(); }
 

@@ -10,8 +10,8 @@
 
 namespace ferment::coordinator {
 
-/// Returns: a handler for each of the page's paths: "/", "/status.js" and "/status.css". The page reads /api/runs, which
-/// the caller serves: {"runs": [RunStatus as proto3 JSON with the field names of the .proto, and "classes"]}.
+/// Returns: a handler for each of the page's paths: "/", "/status.js" and "/status.css". The page reads /api/runs,
+/// which the caller serves: {"runs": [RunStatus as proto3 JSON with the field names of the .proto, and "classes"]}.
 std::map<std::string, event::HttpHandler> StatusPageHandlers();
 
 }  // namespace ferment::coordinator

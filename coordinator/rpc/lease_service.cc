@@ -9,7 +9,10 @@ namespace {
 LeaseKey FromProto(const v1::LeaseKey& key) { return {key.run_id(), key.job_id(), key.shard(), key.epoch()}; }
 
 RecordCounts FromProto(const v1::RecordCounts& counts) {
-  return {counts.read(), counts.labelled(), counts.abstained(), counts.quarantined(),
+  return {counts.read(),
+          counts.labelled(),
+          counts.abstained(),
+          counts.quarantined(),
           {counts.class_histogram().begin(), counts.class_histogram().end()}};
 }
 
@@ -85,9 +88,11 @@ grpc::Status LeaseServiceImpl::RenewLease(grpc::ServerContext* /*context*/, cons
 
 grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, const v1::CommitShardRequest* request,
                                            v1::CommitShardResponse* response) {
-  ShardResult result{request->request_id(), request->labeler_id(), FromProto(request->key()), {},
+  ShardResult result{request->request_id(),        request->labeler_id(),
+                     FromProto(request->key()),    {},
                      FromProto(request->counts()), {request->reasons().begin(), request->reasons().end()},
-                     request->seconds(), request->cpu_seconds(), request->peak_rss_bytes()};
+                     request->seconds(),           request->cpu_seconds(),
+                     request->peak_rss_bytes()};
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
   const auto duplicate = scheduler_.Commit(result);
   if (!duplicate) return rpc::ToGrpc(duplicate.error());
@@ -102,8 +107,11 @@ grpc::Status LeaseServiceImpl::ReturnLease(grpc::ServerContext* /*context*/, con
 
 grpc::Status LeaseServiceImpl::FailShard(grpc::ServerContext* /*context*/, const v1::FailShardRequest* request,
                                          v1::FailShardResponse* /*response*/) {
-  return rpc::ToGrpc(scheduler_.FailShard({request->request_id(), request->labeler_id(), FromProto(request->key()),
-                                           {request->reason(), request->exit_code()}, request->permanent(),
+  return rpc::ToGrpc(scheduler_.FailShard({request->request_id(),
+                                           request->labeler_id(),
+                                           FromProto(request->key()),
+                                           {request->reason(), request->exit_code()},
+                                           request->permanent(),
                                            FromProto(request->counts())}));
 }
 

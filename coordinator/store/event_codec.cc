@@ -54,7 +54,10 @@ void Put(const RecordCounts& from, v1::EventCounts* to) {
   to->mutable_class_histogram()->Assign(from.class_histogram.begin(), from.class_histogram.end());
 }
 RecordCounts Take(const v1::EventCounts& from) {
-  return {from.read(), from.labelled(), from.abstained(), from.quarantined(),
+  return {from.read(),
+          from.labelled(),
+          from.abstained(),
+          from.quarantined(),
           {from.class_histogram().begin(), from.class_histogram().end()}};
 }
 
@@ -220,8 +223,7 @@ Result<Event> Decode(const v1::RunSubmitted& from) {
                   from.wall_ms()};
   for (const v1::EventJobPlan& plan : from.jobs()) {
     FERMENT_ASSIGN_OR_RETURN(const Phase phase, EnumNamed(plan.phase(), Phase::kEvaluate, PhaseName, "phase"));
-    to.jobs.push_back(
-        {plan.job_id(), phase, plan.round(), {plan.needs().begin(), plan.needs().end()}, plan.skipped()});
+    to.jobs.push_back({plan.job_id(), phase, plan.round(), {plan.needs().begin(), plan.needs().end()}, plan.skipped()});
   }
   return to;
 }
@@ -231,9 +233,12 @@ Result<Event> Decode(const v1::RunEnded& from) {
   return RunEnded{from.run_id(), state, Take(from.failure()), from.wall_ms()};
 }
 Result<Event> Decode(const v1::JobCompleted& from) {
-  JobCompleted to{from.run_id(), from.job_id(), from.attempt(),
+  JobCompleted to{from.run_id(),
+                  from.job_id(),
+                  from.attempt(),
                   {from.samples(), from.cpu_seconds(), from.peak_rss_bytes()},
-                  {}, {from.metrics().begin(), from.metrics().end()}};
+                  {},
+                  {from.metrics().begin(), from.metrics().end()}};
   for (const v1::EventFile& file : from.models()) to.models.push_back({file.role(), file.file(), file.sha256()});
   return to;
 }
@@ -262,9 +267,14 @@ Result<Event> Decode(const v1::ShardReleased& from) {
   return ShardReleased{Take(from.key()), reason, from.request_id()};
 }
 Result<Event> Decode(const v1::ShardCommitted& from) {
-  ShardCommitted to{Take(from.key()), from.request_id(), {}, Take(from.counts()),
+  ShardCommitted to{Take(from.key()),
+                    from.request_id(),
+                    {},
+                    Take(from.counts()),
                     {from.reasons().begin(), from.reasons().end()},
-                    from.seconds(), from.cpu_seconds(), from.peak_rss_bytes()};
+                    from.seconds(),
+                    from.cpu_seconds(),
+                    from.peak_rss_bytes()};
   for (const v1::EventFile& file : from.files()) to.files.push_back({file.file(), file.sha256()});
   return to;
 }
@@ -289,8 +299,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
     }
     case v1::Event::kTokenTaken: {
       const auto& from = event.token_taken();
-      return TokenTaken{from.run_id(), from.job_id(), from.attempt(), from.token(),
-                        from.incarnation(), from.host(), from.pid()};
+      return TokenTaken{from.run_id(),      from.job_id(), from.attempt(), from.token(),
+                        from.incarnation(), from.host(),   from.pid()};
     }
     case v1::Event::kJobFailureReported: {
       const auto& from = event.job_failure_reported();

@@ -2,8 +2,8 @@
 //
 // The port of the coordinator's log: append a batch durably, read all back in order.
 //
-// There is no compaction yet: the log of a run of 1,400 shards is a few thousand short rows, and a restart reads them in
-// well under a second. A snapshot would be a third verb here, and needs a decision of its own.
+// There is no compaction yet: the log of a run of 1,400 shards is a few thousand short rows, and a restart reads them
+// in well under a second. A snapshot would be a third verb here, and needs a decision of its own.
 #pragma once
 
 #include <cstdint>

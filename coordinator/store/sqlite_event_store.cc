@@ -25,8 +25,8 @@ using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
 /// What a SQLite result code means to whoever runs the coordinator.
 Status Describe(sqlite3* database, int code, const std::string& file, std::string_view doing) {
-  const std::string what = std::string(doing) + ": " + (database != nullptr ? sqlite3_errmsg(database) : "no memory") +
-                           ": store=" + file;
+  const std::string what =
+      std::string(doing) + ": " + (database != nullptr ? sqlite3_errmsg(database) : "no memory") + ": store=" + file;
   switch (code & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -62,11 +62,14 @@ class SqliteEventStore final : public EventStore {
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL"));
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA foreign_keys=ON"));
     FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
-    FERMENT_RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), "
-                                    "value INTEGER NOT NULL) STRICT"));
-    FERMENT_RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, "
-                                    "term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"));
-    FERMENT_RETURN_IF_ERROR(Execute("INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1"));
+    FERMENT_RETURN_IF_ERROR(
+        Execute("CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), "
+                "value INTEGER NOT NULL) STRICT"));
+    FERMENT_RETURN_IF_ERROR(
+        Execute("CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, "
+                "term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"));
+    FERMENT_RETURN_IF_ERROR(
+        Execute("INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1"));
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA application_id=" + std::to_string(kApplicationId)));
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA user_version=" + std::to_string(kSchemaVersion)));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t term, Integer("SELECT value FROM term"));
@@ -109,13 +112,15 @@ class SqliteEventStore final : public EventStore {
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t tables, Integer("SELECT count(*) FROM sqlite_master"));
     if (owner != kApplicationId && (owner != 0 || tables != 0)) {
-      return FailedPreconditionError("this SQLite file belongs to another program; give another --store: store=" + file_)
+      return FailedPreconditionError("this SQLite file belongs to another program; give another --store: store=" +
+                                     file_)
           .WithExitCode(exit_code::kUnreadableState);
     }
     if (version > kSchemaVersion) {
-      return FailedPreconditionError("the store was written by a newer ferment; use that version, or give another "
-                                     "--store: store=" + file_ + " schema=" + std::to_string(version) +
-                                     " known=" + std::to_string(kSchemaVersion))
+      return FailedPreconditionError(
+                 "the store was written by a newer ferment; use that version, or give another "
+                 "--store: store=" +
+                 file_ + " schema=" + std::to_string(version) + " known=" + std::to_string(kSchemaVersion))
           .WithExitCode(exit_code::kUnreadableState);
     }
     return {};

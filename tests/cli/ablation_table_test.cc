@@ -25,7 +25,8 @@ TEST(AblationTable, ShowsModelsAndRows) {
 
 TEST(AblationTable, LeavesOutWhatIsMissing) {
   EXPECT_EQ(SummaryText(Json::object()), "");
-  EXPECT_EQ(SummaryText(*ParseJson(R"({"evaluation": {"static": [], "ablation": [3]}})")).find("macro F1 0"), std::string::npos);
+  EXPECT_EQ(SummaryText(*ParseJson(R"({"evaluation": {"static": [], "ablation": [3]}})")).find("macro F1 0"),
+            std::string::npos);
   EXPECT_EQ(SummaryText(Json(3)), "");
 }
 

@@ -39,7 +39,8 @@ TEST(Command, HelpsWhenNothingIsAsked) {
   const Outcome outcome = Type({});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("ferment demo"));
-  for (const char* verb : {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config"}) {
+  for (const char* verb :
+       {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config"}) {
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + verb + " ")) << verb;
   }
 }
@@ -66,7 +67,8 @@ TEST(Command, RendersEachPhaseOfASpec) {
   const std::string file = SpecFile("cotrain:\n  rounds: 2\nresources:\n  ranks: 3\n");
   const Outcome outcome = Type({"render", "mpirun", file.c_str(), "--run-dir", "/runs/x"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  for (const char* line : {"-np 3", "--phase teacher", "--phase cotrain --round 1", "--job label-1", "--phase evaluate", "/runs/x/spec.yaml"}) {
+  for (const char* line : {"-np 3", "--phase teacher", "--phase cotrain --round 1", "--job label-1", "--phase evaluate",
+                           "/runs/x/spec.yaml"}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
   }
 }

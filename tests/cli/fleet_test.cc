@@ -25,11 +25,11 @@ class FleetTest : public testing::Test {
             testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(root_);
     std::filesystem::create_directories(root_ / "bin");
-    Program("ferment-coordinator",
-            "echo \"$@\" >> " + (root_ / "coordinator.args").string() +
-                "\nwhile [ \"$1\" != --address-file ]; do shift; done\n"
-                "echo '{\"grpc\": \"127.0.0.1:4711\", \"admin\": \"127.0.0.1:4712\", \"pid\": 1}' > $2.part; mv $2.part $2\n"
-                "trap 'exit 143' TERM; while :; do sleep 0.01; done");
+    Program("ferment-coordinator", "echo \"$@\" >> " + (root_ / "coordinator.args").string() +
+                                       "\nwhile [ \"$1\" != --address-file ]; do shift; done\n"
+                                       "echo '{\"grpc\": \"127.0.0.1:4711\", \"admin\": \"127.0.0.1:4712\", \"pid\": "
+                                       "1}' > $2.part; mv $2.part $2\n"
+                                       "trap 'exit 143' TERM; while :; do sleep 0.01; done");
     Program("ferment-labeler", "trap 'echo returned; exit 143' TERM; while :; do sleep 0.01; done");
   }
 
@@ -48,7 +48,8 @@ class FleetTest : public testing::Test {
   }
 
   std::unique_ptr<Fleet> MakeFleet() {
-    return std::make_unique<Fleet>(layout(), Config(), SystemClock(), [this](const std::string& note) { notes_.push_back(note); });
+    return std::make_unique<Fleet>(layout(), Config(), SystemClock(),
+                                   [this](const std::string& note) { notes_.push_back(note); });
   }
 
   RunLayout layout() const { return RunLayout(root_ / "run"); }

@@ -49,7 +49,9 @@ class RunSessionTest : public testing::Test {
     fs::permissions(root_ / "bin" / name, fs::perms::owner_all);
   }
 
-  std::vector<event::ProcessRecord> Records() const { return event::ReadProcessRecords(RunLayout(options_.run_dir).Processes()); }
+  std::vector<event::ProcessRecord> Records() const {
+    return event::ReadProcessRecords(RunLayout(options_.run_dir).Processes());
+  }
 
   std::size_t Trainers() const {
     std::size_t count = 0;
@@ -60,7 +62,8 @@ class RunSessionTest : public testing::Test {
   /// Starts a run on its own thread and returns once a trainer job and every labeler run.
   std::jthread StartUntilTraining(Interruptions& interruptions, std::optional<int>& code) {
     std::jthread session([this, &interruptions, &code] { code = RunToTheEnd(options_, interruptions); });
-    while ((Trainers() == 0 || Records().size() < 2U + options_.spec.labeling().labelers()) && !code) std::this_thread::yield();
+    while ((Trainers() == 0 || Records().size() < 2U + options_.spec.labeling().labelers()) && !code)
+      std::this_thread::yield();
     return session;
   }
 

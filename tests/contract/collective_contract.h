@@ -20,10 +20,12 @@ template <typename T>
 void ExpectSumsOverRanks(worker::Collective& collective) {
   for (const std::size_t length : kContractLengths) {
     std::vector<T> values(length);
-    for (std::size_t i = 0; i < length; ++i) values[i] = static_cast<T>((i % 97) * static_cast<std::size_t>(collective.rank() + 1));
+    for (std::size_t i = 0; i < length; ++i)
+      values[i] = static_cast<T>((i % 97) * static_cast<std::size_t>(collective.rank() + 1));
     ASSERT_TRUE(collective.AllReduceSum(std::span<T>(values)).ok());
     const std::size_t ranks = static_cast<std::size_t>(collective.size());
-    for (std::size_t i = 0; i < length; ++i) ASSERT_EQ(values[i], static_cast<T>((i % 97) * ranks * (ranks + 1) / 2)) << "i=" << i;
+    for (std::size_t i = 0; i < length; ++i)
+      ASSERT_EQ(values[i], static_cast<T>((i % 97) * ranks * (ranks + 1) / 2)) << "i=" << i;
   }
 }
 
@@ -48,7 +50,8 @@ inline void ExpectGathersInRankOrder(worker::Collective& collective) {
 
 inline void ExpectSumsAreTheSameBitsEverywhere(worker::Collective& collective) {
   std::vector<float> values(1001);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1.0F / static_cast<float>(i + 3 * static_cast<std::size_t>(collective.rank()) + 1);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = 1.0F / static_cast<float>(i + 3 * static_cast<std::size_t>(collective.rank()) + 1);
   ASSERT_TRUE(collective.AllReduceSum(std::span<float>(values)).ok());
   const auto mine = std::as_bytes(std::span<const float>(values));
   std::vector<std::byte> all(mine.size() * static_cast<std::size_t>(collective.size()));

@@ -52,8 +52,10 @@ class RunEngineTest : public ::testing::Test {
   /// Plays a trainer that does its work and leaves well.
   void FinishTrainer(const std::string& job_id, std::uint32_t attempt = 1) {
     const TokenKey key = TakeToken(job_id, attempt);
-    const TrainerResult result{{64, 1.5, 1000}, {{"teacher", job_id + ".t", "t"}, {"student", job_id + ".s", "s"},
-                                                 {"baseline", job_id + ".b", "b"}}, {{"loss", 0.5}}};
+    const TrainerResult result{
+        {64, 1.5, 1000},
+        {{"teacher", job_id + ".t", "t"}, {"student", job_id + ".s", "s"}, {"baseline", job_id + ".b", "b"}},
+        {{"loss", 0.5}}};
     EXPECT_TRUE(engine()->trainers().Complete(key, result).ok());
     world_.launcher.Exit(job_id + "/" + std::to_string(attempt), 0);
     Settle();

@@ -28,8 +28,9 @@ TEST(LabelRule, TheThresholdIsComparedWithTheConfidenceAsStored) {
   // 0.60003 is 0.60009765625 as a half, and the half is what counts.
   const float gap = std::log(0.60003F / 0.39997F);
   const LabelRow row = ApplyLabelRule({1.0, 0.60005}, std::vector<float>{gap, 0});
-  EXPECT_EQ(row.status, static_cast<double>(io::FloatFromHalf(row.confidence_half)) >= 0.60005 ? LabelStatus::kLabelled
-                                                                                               : LabelStatus::kAbstained);
+  EXPECT_EQ(row.status, static_cast<double>(io::FloatFromHalf(row.confidence_half)) >= 0.60005
+                            ? LabelStatus::kLabelled
+                            : LabelStatus::kAbstained);
 }
 
 TEST(LabelRule, TauSharpensAndFlattens) {

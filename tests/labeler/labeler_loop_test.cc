@@ -43,7 +43,8 @@ class ScriptedLeaseClient final : public LeaseClient {
 };
 
 WorkRunner BrokenRunner() {
-  return {[](const RunSpec&, const Model&) { return Result<std::unique_ptr<Annotator>>(Fail(NotFoundError("none"))); }, 1};
+  return {[](const RunSpec&, const Model&) { return Result<std::unique_ptr<Annotator>>(Fail(NotFoundError("none"))); },
+          1};
 }
 
 TEST(LabelerLoop, ReportsEachShardThatCannotBeDoneAndLeavesWhenIdle) {

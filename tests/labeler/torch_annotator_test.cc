@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "common/base/random.h"
-#include "common/nn/tensor_io.h"
 #include "common/nn/backbone.h"
+#include "common/nn/tensor_io.h"
 
 namespace ferment::labeler {
 namespace {

@@ -12,7 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 
 /// Long enough for a coordinator that is being restarted.
-const rpc::CallOptions kPatient{.deadline = 10s, .retry_for = 20s, .first_pause = 5ms, .longest_pause = 50ms, .stop = {}};
+const rpc::CallOptions kPatient{
+    .deadline = 10s, .retry_for = 20s, .first_pause = 5ms, .longest_pause = 50ms, .stop = {}};
 
 }  // namespace
 
@@ -20,16 +21,15 @@ InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
     : registry(metrics::MakePrometheusRegistry()),
       metrics(*registry),
       scheduler(std::make_unique<coordinator::Scheduler>(
-          coordinator::Scheduler::Parts{
-              std::make_unique<MemoryEventStore>(cluster.world_.log), cluster.world_.launcher,
-              cluster.world_.run_files, cluster.world_.clock, metrics,
-              [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
-                return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, run.run_dir};
-              },
-              [&cluster](const Status& failure) {
-                const MutexLock lock(cluster.mutex_);
-                cluster.store_failure_ = failure.ToString();
-              }},
+          coordinator::Scheduler::Parts{std::make_unique<MemoryEventStore>(cluster.world_.log), cluster.world_.launcher,
+                                        cluster.world_.run_files, cluster.world_.clock, metrics,
+                                        [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
+                                          return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, run.run_dir};
+                                        },
+                                        [&cluster](const Status& failure) {
+                                          const MutexLock lock(cluster.mutex_);
+                                          cluster.store_failure_ = failure.ToString();
+                                        }},
           coordinator::SchedulerConfig{.tick = 5ms})),
       runs(*scheduler),
       leases(*scheduler),

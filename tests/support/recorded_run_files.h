@@ -34,8 +34,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     for (std::uint64_t i = 0; i < label_shards; ++i) plan.shards.push_back({"", i * 10, 10});
     return plan;
   }
-  Result<coordinator::ShardPlan> PlanFeatures(const RunSpec&,
-                                              std::span<const coordinator::ModelFile> models) override {
+  Result<coordinator::ShardPlan> PlanFeatures(const RunSpec&, std::span<const coordinator::ModelFile> models) override {
     if (!plan_status.ok()) return Fail(plan_status);
     coordinator::ShardPlan plan{{"clips", "", "", lease_ms, 1, {}}, {}};
     for (const auto& model : models) plan.work.models.push_back({model.role, model.file, model.sha256, "features/x"});

@@ -9,7 +9,8 @@ namespace ferment::worker {
 namespace {
 
 Result<RankPlace> In(std::map<std::string, std::string> environment) {
-  return DiscoverRank([&](const std::string& name) { return environment.contains(name) ? environment[name] : std::string(); });
+  return DiscoverRank(
+      [&](const std::string& name) { return environment.contains(name) ? environment[name] : std::string(); });
 }
 
 TEST(RankDiscovery, TakesOpenMpiBeforeSlurm) {

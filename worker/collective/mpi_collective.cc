@@ -37,7 +37,8 @@ MPI_Datatype TypeOf<double>() {
 /// Owns its communicator.
 class MpiCollective : public Collective {
  public:
-  MpiCollective(MPI_Comm communicator, std::chrono::milliseconds deadline) : communicator_(communicator), deadline_(deadline) {
+  MpiCollective(MPI_Comm communicator, std::chrono::milliseconds deadline)
+      : communicator_(communicator), deadline_(deadline) {
     MPI_Comm_set_errhandler(communicator_, MPI_ERRORS_RETURN);
     MPI_Comm_rank(communicator_, &rank_);
     MPI_Comm_size(communicator_, &size_);
@@ -54,19 +55,22 @@ class MpiCollective : public Collective {
     for (std::size_t at = 0; at < bytes.size(); at += kPiece) {
       const int count = static_cast<int>(std::min(kPiece, bytes.size() - at));
       MPI_Request request;
-      FERMENT_RETURN_IF_ERROR(FromMpi(MPI_Ibcast(bytes.data() + at, count, MPI_BYTE, root, communicator_, &request), "broadcast"));
+      FERMENT_RETURN_IF_ERROR(
+          FromMpi(MPI_Ibcast(bytes.data() + at, count, MPI_BYTE, root, communicator_, &request), "broadcast"));
       FERMENT_RETURN_IF_ERROR(Wait(request, "broadcast"));
     }
     return Status();
   }
 
   Status AllGather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    FERMENT_CHECK(all.size() == mine.size() * static_cast<std::size_t>(size_) && mine.size() < kPiece) << "all=" << all.size();
+    FERMENT_CHECK(all.size() == mine.size() * static_cast<std::size_t>(size_) && mine.size() < kPiece)
+        << "all=" << all.size();
     if (mine.empty()) return Status();
     const int count = static_cast<int>(mine.size());
     MPI_Request request;
-    FERMENT_RETURN_IF_ERROR(FromMpi(
-        MPI_Iallgather(mine.data(), count, MPI_BYTE, all.data(), count, MPI_BYTE, communicator_, &request), "all-gather"));
+    FERMENT_RETURN_IF_ERROR(
+        FromMpi(MPI_Iallgather(mine.data(), count, MPI_BYTE, all.data(), count, MPI_BYTE, communicator_, &request),
+                "all-gather"));
     return Wait(request, "all-gather");
   }
 
@@ -92,7 +96,8 @@ class MpiCollective : public Collective {
       const int count = static_cast<int>(std::min(kPiece, values.size() - at));
       MPI_Request request;
       FERMENT_RETURN_IF_ERROR(FromMpi(
-          MPI_Iallreduce(MPI_IN_PLACE, values.data() + at, count, TypeOf<T>(), MPI_SUM, communicator_, &request), "all-reduce"));
+          MPI_Iallreduce(MPI_IN_PLACE, values.data() + at, count, TypeOf<T>(), MPI_SUM, communicator_, &request),
+          "all-reduce"));
       FERMENT_RETURN_IF_ERROR(Wait(request, "all-reduce"));
     }
     return Status();
@@ -106,8 +111,8 @@ class MpiCollective : public Collective {
       FERMENT_RETURN_IF_ERROR(FromMpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what));
       if (done != 0) return Status();
       if (std::chrono::steady_clock::now() > until) {
-        return DeadlineExceededError(std::string(what) + " did not end: rank=" + std::to_string(rank_) + " of=" + std::to_string(size_) +
-                                     " deadline_ms=" + std::to_string(deadline_.count()))
+        return DeadlineExceededError(std::string(what) + " did not end: rank=" + std::to_string(rank_) + " of=" +
+                                     std::to_string(size_) + " deadline_ms=" + std::to_string(deadline_.count()))
             .WithExitCode(exit_code::kHang);
       }
       sched_yield();

@@ -23,7 +23,8 @@ Status AgreeOnStatus(Collective& ranks, const Status& mine) {
   const std::string_view message = mine.message().substr(0, sizeof(own.message) - 1);
   std::memcpy(own.message, message.data(), message.size());
   std::vector<Outcome> all(static_cast<std::size_t>(ranks.size()));
-  FERMENT_RETURN_IF_ERROR(ranks.AllGather(std::as_bytes(std::span<const Outcome>(&own, 1)), std::as_writable_bytes(std::span<Outcome>(all))));
+  FERMENT_RETURN_IF_ERROR(ranks.AllGather(std::as_bytes(std::span<const Outcome>(&own, 1)),
+                                          std::as_writable_bytes(std::span<Outcome>(all))));
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (all[r].code == 0) continue;
     const Status failure(static_cast<StatusCode>(all[r].code), all[r].message);

@@ -9,8 +9,8 @@
 
 namespace ferment::worker {
 
-/// Every rank brings its own outcome. Returns: ok if all are, else the failure of the lowest rank that has one, with that rank
-/// named and its exit code kept. Errors: also those of the collective.
+/// Every rank brings its own outcome. Returns: ok if all are, else the failure of the lowest rank that has one, with
+/// that rank named and its exit code kept. Errors: also those of the collective.
 Status AgreeOnStatus(Collective& ranks, const Status& mine);
 
 /// Returns: rank 0's text, on every rank. Errors: those of the collective.

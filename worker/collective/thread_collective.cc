@@ -12,7 +12,8 @@
 namespace ferment::worker {
 namespace {
 
-/// Where the ranks meet. Guarded: every member under `mutex_`, but the buffers, which their owners lend between two meetings.
+/// Where the ranks meet. Guarded: every member under `mutex_`, but the buffers, which their owners lend between two
+/// meetings.
 class MeetingPlace {
  public:
   MeetingPlace(int ranks, std::chrono::milliseconds deadline)
@@ -34,8 +35,8 @@ class MeetingPlace {
     if (moved) return UnavailableError("another rank has aborted the job").WithExitCode(exit_code::kPeerLost);
     aborted_ = true;
     changed_.notify_all();
-    return DeadlineExceededError("ranks did not meet: came=" + std::to_string(waiting_) + " of=" + std::to_string(ranks_) +
-                                 " deadline_ms=" + std::to_string(deadline_.count()))
+    return DeadlineExceededError("ranks did not meet: came=" + std::to_string(waiting_) +
+                                 " of=" + std::to_string(ranks_) + " deadline_ms=" + std::to_string(deadline_.count()))
         .WithExitCode(exit_code::kHang);
   }
 
@@ -132,7 +133,8 @@ class ThreadCollective : public Collective {
     Mine().bytes = bytes.size();
     FERMENT_RETURN_IF_ERROR(place_->Meet());
     for (int r = 0; r < size_; ++r) {
-      FERMENT_CHECK(Of(r).bytes == bytes.size()) << "rank " << r << " brought " << Of(r).bytes << " bytes, rank " << rank_ << " " << bytes.size();
+      FERMENT_CHECK(Of(r).bytes == bytes.size())
+          << "rank " << r << " brought " << Of(r).bytes << " bytes, rank " << rank_ << " " << bytes.size();
     }
     return Status();
   }

@@ -5,7 +5,8 @@
 
 namespace ferment::worker {
 
-BatchFeed::BatchFeed(std::unique_ptr<FaceStream> labelled, std::unique_ptr<FaceStream> unlabelled, const Options& options)
+BatchFeed::BatchFeed(std::unique_ptr<FaceStream> labelled, std::unique_ptr<FaceStream> unlabelled,
+                     const Options& options)
     : labelled_(std::move(labelled)),
       unlabelled_(std::move(unlabelled)),
       options_(options),
@@ -54,10 +55,12 @@ void BatchFeed::ReadAhead(std::stop_token stop) {
 Result<FeedStep> BatchFeed::Read(std::uint64_t step) {
   FeedStep rows;
   const std::uint64_t labelled = step * options_.labelled_batch;
-  FERMENT_ASSIGN_OR_RETURN(rows.labelled, labelled_->Rows(labelled + labelled_rows().begin, labelled + labelled_rows().end));
+  FERMENT_ASSIGN_OR_RETURN(rows.labelled,
+                           labelled_->Rows(labelled + labelled_rows().begin, labelled + labelled_rows().end));
   if (unlabelled_ == nullptr) return rows;
   const std::uint64_t unlabelled = step * options_.unlabelled_batch;
-  FERMENT_ASSIGN_OR_RETURN(rows.unlabelled, unlabelled_->Rows(unlabelled + unlabelled_rows().begin, unlabelled + unlabelled_rows().end));
+  FERMENT_ASSIGN_OR_RETURN(rows.unlabelled,
+                           unlabelled_->Rows(unlabelled + unlabelled_rows().begin, unlabelled + unlabelled_rows().end));
   return rows;
 }
 

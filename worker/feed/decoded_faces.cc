@@ -20,7 +20,8 @@ Result<torch::Tensor> DecodedFaces::Pixels(std::uint64_t index) {
   MutexLock lock(mutex_);
   if (!pixels) {
     if (pixels.error().code() != StatusCode::kDataLoss) return pixels;
-    if (damaged_.emplace(index, pixels.error()).second) LogWarning("face_damaged", {{"error", pixels.error().message()}});
+    if (damaged_.emplace(index, pixels.error()).second)
+      LogWarning("face_damaged", {{"error", pixels.error().message()}});
     return pixels;
   }
   if (remembered_bytes_ + pixels->nbytes() <= options_.cache_bytes) {
@@ -34,7 +35,9 @@ Result<torch::Tensor> DecodedFaces::DecodeNow(std::uint64_t index) const {
   FERMENT_ASSIGN_OR_RETURN(dataset::Image image, decode_(index));
   torch::NoGradGuard no_grad;
   if (image.width == options_.image_size && image.height == options_.image_size) {
-    return torch::from_blob(image.rgb.data(), {image.height, image.width, 3}, torch::kUInt8).permute({2, 0, 1}).contiguous();
+    return torch::from_blob(image.rgb.data(), {image.height, image.width, 3}, torch::kUInt8)
+        .permute({2, 0, 1})
+        .contiguous();
   }
   const torch::Tensor resized = nn::StackImages(std::span<const dataset::Image>(&image, 1), options_.image_size);
   return ((resized[0] * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch::kUInt8);

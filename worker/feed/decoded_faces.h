@@ -29,8 +29,8 @@ class DecodedFaces {
   DecodedFaces(std::uint64_t size, Decode decode, const Options& options);
 
   std::uint64_t size() const { return remembered_.size(); }
-  /// Returns: [3, H, W] uint8, resized where it has another size. Errors: those of `decode`; DataLoss is remembered and counted
-  /// once a face, under the first word of its message. Thread: any.
+  /// Returns: [3, H, W] uint8, resized where it has another size. Errors: those of `decode`; DataLoss is remembered and
+  /// counted once a face, under the first word of its message. Thread: any.
   Result<torch::Tensor> Pixels(std::uint64_t index);
   /// Returns: damaged faces met so far, by reason.
   std::map<std::string, std::uint64_t> Damage() const;

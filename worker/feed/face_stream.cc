@@ -69,7 +69,8 @@ class DrawnStream : public FaceStream {
   Result<torch::Tensor> Find(std::uint64_t position, Draw& draw) {
     draw = At(position);
     auto pixels = faces_.Pixels(draw.index);
-    for (std::uint64_t attempt = 0; !pixels && pixels.error().code() == StatusCode::kDataLoss && attempt < kReplacements; ++attempt) {
+    for (std::uint64_t attempt = 0;
+         !pixels && pixels.error().code() == StatusCode::kDataLoss && attempt < kReplacements; ++attempt) {
       draw = At(RandomBits(seed_, StreamOf("replacement"), position * kReplacements + attempt) >> 32);
       pixels = faces_.Pixels(draw.index);
     }
@@ -144,7 +145,8 @@ Result<std::unique_ptr<FaceStream>> OpenLabelledStream(const RunSpec& spec) {
   return std::make_unique<LabelledStream>(spec, std::move(list.faces), std::move(sampler));
 }
 
-std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source, dataset::FrSampler sampler) {
+std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source,
+                                         dataset::FrSampler sampler) {
   return std::make_unique<FrStream>(spec, std::move(source), std::move(sampler));
 }
 

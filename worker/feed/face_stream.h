@@ -31,17 +31,19 @@ struct FaceBatch {
 class FaceStream {
  public:
   virtual ~FaceStream() = default;
-  /// Returns: the faces at positions [begin, end). A damaged face is replaced by another draw that depends on the position alone.
-  /// Errors: those of the source; DataLoss where one damaged face follows the other.
+  /// Returns: the faces at positions [begin, end). A damaged face is replaced by another draw that depends on the
+  /// position alone. Errors: those of the source; DataLoss where one damaged face follows the other.
   virtual Result<FaceBatch> Rows(std::uint64_t begin, std::uint64_t end) = 0;
   /// Returns: damaged faces met by this process, by reason.
   virtual std::map<std::string, std::uint64_t> Damage() const = 0;
 };
 
-/// Returns: data.fer's training faces, class-balanced. Errors: those of LoadFaces; DataLoss (65) naming a class without a face.
+/// Returns: data.fer's training faces, class-balanced. Errors: those of LoadFaces; DataLoss (65) naming a class without
+/// a face.
 Result<std::unique_ptr<FaceStream>> OpenLabelledStream(const RunSpec& spec);
 
 /// Returns: data.fr's faces, drawn by `sampler`, made for the same source.
-std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source, dataset::FrSampler sampler);
+std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source,
+                                         dataset::FrSampler sampler);
 
 }  // namespace ferment::worker

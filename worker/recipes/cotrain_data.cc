@@ -17,8 +17,8 @@ struct LabelsInUse {
   std::string digest;
 };
 
-/// Returns: the folder under labels/<dataset>/<teacher> that has an index; the first by name where labelers of several kinds wrote
-/// more than one.
+/// Returns: the folder under labels/<dataset>/<teacher> that has an index; the first by name where labelers of several
+/// kinds wrote more than one.
 std::optional<std::filesystem::path> IndexedFolder(const std::filesystem::path& teacher_folder) {
   std::vector<std::filesystem::path> found;
   std::error_code error;
@@ -45,7 +45,8 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     FERMENT_ASSIGN_OR_RETURN(labels.sets, dataset::ReadLabelSets(*folder, first.origin));
     labels.digest = dataset::LabelIndexDigest(index);
     if (context.world.rank() == 0) {
-      LogInfo("label_sets", {{"folder", folder->string()}, {"shards", index.size()}, {"teacher_lag", context.round - round}});
+      LogInfo("label_sets",
+              {{"folder", folder->string()}, {"shards", index.size()}, {"teacher_lag", context.round - round}});
     }
     return labels;
   }
@@ -60,7 +61,8 @@ Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& co
   const auto& pseudo_label = context.spec.cotrain().pseudo_label();
   const bool offline = pseudo_label.source() == "offline";
   if (context.from_init && offline) {
-    return Fail(InvalidArgumentError("--from-init has no label sets, so cotrain.pseudo_label.source must be online").WithExitCode(exit_code::kBadSpec));
+    return Fail(InvalidArgumentError("--from-init has no label sets, so cotrain.pseudo_label.source must be online")
+                    .WithExitCode(exit_code::kBadSpec));
   }
   FERMENT_ASSIGN_OR_RETURN(auto source, dataset::OpenFr(context.spec));
   std::vector<std::uint64_t> keys(source->size());
@@ -77,7 +79,8 @@ Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& co
   }
   FERMENT_ASSIGN_OR_RETURN(auto sampler, dataset::FrSampler::Create(options, keys, labels.sets, labels.digest));
   if (context.world.rank() == 0) {
-    for (const std::string& name : sampler.empty_classes()) LogWarning("pseudo_class_without_a_face", {{"class", name}});
+    for (const std::string& name : sampler.empty_classes())
+      LogWarning("pseudo_class_without_a_face", {{"class", name}});
   }
   return MakeFrStream(context.spec, std::move(source), std::move(sampler));
 }

@@ -13,9 +13,10 @@ namespace ferment::worker {
 /// Returns: the job that published the teacher of this round.
 std::string TeacherJobOf(std::uint32_t round);
 
-/// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of this round's teacher, or of one that is at most
-/// cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors: FailedPrecondition (65) where label sets are
-/// needed and there are none; InvalidArgument (64) for --from-init with offline labels; those of the source.
+/// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of this round's teacher, or of one that is
+/// at most cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors: FailedPrecondition (65) where
+/// label sets are needed and there are none; InvalidArgument (64) for --from-init with offline labels; those of the
+/// source.
 Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& context);
 
 }  // namespace ferment::worker

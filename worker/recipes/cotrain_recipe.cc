@@ -19,7 +19,8 @@ namespace ferment::worker {
 namespace {
 
 Status NotYet(std::string_view key, std::string_view value) {
-  return InvalidArgumentError("not in this version: " + std::string(key) + "=" + std::string(value)).WithExitCode(exit_code::kBadSpec);
+  return InvalidArgumentError("not in this version: " + std::string(key) + "=" + std::string(value))
+      .WithExitCode(exit_code::kBadSpec);
 }
 
 /// What the schema offers and this version does not do.
@@ -27,8 +28,10 @@ Status CheckOffered(const RecipeContext& context) {
   const auto& cotrain = context.spec.cotrain();
   if (cotrain.placement() != "colocated") return NotYet("cotrain.placement", cotrain.placement());
   if (cotrain.dtype() != "float32" && cotrain.dtype() != "float64") return NotYet("cotrain.dtype", cotrain.dtype());
-  if (cotrain.pseudo_label().threshold_rule() != "fixed") return NotYet("cotrain.pseudo_label.threshold_rule", cotrain.pseudo_label().threshold_rule());
-  if (cotrain.feedback().max_lag() != 0) return NotYet("cotrain.feedback.max_lag", std::to_string(cotrain.feedback().max_lag()));
+  if (cotrain.pseudo_label().threshold_rule() != "fixed")
+    return NotYet("cotrain.pseudo_label.threshold_rule", cotrain.pseudo_label().threshold_rule());
+  if (cotrain.feedback().max_lag() != 0)
+    return NotYet("cotrain.feedback.max_lag", std::to_string(cotrain.feedback().max_lag()));
   return CheckRowsForRanks("cotrain.batch", cotrain.batch(), context.world);
 }
 
@@ -40,7 +43,10 @@ nn::BatchNormMode BatchNormModeOf(const std::string& name) {
 class CotrainRecipe : public Recipe {
  public:
   explicit CotrainRecipe(const RecipeContext& context)
-      : context_(context), cotrain_(context.spec.cotrain()), baseline_(cotrain_.feedback().baseline()), exchange_(context.world) {
+      : context_(context),
+        cotrain_(context.spec.cotrain()),
+        baseline_(cotrain_.feedback().baseline()),
+        exchange_(context.world) {
     target_ = {.device = context.device, .dtype = cotrain_.dtype() == "float64" ? torch::kFloat64 : torch::kFloat32};
   }
 
@@ -49,17 +55,20 @@ class CotrainRecipe : public Recipe {
     FERMENT_RETURN_IF_ERROR(PrepareNetworks());
     FERMENT_ASSIGN_OR_RETURN(auto labelled, OpenLabelledStream(context_.spec));
     FERMENT_ASSIGN_OR_RETURN(auto unlabelled, OpenUnlabelledStream(context_));
-    feed_ = std::make_unique<BatchFeed>(std::move(labelled), std::move(unlabelled),
-                                        BatchFeed::Options{.labelled_batch = cotrain_.batch(),
-                                                           .unlabelled_batch = std::uint64_t{cotrain_.batch()} * cotrain_.mu(),
-                                                           .rank = context_.world.rank(),
-                                                           .ranks = context_.world.size()});
+    feed_ = std::make_unique<BatchFeed>(
+        std::move(labelled), std::move(unlabelled),
+        BatchFeed::Options{.labelled_batch = cotrain_.batch(),
+                           .unlabelled_batch = std::uint64_t{cotrain_.batch()} * cotrain_.mu(),
+                           .rank = context_.world.rank(),
+                           .ranks = context_.world.size()});
     FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_));
     FERMENT_ASSIGN_OR_RETURN(const CotrainRules rules, Rules());
     step_ = std::make_unique<CotrainStep>(*teacher_, *student_, *average_, baseline_, rules, context_.world);
     const std::uint64_t steps = cotrain_.steps();
     teacher_rate_ = {.base = cotrain_.lr_teacher(), .total_steps = steps, .warmup_steps = cotrain_.warmup_steps()};
-    student_rate_ = {.base = cotrain_.lr_student(), .total_steps = steps, .warmup_steps = cotrain_.warmup_steps(),
+    student_rate_ = {.base = cotrain_.lr_student(),
+                     .total_steps = steps,
+                     .warmup_steps = cotrain_.warmup_steps(),
                      .wait_steps = cotrain_.student_wait_steps()};
     return Status();
   }
@@ -109,7 +118,8 @@ class CotrainRecipe : public Recipe {
   Status Restore(const RecipeState& state, std::uint64_t) override {
     for (const char* stem : {"teacher", "student", "ema", "optimizer"}) {
       if (!state.tensors.contains(stem)) {
-        return DataLossError(std::string("the checkpoint lacks a file: ") + stem).WithExitCode(exit_code::kUnreadableState);
+        return DataLossError(std::string("the checkpoint lacks a file: ") + stem)
+            .WithExitCode(exit_code::kUnreadableState);
       }
     }
     FERMENT_RETURN_IF_ERROR(nn::LoadState(*teacher_->net, state.tensors.at("teacher")));
@@ -166,7 +176,9 @@ class CotrainRecipe : public Recipe {
     const nn::BatchNormMode mode = BatchNormModeOf(cotrain_.batch_norm());
     teacher->SetBatchNorm(mode, &exchange_);
     student->SetBatchNorm(mode, &exchange_);
-    const SgdOptions optimizer = {.momentum = cotrain_.momentum(), .nesterov = cotrain_.nesterov(), .weight_decay = cotrain_.weight_decay(),
+    const SgdOptions optimizer = {.momentum = cotrain_.momentum(),
+                                  .nesterov = cotrain_.nesterov(),
+                                  .weight_decay = cotrain_.weight_decay(),
                                   .grad_clip = cotrain_.grad_clip()};
     teacher_ = std::make_unique<TrainedNetwork>(std::move(teacher), optimizer);
     student_ = std::make_unique<TrainedNetwork>(std::move(student), optimizer);
@@ -218,8 +230,10 @@ class CotrainRecipe : public Recipe {
 
   NamedTensors OptimizerState() const {
     NamedTensors state;
-    for (const auto& [prefix, network] : {std::pair("teacher.", teacher_.get()), std::pair("student.", student_.get())}) {
-      for (auto& [name, tensor] : network->bucket.Named(network->sgd.momentum())) state.emplace_back(prefix + name, tensor);
+    for (const auto& [prefix, network] :
+         {std::pair("teacher.", teacher_.get()), std::pair("student.", student_.get())}) {
+      for (auto& [name, tensor] : network->bucket.Named(network->sgd.momentum()))
+        state.emplace_back(prefix + name, tensor);
     }
     return state;
   }
@@ -249,6 +263,8 @@ class CotrainRecipe : public Recipe {
 
 }  // namespace
 
-std::unique_ptr<Recipe> MakeCotrainRecipe(const RecipeContext& context) { return std::make_unique<CotrainRecipe>(context); }
+std::unique_ptr<Recipe> MakeCotrainRecipe(const RecipeContext& context) {
+  return std::make_unique<CotrainRecipe>(context);
+}
 
 }  // namespace ferment::worker

@@ -9,8 +9,8 @@
 
 namespace ferment::worker {
 
-/// Round 0 starts from the teacher phase's network, a later round from the networks that the round before published. Publishes
-/// `teacher`, `student` (the average) and `student_raw`.
+/// Round 0 starts from the teacher phase's network, a later round from the networks that the round before published.
+/// Publishes `teacher`, `student` (the average) and `student_raw`.
 std::unique_ptr<Recipe> MakeCotrainRecipe(const RecipeContext& context);
 
 }  // namespace ferment::worker

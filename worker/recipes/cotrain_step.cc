@@ -28,8 +28,8 @@ class ModeGuard {
 
 }  // namespace
 
-CotrainStep::CotrainStep(TrainedNetwork& teacher, TrainedNetwork& student, AveragedNetwork& average, FeedbackBaseline& baseline,
-                         const CotrainRules& rules, Collective& ranks)
+CotrainStep::CotrainStep(TrainedNetwork& teacher, TrainedNetwork& student, AveragedNetwork& average,
+                         FeedbackBaseline& baseline, const CotrainRules& rules, Collective& ranks)
     : teacher_(teacher), student_(student), average_(average), baseline_(baseline), rules_(rules), ranks_(ranks) {
   teacher_.net->train();
   student_.net->train();
@@ -43,22 +43,22 @@ Result<CotrainOutcome> CotrainStep::Run(const CotrainBatch& batch, const Cotrain
   outcome.baseline_before = baseline_.value();
   outcome.baseline_after = baseline_.value();
 
-  const TeacherForward forward = ForwardTeacher(batch, outcome);      // (1) (2) (3)
-  const double student_sum = BackwardStudent(batch, outcome);         // (4)
+  const TeacherForward forward = ForwardTeacher(batch, outcome);  // (1) (2) (3)
+  const double student_sum = BackwardStudent(batch, outcome);     // (4)
   FERMENT_ASSIGN_OR_RETURN(outcome.finite, ReduceStudent(batch, forward, student_sum, outcome));
   if (outcome.finite) {
-    FERMENT_RETURN_IF_ERROR(UpdateStudent(batch, rates, outcome));    // L_old, (5), (6), (7)
+    FERMENT_RETURN_IF_ERROR(UpdateStudent(batch, rates, outcome));  // L_old, (5), (6), (7)
     outcome.finite = std::isfinite(outcome.h_raw);
   }
   if (outcome.finite) {
-    ApplyBaseline(rates, outcome);                                    // (7)
+    ApplyBaseline(rates, outcome);                                           // (7)
     FERMENT_RETURN_IF_ERROR(UpdateTeacher(batch, rates, forward, outcome));  // (8) (9)
   }
   if (!outcome.finite) {
     GoBackTo(before);
     return outcome;
   }
-  average_.MoveTowards(student_, rates.ema_decay);                   // (10)
+  average_.MoveTowards(student_, rates.ema_decay);  // (10)
   return outcome;
 }
 
@@ -73,21 +73,24 @@ CotrainStep::TeacherForward CotrainStep::ForwardTeacher(const CotrainBatch& batc
   const bool offline = batch.offline_labels.defined();
   outcome.pseudo_label = offline ? batch.offline_labels : outcome.pseudo.label;
   outcome.trained = torch::ones_like(outcome.pseudo.mask);
-  if (rules_.student_mask) outcome.trained = offline ? batch.offline_trained.to(outcome.pseudo.mask.scalar_type()) : outcome.pseudo.mask;
+  if (rules_.student_mask)
+    outcome.trained = offline ? batch.offline_trained.to(outcome.pseudo.mask.scalar_type()) : outcome.pseudo.mask;
 
   return {CrossEntropySum(logits.narrow(0, 0, labelled), batch.labels, rules_.label_smoothing),
-          ConsistencySum(outcome.pseudo.probabilities, outcome.pseudo.mask, strong), rules_.credit_strong_view ? strong : weak};
+          ConsistencySum(outcome.pseudo.probabilities, outcome.pseudo.mask, strong),
+          rules_.credit_strong_view ? strong : weak};
 }
 
 double CotrainStep::BackwardStudent(const CotrainBatch& batch, const CotrainOutcome& outcome) {
   student_.bucket.ZeroGradients();
-  const torch::Tensor sum =
-      CrossEntropySum(student_.net->forward(batch.strong), outcome.pseudo_label, rules_.label_smoothing, outcome.trained);
+  const torch::Tensor sum = CrossEntropySum(student_.net->forward(batch.strong), outcome.pseudo_label,
+                                            rules_.label_smoothing, outcome.trained);
   (sum / batch.global_unlabelled).backward();
   return sum.item<double>();
 }
 
-Result<bool> CotrainStep::ReduceStudent(const CotrainBatch& batch, const TeacherForward& forward, double student_sum, CotrainOutcome& outcome) {
+Result<bool> CotrainStep::ReduceStudent(const CotrainBatch& batch, const TeacherForward& forward, double student_sum,
+                                        CotrainOutcome& outcome) {
   FERMENT_RETURN_IF_ERROR(worker::SumOverRanks(student_.bucket.gradients(), ranks_));
   if (rules_.average_statistics) FERMENT_RETURN_IF_ERROR(student_.statistics.AverageOverRanks(ranks_));
   std::array sums = {forward.labelled_sum.item<double>(), forward.unlabelled_sum.item<double>(), student_sum,
@@ -99,7 +102,8 @@ Result<bool> CotrainStep::ReduceStudent(const CotrainBatch& batch, const Teacher
   outcome.student_loss = sums[2] / unlabelled;
   outcome.accepted = sums[3];
   outcome.grad_norm_student = student_.sgd.GradientNorm();
-  return std::isfinite(sums[0]) && std::isfinite(sums[1]) && std::isfinite(sums[2]) && std::isfinite(outcome.grad_norm_student);
+  return std::isfinite(sums[0]) && std::isfinite(sums[1]) && std::isfinite(sums[2]) &&
+         std::isfinite(outcome.grad_norm_student);
 }
 
 Status CotrainStep::UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome) {
@@ -134,7 +138,8 @@ double CotrainStep::LabelledLossSum(const CotrainBatch& batch) {
   return CrossEntropyPerSample(logits, batch.labels, 0).to(torch::kFloat64).sum().item<double>();
 }
 
-Result<double> CotrainStep::GradientFeedback(const CotrainBatch& batch, const torch::Tensor& student_gradient, double lr) {
+Result<double> CotrainStep::GradientFeedback(const CotrainBatch& batch, const torch::Tensor& student_gradient,
+                                             double lr) {
   student_.bucket.ZeroGradients();
   {
     const ModeGuard mode(*student_.net, rules_.batch_statistics);
@@ -154,7 +159,8 @@ void CotrainStep::ApplyBaseline(const CotrainRates& rates, CotrainOutcome& outco
   outcome.baseline_after = baseline_.value();
 }
 
-Status CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward, CotrainOutcome& outcome) {
+Status CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
+                                  CotrainOutcome& outcome) {
   const torch::Tensor feedback_sum = CrossEntropySum(forward.credited_logits, outcome.pseudo_label, 0, outcome.trained);
   const double unlabelled = static_cast<double>(batch.global_unlabelled);
   torch::Tensor loss =
@@ -178,8 +184,8 @@ Status CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates&
 }
 
 CotrainStep::Before CotrainStep::Remember() {
-  return {teacher_.statistics.Take(), student_.statistics.Take(), student_.bucket.weights().clone(), student_.sgd.momentum().clone(),
-          baseline_.value()};
+  return {teacher_.statistics.Take(), student_.statistics.Take(), student_.bucket.weights().clone(),
+          student_.sgd.momentum().clone(), baseline_.value()};
 }
 
 void CotrainStep::GoBackTo(const Before& before) {

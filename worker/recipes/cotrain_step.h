@@ -18,7 +18,8 @@ struct CotrainBatch {
   torch::Tensor labels;    // [b] int64
   torch::Tensor weak;      // [u, 3, H, W]
   torch::Tensor strong;    // [u, 3, H, W]
-  /// Offline source: labels of the label sets, and 1 where the label rule accepted them. Undefined: the teacher's own labels.
+  /// Offline source: labels of the label sets, and 1 where the label rule accepted them. Undefined: the teacher's own
+  /// labels.
   torch::Tensor offline_labels;   // [u] int64
   torch::Tensor offline_trained;  // [u]
   std::int64_t global_labelled = 0;
@@ -85,8 +86,8 @@ struct CotrainOutcome {
 /// Thread: the loop's. All references outlive it.
 class CotrainStep {
  public:
-  CotrainStep(TrainedNetwork& teacher, TrainedNetwork& student, AveragedNetwork& average, FeedbackBaseline& baseline, const CotrainRules& rules,
-              Collective& ranks);
+  CotrainStep(TrainedNetwork& teacher, TrainedNetwork& student, AveragedNetwork& average, FeedbackBaseline& baseline,
+              const CotrainRules& rules, Collective& ranks);
 
   Result<CotrainOutcome> Run(const CotrainBatch& batch, const CotrainRates& rates);
 
@@ -100,14 +101,16 @@ class CotrainStep {
   /// Returns: the sum of this rank's losses; leaves its part of the gradient in the student's bucket.
   double BackwardStudent(const CotrainBatch& batch, const CotrainOutcome& outcome);
   /// Sums gradient and statistics over ranks. Returns: whether every loss and the gradient are finite.
-  Result<bool> ReduceStudent(const CotrainBatch& batch, const TeacherForward& forward, double student_sum, CotrainOutcome& outcome);
+  Result<bool> ReduceStudent(const CotrainBatch& batch, const TeacherForward& forward, double student_sum,
+                             CotrainOutcome& outcome);
   /// L over this rank's labelled rows with the student as it is.
   double LabelledLossSum(const CotrainBatch& batch);
   /// L_old, the update, L_new, h_raw.
   Status UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome);
   Result<double> GradientFeedback(const CotrainBatch& batch, const torch::Tensor& student_gradient, double lr);
   void ApplyBaseline(const CotrainRates& rates, CotrainOutcome& outcome);
-  Status UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward, CotrainOutcome& outcome);
+  Status UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
+                       CotrainOutcome& outcome);
 
   /// What a step that turns out not to be finite is undone with.
   struct Before {

@@ -7,7 +7,8 @@ namespace ferment::worker {
 namespace {
 
 /// Convolutions run fastest on channels-last weights; the buckets keep the layout they find.
-std::shared_ptr<nn::Backbone> Placed(std::shared_ptr<nn::Backbone> network, const RecipeContext& context, torch::Dtype dtype) {
+std::shared_ptr<nn::Backbone> Placed(std::shared_ptr<nn::Backbone> network, const RecipeContext& context,
+                                     torch::Dtype dtype) {
   torch::NoGradGuard no_grad;
   network->to(context.device, dtype);
   for (torch::Tensor& parameter : network->parameters()) {
@@ -18,7 +19,8 @@ std::shared_ptr<nn::Backbone> Placed(std::shared_ptr<nn::Backbone> network, cons
 
 }  // namespace
 
-Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream, torch::Dtype dtype) {
+Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream,
+                                                         torch::Dtype dtype) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(context.spec), context.spec.seed(), stream);
   if (context.spec.model().init() != "random") {
     FERMENT_ASSIGN_OR_RETURN(NamedTensors weights, nn::LoadTensors(context.spec.model().init()));
@@ -29,12 +31,14 @@ Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& co
       if (classifier && drawn.contains(name) && drawn[name].sizes() != tensor.sizes()) tensor = drawn[name];
     }
     const Status loaded = nn::LoadState(*network, weights);
-    if (!loaded.ok()) return Fail(loaded.With("model.init=" + context.spec.model().init()).WithExitCode(exit_code::kBadData));
+    if (!loaded.ok())
+      return Fail(loaded.With("model.init=" + context.spec.model().init()).WithExitCode(exit_code::kBadData));
   }
   return Placed(network, context, dtype);
 }
 
-Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, const NamedTensors& weights, torch::Dtype dtype) {
+Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, const NamedTensors& weights,
+                                                  torch::Dtype dtype) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(context.spec), context.spec.seed(), 0);
   FERMENT_RETURN_IF_ERROR(nn::LoadState(*network, weights));
   return Placed(network, context, dtype);
@@ -51,8 +55,8 @@ NamedTensors PublishedState(const nn::Backbone& network) {
 
 Status CheckRowsForRanks(std::string_view key, std::uint64_t batch, const Collective& ranks) {
   if (batch >= static_cast<std::uint64_t>(ranks.size())) return Status();
-  return InvalidArgumentError("a rank would be without rows: " + std::string(key) + "=" + std::to_string(batch) + " ranks=" +
-                              std::to_string(ranks.size()) + "; give a larger batch or fewer ranks")
+  return InvalidArgumentError("a rank would be without rows: " + std::string(key) + "=" + std::to_string(batch) +
+                              " ranks=" + std::to_string(ranks.size()) + "; give a larger batch or fewer ranks")
       .WithExitCode(exit_code::kBadSpec);
 }
 

@@ -10,12 +10,14 @@
 
 namespace ferment::worker {
 
-/// Returns: Init(seed, stream): the spec's network with weights drawn from the seed, and over them those of the file that model.init
-/// names; a classifier of another shape stays as drawn. Errors: those of LoadTensors and LoadState.
-Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream, torch::Dtype dtype);
+/// Returns: Init(seed, stream): the spec's network with weights drawn from the seed, and over them those of the file
+/// that model.init names; a classifier of another shape stays as drawn. Errors: those of LoadTensors and LoadState.
+Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream,
+                                                         torch::Dtype dtype);
 
 /// Returns: the spec's network with these weights. Errors: those of LoadState.
-Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, const NamedTensors& weights, torch::Dtype dtype);
+Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, const NamedTensors& weights,
+                                                  torch::Dtype dtype);
 
 /// Returns: a copy of the state as it is published: in float32, whatever the network was trained in.
 NamedTensors PublishedState(const nn::Backbone& network);

@@ -13,7 +13,8 @@ namespace {
 /// Share of the steps that warm up: the networks are trained already.
 constexpr std::uint64_t kWarmupShare = 10;
 
-Result<std::shared_ptr<nn::Backbone>> Published(const RecipeContext& context, const std::string& job, const std::string& role) {
+Result<std::shared_ptr<nn::Backbone>> Published(const RecipeContext& context, const std::string& job,
+                                                const std::string& role) {
   FERMENT_ASSIGN_OR_RETURN(const auto models, PublishedModels::Read(context.layout, job));
   FERMENT_ASSIGN_OR_RETURN(const NamedTensors weights, models.Load(role));
   return MakeNetwork(context, weights, torch::kFloat32);
@@ -27,12 +28,15 @@ std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context) {
   SupervisedPlan plan;
   plan.batch = finetune.batch();
   plan.batch_key = "finetune.batch";
-  plan.schedule = {.base = finetune.lr(), .total_steps = finetune.steps(), .warmup_steps = finetune.steps() / kWarmupShare};
-  plan.optimizer = {.momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
+  plan.schedule = {
+      .base = finetune.lr(), .total_steps = finetune.steps(), .warmup_steps = finetune.steps() / kWarmupShare};
+  plan.optimizer = {
+      .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
   const std::uint32_t rounds = std::max(context.spec.cotrain().rounds(), 1U);
-  plan.subjects = {{"student", [&context, rounds] { return Published(context, JobId("cotrain", rounds - 1), "student"); }},
-                   {"baseline", [&context] { return Published(context, JobId("teacher"), "teacher"); }}};
+  plan.subjects = {
+      {"student", [&context, rounds] { return Published(context, JobId("cotrain", rounds - 1), "student"); }},
+      {"baseline", [&context] { return Published(context, JobId("teacher"), "teacher"); }}};
   return MakeSupervisedRecipe(context, std::move(plan));
 }
 

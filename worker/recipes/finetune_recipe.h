@@ -9,8 +9,8 @@
 
 namespace ferment::worker {
 
-/// Both networks see the same batches under the same schedule, so that what differs is the semi-supervised phase. Momentum, weight
-/// decay and label smoothing are the teacher phase's. Publishes `student` and `baseline`.
+/// Both networks see the same batches under the same schedule, so that what differs is the semi-supervised phase.
+/// Momentum, weight decay and label smoothing are the teacher phase's. Publishes `student` and `baseline`.
 std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context);
 
 }  // namespace ferment::worker

@@ -22,7 +22,8 @@ class SupervisedRecipe : public Recipe {
     FERMENT_ASSIGN_OR_RETURN(auto stream, OpenLabelledStream(context_.spec));
     feed_ = std::make_unique<BatchFeed>(
         std::move(stream), nullptr,
-        BatchFeed::Options{.labelled_batch = plan_.batch, .rank = context_.world.rank(), .ranks = context_.world.size()});
+        BatchFeed::Options{
+            .labelled_batch = plan_.batch, .rank = context_.world.rank(), .ranks = context_.world.size()});
     FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_));
     for (const SupervisedPlan::Subject& subject : plan_.subjects) {
       FERMENT_ASSIGN_OR_RETURN(auto network, subject.make());
@@ -69,7 +70,8 @@ class SupervisedRecipe : public Recipe {
       const auto weights = state.tensors.find(plan_.subjects[i].role);
       const auto momentum = state.tensors.find(plan_.subjects[i].role + "_optimizer");
       if (weights == state.tensors.end() || momentum == state.tensors.end()) {
-        return DataLossError("the checkpoint lacks a network: " + plan_.subjects[i].role).WithExitCode(exit_code::kUnreadableState);
+        return DataLossError("the checkpoint lacks a network: " + plan_.subjects[i].role)
+            .WithExitCode(exit_code::kUnreadableState);
       }
       FERMENT_RETURN_IF_ERROR(nn::LoadState(*networks_[i]->net, weights->second));
       FERMENT_RETURN_IF_ERROR(networks_[i]->bucket.Load(momentum->second, networks_[i]->sgd.momentum()));

@@ -12,7 +12,8 @@ std::unique_ptr<Recipe> MakeTeacherRecipe(const RecipeContext& context) {
   plan.batch = teacher.batch();
   plan.batch_key = "teacher.batch";
   plan.schedule = {.base = teacher.lr(), .total_steps = teacher.steps(), .warmup_steps = teacher.warmup_steps()};
-  plan.optimizer = {.momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
+  plan.optimizer = {
+      .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
   plan.subjects = {{"teacher", [&context] { return MakeInitialNetwork(context, 0, torch::kFloat32); }}};
   return MakeSupervisedRecipe(context, std::move(plan));

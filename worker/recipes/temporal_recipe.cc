@@ -170,7 +170,8 @@ class TemporalRecipe final : public Recipe {
   /// Linear warm-up over the first twentieth, then a cosine to 0.
   double LearningRate(std::uint64_t step) const {
     const std::uint64_t steps = spec_.temporal().steps();
-    return LearningRateSchedule{.base = spec_.temporal().lr(), .total_steps = steps, .warmup_steps = steps / 20}.At(step);
+    return LearningRateSchedule{.base = spec_.temporal().lr(), .total_steps = steps, .warmup_steps = steps / 20}.At(
+        step);
   }
 
   Status FinishStage() {

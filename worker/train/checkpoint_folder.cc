@@ -45,7 +45,8 @@ Result<RecipeState> Read(const std::filesystem::path& folder) {
     return Fail(DataLossError("the manifest has no files: " + (folder / kManifest).string()));
   }
   if (manifest.value("format", 0) > kFormat) {
-    return Fail(FailedPreconditionError("the checkpoint is of a newer version: path=" + folder.string()).WithExitCode(exit_code::kUnreadableState));
+    return Fail(FailedPreconditionError("the checkpoint is of a newer version: path=" + folder.string())
+                    .WithExitCode(exit_code::kUnreadableState));
   }
   RecipeState state;
   state.scalars = manifest.value("scalars", Json::object());
@@ -91,7 +92,8 @@ Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {
     last = state.error();
   }
   if (!last.ok()) {
-    return Fail(DataLossError("no checkpoint can be read; remove the folder to start anew: path=" + folder_.string() + ": " + std::string(last.message()))
+    return Fail(DataLossError("no checkpoint can be read; remove the folder to start anew: path=" + folder_.string() +
+                              ": " + std::string(last.message()))
                     .WithExitCode(exit_code::kUnreadableState));
   }
   return std::optional<RecipeState>();

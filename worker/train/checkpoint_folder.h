@@ -11,16 +11,17 @@
 
 namespace ferment::worker {
 
-/// checkpoints/step-<n>/{<stem>.safetensors ..., MANIFEST.json}; the manifest is written last and holds the scalars and each
-/// file's digest. A value.
+/// checkpoints/step-<n>/{<stem>.safetensors ..., MANIFEST.json}; the manifest is written last and holds the scalars and
+/// each file's digest. A value.
 class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   /// Writes step-<step> and then removes all but the newest `keep`. Errors: those of writing.
   Status Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const;
-  /// Returns: the newest checkpoint of which every file has its digest; nothing where there is none. A damaged one is passed over
-  /// with a warning. Errors: DataLoss (78) where all are damaged, or one is of a later format than this version knows.
+  /// Returns: the newest checkpoint of which every file has its digest; nothing where there is none. A damaged one is
+  /// passed over with a warning. Errors: DataLoss (78) where all are damaged, or one is of a later format than this
+  /// version knows.
   Result<std::optional<RecipeState>> Newest() const;
 
  private:

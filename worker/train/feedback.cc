@@ -13,15 +13,17 @@ Result<FeedbackForm> ParseFeedbackForm(std::string_view text) {
   if (text == "first_order") return FeedbackForm::kFirstOrder;
   if (text == "exact") return FeedbackForm::kExact;
   if (text == "cosine") return FeedbackForm::kCosine;
-  return Fail(InvalidArgumentError("cotrain.feedback.form is none of off, first_order, exact, cosine: " + std::string(text))
-                  .WithExitCode(exit_code::kBadSpec));
+  return Fail(
+      InvalidArgumentError("cotrain.feedback.form is none of off, first_order, exact, cosine: " + std::string(text))
+          .WithExitCode(exit_code::kBadSpec));
 }
 
 double Dot(const torch::Tensor& a, const torch::Tensor& b) {
   return torch::dot(a.to(torch::kFloat64), b.to(torch::kFloat64)).item<double>();
 }
 
-Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const torch::Tensor& student_gradient, Collective& ranks) {
+Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const torch::Tensor& student_gradient,
+                             Collective& ranks) {
   double dot = Dot(own_share, student_gradient);
   FERMENT_RETURN_IF_ERROR(ranks.AllReduceSum(std::span<double>(&dot, 1)));
   return lr * dot;

@@ -20,10 +20,11 @@ Result<FeedbackForm> ParseFeedbackForm(std::string_view text);
 /// Returns: <a, b> of two flat buffers, in double.
 double Dot(const torch::Tensor& a, const torch::Tensor& b);
 
-/// The exact form: `own_share` is this rank's part of the gradient of L_new, `student_gradient` the student's gradient on pseudo-labels
-/// summed over ranks. By linearity each rank dots its share and one number is summed.
-/// Returns: lr * <g_l, g_u>, the same on all ranks.
-Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const torch::Tensor& student_gradient, Collective& ranks);
+/// The exact form: `own_share` is this rank's part of the gradient of L_new, `student_gradient` the student's gradient
+/// on pseudo-labels summed over ranks. By linearity each rank dots its share and one number is summed. Returns: lr *
+/// <g_l, g_u>, the same on all ranks.
+Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const torch::Tensor& student_gradient,
+                             Collective& ranks);
 
 /// The cosine form; sums `own_share` over ranks in place. Returns: <g_l, g_u> / (|g_l| |g_u|), 0 if either is 0.
 Result<double> CosineFeedback(torch::Tensor& own_share, const torch::Tensor& student_gradient, Collective& ranks);

@@ -20,7 +20,8 @@ Status SumOverRanks(torch::Tensor& flat, Collective& ranks) {
   if (ranks.size() == 1) return Status();
   FERMENT_CHECK(flat.is_contiguous()) << "a flat buffer is expected";
   const auto count = static_cast<std::size_t>(flat.numel());
-  if (flat.scalar_type() == torch::kFloat64) return ranks.AllReduceSum(std::span<double>(flat.data_ptr<double>(), count));
+  if (flat.scalar_type() == torch::kFloat64)
+    return ranks.AllReduceSum(std::span<double>(flat.data_ptr<double>(), count));
   return ranks.AllReduceSum(std::span<float>(flat.data_ptr<float>(), count));
 }
 
@@ -64,7 +65,8 @@ Status GradientBucket::Load(const NamedTensors& tensors, torch::Tensor& flat) co
   for (const Slot& slot : slots_) {
     const auto found = by_name.find(slot.name);
     if (found == by_name.end()) return DataLossError("no tensor of this name in the state: " + slot.name);
-    if (found->second->sizes() != slot.parameter.sizes()) return DataLossError("tensor has another shape than the network's: " + slot.name);
+    if (found->second->sizes() != slot.parameter.sizes())
+      return DataLossError("tensor has another shape than the network's: " + slot.name);
     View(flat, slot).copy_(*found->second);
   }
   return Status();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parameters of one network in one flat buffer and their gradients in another, so that a step is a few operations on
-// long vectors and one sum over ranks.
+// The parameters of one network in one flat buffer and their gradients in another, so that a step is a few operations
+// on long vectors and one sum over ranks.
 #pragma once
 
 #include <torch/torch.h>
@@ -19,8 +19,9 @@ namespace ferment::worker {
 Status SumOverRanks(torch::Tensor& flat, Collective& ranks);
 
 /// Replaces the storage of a module's parameters by views of `weights()`, and gives them gradients that are views of
-/// `gradients()`, which backward adds to. Parameters of more than one dimension come first: they are the ones that decay.
-/// The module must not be moved, cast, or told to zero its gradients afterwards; copying into its parameters is fine.
+/// `gradients()`, which backward adds to. Parameters of more than one dimension come first: they are the ones that
+/// decay. The module must not be moved, cast, or told to zero its gradients afterwards; copying into its parameters is
+/// fine.
 ///
 /// Thread: the loop's. Owns: both buffers; keeps the module's parameters alive.
 class GradientBucket {

@@ -53,16 +53,19 @@ Status JobState::SetAsideForeignWork(bool start_anew) const {
     const bool ours = identity && identity->is_object() && identity->value("digest", "") == digest_;
     if (ours && !start_anew) return Status();
     std::filesystem::path aside;
-    for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n) aside = folder.string() + ".old-" + std::to_string(n);
+    for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n)
+      aside = folder.string() + ".old-" + std::to_string(n);
     if (!std::filesystem::is_empty(folder, error)) {
       std::filesystem::rename(folder, aside, error);
       if (error) {
-        return PermissionDeniedError("cannot rename the folder of an earlier job: from=" + folder.string() + " to=" + aside.string() + ": " +
-                                     error.message())
+        return PermissionDeniedError("cannot rename the folder of an earlier job: from=" + folder.string() +
+                                     " to=" + aside.string() + ": " + error.message())
             .WithExitCode(exit_code::kCannotWrite);
       }
-      LogWarning("earlier_job_set_aside", {{"job", context_.job_id()}, {"folder", aside.string()},
-                                           {"why", start_anew ? "a step is to be recorded" : "it was made from another spec"}});
+      LogWarning("earlier_job_set_aside",
+                 {{"job", context_.job_id()},
+                  {"folder", aside.string()},
+                  {"why", start_anew ? "a step is to be recorded" : "it was made from another spec"}});
     }
   }
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
@@ -71,8 +74,12 @@ Status JobState::SetAsideForeignWork(bool start_anew) const {
 
 Status JobState::Save(const SavedJob& job) const {
   RecipeState state = job.state;
-  state.scalars = {{"next_step", job.next_step}, {"samples", job.samples}, {"nonfinite", job.nonfinite}, {"recipe", job.state.scalars}};
-  return CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Save(job.next_step, state, context_.spec.checkpoint().keep());
+  state.scalars = {{"next_step", job.next_step},
+                   {"samples", job.samples},
+                   {"nonfinite", job.nonfinite},
+                   {"recipe", job.state.scalars}};
+  return CheckpointFolder(context_.layout.Checkpoints(context_.job_id()))
+      .Save(job.next_step, state, context_.spec.checkpoint().keep());
 }
 
 Result<std::optional<SavedJob>> JobState::Newest() const {

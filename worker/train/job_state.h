@@ -13,7 +13,8 @@
 
 namespace ferment::worker {
 
-/// Returns: a digest of all in the spec that decides the outcome of this job's steps; where it runs and how often it saves do not.
+/// Returns: a digest of all in the spec that decides the outcome of this job's steps; where it runs and how often it
+/// saves do not.
 std::string JobDigest(const RecipeContext& context);
 
 /// What a checkpoint holds.
@@ -30,7 +31,8 @@ class JobState {
  public:
   explicit JobState(const RecipeContext& context);
 
-  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so. Rank 0 only, before the rest.
+  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so. Rank 0 only,
+  /// before the rest.
   Status SetAsideForeignWork(bool start_anew) const;
   /// Rank 0 only. Errors: those of writing.
   Status Save(const SavedJob& job) const;

@@ -15,8 +15,8 @@ struct LearningRateSchedule {
   std::uint64_t warmup_steps = 0;
   /// First steps at rate 0; warm-up and cosine start after them, from their beginning.
   std::uint64_t wait_steps = 0;
-  /// Rate of the first warm-up step, from where it rises to reach `base` with the first step after the warm-up. Absent: the
-  /// rate is base * (s + 1) / warmup_steps in warm-up step s.
+  /// Rate of the first warm-up step, from where it rises to reach `base` with the first step after the warm-up. Absent:
+  /// the rate is base * (s + 1) / warmup_steps in warm-up step s.
   std::optional<double> warmup_start = std::nullopt;
   double final_rate = 0;
 

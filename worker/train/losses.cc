@@ -5,10 +5,12 @@ namespace ferment::worker {
 
 torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing) {
   return torch::nn::functional::cross_entropy(
-      logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone).label_smoothing(smoothing));
+      logits, labels,
+      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone).label_smoothing(smoothing));
 }
 
-torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing, const torch::Tensor& weights) {
+torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing,
+                              const torch::Tensor& weights) {
   torch::Tensor losses = CrossEntropyPerSample(logits, labels, smoothing);
   return weights.defined() ? (losses * weights).sum() : losses.sum();
 }

@@ -11,7 +11,8 @@ namespace ferment::worker {
 torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing);
 
 /// Returns: sum_i weight_i * CE_e(logits_i, labels_i); an undefined `weights` is all ones.
-torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing, const torch::Tensor& weights = {});
+torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing,
+                              const torch::Tensor& weights = {});
 
 /// Returns: sum_i mask_i * (-sum_c target_ic log softmax(logits_i)_c).
 torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& mask, const torch::Tensor& logits);

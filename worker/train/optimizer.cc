@@ -9,7 +9,8 @@ Sgd::Sgd(GradientBucket& bucket, const SgdOptions& options)
     : bucket_(bucket), options_(options), momentum_(bucket.NewBuffer()), update_(bucket.NewBuffer()) {}
 
 double Sgd::GradientNorm() const {
-  return torch::linalg_vector_norm(bucket_.gradients(), 2, at::OptionalIntArrayRef(), false, torch::kFloat64).item<double>();
+  return torch::linalg_vector_norm(bucket_.gradients(), 2, at::OptionalIntArrayRef(), false, torch::kFloat64)
+      .item<double>();
 }
 
 void Sgd::Step(double lr, double norm) {

@@ -16,8 +16,8 @@ struct SgdOptions {
   double grad_clip = 0;
 };
 
-/// g <- g * min(1, clip / (norm + 1e-6)); g <- g + wd * w; v <- momentum * v + g; w <- w - lr * (g + momentum * v, or v).
-/// The bucket's gradients stay as they were. Momentum starts at 0.
+/// g <- g * min(1, clip / (norm + 1e-6)); g <- g + wd * w; v <- momentum * v + g; w <- w - lr * (g + momentum * v, or
+/// v). The bucket's gradients stay as they were. Momentum starts at 0.
 class Sgd {
  public:
   Sgd(GradientBucket& bucket, const SgdOptions& options);

@@ -11,7 +11,8 @@
 
 namespace ferment::worker {
 
-/// Replaces the storage of a module's floating-point buffers by views of one. The module must not be moved or cast afterwards.
+/// Replaces the storage of a module's floating-point buffers by views of one. The module must not be moved or cast
+/// afterwards.
 ///
 /// Thread: the loop's.
 class StatisticsBucket {

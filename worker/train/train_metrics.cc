@@ -19,13 +19,16 @@ Result<CurveFile> CurveFile::Open(const std::filesystem::path& path, std::uint64
     std::ifstream old(path);
     for (std::string line; std::getline(old, line);) {
       const auto object = ParseJson(line);
-      if (!object || !object->is_object() || !object->contains("step") || !(*object)["step"].is_number_unsigned()) continue;
+      if (!object || !object->is_object() || !object->contains("step") || !(*object)["step"].is_number_unsigned())
+        continue;
       if ((*object)["step"].get<std::uint64_t>() < next_step) kept += line + "\n";
     }
   }
   FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(path, kept));
   std::ofstream file(path, std::ios::app);
-  if (!file) return Fail(PermissionDeniedError("cannot write the curve: path=" + path.string()).WithExitCode(exit_code::kCannotWrite));
+  if (!file)
+    return Fail(
+        PermissionDeniedError("cannot write the curve: path=" + path.string()).WithExitCode(exit_code::kCannotWrite));
   return CurveFile(std::move(file));
 }
 
@@ -41,7 +44,9 @@ void CurveFile::Append(std::uint64_t step, const std::map<std::string, double>& 
 ProcessUsage UsageOfThisProcess() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return {seconds(usage.ru_utime) + seconds(usage.ru_stime), static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
 }
 

@@ -26,7 +26,8 @@ std::string Short(double value) {
 
 }  // namespace
 
-TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options)
+TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client,
+                         const TrainerLoopOptions& options)
     : recipe_(recipe), context_(context), client_(client), options_(options), files_(context) {}
 
 Status TrainerLoop::Run() {
@@ -42,7 +43,8 @@ Status TrainerLoop::Prepare() {
   auto finished = files_.Finished();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, finished ? Status() : finished.error()));
   if (*finished) {
-    LogInfo("job_is_done_already", {{"job", context_.job_id()}, {"result", context_.layout.Result(context_.job_id()).string()}});
+    LogInfo("job_is_done_already",
+            {{"job", context_.job_id()}, {"result", context_.layout.Result(context_.job_id()).string()}});
     finished_before_ = true;
     return AgreeOnStatus(context_.world, leads() ? client_.Complete(**finished) : Status());
   }
@@ -76,10 +78,13 @@ Status TrainerLoop::Train() {
   const std::uint64_t total = recipe_.total_steps();
   while (next_step_ < total) {
     FERMENT_ASSIGN_OR_RETURN(const Wish wish, AgreeOnWish());
-    if (wish == Wish::kFenced) return AbortedError("the run token is another process's: job=" + context_.job_id()).WithExitCode(exit_code::kFenced);
+    if (wish == Wish::kFenced)
+      return AbortedError("the run token is another process's: job=" + context_.job_id())
+          .WithExitCode(exit_code::kFenced);
     if (wish != Wish::kGoOn) FERMENT_RETURN_IF_ERROR(Save());
     if (wish == Wish::kStop) {
-      return CancelledError("asked to stop, checkpoint written: job=" + context_.job_id() + " step=" + std::to_string(next_step_))
+      return CancelledError("asked to stop, checkpoint written: job=" + context_.job_id() +
+                            " step=" + std::to_string(next_step_))
           .WithExitCode(exit_code::kTerminated);
     }
     FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
@@ -117,10 +122,12 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
   samples_ += figures.samples;
   if (!figures.finite) {
     ++nonfinite_;
-    if (leads()) LogWarning("loss_not_finite", {{"step", step}, {"count", nonfinite_}, {"max_nonfinite", options_.max_nonfinite}});
+    if (leads())
+      LogWarning("loss_not_finite", {{"step", step}, {"count", nonfinite_}, {"max_nonfinite", options_.max_nonfinite}});
     if (nonfinite_ > options_.max_nonfinite) {
-      return DataLossError("the loss was not finite too often; lower the learning rate, or look at the data: steps=" + std::to_string(nonfinite_) +
-                           " max_nonfinite=" + std::to_string(options_.max_nonfinite) + " last_step=" + std::to_string(step))
+      return DataLossError("the loss was not finite too often; lower the learning rate, or look at the data: steps=" +
+                           std::to_string(nonfinite_) + " max_nonfinite=" + std::to_string(options_.max_nonfinite) +
+                           " last_step=" + std::to_string(step))
           .WithExitCode(exit_code::kBadData);
     }
   }
@@ -130,7 +137,8 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
 
   const std::uint64_t total = recipe_.total_steps();
   const std::uint64_t stride = total <= kCurveLines ? 1 : total / (kCurveLines / 2);
-  if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1")) curve_->Append(step, figures.values);
+  if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1"))
+    curve_->Append(step, figures.values);
   const auto now = std::chrono::steady_clock::now();
   if (now - reported_ >= options_.report_every || step + 1 == total) {
     client_.Report(Progress());
@@ -140,9 +148,16 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
     const double seconds = std::chrono::duration<double>(now - logged_).count();
     const double rate = seconds > 0 ? static_cast<double>(samples_ - logged_samples_) / seconds : 0;
     figures_["samples_per_second"] = rate;
-    const auto figure = [this](const char* name) { return figures_.contains(name) ? Short(figures_.at(name)) : std::string("-"); };
-    LogInfo("training", {{"job", context_.job_id()}, {"step", step + 1}, {"of", total}, {"loss", figure("loss")}, {"h", figure("h")},
-                         {"macro_f1", figure("macro_f1")}, {"samples_per_second", Short(rate)}});
+    const auto figure = [this](const char* name) {
+      return figures_.contains(name) ? Short(figures_.at(name)) : std::string("-");
+    };
+    LogInfo("training", {{"job", context_.job_id()},
+                         {"step", step + 1},
+                         {"of", total},
+                         {"loss", figure("loss")},
+                         {"h", figure("h")},
+                         {"macro_f1", figure("macro_f1")},
+                         {"samples_per_second", Short(rate)}});
     logged_ = now;
     logged_samples_ = samples_;
   }

@@ -30,9 +30,9 @@ class TrainerLoop {
  public:
   TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options);
 
-  /// Returns the same on every rank: ok when the result is published; Cancelled (143) after a checkpoint that TERM, USR2 or the
-  /// coordinator asked for; Aborted (202) when the job is another process's; DataLoss (65) past max_nonfinite; the recipe's errors.
-  /// An error that only one rank has met ends in Collective::Abort.
+  /// Returns the same on every rank: ok when the result is published; Cancelled (143) after a checkpoint that TERM,
+  /// USR2 or the coordinator asked for; Aborted (202) when the job is another process's; DataLoss (65) past
+  /// max_nonfinite; the recipe's errors. An error that only one rank has met ends in Collective::Abort.
   Status Run();
 
  private:

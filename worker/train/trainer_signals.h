@@ -7,8 +7,9 @@
 
 namespace ferment::worker {
 
-/// Installs the handlers, which only set flags: USR1 asks for a checkpoint; TERM, INT and USR2 for a checkpoint and the end with
-/// 143; a second INT ends the process at once with 130. PIPE is ignored. Call once, before any thread is started.
+/// Installs the handlers, which only set flags: USR1 asks for a checkpoint; TERM, INT and USR2 for a checkpoint and the
+/// end with 143; a second INT ends the process at once with 130. PIPE is ignored. Call once, before any thread is
+/// started.
 void InstallTrainerSignals();
 
 /// Returns: whether a checkpoint was asked for since the last call, and forgets it.

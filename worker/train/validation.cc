@@ -26,7 +26,8 @@ bool Validation::Due(std::uint64_t step, std::uint64_t total) {
 }
 
 Result<Validation> Validation::Load(const RecipeContext& context) {
-  FERMENT_ASSIGN_OR_RETURN(const dataset::FaceList list, dataset::LoadFaces(context.spec, dataset::FaceSplit::kValidation));
+  FERMENT_ASSIGN_OR_RETURN(const dataset::FaceList list,
+                           dataset::LoadFaces(context.spec, dataset::FaceSplit::kValidation));
   Validation validation(context);
   const RowRange mine = RowsOfRank(list.faces.size(), context.world.rank(), context.world.size());
   for (std::uint64_t i = mine.begin; i < mine.end; ++i) {
@@ -52,11 +53,14 @@ Result<report::ConfusionMatrix> Validation::Evaluate(nn::Backbone& network) cons
   const std::size_t batch = context_->spec.evaluate().batch();
   for (std::size_t at = 0; at < images_.size(); at += batch) {
     const auto rows = std::span(images_).subspan(at, std::min(batch, images_.size() - at));
-    torch::Tensor inputs = nn::StackImages(rows, static_cast<int>(context_->spec.model().image_size())).to(context_->device, dtype);
-    const torch::Tensor predictions = network.forward(inputs.contiguous(torch::MemoryFormat::ChannelsLast)).argmax(1).to(torch::kCPU);
+    torch::Tensor inputs =
+        nn::StackImages(rows, static_cast<int>(context_->spec.model().image_size())).to(context_->device, dtype);
+    const torch::Tensor predictions =
+        network.forward(inputs.contiguous(torch::MemoryFormat::ChannelsLast)).argmax(1).to(torch::kCPU);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto label = static_cast<std::size_t>(labels_[at + i]);
-      counts[label * classes + static_cast<std::size_t>(predictions[static_cast<std::int64_t>(i)].item<std::int64_t>())] += 1;
+      counts[label * classes +
+             static_cast<std::size_t>(predictions[static_cast<std::int64_t>(i)].item<std::int64_t>())] += 1;
     }
   }
   network.train(was_training);

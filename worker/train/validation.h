@@ -20,12 +20,12 @@ class Validation {
   /// Errors: those of LoadFaces. A damaged face is left out.
   static Result<Validation> Load(const RecipeContext& context);
 
-  /// Returns: the confusion over all ranks' faces, the same on every rank; the network is put back into the mode it was in.
-  /// A float64 network is evaluated in float64.
+  /// Returns: the confusion over all ranks' faces, the same on every rank; the network is put back into the mode it was
+  /// in. A float64 network is evaluated in float64.
   Result<report::ConfusionMatrix> Evaluate(nn::Backbone& network) const;
 
-  /// Returns: whether a job of `total` steps is due for an evaluation after step `step`: a handful of times, and never at its end,
-  /// where the recipe evaluates what it publishes.
+  /// Returns: whether a job of `total` steps is due for an evaluation after step `step`: a handful of times, and never
+  /// at its end, where the recipe evaluates what it publishes.
   static bool Due(std::uint64_t step, std::uint64_t total);
 
  private:

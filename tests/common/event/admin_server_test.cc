@@ -31,7 +31,8 @@ int Connect(const std::string& address) {
 std::string ReadAll(int socket_handle) {
   std::string text;
   char buffer[4096];
-  for (ssize_t got = 0; (got = read(socket_handle, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(got));
+  for (ssize_t got = 0; (got = read(socket_handle, buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(got));
   return text;
 }
 
@@ -54,7 +55,8 @@ class AdminServerTest : public testing::Test {
     auto started = AdminServer::Start(
         loop_, {.max_connections = 2, .timeout = std::chrono::milliseconds(200)},
         {{"/", [](const HttpRequest&) { return HttpReply{.body = "home"}; }},
-         {"/echo", [](const HttpRequest& request) { return HttpReply{.content_type = "text/x", .body = request.query}; }},
+         {"/echo",
+          [](const HttpRequest& request) { return HttpReply{.content_type = "text/x", .body = request.query}; }},
          {"/runs/*", [](const HttpRequest& request) { return HttpReply{.body = "below " + request.path}; }},
          {"/throws", [](const HttpRequest&) -> HttpReply { throw std::runtime_error("no"); }}});
     ASSERT_TRUE(started) << started.error().message();
@@ -93,8 +95,9 @@ TEST_F(AdminServerTest, SurvivesAHandlerThatThrows) {
 }
 
 TEST_F(AdminServerTest, ServesTwoRequestsOfOneConnection) {
-  const std::string both = Exchange(server_->address(),
-                                    "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  const std::string both =
+      Exchange(server_->address(),
+               "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(both, HasSubstr("home"));
   EXPECT_THAT(both, HasSubstr("second"));
 }

@@ -93,7 +93,8 @@ TEST_F(LocalLauncherTest, NeverStartsOneKeyTwice) {
 }
 
 TEST_F(LocalLauncherTest, HandsSignalsToMpirunAndKillsItsGroup) {
-  const LaunchRequest request = Request("trap 'echo saved' USR1; trap 'exit 143' USR2; echo ready; while :; do sleep 0.01; done");
+  const LaunchRequest request =
+      Request("trap 'echo saved' USR1; trap 'exit 143' USR2; echo ready; while :; do sleep 0.01; done");
   ASSERT_TRUE(launcher_->Launch(request).ok());
   AwaitLog("ready");
   ASSERT_TRUE(launcher_->Signal(request.key, run_dir_, SIGUSR1).ok());

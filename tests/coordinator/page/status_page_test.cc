@@ -22,7 +22,8 @@ std::string Source(const std::string& name) {
 
 TEST(StatusPage, ServesItsFilesByteForByte) {
   const auto handlers = StatusPageHandlers();
-  const std::pair<const char*, const char*> files[] = {{"/", "status.html"}, {"/status.js", "status.js"}, {"/status.css", "status.css"}};
+  const std::pair<const char*, const char*> files[] = {
+      {"/", "status.html"}, {"/status.js", "status.js"}, {"/status.css", "status.css"}};
   for (const auto& [path, name] : files) {
     ASSERT_TRUE(handlers.contains(path));
     const std::string body = handlers.at(path)({path, ""}).body;

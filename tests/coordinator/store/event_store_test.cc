@@ -19,9 +19,8 @@ using coordinator::OpenSqliteEventStore;
 
 std::filesystem::path FreshFile() {
   static std::atomic<int> count{0};
-  const std::filesystem::path file =
-      std::filesystem::path(::testing::TempDir()) /
-      ("store-" + std::to_string(getpid()) + "-" + std::to_string(++count) + ".db");
+  const std::filesystem::path file = std::filesystem::path(::testing::TempDir()) /
+                                     ("store-" + std::to_string(getpid()) + "-" + std::to_string(++count) + ".db");
   for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
   return file;
 }

@@ -21,7 +21,8 @@ TEST(ThreadCollectiveFailure, NamesHowManyCameWhenOneStaysAway) {
         if (collective.rank() == 2) return;
         const Status status = collective.Barrier();
         EXPECT_FALSE(status.ok());
-        EXPECT_TRUE(ProcessExitCode(status) == exit_code::kHang || ProcessExitCode(status) == exit_code::kPeerLost) << status.ToString();
+        EXPECT_TRUE(ProcessExitCode(status) == exit_code::kHang || ProcessExitCode(status) == exit_code::kPeerLost)
+            << status.ToString();
       },
       std::chrono::milliseconds(50));
 }

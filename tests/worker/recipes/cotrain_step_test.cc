@@ -82,13 +82,15 @@ struct World {
 
 constexpr SgdOptions kPlain = {.momentum = 0, .nesterov = false};
 
-CotrainOutcome RunOnce(const World& world, const CotrainRules& rules, const CotrainRates& rates, double baseline_value = 0) {
+CotrainOutcome RunOnce(const World& world, const CotrainRules& rules, const CotrainRates& rates,
+                       double baseline_value = 0) {
   CotrainOutcome outcome;
   testing::RunRanks(1, [&](Collective& ranks) {
     Pair pair(nn::BatchNormMode::kLocal, ranks, kPlain);
     FeedbackBaseline baseline(baseline_value != 0);
     baseline.set_value(baseline_value);
-    auto result = CotrainStep(pair.teacher, pair.student, pair.average, baseline, rules, ranks).Run(world.RowsOf(ranks), rates);
+    auto result =
+        CotrainStep(pair.teacher, pair.student, pair.average, baseline, rules, ranks).Run(world.RowsOf(ranks), rates);
     ASSERT_TRUE(result) << result.error().ToString();
     outcome = *std::move(result);
   });
@@ -97,8 +99,8 @@ CotrainOutcome RunOnce(const World& world, const CotrainRules& rules, const Cotr
 
 TEST(CotrainStep, Check1ALearningRateOfZeroFeedsNothingBack) {
   for (const FeedbackForm form : {FeedbackForm::kFirstOrder, FeedbackForm::kExact, FeedbackForm::kCosine}) {
-    const CotrainOutcome outcome =
-        RunOnce(World(1), {.tau = 1, .form = form}, {.lr_teacher = 0.1, .lr_student = 0, .lambda = 1, .record = true}, 0.5);
+    const CotrainOutcome outcome = RunOnce(World(1), {.tau = 1, .form = form},
+                                           {.lr_teacher = 0.1, .lr_student = 0, .lambda = 1, .record = true}, 0.5);
     EXPECT_EQ(outcome.old_loss, outcome.new_loss);
     EXPECT_GT(outcome.old_loss, 0);
     EXPECT_EQ(outcome.h_raw, 0);
@@ -181,18 +183,22 @@ TEST(CotrainStep, Check5SeveralRanksComputeWhatOneComputes) {
           std::unique_ptr<World> world;
           {
             const std::lock_guard lock(mutex);  // the generator that both draw from is the process's
-            pair = std::make_unique<Pair>(mode, ranks, SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3, .grad_clip = 1});
+            pair = std::make_unique<Pair>(
+                mode, ranks, SgdOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3, .grad_clip = 1});
             world = std::make_unique<World>(5);
           }
           FeedbackBaseline baseline(true);
-          CotrainStep step(pair->teacher, pair->student, pair->average, baseline,
-                           {.tau = 0.7, .threshold = 0.3, .label_smoothing = 0.1, .form = form, .average_statistics = false}, ranks);
+          CotrainStep step(
+              pair->teacher, pair->student, pair->average, baseline,
+              {.tau = 0.7, .threshold = 0.3, .label_smoothing = 0.1, .form = form, .average_statistics = false}, ranks);
           std::vector<double> mine;
           for (int s = 0; s < 3; ++s) {
-            const auto outcome = step.Run(world->RowsOf(ranks), {.lr_teacher = 0.02, .lr_student = 0.05, .lambda = 0.5, .ema_decay = 0.9});
+            const auto outcome = step.Run(world->RowsOf(ranks),
+                                          {.lr_teacher = 0.02, .lr_student = 0.05, .lambda = 0.5, .ema_decay = 0.9});
             ASSERT_TRUE(outcome) << outcome.error().ToString();
-            for (const double value : {outcome->loss_labelled, outcome->loss_unlabelled, outcome->student_loss, outcome->h_raw, outcome->h,
-                                       outcome->baseline_after, outcome->teacher_loss, outcome->accepted}) {
+            for (const double value :
+                 {outcome->loss_labelled, outcome->loss_unlabelled, outcome->student_loss, outcome->h_raw, outcome->h,
+                  outcome->baseline_after, outcome->teacher_loss, outcome->accepted}) {
               mine.push_back(value);
             }
           }
@@ -203,14 +209,15 @@ TEST(CotrainStep, Check5SeveralRanksComputeWhatOneComputes) {
           for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], bytes[i % bytes.size()]);
           if (ranks.rank() > 0) return;
           numbers[ranks_count - 1] = mine;
-          weights[ranks_count - 1] = torch::cat({pair->teacher.bucket.weights(), pair->student.bucket.weights(), pair->average.bucket.weights(),
-                                                 pair->average.statistics.statistics()})
+          weights[ranks_count - 1] = torch::cat({pair->teacher.bucket.weights(), pair->student.bucket.weights(),
+                                                 pair->average.bucket.weights(), pair->average.statistics.statistics()})
                                          .clone();
         });
       }
       ASSERT_EQ(numbers[0].size(), numbers[1].size());
       for (std::size_t i = 0; i < numbers[0].size(); ++i) {
-        EXPECT_NEAR(numbers[0][i], numbers[1][i], 1e-9 * (1 + std::abs(numbers[0][i]))) << "number " << i << " form " << static_cast<int>(form);
+        EXPECT_NEAR(numbers[0][i], numbers[1][i], 1e-9 * (1 + std::abs(numbers[0][i])))
+            << "number " << i << " form " << static_cast<int>(form);
       }
       EXPECT_TRUE(torch::allclose(weights[0], weights[1], 1e-8, 1e-10));
     }

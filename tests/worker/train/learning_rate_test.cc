@@ -23,7 +23,8 @@ TEST(LearningRate, IsWhatTheReferenceSchedulesGive) {
     schedule.total_steps = item["total_steps"];
     schedule.warmup_start = item["warmup_start"].get<double>();
     schedule.final_rate = item["final"];
-    for (std::size_t s = 0; s < item["lr"].size(); ++s) EXPECT_NEAR(schedule.At(s), item["lr"][s].get<double>(), 1e-12) << "s=" << s;
+    for (std::size_t s = 0; s < item["lr"].size(); ++s)
+      EXPECT_NEAR(schedule.At(s), item["lr"][s].get<double>(), 1e-12) << "s=" << s;
   }
 }
 

@@ -31,7 +31,9 @@ TEST(Optimizer, FollowsTheReferenceTraces) {
     ++runs;
     Vector module((*fixture)["start"].get<std::vector<double>>());
     GradientBucket bucket(module);
-    Sgd sgd(bucket, {.momentum = options.value("momentum", 0.0), .nesterov = options.value("nesterov", false), .weight_decay = options.value("weight_decay", 0.0)});
+    Sgd sgd(bucket, {.momentum = options.value("momentum", 0.0),
+                     .nesterov = options.value("nesterov", false),
+                     .weight_decay = options.value("weight_decay", 0.0)});
     for (const Json& step : run["steps"]) {
       bucket.ZeroGradients();
       const auto grad = torch::tensor(step["grad"].get<std::vector<double>>(), torch::kFloat64).unsqueeze(1);
@@ -86,7 +88,8 @@ TEST(GradientBucket, NamesTheParameterThatAStateLacks) {
   const Status status = bucket.Load({{"weight", torch::ones({2, 2})}}, bucket.weights());
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("bias"), std::string_view::npos);
-  EXPECT_EQ(bucket.Load({{"weight", torch::ones({3, 2})}, {"bias", torch::ones({2})}}, bucket.weights()).code(), StatusCode::kDataLoss);
+  EXPECT_EQ(bucket.Load({{"weight", torch::ones({3, 2})}, {"bias", torch::ones({2})}}, bucket.weights()).code(),
+            StatusCode::kDataLoss);
 }
 
 }  // namespace
