@@ -23,6 +23,7 @@ build: deps
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
 lint: build
+	@tools/install_dependencies.sh lint
 	@tools/lint.sh
 
 bench: deps

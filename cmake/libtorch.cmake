@@ -26,14 +26,15 @@ target_link_libraries(ferment_torch INTERFACE "${root}/lib/libtorch_cpu.so" "${r
 target_link_options(ferment_torch INTERFACE "-Wl,-rpath,${root}/lib" "-Wl,-rpath,${root}/../nvidia/cu13/lib"
   "-Wl,-rpath-link,${root}/lib" "-Wl,-rpath-link,${root}/../nvidia/cu13/lib")
 
-# torch/torch.h takes half a minute to parse: targets share one precompiled form of it.
+# LibTorch's headers take 20 s to parse: targets share one precompiled form of what most of them need. The layers of
+# torch/nn/modules stay out of it: whoever sees them instantiates their templates anew, 3 s a file.
 function(ferment_precompile_torch target)
   target_link_libraries(${target} PRIVATE ferment::torch)
   if(NOT TARGET ferment_torch_pch)
     file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cc" "// Anchors the precompiled header.\n")
     add_library(ferment_torch_pch OBJECT "${CMAKE_BINARY_DIR}/torch_pch.cc")
     target_link_libraries(ferment_torch_pch PRIVATE ferment::torch ferment::warnings)
-    target_precompile_headers(ferment_torch_pch PRIVATE <torch/torch.h>)
+    target_precompile_headers(ferment_torch_pch PRIVATE <torch/types.h> <torch/utils.h> <torch/nn/module.h>)
   endif()
   # Programs would be compiled with -fPIE, which the header's -fPIC does not match.
   target_compile_options(${target} PRIVATE -fPIC)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
+# With the word lint: also the programs that tools/lint.sh calls.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,10 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-pip ca-certificates
 )
+
+if [[ ${1:-} == lint ]]; then
+  packages+=(clang-format clang-tidy shellcheck prometheus python3-venv)
+fi
 
 missing=()
 if command -v dpkg-query >/dev/null; then

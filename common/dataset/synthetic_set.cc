@@ -29,7 +29,7 @@ namespace {
 
 constexpr int kJpegQuality = 92;
 /// Raised whenever the pictures or lists of one seed change.
-constexpr int kRendererVersion = 1;
+constexpr int kRendererVersion = 2;
 constexpr std::uint64_t kFacesPerTrainPerson = 8;
 constexpr std::uint64_t kFacesPerValidationPerson = 4;
 constexpr std::uint64_t kChunk = 1024;

@@ -53,15 +53,15 @@ Wave DrawWave(RandomSequence& random, double amplitude) {
   return {amplitude * random.Uniform(0.3, 1), random.Uniform(0.02, 0.09), random.Uniform(0, 6.28)};
 }
 
-/// Adds one neutral pause and one expression with onset, apex and offset.
+/// Adds one neutral pause and one expression with onset, apex and offset: one to three seconds at 30 frames a second.
 void AddSegment(RandomSequence& random, int label, std::vector<SyntheticFrame>& frames) {
-  const std::uint64_t pause = 6 + random.Below(14);
+  const std::uint64_t pause = 15 + random.Below(40);
   frames.resize(frames.size() + pause);
   const double intensity = random.Uniform(0.45, 1);
   const Expression target = DrawExpression(random, label, intensity);
-  const auto onset = static_cast<double>(3 + random.Below(6));
-  const auto apex = static_cast<double>(8 + random.Below(18));
-  const auto offset = static_cast<double>(3 + random.Below(8));
+  const auto onset = static_cast<double>(5 + random.Below(8));
+  const auto apex = static_cast<double>(20 + random.Below(41));
+  const auto offset = static_cast<double>(5 + random.Below(10));
   for (double t = 0; t < onset + apex + offset; ++t) {
     const double envelope = std::clamp(std::min((t + 1) / onset, (onset + apex + offset - t) / offset), 0.0, 1.0);
     SyntheticFrame frame;

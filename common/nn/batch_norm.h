@@ -4,12 +4,15 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 
 #include "common/base/status.h"
+
+namespace torch::nn {
+class Conv2dImpl;
+}
 
 namespace ferment::nn {
 

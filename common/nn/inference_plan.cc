@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/inference_plan.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "common/base/logging.h"
 #include "common/nn/tensor_io.h"

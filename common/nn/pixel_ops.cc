@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/pixel_ops.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace ferment::nn {
 namespace {
@@ -37,8 +37,10 @@ torch::Tensor Sharpness(const torch::Tensor& pixels, const torch::Tensor& factor
   auto kernel = torch::ones({3, 3}) / 13.0;
   kernel[1][1] = 5.0 / 13.0;
   auto smooth = pixels.clone();
-  namespace functional = torch::nn::functional;
-  const auto inner = functional::conv2d(pixels, kernel.expand({3, 1, 3, 3}), functional::Conv2dFuncOptions().groups(3));
+  constexpr std::int64_t kOne = 1;
+  const at::IntArrayRef one(kOne);
+  const auto inner =
+      torch::conv2d(pixels, kernel.expand({3, 1, 3, 3}), {}, one, /*padding=*/"valid", one, /*groups=*/3);
   smooth.slice(2, 1, -1).slice(3, 1, -1).copy_(inner.round());
   return Blend(pixels, smooth, factor);
 }

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/temporal_encoder.h"
 
-#include <torch/torch.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/modules/rnn.h>
+#include <torch/nn/modules/transformercoder.h>
+#include <torch/nn/modules/transformerlayer.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <utility>

@@ -3,7 +3,7 @@
 // Windows of frozen per-frame features to a class per frame: projection, an encoder over time, a linear classifier.
 #pragma once
 
-#include <torch/nn.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <memory>

@@ -2,7 +2,7 @@
 #include "common/nn/weight_init.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

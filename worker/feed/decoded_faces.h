@@ -3,7 +3,7 @@
 // Faces by index, decoded to the network's size and remembered while they fit into memory.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <functional>

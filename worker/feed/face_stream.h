@@ -3,7 +3,7 @@
 // The two endless streams of faces that training draws from: labelled ones, and unlabelled ones.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <memory>

@@ -3,7 +3,7 @@
 // The feedback coefficient h: how much the student's step on pseudo-labels helped it on labelled faces.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string_view>
 

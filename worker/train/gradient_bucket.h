@@ -4,7 +4,7 @@
 // on long vectors and one sum over ranks.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 #include <vector>

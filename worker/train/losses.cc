@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/losses.h"
 
+#include <torch/nn/functional/loss.h>
+
 namespace ferment::worker {
 
 torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing) {

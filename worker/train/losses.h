@@ -3,7 +3,7 @@
 // The loss terms of method.md's section 1 as sums over this rank's rows; the caller divides by the global count.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace ferment::worker {
 

@@ -3,7 +3,7 @@
 // What a phase of training does at each step; the trainer loop does the rest.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <map>

@@ -116,7 +116,7 @@ TEST(SyntheticSet, RefusesSizesOutOfRange) {
 TEST(SyntheticVideos, AreAsSkewedAsTheRealOnes) {
   std::array<int, 8> frames{};
   int gaps = 0, unlabelled = 0;
-  for (const SyntheticVideo& video : ScriptVideos(1, VideoSplit::kTrain, 64, 160))
+  for (const SyntheticVideo& video : ScriptVideos(1, VideoSplit::kTrain, 64, 320))
     for (const SyntheticFrame& frame : video.frames) {
       ++frames[static_cast<std::size_t>(frame.truth)];
       gaps += !frame.has_image;
@@ -131,7 +131,7 @@ TEST(SyntheticVideos, AreAsSkewedAsTheRealOnes) {
 
 TEST(SyntheticVideos, HoldEveryClassInAFewVideos) {
   std::set<int> classes;
-  for (const SyntheticVideo& video : ScriptVideos(3, VideoSplit::kValidation, 8, 160))
+  for (const SyntheticVideo& video : ScriptVideos(3, VideoSplit::kValidation, 8, 320))
     for (const SyntheticFrame& frame : video.frames) classes.insert(frame.truth);
   EXPECT_EQ(classes.size(), 8u);
 }

@@ -2,7 +2,7 @@
 #include "common/nn/augment.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <vector>
 

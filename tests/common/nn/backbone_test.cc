@@ -2,7 +2,7 @@
 #include "common/nn/backbone.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <fstream>
 #include <iterator>

@@ -2,7 +2,7 @@
 #include "common/nn/pixel_ops.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <cstring>

@@ -2,7 +2,7 @@
 #include "common/nn/temporal_encoder.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace ferment::nn {
 namespace {

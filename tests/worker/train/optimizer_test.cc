@@ -2,6 +2,8 @@
 #include "worker/train/optimizer.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
 
 #include <fstream>
 #include <sstream>
