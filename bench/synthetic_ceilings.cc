@@ -23,7 +23,7 @@
 #include "common/report/classification_metrics.h"
 
 // What a supervised network reaches on the rendered faces: from the few labelled ones alone, and from all with true
-// labels. synthetic_ceilings SEED [STEPS [WIDTH]] prints one row of the table in docs/synthetic.md.
+// labels. synthetic_ceilings SEED [STEPS [FACES [RECORDS]]] prints one row of the table in docs/benchmarks.md.
 namespace ferment {
 namespace {
 
@@ -112,7 +112,12 @@ int Main(int argc, char** argv) {
   spec.set_seed(argc > 1 ? std::stoull(argv[1]) : 1);
   const int steps = argc > 2 ? std::stoi(argv[2]) : 240;
   spec.mutable_model()->set_backbone("resnet18");
-  spec.mutable_model()->set_width(argc > 3 ? static_cast<std::uint32_t>(std::stoul(argv[3])) : 16);
+  spec.mutable_model()->set_width(16);
+  const auto size = [&](int position, std::uint32_t otherwise) {
+    return argc > position ? static_cast<std::uint32_t>(std::stoul(argv[position])) : otherwise;
+  };
+  spec.mutable_data()->mutable_synthetic()->set_faces_train(size(3, 480));
+  spec.mutable_data()->mutable_synthetic()->set_fr_records(size(4, 4000));
   spec.mutable_model()->set_image_size(kImageSize);
   spec.clear_classes();
   for (const std::string_view name : dataset::kExpressionNames) spec.add_classes(std::string(name));

@@ -29,7 +29,7 @@ namespace {
 
 constexpr int kJpegQuality = 92;
 /// Raised whenever the pictures or lists of one seed change.
-constexpr int kRendererVersion = 2;
+constexpr int kRendererVersion = 3;
 constexpr std::uint64_t kFacesPerTrainPerson = 8;
 constexpr std::uint64_t kFacesPerValidationPerson = 4;
 constexpr std::uint64_t kChunk = 1024;
@@ -190,16 +190,16 @@ Status RenderSyntheticSets(const RunSpec& spec, const std::filesystem::path& out
                          sizes.faces_train(),
                          persons(sizes.faces_train(), kFacesPerTrainPerson),
                          kTrainShares,
-                         0.4,
+                         0.5,
                          true};
   const FaceSet validation = {"synthetic/validation",
                               2'000'000,
                               sizes.faces_validation(),
                               persons(sizes.faces_validation(), kFacesPerValidationPerson),
                               kEqualShares,
-                              0.4,
+                              0.5,
                               true};
-  const FaceSet fr = {"synthetic/fr", 10'000'000, sizes.fr_records(), identities, kFrShares, 0.3, false};
+  const FaceSet fr = {"synthetic/fr", 10'000'000, sizes.fr_records(), identities, kFrShares, 0.4, false};
   FERMENT_RETURN_IF_ERROR(RenderFaceList(spec.seed(), train, size, out / "fer", "train", true));
   FERMENT_RETURN_IF_ERROR(RenderFaceList(spec.seed(), validation, size, out / "fer", "val", false));
   FERMENT_RETURN_IF_ERROR(RenderPack(spec.seed(), fr, size, out / "fr"));
