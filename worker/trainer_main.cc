@@ -120,11 +120,14 @@ Result<RunSpec> Admit(const TrainerConfig& config, Collective& world, RunClient&
   return std::move(loaded->spec);
 }
 
-/// Says why, gives rank 0 the time to report it, and ends the ranks that do not know of it.
+/// Says why once a job, gives rank 0 the time to report it, and ends the ranks that do not know of it.
 void EndInFailure(const Status& status, int code, Collective& world, Collective& farewell, RunClient& client) {
-  LogError("job_failed", {{"error", status.ToString()}, {"exit_code", code}});
-  if (world.rank() == 0 && code != exit_code::kFenced) client.ReportFailure(code, status.message());
-  if (world.size() > 1 && !farewell.Barrier().ok()) world.Abort(code);
+  const bool leads = world.rank() == 0;
+  if (leads) LogError("job_failed", {{"error", status.ToString()}, {"exit_code", code}});
+  if (leads && code != exit_code::kFenced) client.ReportFailure(code, status.message());
+  if (world.size() == 1 || farewell.Barrier().ok()) return;
+  if (!leads) LogError("rank_failed_alone", {{"error", status.ToString()}, {"exit_code", code}});
+  world.Abort(code);
 }
 
 /// `farewell` is a second communicator of the same ranks, on which nothing is ever pending.

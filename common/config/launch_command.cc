@@ -28,8 +28,10 @@ void AppendMpirun(std::vector<std::string>& argv, std::uint32_t ranks, const Tra
   if (ranks > launch.cores) argv.insert(argv.end(), {"--mca", "mpi_yield_when_idle", "1"});
   // Cross-memory attach needs ptrace rights that containers take away, and prints an error a message without them.
   argv.insert(argv.end(), {"--mca", "btl_vader_single_copy_mechanism", "none"});
-  // A second line of defence: should TERM ever reach mpirun, its ranks still have time for a checkpoint.
-  argv.insert(argv.end(), {"--mca", "odls_base_sigkill_timeout", "30"});
+  // Seconds that mpirun waits before it kills, and twice that after any rank has left with an error, though all are
+  // gone by then: long enough for a small checkpoint should TERM ever reach mpirun, short enough to hear of a failure
+  // at once (docs/decisions/0011-how-long-mpirun-waits.md).
+  argv.insert(argv.end(), {"--mca", "odls_base_sigkill_timeout", "2"});
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <map>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -67,7 +70,13 @@ class DamageTally {
 /// Every how manyth picture is decoded.
 std::uint64_t DecodeStride(std::uint64_t pictures) { return (pictures + kMaxDecodedInScan - 1) / kMaxDecodedInScan; }
 
-void ScanRecords(const RecordSource& source, Json& found) {
+/// Decoded pictures by "HEIGHTxWIDTH".
+using SizeTally = std::map<std::string, std::uint64_t>;
+
+std::string SizeText(int height, int width) { return std::to_string(height) + "x" + std::to_string(width); }
+
+SizeTally ScanRecords(const RecordSource& source, Json& found) {
+  SizeTally sizes;
   DamageTally damage;
   std::uint64_t decoded = 0;
   const std::uint64_t stride = std::max<std::uint64_t>(1, DecodeStride(source.size()));
@@ -80,7 +89,11 @@ void ScanRecords(const RecordSource& source, Json& found) {
     if (i % stride != 0) continue;
     ++decoded;
     const auto image = DecodeJpeg(record->image);
-    if (!image) damage.Add({{"key", source.KeyAt(i)}}, image.error());
+    if (image) {
+      ++sizes[SizeText(image->height, image->width)];
+    } else {
+      damage.Add({{"key", source.KeyAt(i)}}, image.error());
+    }
   }
   found["records"] = source.size();
   found["sound"] = source.size() - damage.total();
@@ -88,6 +101,29 @@ void ScanRecords(const RecordSource& source, Json& found) {
   found["decoded"] = decoded;
   found["damage"] = damage.counts();
   found["damaged_records"] = damage.listed();
+  return sizes;
+}
+
+/// Returns: what is odd about a pack's `property` (classes, height, width) beside the pictures it has, if anything.
+std::optional<std::string> SizeOddity(const std::string& property, const SizeTally& sizes) {
+  int classes = 0;
+  int height = 0;
+  int width = 0;
+  if (std::sscanf(property.c_str(), "%d,%d,%d", &classes, &height, &width) != 3) return std::nullopt;
+  const std::string promised = SizeText(height, width);
+  std::uint64_t others = 0;
+  std::uint64_t most = 0;
+  std::string commonest;
+  for (const auto& [size, count] : sizes) {
+    if (size == promised) continue;
+    others += count;
+    if (count > most) commonest = size;
+    most = std::max(most, count);
+  }
+  if (others == 0) return std::nullopt;
+  return "property says pictures of " + promised + ", but " + std::to_string(others) +
+         " of those decoded have another size, most of them " + commonest +
+         "; a run resizes every picture to model.image_size";
 }
 
 Json ClassCounts(const std::vector<std::uint64_t>& counts) {
@@ -173,7 +209,8 @@ Status ScanPack(const std::filesystem::path& path, Json& found) {
   found["has_header"] = facts.has_header;
   found["identity_records"] = facts.identity_records;
   found["oddities"] = facts.oddities;
-  ScanRecords(*pack, found);
+  const SizeTally sizes = ScanRecords(*pack, found);
+  if (const auto oddity = SizeOddity(facts.property, sizes)) found["oddities"].push_back(*oddity);
   return {};
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "common/base/check.h"
-#include "common/base/status.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -81,6 +80,10 @@ ExitVerdict JudgeExit(const Run& run, const Job& job) {
     if (reason.exit_code == 0) reason.exit_code = code == 0 ? exit_code::kBug : code;
   } else if (code == 0) {
     reason = {"the trainer left with code 0 without reporting its result", exit_code::kPeerLost};
+  } else if (code == exit_code::kBug) {
+    // A trainer that meets a bug says so first; mpirun leaves with 1 when it was sent TERM itself.
+    reason = {"the trainer ended with exit code 1 and gave no reason, as mpirun does when it is sent TERM",
+              exit_code::kPeerLost};
   } else {
     reason = {"the trainer ended with exit code " + std::to_string(code) + " and gave no reason", code};
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/status.h"
 #include "coordinator/core/job_book.h"
 
 namespace ferment::coordinator {
@@ -31,8 +32,11 @@ bool MayStart(const Run& run, const Job& job);
 /// Failed starts after the first that are forgiven where the exit code says that trying again may help.
 inline constexpr std::uint32_t kRetryLimit = 3;
 
-/// Returns: whether an exit code may pass (128-255), or is permanent (1-127).
-inline bool MayRetry(int exit_code) { return exit_code >= 128 && exit_code <= 255; }
+/// Returns: whether what an exit code tells of may pass by itself (128-255), or not: 1-127, and 204, since a full disk
+/// waits for somebody to free space.
+inline bool MayRetry(int exit_code) {
+  return exit_code >= 128 && exit_code <= 255 && exit_code != exit_code::kStorageFailed;
+}
 
 /// What follows from the exit of a trainer job's latest attempt.
 struct ExitVerdict {

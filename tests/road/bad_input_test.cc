@@ -41,6 +41,13 @@ class BadInput : public RoadTest {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     return data;
   }
+  static void DropClass(const std::filesystem::path& data, const std::string& name) {
+    std::ifstream in(data / "fer/train.csv");
+    std::string kept;
+    for (std::string line; std::getline(in, line);)
+      if (line.find(name) == std::string::npos) kept += line + "\n";
+    std::ofstream(data / "fer/train.csv", std::ios::trunc) << kept;
+  }
   std::vector<std::string> RunOn(const std::filesystem::path& data, const std::vector<std::string>& extra = {}) const {
     const auto spec = folder() / "spec.yaml";
     std::ofstream(spec) << "apiVersion: ferment/v1\nname: bad\ndata:\n  fer: {format: folder, path: "
@@ -87,14 +94,50 @@ TEST_F(BadInput, AnEmptyPackIsNamed) {
 
 TEST_F(BadInput, AClassWithoutASampleIsNamed) {
   const auto data = RenderedData();
-  std::ifstream in(data / "fer/train.csv");
-  std::string kept;
-  for (std::string line; std::getline(in, line);)
-    if (line.find("Fear") == std::string::npos && line.find("fear") == std::string::npos) kept += line + "\n";
-  std::ofstream(data / "fer/train.csv", std::ios::trunc) << kept;
+  DropClass(data, "Fear");
   const Outcome outcome = Run(RunOn(data));
   EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
   EXPECT_NE(outcome.output.find("Fear"), std::string::npos) << outcome.output;
+}
+
+TEST_F(BadInput, AnImageSizeOutOfRangeIsToldWithTheRange) {
+  const Outcome outcome = Run(RunCommand({"--set", "model.image_size=20"}));
+  EXPECT_EQ(outcome.exit_code, 64) << outcome.output;
+  EXPECT_NE(outcome.output.find("model.image_size"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("32"), std::string::npos) << outcome.output;
+  EXPECT_FALSE(std::filesystem::exists(run_dir()));
+}
+
+TEST_F(BadInput, PicturesOfAnotherSizeThanTheModelsAreResized) {
+  const Outcome outcome = Run(RunOn(RenderedData(), {"--set", "model.image_size=48", "--set", "labeling.threshold=0"}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+}
+
+TEST_F(BadInput, AScanTellsOfAPackWhosePropertyNamesAnotherSizeThanItsPictures) {
+  const auto data = RenderedData();
+  const std::vector<std::string> scan = {(BinFolder() / "ferment").string(), "data", "scan", (data / "fr").string()};
+  EXPECT_EQ(Run(scan).output.find("property says"), std::string::npos);
+  std::ofstream(data / "fr/property", std::ios::trunc) << "8,112,112\n";
+  const Outcome outcome = Run(scan);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_NE(outcome.output.find("property says pictures of 112x112"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("32x32"), std::string::npos) << outcome.output;
+}
+
+// mpirun goes on waiting after a rank has failed: docs/decisions/0011-how-long-mpirun-waits.md.
+TEST_F(BadInput, AFailureOfAllRanksIsToldOnceAndWithinSeconds) {
+  const auto data = RenderedData();
+  DropClass(data, "Fear");
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome outcome = Run(RunOn(data, {"--set", "resources.ranks=2"}));
+  EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30)) << outcome.output;
+  EXPECT_NE(outcome.output.find("phase teacher failed"), std::string::npos) << outcome.output;
+  EXPECT_EQ(outcome.output.find("mpirun"), std::string::npos) << outcome.output;
+  std::ifstream log(run_dir() / "logs/teacher.jsonl");
+  int told = 0;
+  for (std::string line; std::getline(log, line);) told += line.find("job_failed") != std::string::npos ? 1 : 0;
+  EXPECT_EQ(told, 1);
 }
 
 TEST_F(BadInput, AbsentMpirunSaysWhatToInstall) {

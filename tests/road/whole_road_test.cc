@@ -64,6 +64,20 @@ TEST_F(WholeRoad, ATrainerKilledInMidPhaseIsStartedAgainFromItsCheckpoint) {
   }
 }
 
+// Nobody of ours sends it: docs/decisions/0011-how-long-mpirun-waits.md.
+TEST_F(WholeRoad, ATermToMpirunCostsStepsAndNothingElse) {
+  event::ChildProcess run = Start(RunCommand({"--set", "cotrain.steps=30"}));
+  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain") && PidOf("trainer"); }));
+  kill(*PidOf("trainer"), SIGTERM);
+  EXPECT_EQ(Wait(run).exit_code, 0);
+  ExpectFinishedRun();
+  for (const Json& phase : ReadJson(run_dir() / "report.json")["phases"]) {
+    if (phase["phase"] == "cotrain") {
+      EXPECT_EQ(phase["attempts"], 2);
+    }
+  }
+}
+
 TEST_F(WholeRoad, ARunKilledAsAWholeIsContinuedByTheSameCommand) {
   event::ChildProcess run = Start(RunCommand());
   ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain"); }));

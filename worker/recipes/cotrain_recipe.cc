@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "worker/collective/rank_agreement.h"
 #include "worker/feed/batch_feed.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/cotrain_data.h"
@@ -76,7 +77,9 @@ class CotrainRecipe : public Recipe {
   std::uint64_t total_steps() const override { return cotrain_.steps(); }
 
   Result<StepFigures> Step(std::uint64_t step) override {
-    FERMENT_ASSIGN_OR_RETURN(const FeedStep rows, feed_->Get(step));
+    const auto fed = feed_->Get(step);
+    FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
+    const FeedStep& rows = *fed;
     const CotrainBatch batch = MakeBatch(rows);
     const CotrainRates rates = RatesOf(step);
     FERMENT_ASSIGN_OR_RETURN(const CotrainOutcome outcome, step_->Run(batch, rates));

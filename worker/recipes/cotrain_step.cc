@@ -47,15 +47,15 @@ Result<CotrainOutcome> CotrainStep::Run(const CotrainBatch& batch, const Cotrain
   const double student_sum = BackwardStudent(batch, outcome);     // (4)
   FERMENT_ASSIGN_OR_RETURN(outcome.finite, ReduceStudent(batch, forward, student_sum, outcome));
   if (outcome.finite) {
-    FERMENT_RETURN_IF_ERROR(UpdateStudent(batch, rates, outcome));  // L_old, (5), (6), (7)
-    outcome.finite = std::isfinite(outcome.h_raw);
+    FERMENT_ASSIGN_OR_RETURN(outcome.finite, UpdateStudent(batch, rates, outcome));  // L_old, (5), (6), (7)
   }
   if (outcome.finite) {
-    ApplyBaseline(rates, outcome);                                           // (7)
-    FERMENT_RETURN_IF_ERROR(UpdateTeacher(batch, rates, forward, outcome));  // (8) (9)
+    ApplyBaseline(rates, outcome);                                                            // (7)
+    FERMENT_ASSIGN_OR_RETURN(outcome.finite, UpdateTeacher(batch, rates, forward, outcome));  // (8) (9)
   }
   if (!outcome.finite) {
     GoBackTo(before);
+    outcome.baseline_after = baseline_.value();
     return outcome;
   }
   average_.MoveTowards(student_, rates.ema_decay);  // (10)
@@ -103,28 +103,29 @@ Result<bool> CotrainStep::ReduceStudent(const CotrainBatch& batch, const Teacher
   outcome.accepted = sums[3];
   outcome.grad_norm_student = student_.sgd.GradientNorm();
   return std::isfinite(sums[0]) && std::isfinite(sums[1]) && std::isfinite(sums[2]) &&
-         std::isfinite(outcome.grad_norm_student);
+         std::isfinite(outcome.grad_norm_student) && AllFinite(student_.statistics.statistics());
 }
 
-Status CotrainStep::UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome) {
+Result<bool> CotrainStep::UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome) {
   const bool wanted = rates.record || (rules_.form != FeedbackForm::kOff && rates.feedback_on && rates.lr_student != 0);
   const bool by_gradient = rules_.form == FeedbackForm::kExact || rules_.form == FeedbackForm::kCosine;
   if (rates.record || (wanted && by_gradient)) outcome.student_gradient = student_.bucket.gradients().clone();
 
   std::array sums = {wanted ? LabelledLossSum(batch) : 0.0, 0.0};
   student_.sgd.Step(rates.lr_student, outcome.grad_norm_student);
-  if (!wanted) return Status();
+  const bool applied = AllFinite(student_.bucket.weights()) && AllFinite(student_.sgd.momentum());
+  if (!wanted || !applied) return applied;
   sums[1] = LabelledLossSum(batch);
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));
   outcome.old_loss = sums[0] / static_cast<double>(batch.global_labelled);
   outcome.new_loss = sums[1] / static_cast<double>(batch.global_labelled);
-  if (rates.lr_student == 0) return Status();
+  if (rates.lr_student == 0) return std::isfinite(outcome.new_loss);
   if (by_gradient) {
     FERMENT_ASSIGN_OR_RETURN(outcome.h_raw, GradientFeedback(batch, outcome.student_gradient, rates.lr_student));
   } else if (rules_.form == FeedbackForm::kFirstOrder) {
     outcome.h_raw = outcome.old_loss - outcome.new_loss;
   }
-  return Status();
+  return std::isfinite(outcome.old_loss) && std::isfinite(outcome.new_loss) && std::isfinite(outcome.h_raw);
 }
 
 double CotrainStep::LabelledLossSum(const CotrainBatch& batch) {
@@ -159,8 +160,8 @@ void CotrainStep::ApplyBaseline(const CotrainRates& rates, CotrainOutcome& outco
   outcome.baseline_after = baseline_.value();
 }
 
-Status CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
-                                  CotrainOutcome& outcome) {
+Result<bool> CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates,
+                                        const TeacherForward& forward, CotrainOutcome& outcome) {
   const torch::Tensor feedback_sum = CrossEntropySum(forward.credited_logits, outcome.pseudo_label, 0, outcome.trained);
   const double unlabelled = static_cast<double>(batch.global_unlabelled);
   torch::Tensor loss =
@@ -176,24 +177,21 @@ Status CotrainStep::UpdateTeacher(const CotrainBatch& batch, const CotrainRates&
   outcome.feedback_loss = outcome.h * sums[0] / unlabelled;
   outcome.teacher_loss = outcome.loss_labelled + rates.lambda * outcome.loss_unlabelled + outcome.feedback_loss;
   outcome.grad_norm_teacher = teacher_.sgd.GradientNorm();
-  outcome.finite = std::isfinite(outcome.teacher_loss) && std::isfinite(outcome.grad_norm_teacher);
-  if (!outcome.finite) return Status();
+  if (!std::isfinite(outcome.teacher_loss) || !std::isfinite(outcome.grad_norm_teacher) ||
+      !AllFinite(teacher_.statistics.statistics())) {
+    return false;
+  }
   if (rates.record) outcome.teacher_gradient = teacher_.bucket.gradients().clone();
   teacher_.sgd.Step(rates.lr_teacher, outcome.grad_norm_teacher);
-  return Status();
+  return AllFinite(teacher_.bucket.weights()) && AllFinite(teacher_.sgd.momentum());
 }
 
-CotrainStep::Before CotrainStep::Remember() {
-  return {teacher_.statistics.Take(), student_.statistics.Take(), student_.bucket.weights().clone(),
-          student_.sgd.momentum().clone(), baseline_.value()};
-}
+CotrainStep::Before CotrainStep::Remember() { return {teacher_.Take(), student_.Take(), baseline_.value()}; }
 
 void CotrainStep::GoBackTo(const Before& before) {
   torch::NoGradGuard no_grad;
-  teacher_.statistics.PutBack(before.teacher);
-  student_.statistics.PutBack(before.student);
-  student_.bucket.weights().copy_(before.weights);
-  student_.sgd.momentum().copy_(before.momentum);
+  teacher_.PutBack(before.teacher);
+  student_.PutBack(before.student);
   baseline_.set_value(before.baseline);
 }
 

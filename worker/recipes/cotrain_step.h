@@ -55,7 +55,8 @@ struct CotrainRates {
 
 /// Equal on all ranks, but for the rows.
 struct CotrainOutcome {
-  /// False: a loss was not finite; networks, statistics, optimisers and baseline are as before the step.
+  /// False: a loss, gradient, statistic or weight was not finite; networks, statistics, optimisers and baseline are as
+  /// before the step.
   bool finite = true;
   double loss_labelled = 0;    // L_T_l
   double loss_unlabelled = 0;  // L_T_u
@@ -81,7 +82,8 @@ struct CotrainOutcome {
   torch::Tensor student_gradient;
 };
 
-/// Teacher and student on the same ranks.
+/// Teacher and student on the same ranks. Whether a step is undone is decided by numbers that were summed over ranks,
+/// so that a NaN in one rank's rows undoes the step on all.
 ///
 /// Thread: the loop's. All references outlive it.
 class CotrainStep {
@@ -100,24 +102,23 @@ class CotrainStep {
   TeacherForward ForwardTeacher(const CotrainBatch& batch, CotrainOutcome& outcome);
   /// Returns: the sum of this rank's losses; leaves its part of the gradient in the student's bucket.
   double BackwardStudent(const CotrainBatch& batch, const CotrainOutcome& outcome);
-  /// Sums gradient and statistics over ranks. Returns: whether every loss and the gradient are finite.
+  /// Sums gradient and statistics over ranks. Returns: whether every loss, the gradient and the statistics are finite.
   Result<bool> ReduceStudent(const CotrainBatch& batch, const TeacherForward& forward, double student_sum,
                              CotrainOutcome& outcome);
   /// L over this rank's labelled rows with the student as it is.
   double LabelledLossSum(const CotrainBatch& batch);
-  /// L_old, the update, L_new, h_raw.
-  Status UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome);
+  /// L_old, the update, L_new, h_raw. Returns: whether all of them are finite.
+  Result<bool> UpdateStudent(const CotrainBatch& batch, const CotrainRates& rates, CotrainOutcome& outcome);
   Result<double> GradientFeedback(const CotrainBatch& batch, const torch::Tensor& student_gradient, double lr);
   void ApplyBaseline(const CotrainRates& rates, CotrainOutcome& outcome);
-  Status UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
-                       CotrainOutcome& outcome);
+  /// Returns: whether loss, gradient, statistics and new weights are finite.
+  Result<bool> UpdateTeacher(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
+                             CotrainOutcome& outcome);
 
   /// What a step that turns out not to be finite is undone with.
   struct Before {
-    StatisticsBucket::Snapshot teacher;
-    StatisticsBucket::Snapshot student;
-    torch::Tensor weights;
-    torch::Tensor momentum;
+    TrainedNetwork::Snapshot teacher;
+    TrainedNetwork::Snapshot student;
     double baseline;
   };
   Before Remember();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "worker/collective/rank_agreement.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/face_network.h"
 #include "worker/train/losses.h"
@@ -36,18 +37,24 @@ class SupervisedRecipe : public Recipe {
   std::uint64_t total_steps() const override { return plan_.schedule.total_steps; }
 
   Result<StepFigures> Step(std::uint64_t step) override {
-    FERMENT_ASSIGN_OR_RETURN(const FeedStep rows, feed_->Get(step));
+    const auto fed = feed_->Get(step);
+    FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
+    const FeedStep& rows = *fed;
     const torch::Tensor faces = WeakFaces(rows.labelled, context_.spec.seed(), {.device = context_.device});
     const torch::Tensor labels = rows.labelled.labels.to(context_.device);
     StepFigures figures;
     figures.samples = plan_.batch * networks_.size();
     const double lr = plan_.schedule.At(step);
     figures.values["lr"] = lr;
+    std::vector<TrainedNetwork::Snapshot> before;
+    for (const auto& network : networks_) before.push_back(network->Take());
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const double loss, Learn(*networks_[i], faces, labels, lr));
-      figures.finite = figures.finite && std::isfinite(loss);
-      figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = loss;
+      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(*networks_[i], faces, labels, lr));
+      figures.finite = figures.finite && lesson.finite;
+      figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
     }
+    // One network's failure undoes the step of all, so that all see the same batches.
+    for (std::size_t i = 0; !figures.finite && i < networks_.size(); ++i) networks_[i]->PutBack(before[i]);
     if (!Validation::Due(step, total_steps())) return figures;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
@@ -92,9 +99,14 @@ class SupervisedRecipe : public Recipe {
   }
 
  private:
-  /// Returns: the global mean loss; not finite: nothing was changed.
-  Result<double> Learn(TrainedNetwork& network, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
-    const StatisticsBucket::Snapshot before = network.statistics.Take();
+  struct Lesson {
+    double loss = 0;  // global mean
+    /// False: loss, gradient, statistics or new weights were not finite, and the network must be put back.
+    bool finite = false;
+  };
+
+  /// One step of one network; equal on all ranks.
+  Result<Lesson> Learn(TrainedNetwork& network, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
     network.bucket.ZeroGradients();
     const torch::Tensor sum = CrossEntropySum(network.net->forward(faces), labels, plan_.label_smoothing);
     const double batch = static_cast<double>(plan_.batch);
@@ -103,13 +115,13 @@ class SupervisedRecipe : public Recipe {
     FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));
     double loss = sum.item<double>();
     if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(&loss, 1)));
+    loss /= batch;
     const double norm = network.sgd.GradientNorm();
-    if (!std::isfinite(loss) || !std::isfinite(norm)) {
-      network.statistics.PutBack(before);
-      return std::isfinite(loss) ? norm : loss;
+    if (!std::isfinite(loss) || !std::isfinite(norm) || !AllFinite(network.statistics.statistics())) {
+      return Lesson{loss, false};
     }
     network.sgd.Step(lr, norm);
-    return loss / batch;
+    return Lesson{loss, AllFinite(network.bucket.weights()) && AllFinite(network.sgd.momentum())};
   }
 
   const RecipeContext& context_;

@@ -16,6 +16,7 @@
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/adamw.h"
+#include "worker/train/gradient_bucket.h"
 #include "worker/train/learning_rate.h"
 
 namespace ferment::worker {
@@ -23,8 +24,9 @@ namespace {
 
 using torch::Tensor;
 
-/// Adds gradients over ranks as one buffer; there are few parameters here.
-Status SumGradients(Collective& world, const NamedTensors& parameters) {
+/// Adds gradients over ranks as one buffer; there are few parameters here. Returns: whether AdamW can take them: they
+/// and their squares are finite. The same on all ranks.
+Result<bool> SumGradients(Collective& world, const NamedTensors& parameters) {
   std::vector<Tensor> flat;
   for (const auto& [name, parameter] : parameters)
     flat.push_back((parameter.grad().defined() ? parameter.grad() : torch::zeros_like(parameter)).flatten());
@@ -36,7 +38,7 @@ Status SumGradients(Collective& world, const NamedTensors& parameters) {
     parameter.mutable_grad() = buffer.slice(0, offset, offset + parameter.numel()).view_as(parameter);
     offset += parameter.numel();
   }
-  return {};
+  return AllFinite(buffer.square());
 }
 
 class TemporalRecipe final : public Recipe {
@@ -72,6 +74,7 @@ class TemporalRecipe final : public Recipe {
     state.tensors["optimizer"] = optimizer_->State();
     state.scalars["stage"] = stage_;
     state.scalars["optimizer_steps"] = optimizer_->steps();
+    state.scalars["metrics"] = metrics_;
     return state;
   }
 
@@ -84,6 +87,7 @@ class TemporalRecipe final : public Recipe {
       if (found == state.tensors.end()) return DataLossError("checkpoint lacks a model: role=" + stages_[i].Role());
       finished_.push_back({found->first, found->second});
     }
+    metrics_ = state.scalars.value("metrics", std::map<std::string, double>());
     FERMENT_RETURN_IF_ERROR(StartStage(stage));
     FERMENT_RETURN_IF_ERROR(nn::LoadState(*encoder_, state.tensors.at("encoder")));
     return optimizer_->Restore(state.tensors.at("optimizer"), state.scalars.value("optimizer_steps", std::uint64_t{0}));
@@ -157,12 +161,12 @@ class TemporalRecipe final : public Recipe {
       loss.backward();
     }
     const NamedTensors parameters = Parameters();
-    FERMENT_RETURN_IF_ERROR(SumGradients(context_.world, parameters));
+    FERMENT_ASSIGN_OR_RETURN(const bool usable, SumGradients(context_.world, parameters));
     double global_loss = loss.item<double>();
     FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span(&global_loss, 1)));
 
     StepFigures figures{
-        .samples = batch * spec_.temporal().window(), .finite = std::isfinite(global_loss), .values = {}};
+        .samples = batch * spec_.temporal().window(), .finite = usable && std::isfinite(global_loss), .values = {}};
     const double rate = LearningRate(step);
     if (figures.finite) optimizer_->Step(rate);
     figures.values = {{"loss", global_loss}, {"lr", rate}, {"stage", static_cast<double>(stage_)}};

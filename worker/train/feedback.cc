@@ -32,7 +32,7 @@ Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const to
 Result<double> CosineFeedback(torch::Tensor& own_share, const torch::Tensor& student_gradient, Collective& ranks) {
   FERMENT_RETURN_IF_ERROR(SumOverRanks(own_share, ranks));
   const double lengths = std::sqrt(Dot(own_share, own_share)) * std::sqrt(Dot(student_gradient, student_gradient));
-  return lengths > 0 ? Dot(own_share, student_gradient) / lengths : 0.0;
+  return lengths == 0 ? 0.0 : Dot(own_share, student_gradient) / lengths;
 }
 
 double FeedbackBaseline::Apply(double h_raw) {

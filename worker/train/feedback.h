@@ -26,7 +26,8 @@ double Dot(const torch::Tensor& a, const torch::Tensor& b);
 Result<double> ExactFeedback(double lr, const torch::Tensor& own_share, const torch::Tensor& student_gradient,
                              Collective& ranks);
 
-/// The cosine form; sums `own_share` over ranks in place. Returns: <g_l, g_u> / (|g_l| |g_u|), 0 if either is 0.
+/// The cosine form; sums `own_share` over ranks in place. Returns: <g_l, g_u> / (|g_l| |g_u|), 0 if either is 0, NaN if
+/// either is not finite.
 Result<double> CosineFeedback(torch::Tensor& own_share, const torch::Tensor& student_gradient, Collective& ranks);
 
 /// The moving average that is taken off h, b <- 0.99 b + 0.01 h_raw. A value.

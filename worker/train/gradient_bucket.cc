@@ -2,6 +2,7 @@
 #include "worker/train/gradient_bucket.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "common/base/check.h"
@@ -24,6 +25,8 @@ Status SumOverRanks(torch::Tensor& flat, Collective& ranks) {
     return ranks.AllReduceSum(std::span<double>(flat.data_ptr<double>(), count));
   return ranks.AllReduceSum(std::span<float>(flat.data_ptr<float>(), count));
 }
+
+bool AllFinite(const torch::Tensor& flat) { return std::isfinite(torch::sum(flat, torch::kFloat64).item<double>()); }
 
 GradientBucket::GradientBucket(torch::nn::Module& module) {
   torch::NoGradGuard no_grad;

@@ -18,6 +18,9 @@ namespace ferment::worker {
 /// Sums a flat float32 or float64 tensor over ranks, in place.
 Status SumOverRanks(torch::Tensor& flat, Collective& ranks);
 
+/// Returns: whether no element is infinite or NaN, nor their sum in float64; equal tensors give equal answers.
+bool AllFinite(const torch::Tensor& flat);
+
 /// Replaces the storage of a module's parameters by views of `weights()`, and gives them gradients that are views of
 /// `gradients()`, which backward adds to. Parameters of more than one dimension come first: they are the ones that
 /// decay. The module must not be moved, cast, or told to zero its gradients afterwards; copying into its parameters is

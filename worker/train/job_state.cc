@@ -101,7 +101,8 @@ Result<std::optional<JobResult>> JobState::Finished() const {
   FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
   JobResult result;
   result.last.samples = json.value("samples", std::uint64_t{0});
-  for (const auto& [name, value] : json.value("metrics", Json::object()).items()) {
+  const Json metrics = json.value("metrics", Json::object());
+  for (const auto& [name, value] : metrics.items()) {
     if (value.is_number()) result.last.metrics[name] = value.get<double>();
   }
   for (const Json& model : json.value("models", Json::array())) {

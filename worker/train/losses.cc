@@ -29,7 +29,8 @@ PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double
   // argmax leaves open which of equal maxima it names.
   const torch::Tensor classes = torch::arange(weak_logits.size(1), weak_logits.options().dtype(torch::kInt64));
   const torch::Tensor is_max = labels.probabilities == labels.confidence.unsqueeze(1);
-  labels.label = torch::where(is_max, classes, weak_logits.size(1)).amin(1);
+  // A row with a NaN has no maximum. It gets some class, so that its loss becomes a NaN instead of an exception.
+  labels.label = torch::where(is_max, classes, weak_logits.size(1)).amin(1).clamp_max(weak_logits.size(1) - 1);
   labels.mask = (labels.confidence >= threshold).to(weak_logits.scalar_type());
   return labels;
 }

@@ -21,7 +21,7 @@ torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& m
 struct PseudoLabels {
   torch::Tensor probabilities;  // [N, C] softmax(z / tau), detached
   torch::Tensor confidence;     // [N] their maximum
-  torch::Tensor label;          // [N] int64, the lowest index of the maximum
+  torch::Tensor label;          // [N] int64, the lowest index of the maximum; some class where a probability is NaN
   torch::Tensor mask;           // [N] 1 where confidence >= threshold, else 0; dtype of the logits
 };
 PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double threshold);

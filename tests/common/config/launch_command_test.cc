@@ -46,6 +46,11 @@ TEST(LaunchCommand, YieldsOnlyWhereRanksExceedCores) {
   EXPECT_THAT(ToShell(MakeLaunchCommand(SpecWithRanks(5), Cotrain())), HasSubstr("mpi_yield_when_idle 1"));
 }
 
+// Twice this time passes after each failure before anybody hears of it: docs/decisions/0011-how-long-mpirun-waits.md.
+TEST(LaunchCommand, LetsMpirunWaitForSecondsOnly) {
+  EXPECT_THAT(ToShell(MakeLaunchCommand(SpecWithRanks(1), Cotrain())), HasSubstr("odls_base_sigkill_timeout 2 "));
+}
+
 TEST(LaunchCommand, SharesTheCores) {
   EXPECT_EQ(ThreadsPerRank(SpecWithRanks(1), 4), 4U);
   EXPECT_EQ(ThreadsPerRank(SpecWithRanks(3), 4), 1U);

@@ -67,13 +67,25 @@ TEST(Pipeline, OnlyACompletedJobThatLeavesWithZeroHasSucceeded) {
   EXPECT_EQ(Judge(137, 1, true).kind, ExitVerdict::Kind::kStartAgain);
 }
 
-TEST(Pipeline, CodesFrom128AreTriedThreeTimesMoreAndLowerOnesNever) {
-  for (const int code : {1, 2, 64, 65, 78, 127}) EXPECT_EQ(Judge(code, 1).kind, ExitVerdict::Kind::kFailed) << code;
+TEST(Pipeline, CodesFrom128AreTriedThreeTimesMoreAndLowerOnesAndAFullDiskNever) {
+  for (const int code : {2, 64, 65, 78, 127, 204}) EXPECT_EQ(Judge(code, 1).kind, ExitVerdict::Kind::kFailed) << code;
   for (const int code : {128, 137, 143, 201, 203, 255}) {
     EXPECT_EQ(Judge(code, 1).kind, ExitVerdict::Kind::kStartAgain) << code;
     EXPECT_EQ(Judge(code, 3).kind, ExitVerdict::Kind::kStartAgain) << code;
     EXPECT_EQ(Judge(code, 4).kind, ExitVerdict::Kind::kFailed) << code;
   }
+}
+
+// mpirun leaves with 1 when somebody sends it TERM; what its ranks had saved is still there.
+TEST(Pipeline, CodeOneIsMpirunsOwnUnlessTheTrainerHasReportedABug) {
+  EXPECT_EQ(Judge(1, 1).kind, ExitVerdict::Kind::kStartAgain);
+  EXPECT_EQ(Judge(1, 4).kind, ExitVerdict::Kind::kFailed);
+  auto run = RunOf({1, true});
+  Job& job = At(run, "teacher");
+  job.attempt.exit_code = 1;
+  job.attempt.reported = Failure{"a bug", 1};
+  job.failed_attempts = 1;
+  EXPECT_EQ(JudgeExit(run, job).kind, ExitVerdict::Kind::kFailed);
 }
 
 TEST(Pipeline, AFailureSaysPhaseReasonAndWhatToDoAndKeepsItsCode) {

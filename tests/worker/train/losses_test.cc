@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 namespace ferment::worker {
 namespace {
 
@@ -24,6 +27,17 @@ TEST(Losses, NameTheLowestOfEqualClasses) {
   EXPECT_EQ(labels.mask[0].item<double>(), 1);
   EXPECT_EQ(labels.mask[1].item<double>(), 0);
   EXPECT_NEAR(labels.confidence[0].item<double>(), torch::softmax(kLogits() / 0.5, 1)[0][1].item<double>(), 1e-15);
+}
+
+TEST(Losses, NameAClassThatExistsEvenForLogitsThatAreNoNumbers) {
+  torch::Tensor logits = kLogits();
+  logits[0][1] = std::numeric_limits<double>::quiet_NaN();
+  logits[1][2] = std::numeric_limits<double>::infinity();
+  const PseudoLabels labels = LabelWeakViews(logits, 0.5, 0);
+  EXPECT_LT(labels.label.max().item<std::int64_t>(), 3);
+  EXPECT_GE(labels.label.min().item<std::int64_t>(), 0);
+  EXPECT_EQ(labels.mask.sum().item<double>(), 0);
+  EXPECT_TRUE(std::isnan(ConsistencySum(labels.probabilities, labels.mask, logits).item<double>()));
 }
 
 // Section 10, check 4: the soft self-target that public code uses feeds nothing back, which is why ours is hard.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/supervised_recipe.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <limits>
+
+#include "tests/support/rendered_spec.h"
+#include "tests/support/run_ranks.h"
+#include "worker/recipes/face_network.h"
+
+namespace ferment::worker {
+namespace {
+
+torch::Tensor Flat(const RecipeState& state) {
+  std::vector<torch::Tensor> parts;
+  for (const auto& [stem, tensors] : state.tensors)
+    for (const auto& [name, tensor] : tensors) parts.push_back(tensor.flatten().to(torch::kFloat64));
+  return torch::cat(parts).detach().nan_to_num(-7).clone();
+}
+
+class SupervisedRecipeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(::testing::TempDir()) / ("supervised-" + std::to_string(getpid()));
+    auto spec = testing::RenderedSpec(folder_);
+    ASSERT_TRUE(spec) << spec.error().ToString();
+    spec_ = *spec;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  /// Steps 0 and 1 on `count` ranks, of two networks of which the second starts with `harm` on the last rank.
+  /// Neither may move.
+  void ExpectUndone(int count, double lr, const std::function<void(nn::Backbone&)>& harm) const {
+    testing::RunRanks(count, [&](Collective& ranks) {
+      const RecipeContext context{
+          .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "finetune", .world = ranks, .recording = {}};
+      const auto make = [&](bool harmed) {
+        return [&context, &harm, &ranks, harmed]() -> Result<std::shared_ptr<nn::Backbone>> {
+          FERMENT_ASSIGN_OR_RETURN(auto net, MakeInitialNetwork(context, 0, torch::kFloat32));
+          torch::NoGradGuard no_grad;
+          if (harmed && ranks.rank() == ranks.size() - 1) harm(*net);
+          return net;
+        };
+      };
+      SupervisedPlan plan{.batch = 8,
+                          .schedule = {.base = lr, .total_steps = 100},
+                          .optimizer = {},
+                          .label_smoothing = 0.1,
+                          .subjects = {{"sound", make(false)}, {"harmed", make(true)}},
+                          .batch_key = "finetune.batch"};
+      const auto recipe = MakeSupervisedRecipe(context, std::move(plan));
+      ASSERT_TRUE(recipe->Prepare().ok());
+      const torch::Tensor before = Flat(recipe->State().value());
+      for (const std::uint64_t step : {1, 2}) {
+        const auto figures = recipe->Step(step);
+        ASSERT_TRUE(figures) << figures.error().ToString();
+        EXPECT_FALSE(figures->finite) << "rank " << ranks.rank();
+      }
+      EXPECT_TRUE(torch::equal(before, Flat(recipe->State().value()))) << "rank " << ranks.rank();
+    });
+  }
+
+  std::filesystem::path folder_;
+  RunSpec spec_;
+};
+
+TEST_F(SupervisedRecipeTest, ANanOnOneRankUndoesTheStepOfAllNetworksOnAllRanks) {
+  for (const int ranks : {1, 2}) {
+    ExpectUndone(ranks, 0.1,
+                 [](nn::Backbone& net) { net.parameters().back().fill_(std::numeric_limits<float>::quiet_NaN()); });
+  }
+}
+
+TEST_F(SupervisedRecipeTest, AnInfiniteStatisticIsUndoneThoughLossesAreFinite) {
+  ExpectUndone(2, 0.1, [](nn::Backbone& net) { net.parameters().front().mul_(1e30); });
+}
+
+TEST_F(SupervisedRecipeTest, AStepTooLongForTheWeightsIsUndone) {
+  ExpectUndone(2, std::numeric_limits<double>::infinity(), [](nn::Backbone&) {});
+}
+
+}  // namespace
+}  // namespace ferment::worker

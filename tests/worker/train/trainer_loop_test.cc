@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/trainer_loop.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "common/config/spec_loader.h"
+#include "tests/support/recorded_run_client.h"
+#include "tests/support/run_ranks.h"
+#include "tests/support/scripted_recipe.h"
+#include "worker/collective/thread_collective.h"
+
+namespace ferment::worker {
+namespace {
+
+using testing::RecordedRunClient;
+using testing::ScriptedRecipe;
+
+class TrainerLoopTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              ("loop-" + std::string(info->name()) + "-" + std::to_string(getpid()));
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    std::ofstream(folder_ / "spec.yaml") << "apiVersion: ferment/v1\nname: loop\n";
+    auto loaded = LoadSpec(folder_ / "spec.yaml");
+    ASSERT_TRUE(loaded) << loaded.error().ToString();
+    spec_ = loaded->spec;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  RecipeContext Context(const std::string& run, Collective& world) const {
+    return {.spec = spec_, .layout = RunLayout(folder_ / run), .phase = "teacher", .world = world, .recording = {}};
+  }
+  /// One process of the job of `run`.
+  Status Train(const std::string& run, ScriptedRecipe& recipe, RecordedRunClient& client,
+               TrainerLoopOptions options = {.checkpoint_every = 2}) const {
+    const auto alone = MakeSingleCollective();
+    const RecipeContext context = Context(run, *alone);
+    return TrainerLoop(recipe, context, client, options).Run();
+  }
+  RunLayout Layout(const std::string& run) const { return RunLayout(folder_ / run); }
+  std::vector<int> CurveSteps(const std::string& run) const {
+    std::vector<int> steps;
+    std::ifstream curve(Layout(run).Curve("teacher"));
+    for (std::string line; std::getline(curve, line);) steps.push_back(ParseJson(line).value()["step"]);
+    return steps;
+  }
+  bool HasCheckpoint(const std::string& run, int step) const {
+    return std::filesystem::exists(Layout(run).Checkpoints("teacher") / ("step-" + std::to_string(step)) /
+                                   "MANIFEST.json");
+  }
+  /// Returns: digest of the published network of a whole run that nothing disturbs.
+  std::string UndisturbedDigest() const {
+    ScriptedRecipe recipe({});
+    RecordedRunClient client;
+    EXPECT_TRUE(Train("undisturbed", recipe, client).ok());
+    return client.completed.at(0).models.at(0).sha256;
+  }
+
+  std::filesystem::path folder_;
+  RunSpec spec_;
+};
+
+TEST_F(TrainerLoopTest, AStopWishWritesACheckpointAndGives143AndTheJobGoesOnToTheSameBits) {
+  RecordedRunClient client;
+  ScriptedRecipe first({.before = [&](std::uint64_t step) {
+    client.stop = step == 2;
+    return Status();
+  }});
+  const Status stopped = Train("run", first, client);
+  EXPECT_EQ(stopped.exit_code(), exit_code::kTerminated) << stopped.ToString();
+  EXPECT_TRUE(HasCheckpoint("run", 3));
+  EXPECT_TRUE(client.completed.empty());
+  EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2}));
+
+  client.stop = false;
+  ScriptedRecipe second({});
+  ASSERT_TRUE(Train("run", second, client).ok());
+  EXPECT_EQ(second.restored_at, 3U);
+  EXPECT_EQ(second.made, (std::vector<std::uint64_t>{3, 4, 5}));
+  EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+  EXPECT_EQ(client.completed.at(0).last.samples, 6 * 8U);
+  EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
+TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromItsLastCheckpointToTheSameBits) {
+  RecordedRunClient client;
+  ScriptedRecipe first(
+      {.before = [](std::uint64_t step) { return step == 5 ? UnavailableError("the machine went away") : Status(); }});
+  const Status died = Train("run", first, client);
+  EXPECT_NE(died.ToString().find("step 5"), std::string::npos) << died.ToString();
+  EXPECT_TRUE(HasCheckpoint("run", 4));
+  EXPECT_FALSE(HasCheckpoint("run", 5));
+  EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4}));
+
+  ScriptedRecipe second({});
+  ASSERT_TRUE(Train("run", second, client).ok());
+  EXPECT_EQ(second.made, (std::vector<std::uint64_t>{4, 5}));
+  EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+  EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
+TEST_F(TrainerLoopTest, AFinishedJobIsToldAgainAndNotTrainedAgain) {
+  RecordedRunClient client;
+  ScriptedRecipe first({});
+  ASSERT_TRUE(Train("run", first, client).ok());
+  ScriptedRecipe second({});
+  ASSERT_TRUE(Train("run", second, client).ok());
+  EXPECT_EQ(second.prepared, 0);
+  EXPECT_TRUE(second.made.empty());
+  EXPECT_EQ(second.finished, 0);
+  ASSERT_EQ(client.completed.size(), 2U);
+  EXPECT_EQ(client.completed[1].models.at(0).sha256, client.completed[0].models.at(0).sha256);
+  EXPECT_EQ(client.completed[1].last.metrics,
+            (std::map<std::string, double>{{"first_weight", client.completed[0].last.metrics["first_weight"]}}));
+}
+
+TEST_F(TrainerLoopTest, PastMaxNonfiniteTheJobFailsWith65AndNamesTheStep) {
+  RecordedRunClient client;
+  ScriptedRecipe recipe({.nonfinite = {1, 2, 4}});
+  const Status failed = Train("run", recipe, client, {.checkpoint_every = 2, .max_nonfinite = 2});
+  EXPECT_EQ(failed.exit_code(), exit_code::kBadData);
+  EXPECT_NE(failed.ToString().find("last_step=4"), std::string::npos) << failed.ToString();
+  EXPECT_NE(failed.ToString().find("max_nonfinite=2"), std::string::npos) << failed.ToString();
+  EXPECT_EQ(recipe.made.size(), 5U);
+  EXPECT_TRUE(client.completed.empty());
+}
+
+TEST_F(TrainerLoopTest, NonfiniteStepsAreCountedAcrossAResume) {
+  RecordedRunClient client;
+  ScriptedRecipe first({.nonfinite = {0, 1}, .before = [&](std::uint64_t step) {
+                          client.stop = step == 2;
+                          return Status();
+                        }});
+  EXPECT_EQ(Train("run", first, client, {.max_nonfinite = 2}).exit_code(), exit_code::kTerminated);
+  client.stop = false;
+  ScriptedRecipe second({.nonfinite = {3}});
+  EXPECT_EQ(Train("run", second, client, {.max_nonfinite = 2}).exit_code(), exit_code::kBadData);
+}
+
+TEST_F(TrainerLoopTest, AFencedJobLeavesWith202AndWritesNothingMore) {
+  RecordedRunClient client;
+  ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
+    if (step == 2) client.fenced = AbortedError("not your token");
+    return Status();
+  }});
+  EXPECT_EQ(Train("run", recipe, client).exit_code(), exit_code::kFenced);
+  EXPECT_EQ(recipe.made.size(), 3U);
+  EXPECT_FALSE(HasCheckpoint("run", 3));
+}
+
+TEST_F(TrainerLoopTest, AllRanksStopTogetherThoughOnlyTheFirstWasAsked) {
+  std::array<RecordedRunClient, 2> clients;
+  testing::RunRanks(2, [&](Collective& ranks) {
+    RecordedRunClient& client = clients.at(static_cast<std::size_t>(ranks.rank()));
+    ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
+      client.stop = step == 2 && ranks.rank() == 0;
+      return Status();
+    }});
+    const RecipeContext context = Context("run", ranks);
+    EXPECT_EQ(TrainerLoop(recipe, context, client, {}).Run().exit_code(), exit_code::kTerminated);
+    EXPECT_EQ(recipe.made.size(), 3U);
+  });
+  EXPECT_TRUE(HasCheckpoint("run", 3));
+}
+
+}  // namespace
+}  // namespace ferment::worker
