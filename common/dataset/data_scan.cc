@@ -11,7 +11,7 @@
 #include "common/dataset/face_list.h"
 #include "common/dataset/folder_source.h"
 #include "common/dataset/insightface_source.h"
-#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
@@ -79,7 +79,7 @@ void ScanRecords(const RecordSource& source, Json& found) {
     }
     if (i % stride != 0) continue;
     ++decoded;
-    const auto image = DecodeJpeg(record->image);
+    const auto image = DecodePicture(record->image);
     if (!image) damage.Add({{"key", source.KeyAt(i)}}, image.error());
   }
   found["records"] = source.size();
