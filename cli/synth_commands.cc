@@ -39,7 +39,7 @@ std::vector<std::size_t> Spread(std::size_t available, std::size_t wanted) {
 std::string ClassName(int label) { return label < 0 ? "-1" : kClasses[static_cast<std::size_t>(label)]; }
 
 CaptionedImage Captioned(Result<dataset::Image> image, std::string caption) {
-  if (!image) return {{}, "damaged"};
+  if (!image) return {{}, caption.substr(0, caption.find(' ')) + " " + dataset::DamageReason(image.error())};
   return {std::move(*image), std::move(caption)};
 }
 
