@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdio>
 #include <iomanip>
 #include <iostream>
 #include <memory>
@@ -49,6 +50,15 @@ void PrintDamage(const Json& listed, const char* place) {
     std::cout << "    ... and " << listed.size() - kShownDamage << " more (see --json)\n";
 }
 
+/// Returns: the share that labeling.max_damage is held against, shard by shard.
+std::string DamagedShare(const Json& found) {
+  if (found["damaged"] == 0) return "";
+  char share[96] = {};
+  std::snprintf(share, sizeof(share), ", %.2f %% (a shard with more than labeling.max_damage fails)",
+                100.0 * found["damaged"].get<double>() / found["records"].get<double>());
+  return share;
+}
+
 void PrintRecords(const Json& found) {
   if (found.contains("index_lines")) {
     std::cout << "  property " << TextOf(found["property"]) << ", index lines " << found["index_lines"]
@@ -57,7 +67,7 @@ void PrintRecords(const Json& found) {
     PrintOddities(found["oddities"]);
   }
   std::cout << "  records " << found["records"] << ", sound " << found["sound"] << ", damaged " << found["damaged"]
-            << " (decoded " << found["decoded"] << ")\n";
+            << DamagedShare(found) << " (decoded " << found["decoded"] << ")\n";
   PrintCounts("would be quarantined:", found["damage"]);
   PrintDamage(found["damaged_records"], "key");
 }

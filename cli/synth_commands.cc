@@ -13,9 +13,9 @@
 #include "common/dataset/data_scan.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/face_list.h"
-#include "common/dataset/jpeg_decoder.h"
 #include "common/dataset/jpeg_encoder.h"
 #include "common/dataset/open_sources.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/dataset/png_writer.h"
 #include "common/dataset/pseudo_label_quality.h"
 #include "common/dataset/synthetic_set.h"
@@ -39,7 +39,7 @@ std::vector<std::size_t> Spread(std::size_t available, std::size_t wanted) {
 std::string ClassName(int label) { return label < 0 ? "-1" : kClasses[static_cast<std::size_t>(label)]; }
 
 CaptionedImage Captioned(Result<dataset::Image> image, std::string caption) {
-  if (!image) return {{}, "damaged"};
+  if (!image) return {{}, caption.substr(0, caption.find(' ')) + " " + dataset::DamageReason(image.error())};
   return {std::move(*image), std::move(caption)};
 }
 
@@ -57,8 +57,8 @@ Result<std::vector<CaptionedImage>> SamplesOfPack(const std::string& path, const
     std::string caption = std::to_string(key);
     if (truth && truth->contains(key)) caption += " " + ClassName(truth->at(key));
     const auto record = source->Read(i);
-    samples.push_back(
-        Captioned(record ? dataset::DecodeJpeg(record->image) : Result<dataset::Image>(Fail(record.error())), caption));
+    samples.push_back(Captioned(
+        record ? dataset::DecodePicture(record->image) : Result<dataset::Image>(Fail(record.error())), caption));
   }
   return samples;
 }
@@ -70,7 +70,7 @@ Result<std::vector<CaptionedImage>> SamplesOfVideos(const std::string& path, std
   for (const dataset::Video& video : videos)
     for (const std::size_t i : Spread(video.frames_with_image.size(), each)) {
       const std::uint32_t frame = video.frames_with_image[i];
-      samples.push_back(Captioned(dataset::DecodeJpegFile(video.FramePath(frame)),
+      samples.push_back(Captioned(dataset::DecodePictureFile(video.FramePath(frame)),
                                   std::to_string(frame) + " " + ClassName(video.LabelAt(frame))));
     }
   return samples;

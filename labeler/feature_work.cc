@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "common/dataset/feature_set.h"
-#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/dataset/record_source.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
@@ -24,7 +24,7 @@ DecodedFrames DecodeFrames(const dataset::Video& video, std::size_t first, std::
   DecodedFrames frames;
   for (std::size_t i = first; i < first + count; ++i) {
     const std::uint32_t number = video.frames_with_image[i];
-    auto image = dataset::DecodeJpegFile(video.FramePath(number));
+    auto image = dataset::DecodePictureFile(video.FramePath(number));
     if (!image) {
       const bool damaged = image.error().code() == StatusCode::kDataLoss;
       ++frames.reasons[damaged ? dataset::DamageReason(image.error()) : "unreadable"];

@@ -2,7 +2,6 @@
 #include "labeler/predict.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <span>
 #include <system_error>
@@ -11,8 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/logging.h"
 #include "common/config/run_spec.h"
-#include "common/dataset/jpeg_decoder.h"
-#include "common/dataset/png_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/io/mapped_file.h"
 #include "labeler/label_rule.h"
 #include "labeler/torch_annotator.h"
@@ -67,18 +65,6 @@ Result<ExportedModel> OpenModel(const std::filesystem::path& folder) {
   return model;
 }
 
-std::string Extension(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension;
-}
-
-bool IsPicture(const std::filesystem::path& path) {
-  const std::string extension = Extension(path);
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
-}
-
 Result<std::vector<std::filesystem::path>> Pictures(const std::vector<std::filesystem::path>& paths) {
   std::vector<std::filesystem::path> pictures;
   for (const auto& path : paths) {
@@ -92,7 +78,7 @@ Result<std::vector<std::filesystem::path>> Pictures(const std::vector<std::files
     const auto first = static_cast<std::ptrdiff_t>(pictures.size());
     for (auto entry = std::filesystem::directory_iterator(path, error);
          !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-      if (IsPicture(entry->path())) pictures.push_back(entry->path());
+      if (dataset::HasPictureName(entry->path())) pictures.push_back(entry->path());
     }
     if (error) return Fail(NotFoundError("cannot list a folder: path=" + path.string() + ": " + error.message()));
     std::sort(pictures.begin() + first, pictures.end());
@@ -161,8 +147,7 @@ Result<PredictReport> Predict(const PredictOptions& options) {
     const std::size_t last = std::min(pictures.size(), first + kBatch);
     std::vector<dataset::Image> images;
     for (std::size_t i = first; i < last; ++i) {
-      auto image =
-          Extension(pictures[i]) == ".png" ? dataset::DecodePngFile(pictures[i]) : dataset::DecodeJpegFile(pictures[i]);
+      auto image = dataset::DecodePictureFile(pictures[i]);
       if (!image) {
         LogWarning("picture_skipped", {{"path", pictures[i].string()}, {"why", image.error().message()}});
         ++report.failures;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {
@@ -29,7 +29,7 @@ Result<DecodedBatch> DecodeBatch(const dataset::RecordSource& source, std::uint6
     if (!record) {
       if (record.error().code() != StatusCode::kDataLoss) return Fail(record.error());
       damage = record.error();
-    } else if (auto image = dataset::DecodeJpeg(record->image)) {
+    } else if (auto image = dataset::DecodePicture(record->image)) {
       batch.images.push_back(std::move(*image));
     } else {
       damage = image.error();

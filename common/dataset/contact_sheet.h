@@ -12,8 +12,9 @@
 namespace ferment::dataset {
 
 struct CaptionedImage {
+  /// Empty where there is no picture to show, only a caption that says why.
   Image image;
-  /// Printable ASCII, cut where the cell ends.
+  /// Printable ASCII, shown in capitals, cut where the cell ends (16 letters).
   std::string caption;
 };
 
@@ -22,7 +23,7 @@ struct ContactSheetLayout {
   int cell_pixels = 96;
 };
 
-/// Returns: the page, row by row, white; images keep their shape and are scaled to the cell. Requires: columns and
+/// Returns: the page, row by row, white; images keep their shape and are scaled to the cell, an empty one is a grey cell. Requires: columns and
 /// cells at least 1 and 16.
 Image ComposeContactSheet(std::span<const CaptionedImage> images, const ContactSheetLayout& layout);
 

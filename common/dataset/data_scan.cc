@@ -14,7 +14,7 @@
 #include "common/dataset/face_list.h"
 #include "common/dataset/folder_source.h"
 #include "common/dataset/insightface_source.h"
-#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
@@ -88,7 +88,7 @@ SizeTally ScanRecords(const RecordSource& source, Json& found) {
     }
     if (i % stride != 0) continue;
     ++decoded;
-    const auto image = DecodeJpeg(record->image);
+    const auto image = DecodePicture(record->image);
     if (image) {
       ++sizes[SizeText(image->height, image->width)];
     } else {

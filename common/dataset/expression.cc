@@ -30,6 +30,10 @@ std::optional<int> ParseIndex(std::string_view text) {
 
 }  // namespace
 
+ContemptRule ContemptRuleOf(std::string_view text) {
+  return text == "drop" ? ContemptRule::kDrop : ContemptRule::kAsOther;
+}
+
 std::optional<int> ExpressionFromName(std::string_view name) {
   for (std::size_t i = 0; i < kExpressionNames.size(); ++i)
     if (SameName(name, kExpressionNames[i])) return static_cast<int>(i);
@@ -42,7 +46,7 @@ std::optional<int> ExpressionFromName(std::string_view name) {
                                                       {"sad", 5},
                                                       {"surprised", 6},
                                                       {"others", 7},
-                                                      {"contempt", kContemptGoesTo},
+                                                      {"contempt", kContempt},
                                                       {"neu", 0},
                                                       {"ang", 1},
                                                       {"dis", 2},
@@ -54,7 +58,7 @@ std::optional<int> ExpressionFromName(std::string_view name) {
 }
 
 std::optional<int> ExpressionOfAffectNet(int label) {
-  static constexpr std::array kTable = {0, 4, 5, 6, 3, 2, 1, kContemptGoesTo, kDropped, kDropped, kDropped};
+  static constexpr std::array kTable = {0, 4, 5, 6, 3, 2, 1, kContempt, kDropped, kDropped, kDropped};
   return FromTable(label, kTable);
 }
 
@@ -69,7 +73,7 @@ std::optional<int> ExpressionOfRafDb(int label) {
 }
 
 std::optional<int> ExpressionOfFerPlus(int column) {
-  static constexpr std::array kTable = {0, 4, 6, 5, 1, 2, 3, kContemptGoesTo, kDropped, kDropped};
+  static constexpr std::array kTable = {0, 4, 6, 5, 1, 2, 3, kContempt, kDropped, kDropped};
   return FromTable(column, kTable);
 }
 
@@ -82,6 +86,7 @@ void ClassMap::Prepare() {
       among_the_eight_ = false;
     }
   }
+  if (contempt_ == ContemptRule::kAsOther && !labels_[kContempt]) labels_[kContempt] = labels_[kOther];
 }
 
 std::optional<int> ClassMap::FromText(std::string_view text) const {
@@ -90,7 +95,7 @@ std::optional<int> ClassMap::FromText(std::string_view text) const {
   if (const auto index = ParseIndex(text)) {
     if (*index < 0) return std::nullopt;
     if (!among_the_eight_) return *index < size() ? index : std::nullopt;
-    return *index < static_cast<int>(labels_.size()) ? FromExpression(*index) : std::nullopt;
+    return *index < static_cast<int>(kExpressionNames.size()) ? FromExpression(*index) : std::nullopt;
   }
   const auto expression = ExpressionFromName(text);
   return expression ? FromExpression(*expression) : std::nullopt;
@@ -99,7 +104,7 @@ std::optional<int> ClassMap::FromText(std::string_view text) const {
 bool ClassMap::Knows(std::string_view text) const {
   const auto index = ParseIndex(text);
   return FromText(text).has_value() || ExpressionFromName(text).has_value() ||
-         (index && among_the_eight_ && *index >= 0 && *index < static_cast<int>(labels_.size()));
+         (index && among_the_eight_ && *index >= 0 && *index < static_cast<int>(kExpressionNames.size()));
 }
 
 }  // namespace ferment::dataset

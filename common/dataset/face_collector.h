@@ -29,20 +29,22 @@ class FaceCollector {
     list_.per_class.resize(static_cast<std::size_t>(classes.size()));
   }
 
-  /// A row whose class is one of the eight.
+  /// A row whose class is one of the eight, or kContempt.
   void AddExpression(FaceRow row, int expression);
   /// A row whose class is a name or an index.
   void AddText(FaceRow row, std::string_view class_text);
   /// A row that the format itself leaves out.
   void Drop(std::string_view reason);
   void Note(std::string oddity) { list_.oddities.push_back(std::move(oddity)); }
-  FaceList Finish() { return std::move(list_); }
+  FaceList Finish();
 
  private:
-  void AddLabelled(FaceRow row, int label);
+  /// Returns: whether the row has a picture and was kept.
+  bool AddLabelled(FaceRow row, int label);
 
   const ClassMap& classes_;
   FaceList list_;
+  std::uint64_t contempt_as_other_ = 0;
 };
 
 }  // namespace ferment::dataset

@@ -11,8 +11,7 @@
 #include "common/dataset/face_collector.h"
 #include "common/dataset/ferplus_faces.h"
 #include "common/dataset/folder_faces.h"
-#include "common/dataset/jpeg_decoder.h"
-#include "common/dataset/png_decoder.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/dataset/rafdb_faces.h"
 
 namespace ferment::dataset {
@@ -69,7 +68,7 @@ Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& class
 }
 
 Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split) {
-  const ClassMap classes(spec.classes());
+  const ClassMap classes(spec.classes(), ContemptRuleOf(spec.data().contempt()));
   FaceList all;
   all.per_class.resize(static_cast<std::size_t>(classes.size()));
   if (spec.data().fer().empty())
@@ -84,7 +83,7 @@ Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split) {
 }
 
 Result<Image> ReadFace(const LabelledFace& face) {
-  auto image = face.file.extension() == ".png" ? DecodePngFile(face.file) : DecodeJpegFile(face.file);
+  auto image = DecodePictureFile(face.file);
   if (!image || !face.box) return image;
   Image cropped = Crop(*image, *face.box);
   if (cropped.rgb.empty())

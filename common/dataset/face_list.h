@@ -36,7 +36,8 @@ struct FaceList {
   std::uint64_t rows = 0;
   /// Rows a class of the run, by label.
   std::vector<std::uint64_t> per_class;
-  /// Rows left out by reason, such as "class-not-in-run: Other", "image-missing", "face-box-missing".
+  /// Rows left out by reason, such as "class-not-in-run: Other", "contempt-dropped", "image-missing",
+  /// "face-box-missing".
   std::map<std::string, std::uint64_t> dropped;
   /// Source's fields that a person may want to know of, one sentence each.
   std::vector<std::string> oddities;
@@ -50,7 +51,7 @@ Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split);
 /// Returns: the same for one source. An empty list is no error here.
 Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& classes, FaceSplit split);
 
-/// Returns: the decoded picture, cropped to its box. Errors: those of DecodeJpegFile.
+/// Returns: the decoded picture, cropped to its box. Errors: those of DecodePictureFile, face-box-outside.
 Result<Image> ReadFace(const LabelledFace& face);
 
 /// Returns: the picture's path relative to data.root where it lies inside, else absolute: the name under which results

@@ -6,18 +6,12 @@
 #include <system_error>
 #include <vector>
 
+#include "common/dataset/picture_decoder.h"
 #include "common/io/errno_status.h"
 #include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
 namespace {
-
-bool IsJpegName(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter; });
-  return (extension == ".jpg" || extension == ".jpeg") && !path.filename().string().starts_with('.');
-}
 
 class FolderSource final : public RecordSource {
  public:
@@ -50,12 +44,12 @@ Result<std::unique_ptr<RecordSource>> OpenFolderSource(const std::filesystem::pa
   if (error) return Fail(io::ReadErrno(error.value(), "cannot list the folder of unlabelled faces", path));
   std::vector<std::string> names;
   while (entry != std::filesystem::recursive_directory_iterator()) {
-    if (IsJpegName(entry->path()) && entry->is_regular_file(error))
+    if (HasPictureName(entry->path()) && entry->is_regular_file(error))
       names.push_back(entry->path().lexically_relative(path).generic_string());
     entry.increment(error);
     if (error) return Fail(io::ReadErrno(error.value(), "cannot list the folder of unlabelled faces", path));
   }
-  if (names.empty()) return Fail(NotFoundError("no .jpg or .jpeg file: folder=" + path.string()));
+  if (names.empty()) return Fail(NotFoundError("no .jpg, .jpeg or .png file: folder=" + path.string()));
   std::sort(names.begin(), names.end());
   return std::unique_ptr<RecordSource>(std::make_unique<FolderSource>(path, std::move(names)));
 }

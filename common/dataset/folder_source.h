@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A folder of JPEG files, sub-folders included, as a source of unlabelled faces.
+// A folder of JPEG and PNG files, sub-folders included, as a source of unlabelled faces.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,7 @@
 namespace ferment::dataset {
 
 /// Keys are 1, 2, ... in the bytewise order of the relative paths, so adding a file renumbers those after it. Reads by
-/// mapping. Errors: NotFound for a missing folder or one without a .jpg or .jpeg (exit 65). Read: file-missing,
+/// mapping. Errors: NotFound for a missing folder or one without a .jpg, .jpeg or .png (exit 65). Read: file-missing,
 /// file-unreadable.
 Result<std::unique_ptr<RecordSource>> OpenFolderSource(const std::filesystem::path& path);
 

@@ -2,106 +2,23 @@
 #include "common/dataset/insightface_source.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
 #include <optional>
-#include <span>
-#include <string_view>
 #include <utility>
 
+#include "common/dataset/image_record.h"
+#include "common/dataset/recordio_index.h"
 #include "common/dataset/recordio_reader.h"
 #include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
 namespace {
 
-constexpr std::uint64_t kImageHeaderBytes = 24;
 constexpr std::uint64_t kFloatExactBelow = 1ULL << 24;
 constexpr int kBoundarySearchSteps = 1024;
 
-/// Where the index says that a record is; `other` where a second line says otherwise.
-struct IndexEntry {
-  std::uint64_t key;
-  std::uint64_t offset;
-  std::optional<std::uint64_t> other;
-};
-
-struct Index {
-  std::vector<IndexEntry> entries;     // by key
-  std::vector<std::uint64_t> offsets;  // sorted: places where the index says a record begins
-  std::uint64_t lines = 0;
-  std::uint64_t broken_lines = 0;
-};
-
-struct ImageHeader {
-  std::uint32_t flag;
-  std::vector<float> labels;
-  std::span<const std::byte> image;
-};
-
-std::optional<std::pair<std::uint64_t, std::uint64_t>> ParseLine(std::string_view line) {
-  std::pair<std::uint64_t, std::uint64_t> pair;
-  const char* end = line.data() + line.size();
-  const auto key = std::from_chars(line.data(), end, pair.first);
-  if (key.ec != std::errc() || key.ptr == end || (*key.ptr != '\t' && *key.ptr != ' ')) return std::nullopt;
-  const auto offset = std::from_chars(key.ptr + 1, end, pair.second);
-  return offset.ec == std::errc() && offset.ptr == end ? std::optional(pair) : std::nullopt;
-}
-
-Result<Index> ReadIndex(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
-  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  Index index;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) continue;
-    ++index.lines;
-    if (const auto pair = ParseLine(line)) {
-      pairs.push_back(*pair);
-    } else {
-      ++index.broken_lines;
-    }
-  }
-  if (pairs.empty())
-    return Fail(DataLossError("index has no line `<key>\\t<offset>`: file=" + path.string() +
-                              " lines=" + std::to_string(index.lines)));
-  std::sort(pairs.begin(), pairs.end());
-  for (const auto& [key, offset] : pairs) {
-    index.offsets.push_back(offset);
-    if (index.entries.empty() || index.entries.back().key != key) {
-      index.entries.push_back({key, offset, std::nullopt});
-    } else if (index.entries.back().offset != offset) {
-      index.entries.back().other = offset;
-    }
-  }
-  std::sort(index.offsets.begin(), index.offsets.end());
-  return index;
-}
-
-Result<ImageHeader> ParseImageHeader(std::span<const std::byte> payload) {
-  const std::string bytes = "bytes=" + std::to_string(payload.size());
-  if (payload.empty()) return Fail(DataLossError("record-empty: too short for the 24-byte header: " + bytes));
-  if (payload.size() < kImageHeaderBytes)
-    return Fail(DataLossError("record-too-short: for the 24-byte header: " + bytes));
-  ImageHeader header = {};
-  std::memcpy(&header.flag, payload.data(), sizeof(header.flag));
-  const std::uint64_t labels_bytes = std::uint64_t{4} * header.flag;
-  if (payload.size() - kImageHeaderBytes < labels_bytes)
-    return Fail(DataLossError("record-too-short: for its labels: flag=" + std::to_string(header.flag) + " " + bytes));
-  header.labels.resize(std::min<std::size_t>(header.flag, 2));
-  if (!header.labels.empty())
-    std::memcpy(header.labels.data(), payload.data() + kImageHeaderBytes, header.labels.size() * sizeof(float));
-  header.image = payload.subspan(kImageHeaderBytes + labels_bytes);
-  return header;
-}
-
 class Pack final : public InsightfaceSource {
  public:
-  Pack(RecordioReader reader, Index index, PackFacts facts)
+  Pack(RecordioReader reader, RecordioIndex index, PackFacts facts)
       : reader_(std::move(reader)), index_(std::move(index)), facts_(std::move(facts)) {}
 
   std::uint64_t size() const override { return last_ - first_; }
@@ -141,12 +58,14 @@ class Pack final : public InsightfaceSource {
     if (entry.other)
       return Fail(DataLossError("idx-duplicate-key: offsets=" + std::to_string(entry.offset) + "," +
                                 std::to_string(*entry.other)));
+    if (entry.offset == IndexEntry::kNowhere)
+      return Fail(DataLossError("record-missing: the header counts it, reading the .rec through did not find it"));
     FERMENT_ASSIGN_OR_RETURN(RawRecord record, reader_.ReadAt(entry.offset));
-    if (record.payload().empty()) return Fail(ParseImageHeader({}).error());
+    if (record.payload().empty()) return Fail(ParseImageRecord({}).error());
     if (!record.followed && !std::binary_search(index_.offsets.begin(), index_.offsets.end(), record.end))
       return Fail(DataLossError("length-too-short: no record begins at its end: offset=" +
                                 std::to_string(entry.offset) + " end=" + std::to_string(record.end)));
-    FERMENT_ASSIGN_OR_RETURN(const ImageHeader header, ParseImageHeader(record.payload()));
+    FERMENT_ASSIGN_OR_RETURN(const ImageRecord header, ParseImageRecord(record.payload()));
     if (header.image.empty())
       return Fail(
           DataLossError("jpeg-empty: header and labels without a picture: offset=" + std::to_string(entry.offset)));
@@ -158,8 +77,8 @@ class Pack final : public InsightfaceSource {
   std::optional<std::pair<float, float>> ReadRange(const IndexEntry& entry) const {
     const auto record = reader_.ReadAt(entry.offset);
     if (!record) return std::nullopt;
-    const auto header = ParseImageHeader(record->payload());
-    if (!header || header->flag != 2 || !header->image.empty()) return std::nullopt;
+    const auto header = ParseImageRecord(record->payload());
+    if (!header || !header->IsRange()) return std::nullopt;
     return std::pair(header->labels[0], header->labels[1]);
   }
 
@@ -218,16 +137,11 @@ class Pack final : public InsightfaceSource {
 
   void NoteIndexOddities() {
     facts_.index_lines = index_.lines;
-    const auto note = [this](std::uint64_t count, const std::string& what) {
-      if (count > 0) facts_.oddities.push_back(std::to_string(count) + " " + what);
-    };
-    note(index_.broken_lines, "index lines are not `<key>\\t<offset>` and were passed over");
-    note(static_cast<std::uint64_t>(std::count_if(index_.entries.begin(), index_.entries.end(),
-                                                  [](const IndexEntry& entry) { return entry.other.has_value(); })),
-         "keys have two index lines with different offsets");
-    note(static_cast<std::uint64_t>(std::count_if(index_.offsets.begin(), index_.offsets.end(),
-                                                  [this](std::uint64_t at) { return at >= reader_.size_bytes(); })),
-         "index lines point past the end of the .rec");
+    facts_.oddities = index_.oddities;
+    const auto past_end = std::count_if(index_.offsets.begin(), index_.offsets.end(),
+                                        [this](std::uint64_t at) { return at >= reader_.size_bytes(); });
+    if (past_end > 0)
+      facts_.oddities.push_back(std::to_string(past_end) + " index lines point past the end of the .rec");
   }
 
   std::uint64_t PositionOf(std::uint64_t key) const {
@@ -237,7 +151,7 @@ class Pack final : public InsightfaceSource {
   }
 
   RecordioReader reader_;
-  Index index_;
+  RecordioIndex index_;
   PackFacts facts_;
   std::uint64_t first_ = 0;
   std::uint64_t last_ = 0;
@@ -261,11 +175,16 @@ Result<std::filesystem::path> FindRec(const std::filesystem::path& path) {
 Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::filesystem::path& path) {
   FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path rec, FindRec(path));
   FERMENT_ASSIGN_OR_RETURN(RecordioReader reader, RecordioReader::Open(rec));
-  FERMENT_ASSIGN_OR_RETURN(Index index, ReadIndex(std::filesystem::path(rec).replace_extension(".idx")));
+  auto index = ReadIndex(std::filesystem::path(rec).replace_extension(".idx"));
+  if (!index) {
+    if (index.error().code() != StatusCode::kNotFound) return Fail(index.error());
+    index = RebuildIndex(reader);
+    if (index->entries.empty()) return Fail(DataLossError("no record in the pack, and no .idx: file=" + rec.string()));
+  }
   PackFacts facts;
   if (const auto property = io::ReadTextFile(rec.parent_path() / "property"))
     facts.property = property->substr(0, property->find_first_of("\r\n"));
-  auto pack = std::make_unique<Pack>(std::move(reader), std::move(index), std::move(facts));
+  auto pack = std::make_unique<Pack>(std::move(reader), *std::move(index), std::move(facts));
   pack->FindImages();
   if (pack->size() == 0)
     return Fail(DataLossError("pack has no picture: file=" + rec.string() +

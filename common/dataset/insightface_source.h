@@ -15,6 +15,7 @@ namespace ferment::dataset {
 
 /// What opening a pack found; for people.
 struct PackFacts {
+  /// 0 where there is no .idx.
   std::uint64_t index_lines = 0;
   std::uint64_t images = 0;
   std::uint64_t identity_records = 0;
@@ -32,10 +33,12 @@ class InsightfaceSource : public RecordSource {
 };
 
 /// Opens `path` (a folder with train.rec and train.idx, or with one .rec and its .idx). Reads the index and the header
-/// record, no picture. The source's Read adds to the reader's reasons: idx-past-end, idx-duplicate-key (two lines, two
-/// offsets), length-too-short (no record begins where this one ends), record-empty, record-too-short (for the 24-byte
-/// header and its labels), jpeg-empty (labels, no picture). Errors: NotFound for a missing file, DataLoss for an index
-/// without a single good line; both exit 65.
+/// record, no picture; without an .idx the .rec is read through once to find its records again, which is an oddity and
+/// takes as long as reading the file. The source's Read adds to the reader's reasons: idx-past-end, idx-duplicate-key
+/// (two lines, two offsets), length-too-short (no record begins where this one ends), record-empty, record-too-short
+/// (for the 24-byte header and its labels), jpeg-empty (labels, no picture), record-missing (counted by the header, not
+/// found without an .idx). Errors: NotFound for a missing .rec, DataLoss for an index without a single good line; both
+/// exit 65.
 Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::filesystem::path& path);
 
 }  // namespace ferment::dataset

@@ -10,8 +10,6 @@
 #include <string>
 #include <string_view>
 
-#include "common/io/mapped_file.h"
-
 namespace ferment::dataset {
 namespace {
 
@@ -149,21 +147,16 @@ Result<Image> Decode(Decoder& decoder, std::span<const std::byte> bytes) {
 
 }  // namespace
 
+bool IsJpeg(std::span<const std::byte> bytes) {
+  return bytes.size() >= 2 && bytes[0] == std::byte{0xFF} && bytes[1] == std::byte{0xD8};
+}
+
 Result<Image> DecodeJpeg(std::span<const std::byte> bytes) {
   if (bytes.empty()) return Fail(DataLossError("jpeg-empty: no bytes"));
-  if (bytes.size() < 2 || bytes[0] != std::byte{0xFF} || bytes[1] != std::byte{0xD8})
-    return Fail(DataLossError("not-a-jpeg: no SOI marker: bytes=" + std::to_string(bytes.size())));
+  if (!IsJpeg(bytes)) return Fail(DataLossError("not-a-jpeg: no SOI marker: bytes=" + std::to_string(bytes.size())));
   Decoder decoder = {};
   Result<Image> image = Decode(decoder, bytes);
   jpeg_destroy_decompress(&decoder.state);
-  return image;
-}
-
-Result<Image> DecodeJpegFile(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
-  auto image = DecodeJpeg(file.bytes());
-  if (!image)
-    return Fail(Status(image.error().code(), std::string(image.error().message()) + ": file=" + path.string()));
   return image;
 }
 

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 
 #include "common/base/result.h"
@@ -18,12 +17,12 @@ inline constexpr std::uint64_t kMaxPixels = 64ULL * 1024 * 1024;
 /// Scans of a progressive picture; real ones have about ten.
 inline constexpr int kMaxScans = 100;
 
+/// Returns: whether the bytes begin as a JPEG's do.
+bool IsJpeg(std::span<const std::byte> bytes);
+
 /// Returns: RGB, gray repeated three times, EXIF orientation applied. Thread: any.
 /// Errors: DataLoss whose message starts with jpeg-empty, not-a-jpeg, jpeg-huge, jpeg-cmyk (four components: no profile
 /// to convert by), jpeg-truncated (pixels missing), jpeg-scans, or jpeg-broken.
 Result<Image> DecodeJpeg(std::span<const std::byte> bytes);
-
-/// Returns: the decoded file. Errors: those of MappedFile::Open and of DecodeJpeg, with the file's name at the end.
-Result<Image> DecodeJpegFile(const std::filesystem::path& path);
 
 }  // namespace ferment::dataset

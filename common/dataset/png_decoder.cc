@@ -11,7 +11,6 @@
 
 #include "common/dataset/jpeg_decoder.h"
 #include "common/io/checksum.h"
-#include "common/io/mapped_file.h"
 
 namespace ferment::dataset {
 namespace {
@@ -114,10 +113,12 @@ Result<Image> Assemble(const PngHeader& header, std::span<const std::byte> packe
 
 }  // namespace
 
+bool IsPng(std::span<const std::byte> bytes) {
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(kSignature);
+}
+
 Result<Image> DecodePng(std::span<const std::byte> bytes) {
-  if (bytes.size() < kSignature.size() ||
-      std::string_view(reinterpret_cast<const char*>(bytes.data()), kSignature.size()) != kSignature)
-    return Fail(DataLossError("not-a-png: bytes=" + std::to_string(bytes.size())));
+  if (!IsPng(bytes)) return Fail(DataLossError("not-a-png: bytes=" + std::to_string(bytes.size())));
   PngHeader header;
   std::vector<std::byte> packed;
   for (std::size_t at = kSignature.size(); bytes.size() - at >= kChunkFrameBytes;) {
@@ -138,14 +139,6 @@ Result<Image> DecodePng(std::span<const std::byte> bytes) {
     at += kChunkFrameBytes + length;
   }
   return Fail(Broken("no end chunk, the file is cut short: bytes=" + std::to_string(bytes.size())));
-}
-
-Result<Image> DecodePngFile(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
-  auto image = DecodePng(file.bytes());
-  if (!image)
-    return Fail(Status(image.error().code(), std::string(image.error().message()) + ": file=" + path.string()));
-  return image;
 }
 
 }  // namespace ferment::dataset

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <span>
 
 #include "common/base/result.h"
@@ -12,12 +11,12 @@
 
 namespace ferment::dataset {
 
+/// Returns: whether the bytes begin as a PNG's do.
+bool IsPng(std::span<const std::byte> bytes);
+
 /// Returns: RGB, gray repeated three times, alpha left away. Thread: any.
 /// Errors: DataLoss whose message starts with not-a-png, png-huge (past jpeg_decoder's kMaxPixels), png-kind (palette,
 /// 16 bits, interlaced), or png-broken.
 Result<Image> DecodePng(std::span<const std::byte> bytes);
-
-/// Errors: those of MappedFile::Open and of DecodePng, with the file's name at the end.
-Result<Image> DecodePngFile(const std::filesystem::path& path);
 
 }  // namespace ferment::dataset

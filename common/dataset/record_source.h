@@ -51,8 +51,8 @@ class RecordSource {
 /// Returns: the index of the record with this key, if there is one.
 std::optional<std::uint64_t> IndexOfKey(const RecordSource& source, std::uint64_t key);
 
-/// Returns: the first word of a DataLoss of RecordSource::Read or DecodeJpeg, such as "bad-magic": the reason to count
-/// it under.
+/// Returns: the first word of a DataLoss of RecordSource::Read or DecodePicture, such as "bad-magic": the reason to
+/// count it under.
 std::string DamageReason(const Status& status);
 
 }  // namespace ferment::dataset

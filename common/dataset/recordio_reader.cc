@@ -77,6 +77,11 @@ std::optional<std::uint64_t> RecordioReader::NextStart(std::uint64_t offset) con
   return std::nullopt;
 }
 
+std::span<const std::byte> RecordioReader::BytesAt(std::uint64_t offset, std::uint64_t count) const {
+  const std::uint64_t begin = std::min<std::uint64_t>(offset, size_bytes());
+  return file_.bytes().subspan(begin, std::min(count, size_bytes() - begin));
+}
+
 RecordioReader::Scan RecordioReader::ScanRange(std::uint64_t begin, std::uint64_t end) const {
   Scan scan;
   auto at = NextStart(begin);

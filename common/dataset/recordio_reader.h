@@ -45,6 +45,9 @@ class RecordioReader {
   /// Returns: the first place at or after `offset` where a record may begin: an aligned magic with cflag 0 or 1.
   std::optional<std::uint64_t> NextStart(std::uint64_t offset) const;
 
+  /// Returns: `count` bytes from there, or as many as are left.
+  std::span<const std::byte> BytesAt(std::uint64_t offset, std::uint64_t count) const;
+
   struct Scan {
     /// Offsets of sound records.
     std::vector<std::uint64_t> records;

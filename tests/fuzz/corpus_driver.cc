@@ -60,18 +60,22 @@ std::string Mutate(std::string text, const std::string& other, std::mt19937_64& 
 
 }  // namespace
 
-// Runs a fuzz target without libFuzzer: each file of a corpus, then a number of mutations of them, always the same.
+// Runs a fuzz target without libFuzzer: each file of its corpora, then a number of mutations of them, always the same.
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: " << argv[0] << " CORPUS_FOLDER MUTATIONS\n";
+  if (argc < 3) {
+    std::cerr << "usage: " << argv[0] << " MUTATIONS CORPUS_FOLDER...\n";
     return 2;
   }
   std::uint64_t mutations = 0;
-  std::from_chars(argv[2], argv[2] + std::strlen(argv[2]), mutations);
-  const std::vector<std::string> corpus = ReadCorpus(argv[1]);
-  if (corpus.empty()) {
-    std::cerr << "no files in " << argv[1] << "\n";
-    return 2;
+  std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), mutations);
+  std::vector<std::string> corpus;
+  for (int i = 2; i < argc; ++i) {
+    const std::vector<std::string> files = ReadCorpus(argv[i]);
+    if (files.empty()) {
+      std::cerr << "no files in " << argv[i] << "\n";
+      return 2;
+    }
+    corpus.insert(corpus.end(), files.begin(), files.end());
   }
   for (const std::string& text : corpus) Try(text);
   for (std::uint64_t seed = 0; seed < mutations; ++seed) {

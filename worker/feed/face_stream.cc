@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 
 namespace ferment::worker {
 namespace {
@@ -122,7 +122,7 @@ class FrStream : public DrawnStream {
  private:
   Result<dataset::Image> DecodeRecord(std::uint64_t index) const {
     FERMENT_ASSIGN_OR_RETURN(const dataset::EncodedRecord record, source_->Read(index));
-    return dataset::DecodeJpeg(record.image);
+    return dataset::DecodePicture(record.image);
   }
 
   Draw At(std::uint64_t position) const override {

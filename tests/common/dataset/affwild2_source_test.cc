@@ -127,7 +127,16 @@ TEST_F(AffWild2Source, ASpecWithoutVideosHasNoneAndAnotherFormatIsExitCode64) {
   EXPECT_EQ(ProcessExitCode(LoadVideos(spec).error()), exit_code::kBadSpec);
 }
 
-TEST(DataScan, FindsInTheSharedVideosWhatExpectedCsvLists) {
+/// Words of the note that each oddity of expected.csv must show; the others are no oddity to a reader.
+const std::map<std::string, std::string> kNotes = {{"gaps", "frames without a picture"},
+                                                   {"left", "25 frames without a picture"},
+                                                   {"right", "20 frames without a picture"},
+                                                   {"annotation-longer", "8 label lines past the last picture"},
+                                                   {"annotation-shorter", "12 frames past the last label line"},
+                                                   {"header-only", "header line only"},
+                                                   {"no-frames", "no folder of frames"}};
+
+TEST(DataScan, Check8FindsInTheSharedVideosWhatExpectedCsvLists) {
   const auto root = RealFaces().parent_path() / "aff-wild2-mini";
   if (RealFaces().empty() || !std::filesystem::exists(root))
     GTEST_SKIP() << "no aff-wild2-mini beside FERMENT_REAL_FACES";
@@ -142,6 +151,13 @@ TEST(DataScan, FindsInTheSharedVideosWhatExpectedCsvLists) {
   for (std::size_t i = 1; i < lines.size(); ++i) {
     const auto fields = SplitCsv(lines[i]);
     const Json& row = rows[fields[0]];
+    EXPECT_EQ(row["set"], fields[1] == "val" ? "validation" : fields[1]) << fields[0];
+    const auto note = kNotes.find(fields[17]);
+    if (note != kNotes.end()) {
+      EXPECT_NE(row["oddities"].dump().find(note->second), std::string::npos) << fields[0];
+    } else if (fields[0] != "video33_left") {
+      EXPECT_EQ(row["oddities"].size(), 0U) << fields[0];
+    }
     for (std::size_t c = 2; c < 9; ++c)
       EXPECT_EQ(row[columns[c]].is_string() ? row[columns[c]].get<std::string>() : row[columns[c]].dump(), fields[c])
           << fields[0] << columns[c];

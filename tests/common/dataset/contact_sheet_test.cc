@@ -23,12 +23,26 @@ TEST(ContactSheet, PutsPicturesInRowsAndKeepsTheirShape) {
   const std::vector<CaptionedImage> images = {{Plain(40, 20, 0), ""}, {Plain(8, 8, 0), "A"}, {{}, "damaged"}};
   const Image page = ComposeContactSheet(images, {.columns = 2, .cell_pixels = 20});
   EXPECT_EQ(page.width, 2 * 24 + 4);
-  EXPECT_EQ(page.height, 2 * 40 + 4);
+  EXPECT_EQ(page.height, 2 * 38 + 4);
   const auto at = [&page](int x, int y) { return page.rgb[static_cast<std::size_t>((y * page.width + x) * 3)]; };
   EXPECT_EQ(at(4, 4), 0);
   EXPECT_EQ(at(4, 15), 255) << "a wide picture leaves the lower half of its cell free";
   EXPECT_EQ(at(28, 4), 0);
   EXPECT_EQ(at(47, 23), 0) << "a small picture fills its cell";
+  EXPECT_EQ(at(4, 42), 224) << "a picture that cannot be shown leaves a grey cell";
+}
+
+TEST(ContactSheet, ACaptionHasSixteenLettersInTheUsualCellAndStaysInsideItsCell) {
+  const auto inked = [](const std::string& caption, int from, int to) {
+    const std::vector<CaptionedImage> one = {{Plain(8, 8, 255), caption}};
+    const Image page = ComposeContactSheet(one, {.columns = 2, .cell_pixels = 96});
+    for (int y = 0; y < page.height; ++y)
+      for (int x = from; x < to; ++x)
+        if (page.rgb[static_cast<std::size_t>((y * page.width + x) * 3)] < 255) return true;
+    return false;
+  };
+  EXPECT_TRUE(inked(std::string(15, ' ') + "8", 4 + 15 * 6, 4 + 96));
+  EXPECT_FALSE(inked(std::string(30, '8'), 4 + 96, 204));
 }
 
 TEST(PngWriter, IsReadBackBitForBit) {

@@ -19,7 +19,8 @@ TEST(Expression, EveryDataSetMapsToTheEightAsTheTableSays) {
     EXPECT_EQ(ExpressionOfRafDb(rafdb[i]), expression);
     EXPECT_EQ(ExpressionOfFerPlus(ferplus[i]), expression);
   }
-  EXPECT_EQ(ExpressionOfAffectNet(7), kContemptGoesTo);
+  EXPECT_EQ(ExpressionOfAffectNet(7), kContempt);
+  EXPECT_EQ(ExpressionOfFerPlus(7), kContempt);
   for (const int dropped : {-1, 8, 9, 10, 11}) EXPECT_EQ(ExpressionOfAffectNet(dropped), std::nullopt);
   EXPECT_EQ(ExpressionOfRafDb(0), std::nullopt);
   EXPECT_EQ(ExpressionOfRafDb(8), std::nullopt);
@@ -36,6 +37,19 @@ TEST(Expression, AClassMapOfASubsetKeepsItsOrderAndReadsIndexesAsOfTheEight) {
   EXPECT_TRUE(classes.Knows("Fear"));
   EXPECT_FALSE(classes.Knows("Bored"));
   EXPECT_FALSE(classes.Knows("8"));
+}
+
+TEST(Expression, ContemptIsOtherOrDroppedAsTheRunSaysAndNoClassOfItsOwn) {
+  const ClassMap as_other(kExpressionNames, ContemptRuleOf("other"));
+  const ClassMap dropped(kExpressionNames, ContemptRuleOf("drop"));
+  EXPECT_EQ(as_other.FromExpression(kContempt), kOther);
+  EXPECT_EQ(as_other.FromText("Contempt"), kOther);
+  EXPECT_EQ(dropped.FromExpression(kContempt), std::nullopt);
+  EXPECT_EQ(dropped.FromText("contempt"), std::nullopt);
+  EXPECT_TRUE(dropped.Knows("contempt"));
+  EXPECT_EQ(dropped.FromText("Other"), kOther);
+  EXPECT_FALSE(as_other.Knows("8"));
+  EXPECT_EQ(ClassMap(std::vector<std::string>{"Fear"}).FromExpression(kContempt), std::nullopt);
 }
 
 TEST(Expression, ClassesOfAnotherKindAreIndexedAsTheRunListsThem) {

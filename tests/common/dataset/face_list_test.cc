@@ -171,6 +171,38 @@ TEST_F(FaceListTest, FerPlusTakesTheMajorityAndDropsTiesAndNonFaces) {
   EXPECT_EQ(ReadFace(list->faces[0])->width, 24);
 }
 
+TEST_F(FaceListTest, ContemptOfEveryFormatGoesWhereTheSpecSaysAndIsCounted) {
+  WriteText(root_ / "a" / "Manually_Annotated_file_lists" / "validation.csv", "x.jpg,0,0,4,4,0;0,7,0,0\n");
+  Picture("a/x.jpg");
+  Picture("b/val_set/images/0.jpg");
+  WriteText(root_ / "b" / "val_set" / "annotations" / "0_exp.npy", Fixture("numpy/exp_U1_scalar.npy"));
+  Picture("c/FER2013Valid/x.jpg");
+  WriteText(root_ / "c" / "fer2013new.csv", "PublicTest,x.png,0,0,0,0,0,0,0,9,1,0\n");
+  Picture("d/val/Contempt/x.jpg");
+  Picture("e/x.jpg");
+  WriteText(root_ / "e" / "val.csv", "x.jpg,contempt\nx.jpg,Other\n");
+  RunSpec spec;
+  for (const auto name : kExpressionNames) spec.add_classes(std::string(name));
+  const std::vector<std::pair<std::string, std::string>> sources = {
+      {"affectnet2017", "a"}, {"affectnet2021", "b"}, {"ferplus", "c"}, {"folder", "d"}, {"folder", "e"}};
+  for (const auto& [format, folder] : sources) {
+    v1::FerSpec& source = *spec.mutable_data()->add_fer();
+    source.set_format(format);
+    source.set_path((root_ / folder).string());
+  }
+  const auto as_other = LoadFaces(spec, FaceSplit::kValidation);
+  ASSERT_TRUE(as_other.has_value()) << as_other.error().ToString();
+  EXPECT_EQ(Labels(*as_other), std::vector<int>(6, kOther));
+  EXPECT_EQ(as_other->oddities.size(), 5U);
+  spec.mutable_data()->set_contempt("drop");
+  const auto dropped = LoadFaces(spec, FaceSplit::kValidation);
+  ASSERT_TRUE(dropped.has_value()) << dropped.error().ToString();
+  EXPECT_EQ(Labels(*dropped), std::vector<int>{kOther});
+  EXPECT_EQ(dropped->rows, 6U);
+  EXPECT_EQ(dropped->dropped, (std::map<std::string, std::uint64_t>{{"contempt-dropped", 5}}));
+  EXPECT_TRUE(dropped->oddities.empty());
+}
+
 TEST_F(FaceListTest, ListedPathsAreRelativeToTheDataRootWhereTheyLieInside) {
   RunSpec spec;
   spec.mutable_data()->set_root("/data");

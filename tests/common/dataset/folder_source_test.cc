@@ -13,11 +13,12 @@ TEST(FolderSource, NumbersPicturesInTheOrderOfTheirPaths) {
   const auto root = FreshFolder("folder");
   WriteText(root / "b" / "1.jpg", "second");
   WriteText(root / "a.JPEG", "first");
+  WriteText(root / "c.Png", "third");
   WriteText(root / ".hidden.jpg", "x");
   WriteText(root / "notes.txt", "x");
   const auto source = OpenFolderSource(root);
   ASSERT_TRUE(source.has_value()) << source.error().ToString();
-  ASSERT_EQ((*source)->size(), 2U);
+  ASSERT_EQ((*source)->size(), 3U);
   EXPECT_EQ((*source)->KeyAt(1), 2U);
   EXPECT_EQ((*source)->Read(0)->image.size(), 5U);
   std::filesystem::remove(root / "b" / "1.jpg");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/jpeg_decoder.h"
+#include "common/dataset/picture_decoder.h"
 
 #include <gtest/gtest.h>
 
@@ -90,6 +91,26 @@ TEST(PngDecoder, DecodesAsPillowDoesAndRefusesOtherKinds) {
     for (std::size_t size = 0; size < bytes.size(); ++size)
       EXPECT_FALSE(DecodePng(View(bytes).first(size)).has_value());
   }
+}
+
+TEST(PictureDecoder, TellsJpegFromPngByTheBytesWhateverTheNameSays) {
+  const auto folder = FreshFolder("pictures");
+  WriteText(folder / "png.jpg", Fixture("png/rgb.png"));
+  WriteText(folder / "jpeg.png", Fixture("jpeg/rgb.jpg"));
+  WriteText(folder / "text.jpg", "text");
+  WriteText(folder / "empty.png", "");
+  EXPECT_EQ(DecodePictureFile(folder / "png.jpg")->rgb, DecodePng(View(Fixture("png/rgb.png")))->rgb);
+  EXPECT_EQ(DecodePictureFile(folder / "jpeg.png")->rgb, DecodeJpeg(View(Fixture("jpeg/rgb.jpg")))->rgb);
+  const auto text = DecodePictureFile(folder / "text.jpg");
+  EXPECT_EQ(DamageReason(text.error()), "not-a-jpeg");
+  EXPECT_NE(text.error().message().find("text.jpg"), std::string_view::npos);
+  EXPECT_EQ(DamageReason(DecodePictureFile(folder / "empty.png").error()), "jpeg-empty");
+  EXPECT_EQ(DecodePictureFile(folder / "none.png").error().code(), StatusCode::kNotFound);
+}
+
+TEST(PictureDecoder, ListsPicturesByTheirExtensionInAnyCase) {
+  for (const char* name : {"a.jpg", "b/a.JPEG", "a.Png"}) EXPECT_TRUE(HasPictureName(name)) << name;
+  for (const char* name : {".jpg", ".a.jpg", "a.jpg.txt", "jpg", "a.gif"}) EXPECT_FALSE(HasPictureName(name)) << name;
 }
 
 }  // namespace

@@ -23,9 +23,8 @@ Bytes Raw(T value) {
 
 Bytes MagicBytes() { return Raw<std::uint32_t>(0xCED7230A); }
 
-Bytes ImagePayload(std::uint32_t flag, const std::vector<float>& labels, const Bytes& picture) {
-  Bytes payload =
-      Raw(flag) + Raw(flag == 0 && !labels.empty() ? labels[0] : 0.0F) + Raw(std::uint64_t{0}) + Raw(std::uint64_t{0});
+Bytes ImagePayload(std::uint32_t flag, const std::vector<float>& labels, const Bytes& picture, std::uint64_t id) {
+  Bytes payload = Raw(flag) + Raw(flag == 0 && !labels.empty() ? labels[0] : 0.0F) + Raw(id) + Raw(std::uint64_t{0});
   for (std::size_t i = 0; i < flag; ++i) payload += Raw(labels.at(i));
   return payload + picture;
 }

@@ -15,7 +15,7 @@ using Bytes = std::string;
 
 /// Returns: an image record's payload: 24-byte header, labels (scalar form when there is at most one and `flag` is 0),
 /// picture.
-Bytes ImagePayload(std::uint32_t flag, const std::vector<float>& labels, const Bytes& picture);
+Bytes ImagePayload(std::uint32_t flag, const std::vector<float>& labels, const Bytes& picture, std::uint64_t id = 0);
 
 /// Returns: the four bytes of the magic.
 Bytes MagicBytes();

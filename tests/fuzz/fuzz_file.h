@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Hands the bytes of a fuzz run to code that reads files.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace ferment {
+
+/// Returns: this process's own folder in the system's temporary one, created, with `name` in it holding the bytes.
+inline std::filesystem::path FolderWith(const std::string& name, const std::uint8_t* data, std::size_t size) {
+  const auto folder = std::filesystem::temp_directory_path() / ("ferment-fuzz-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  // Written anew each time: the code under test may still map the one before.
+  std::filesystem::remove(folder / name);
+  std::ofstream(folder / name, std::ios::binary)
+      .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+  return folder;
+}
+
+}  // namespace ferment
