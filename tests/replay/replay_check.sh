@@ -9,7 +9,7 @@ if [[ -z ${FERMENT_PYTHON_CHECKS:-} ]]; then
   exit 77
 fi
 if [[ $1 == grid && -z ${FERMENT_LONG_TESTS:-} ]]; then
-  echo "skipped: it takes a quarter of an hour; set FERMENT_LONG_TESTS=1 or run \`make test-long\`"
+  echo "skipped: it takes ten minutes; set FERMENT_LONG_TESTS=1 or run \`make test-long\`"
   exit 77
 fi
 venv=build/test-venv

@@ -2,6 +2,7 @@
 #include "worker/recipes/step_recorder.h"
 
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "common/base/logging.h"
@@ -43,7 +44,13 @@ Status CheckRecordable(const RecipeContext& context) {
 }
 
 Status StepRecorder::MakeFolder() const {
-  return AgreeOnStatus(context_.world, context_.world.rank() == 0 ? io::CreateFolders(recording_.folder) : Status());
+  Status status;
+  if (context_.world.rank() == 0) {
+    status = io::CreateFolders(recording_.folder);
+    std::error_code absent;
+    std::filesystem::remove(recording_.folder / "step.json", absent);
+  }
+  return AgreeOnStatus(context_.world, status);
 }
 
 void StepRecorder::Begin(const CotrainState& state) {

@@ -28,7 +28,7 @@ class StepRecorder {
   /// Requires: the context has a recording.
   explicit StepRecorder(const RecipeContext& context) : context_(context), recording_(*context.recording) {}
 
-  /// Errors: those of making it, on every rank.
+  /// An earlier record in it is no longer whole. Errors: those of making it, on every rank.
   Status MakeFolder() const;
 
   bool Wants(std::uint64_t step) const { return step == recording_.step; }
