@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
-.PHONY: demo test test-python deps build lint bench bench-demo-seeds clean
+.PHONY: demo test test-long test-python deps build lint bench bench-demo-seeds clean
 
 demo: build
 	$(BIN)/ferment demo
@@ -11,9 +11,13 @@ demo: build
 test: build
 	ctest --preset $(PRESET) -j $(JOBS)
 
-# Loads what the last demo exported in PyTorch and compares; downloads PyTorch into build/test-venv.
-test-python:
-	FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh runs/demo
+# What takes longer than a change should wait for.
+test-long: build
+	FERMENT_PYTHON_CHECKS=1 FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
+
+# Loads what the last demo exported in PyTorch, and replays recorded steps there; downloads PyTorch into build/test-venv.
+test-python: build
+	FERMENT_PYTHON_CHECKS=1 ctest --preset $(PRESET) -L python
 
 deps:
 	@tools/install_dependencies.sh

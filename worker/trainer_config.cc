@@ -4,14 +4,14 @@
 #include "worker/recipes/cotrain_recipe.h"
 #include "worker/recipes/evaluate_recipe.h"
 #include "worker/recipes/finetune_recipe.h"
+#include "worker/recipes/step_recorder.h"
 #include "worker/recipes/teacher_recipe.h"
 #include "worker/recipes/temporal_recipe.h"
 
 namespace ferment::worker {
 
 Result<std::unique_ptr<Recipe>> MakeRecipe(const RecipeContext& context) {
-  if (context.recording)
-    return Fail(InvalidArgumentError("--record-step is not in this version").WithExitCode(exit_code::kBadSpec));
+  FERMENT_RETURN_IF_ERROR(CheckRecordable(context));
   if (context.phase != "cotrain" && context.from_init)
     return Fail(InvalidArgumentError("--from-init is for co-training: phase=" + context.phase)
                     .WithExitCode(exit_code::kBadSpec));

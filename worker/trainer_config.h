@@ -40,7 +40,8 @@ struct TrainerArguments {
   int exit_code = 0;
 };
 
-/// Returns: the recipe of the context's phase. Errors: InvalidArgument (64) for a phase that trains nothing.
+/// Returns: the recipe of the context's phase. Errors: InvalidArgument (64) for a phase that trains nothing, and
+/// for a recording that phase or spec do not allow.
 Result<std::unique_ptr<Recipe>> MakeRecipe(const RecipeContext& context);
 
 }  // namespace ferment::worker

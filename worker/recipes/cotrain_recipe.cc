@@ -12,6 +12,7 @@
 #include "worker/recipes/cotrain_step.h"
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
+#include "worker/recipes/step_recorder.h"
 #include "worker/train/learning_rate.h"
 #include "worker/train/rank_statistics.h"
 #include "worker/train/validation.h"
@@ -71,7 +72,8 @@ class CotrainRecipe : public Recipe {
                      .total_steps = steps,
                      .warmup_steps = cotrain_.warmup_steps(),
                      .wait_steps = cotrain_.student_wait_steps()};
-    return Status();
+    if (context_.recording) recorder_.emplace(context_);
+    return recorder_ ? recorder_->MakeFolder() : Status();
   }
 
   std::uint64_t total_steps() const override { return cotrain_.steps(); }
@@ -81,8 +83,11 @@ class CotrainRecipe : public Recipe {
     FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
     const FeedStep& rows = *fed;
     const CotrainBatch batch = MakeBatch(rows);
-    const CotrainRates rates = RatesOf(step);
+    CotrainRates rates = RatesOf(step);
+    rates.record = recorder_ && recorder_->Wants(step);
+    if (rates.record) recorder_->Begin(Networks());
     FERMENT_ASSIGN_OR_RETURN(const CotrainOutcome outcome, step_->Run(batch, rates));
+    if (rates.record) FERMENT_RETURN_IF_ERROR(Record(step, rows, batch, rates, outcome));
     StepFigures figures;
     figures.samples = static_cast<std::uint64_t>(batch.global_labelled + batch.global_unlabelled);
     figures.finite = outcome.finite;
@@ -109,11 +114,12 @@ class CotrainRecipe : public Recipe {
   }
 
   Result<RecipeState> State() const override {
+    CotrainState networks = Networks();
     RecipeState state;
-    state.tensors["teacher"] = nn::StateOf(*teacher_->net);
-    state.tensors["student"] = nn::StateOf(*student_->net);
-    state.tensors["ema"] = nn::StateOf(*average_->net);
-    state.tensors["optimizer"] = OptimizerState();
+    state.tensors["teacher"] = std::move(networks.teacher);
+    state.tensors["student"] = std::move(networks.student);
+    state.tensors["ema"] = std::move(networks.average);
+    state.tensors["optimizer"] = std::move(networks.optimizer);
     state.scalars["baseline"] = baseline_.value();
     return state;
   }
@@ -231,14 +237,32 @@ class CotrainRecipe : public Recipe {
     return batch;
   }
 
-  NamedTensors OptimizerState() const {
-    NamedTensors state;
-    for (const auto& [prefix, network] :
-         {std::pair("teacher.", teacher_.get()), std::pair("student.", student_.get())}) {
-      for (auto& [name, tensor] : network->bucket.Named(network->sgd.momentum()))
-        state.emplace_back(prefix + name, tensor);
-    }
-    return state;
+  /// Returns: the networks as they are; the tensors share their memory.
+  CotrainState Networks() const {
+    return {nn::StateOf(*teacher_->net), nn::StateOf(*student_->net), nn::StateOf(*average_->net),
+            OfBoth(teacher_->sgd.momentum(), student_->sgd.momentum())};
+  }
+
+  /// Returns: two flat buffers by name, teacher.<parameter> and student.<parameter>.
+  NamedTensors OfBoth(const torch::Tensor& teacher, const torch::Tensor& student) const {
+    NamedTensors both;
+    for (auto& [name, tensor] : teacher_->bucket.Named(teacher)) both.emplace_back("teacher." + name, tensor);
+    for (auto& [name, tensor] : student_->bucket.Named(student)) both.emplace_back("student." + name, tensor);
+    return both;
+  }
+
+  Status Record(std::uint64_t step, const FeedStep& rows, const CotrainBatch& batch, const CotrainRates& rates,
+                const CotrainOutcome& outcome) {
+    const std::vector<RankRows> ranks = RowsOfRanks(context_.spec, context_.world.size());
+    StepFacts facts = {.step = step,
+                       .world_size = context_.world.size(),
+                       .teacher_ranks = ranks,
+                       .student_ranks = ranks,
+                       .weight_decay_excluded = teacher_->bucket.ExcludedFromDecay(),
+                       .rates = rates};
+    NamedTensors gradients;
+    if (outcome.finite) gradients = OfBoth(outcome.teacher_gradient, outcome.student_gradient);
+    return recorder_->End({batch, rows.unlabelled.keys, outcome, std::move(gradients), std::move(facts)}, Networks());
   }
 
   static Status LoadOptimizer(std::string_view prefix, TrainedNetwork& network, const NamedTensors& state) {
@@ -262,6 +286,7 @@ class CotrainRecipe : public Recipe {
   std::unique_ptr<CotrainStep> step_;
   LearningRateSchedule teacher_rate_;
   LearningRateSchedule student_rate_;
+  std::optional<StepRecorder> recorder_;
 };
 
 }  // namespace

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a step that `ferment-trainer --record-step` wrote, in plain PyTorch, and compares every number of it.
+
+    python tests/replay/replay_step.py DIR
+
+Each line is recomputed from the recorded inputs of its own (L_new from student_after, the teacher's gradient from the
+recorded h), so that a fault shows where it is and nowhere else. Exit code 0: every line holds; 1: one does not, and the
+table says which; 2: the folder cannot be replayed.
+"""
+import argparse
+import math
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy, log_softmax, softmax
+
+from ranked_network import RankedNetwork, build_network
+from recorded_step import RecordedStep, form_faults, split_state
+
+
+@dataclass
+class Tolerance:
+    """docs/formats.md has the reasons."""
+    loss: float        # relative
+    evaluation: float  # relative, L_old and L_new
+    update: float      # gradients, of their norm; the dot products of h
+    arithmetic: float  # what follows from recorded tensors without a network: weights, momentum
+    statistics: float
+    average: float
+    floor: float       # of the tensor's norm: what storing it costs
+
+
+TOLERANCES = {"float32": Tolerance(2e-5, 1e-5, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
+              "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
+EXACT = 1e-12  # sums of a few recorded doubles
+
+
+@dataclass
+class Line:
+    name: str
+    difference: float
+    allowed: float
+    note: str = ""
+
+    @property
+    def holds(self):
+        return self.difference <= self.allowed  # False for NaN
+
+
+class Replay:
+    def __init__(self, record):
+        self.record, self.config, self.scalars = record, record.config, record.scalars
+        self.batch = record["batch"]
+        self.tolerance = TOLERANCES[record.step["dtype"]]
+        self.plain = build_network(record.step)
+        self.network = RankedNetwork(self.plain, self.config["batch_norm"])
+        self.lines = []
+        # h is 0 by rule, whatever the losses say.
+        self.waiting = self.config["lr_student"] == 0 or self.config["feedback_form"] == "off"
+        self.active = not self.waiting and record.step["step"] >= self.config["feedback_start_step"]
+
+    def run(self):
+        faults = form_faults(self.record, self.plain)
+        self.lines.append(Line("form", len(faults), 0, "; ".join(faults)))
+        if not faults:
+            self.check_teacher_forward()
+            self.check_student()
+            self.check_feedback()
+            self.check_teacher()
+            self.check_average()
+        return self.lines
+
+    def number(self, name, computed, relative):
+        recorded = self.scalars[name]
+        self.lines.append(Line(name, abs(recorded - computed), relative * abs(computed), f"{recorded:.9g}"))
+
+    def tensors(self, name, pairs, relative):
+        """pairs: name -> (recorded, computed, update); the line is that of the tensor that is furthest off."""
+        worst = Line(name, 0, 0)
+        for tensor, (recorded, computed, update) in pairs.items():
+            allowed = relative * update.double().norm().item() + self.tolerance.floor * recorded.double().norm().item()
+            line = Line(name, (recorded.double() - computed.double()).norm().item(), allowed, tensor)
+            if not line.holds or (worst.holds and line.difference * worst.allowed >= worst.difference * line.allowed):
+                worst = line
+            if not worst.holds:
+                break
+        self.lines.append(worst)
+
+    def leaves(self, stem):
+        parameters, statistics = split_state(self.record[stem])
+        return {n: p.clone().requires_grad_() for n, p in parameters.items()}, statistics
+
+    def check_teacher_forward(self):
+        record, batch, config = self.record, self.batch, self.config
+        self.parameters, statistics = self.leaves("teacher_before")
+        parts = [record.rows("teacher", batch[name], kind) for name, kind in
+                 (("x_l", "labelled"), ("x_u_weak", "unlabelled"), ("x_u_strong", "unlabelled"))]
+        logits, self.teacher_statistics = self.network.train(
+            self.parameters, statistics, [torch.cat(rows) for rows in zip(*parts)])
+        split = [z.split([len(part) for part in rows]) for z, rows in zip(logits, zip(*parts))]
+        labelled, self.weak, self.strong = (torch.cat(part) for part in zip(*split))
+
+        p = softmax(self.weak.detach() / config["tau"], 1)
+        near = self.tolerance.loss * 10
+        self.lines.append(Line("q", (batch["q"] - p.amax(1)).abs().max().item(), near))
+        chosen = p.gather(1, batch["y_hat"].clamp(0, config["C"] - 1)[:, None])[:, 0]
+        lowest = p.argmax(1)  # torch's argmax names the first of equal maxima on the CPU
+        wrong = (batch["y_hat"] != lowest) & (p.amax(1) - chosen > near)
+        wrong |= (batch["y_hat"] < 0) | (batch["y_hat"] >= config["C"])
+        if config["pseudo_label_source"] == "online":
+            self.lines.append(Line("y_hat", wrong.sum().item(), 0, "labels that are not the weak view's"))
+        at_edge = (batch["q"].double() - config["threshold"]).abs() < 1e-7
+        mask = (batch["q"].double() >= config["threshold"]).to(batch["mask"])
+        self.lines.append(Line("mask", ((mask != batch["mask"]) & ~at_edge).sum().item(), 0))
+        masked = config["student_mask"] and config["pseudo_label_source"] == "online"
+        trained = batch["mask"] if masked else torch.ones_like(batch["mask"])
+        self.lines.append(Line("trained", (trained != batch["trained"]).sum().item(), 0))
+        self.number("accepted", batch["mask"].sum().item(), 0)
+
+        count = len(self.weak)
+        smoothing = config["label_smoothing"]
+        self.loss_labelled = cross_entropy(labelled, batch["y_l"], label_smoothing=smoothing, reduction="sum") / config["B"]
+        per_row = -(p * log_softmax(self.strong, 1)).sum(1)
+        self.loss_unlabelled = (batch["mask"] * per_row).sum() / count
+        self.number("L_T_l", self.loss_labelled.item(), self.tolerance.loss)
+        self.number("L_T_u", self.loss_unlabelled.item(), self.tolerance.loss)
+        ramp = min(1.0, (record.step["step"] + 1) / config["lambda_ramp_steps"])
+        self.number("lambda", config["lambda_u"] * ramp, EXACT)
+
+    def check_student(self):
+        batch, config = self.batch, self.config
+        parameters, statistics = self.leaves("student_before")
+        rows = self.record.rows("student", batch["x_u_strong"], "unlabelled")
+        logits, after = self.network.train(parameters, statistics, rows)
+        losses = cross_entropy(torch.cat(logits), batch["y_hat"], label_smoothing=config["label_smoothing"],
+                               reduction="none")
+        loss = (losses * batch["trained"]).sum() / len(batch["y_hat"])
+        self.number("L_S_u", loss.item(), self.tolerance.loss)
+        self.check_descent("student", loss, parameters)
+        self.check_statistics("student", after)
+
+    def check_descent(self, side, loss, parameters):
+        """The gradient against the replayed one; everything after it against what follows from the recorded one."""
+        config, before, after = self.config, self.record[f"{side}_before"], self.record[f"{side}_after"]
+        loss.backward()
+        recorded = {n: self.record["gradients"][f"{side}.{n}"] for n in parameters}
+        self.tensors(f"{side} gradient", {n: (recorded[n], p.grad, p.grad) for n, p in parameters.items()},
+                     self.tolerance.update)
+        norm = math.sqrt(sum(g.double().square().sum().item() for g in recorded.values()))
+        self.number(f"grad_norm_{side}", norm, self.tolerance.arithmetic)
+
+        momentum, decay = config["momentum"], config["weight_decay"]
+        factor = min(1.0, config["grad_clip"] / (norm + 1e-6)) if config["grad_clip"] > 0 else 1.0
+        excluded = set(config["weight_decay_excluded"])
+        weights = {n: before[n].double().clone().requires_grad_() for n in parameters}
+        optimizer = torch.optim.SGD(
+            [{"params": [w for n, w in weights.items() if n not in excluded], "weight_decay": decay},
+             {"params": [w for n, w in weights.items() if n in excluded], "weight_decay": 0}],
+            lr=config[f"lr_{side}"], momentum=momentum, nesterov=config["nesterov"] and momentum > 0)
+        buffers = {}
+        for name, weight in weights.items():
+            weight.grad = recorded[name].double() * factor
+            held = self.record["optimizer_before"].get(f"{side}.{name}", torch.zeros_like(before[name])).double()
+            optimizer.state[weight]["momentum_buffer"] = held.clone()
+            new = weight.grad + (0 if name in excluded else decay) * before[name].double()
+            written = self.record["optimizer_after"][f"{side}.{name}"]
+            buffers[name] = (written, momentum * held + new, written.double() - momentum * held)
+        optimizer.step()
+        self.tensors(f"{side} momentum", buffers, self.tolerance.arithmetic)
+        self.tensors(f"{side} weights", {n: (after[n], w.detach(), after[n].double() - before[n].double())
+                                         for n, w in weights.items()}, self.tolerance.arithmetic)
+
+    def check_statistics(self, side, computed):
+        before, after = self.record[f"{side}_before"], self.record[f"{side}_after"]
+        self.tensors(f"{side} statistics", {n: (after[n], t.detach(), (after[n] - before[n]).double()) for n, t in
+                                            computed.items()}, self.tolerance.statistics)
+
+    def labelled_loss(self, parameters, statistics):
+        """-> [B] CE_0 on x_l as L_old and L_new see it, in the network's type."""
+        if self.config["feedback_statistics"] == "batch":
+            logits, _ = self.network.train(parameters, statistics,
+                                           self.record.rows("student", self.batch["x_l"], "labelled"))
+            logits = torch.cat(logits)
+        else:
+            logits = self.network.evaluate(parameters, statistics, self.batch["x_l"])
+        return cross_entropy(logits, self.batch["y_l"], reduction="none")
+
+    def check_feedback(self):
+        config, scalars = self.config, self.scalars
+        old, _ = split_state(self.record["student_before"])
+        new, statistics = self.leaves("student_after")
+        with torch.no_grad():
+            self.number("L_old", self.labelled_loss(old, statistics).double().sum().item() / config["B"],
+                        self.tolerance.evaluation)
+        losses = self.labelled_loss(new, statistics)
+        self.number("L_new", losses.double().sum().item() / config["B"], self.tolerance.evaluation)
+
+        if self.waiting:
+            self.lines.append(Line("h_raw", abs(scalars["h_raw"]), 0, "0 by rule"))
+        elif config["feedback_form"] == "first_order":
+            difference = abs(scalars["h_raw"] - (scalars["L_old"] - scalars["L_new"]))
+            self.lines.append(Line("h_raw", difference, 4 * math.ulp(scalars["L_old"]), f"{scalars['h_raw']:.9g}"))
+        else:
+            (losses.sum() / config["B"]).backward()
+            g_l = torch.cat([p.grad.double().flatten() for p in new.values()])
+            g_u = torch.cat([self.record["gradients"][f"student.{n}"].double().flatten() for n in new])
+            lengths = (g_l.norm() * g_u.norm()).item()
+            scale = config["lr_student"] * lengths if config["feedback_form"] == "exact" else 1.0
+            computed = scale * (g_l @ g_u).item() / lengths if lengths > 0 else 0.0
+            self.lines.append(Line("h_raw", abs(scalars["h_raw"] - computed), self.tolerance.update * scale,
+                                   f"{scalars['h_raw']:.9g}"))
+        before, after, h, h_raw = (scalars[n] for n in ("baseline_before", "baseline_after", "h", "h_raw"))
+        moves = self.active and config["baseline"]
+        rounding = EXACT * (abs(before) + abs(h_raw))
+        self.lines.append(Line("baseline", abs(after - (0.99 * before + 0.01 * h_raw if moves else before)),
+                               rounding if moves else 0, f"{after:.9g}"))
+        expected = (h_raw - after if moves else h_raw) if self.active else 0.0
+        self.lines.append(Line("h", abs(h - expected), rounding if self.active else 0, f"{h:.9g}"))
+
+    def check_teacher(self):
+        batch, config, scalars = self.batch, self.config, self.scalars
+        credited = self.strong if config["feedback_view"] == "strong" else self.weak
+        losses = cross_entropy(credited, batch["y_hat"], reduction="none")
+        feedback = scalars["h"] * (losses * batch["trained"]).sum() / len(losses)
+        self.number("L_T_mpl", feedback.item(), self.tolerance.loss)
+        parts = [scalars["L_T_l"], scalars["lambda"] * scalars["L_T_u"], scalars["L_T_mpl"]]
+        self.lines.append(Line("L_T", abs(scalars["L_T"] - sum(parts)), EXACT * sum(map(abs, parts)),
+                               f"{scalars['L_T']:.9g}"))
+        self.check_descent("teacher", self.loss_labelled + scalars["lambda"] * self.loss_unlabelled + feedback,
+                           self.parameters)
+        self.check_statistics("teacher", self.teacher_statistics)
+
+    def check_average(self):
+        before, after, student = (self.record[n] for n in ("ema_before", "ema_after", "student_after"))
+        decay = self.config["ema_decay"]
+        for part, name in enumerate(("ema weights", "ema statistics")):
+            pairs = {}
+            for n, tensor in split_state(student)[part].items():
+                computed = tensor.double()
+                if tensor.is_floating_point():
+                    computed = decay * before[n].double() + (1 - decay) * computed
+                pairs[n] = (after[n], computed, after[n].double() - before[n].double())
+            self.tensors(name, pairs, self.tolerance.average)
+
+
+def print_table(lines):
+    print(f"{'line':<20} {'difference':>11} {'allowed':>11}")
+    for line in lines:
+        print(f"{line.name:<20} {line.difference:>11.3g} {line.allowed:>11.3g} {'ok' if line.holds else 'FAILED':<6} {line.note}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="what --record-dir named")
+    arguments = parser.parse_args()
+    try:
+        record = RecordedStep.read(arguments.folder)
+        replay = Replay(record)
+    except (OSError, KeyError, ValueError) as error:
+        print(f"cannot replay {arguments.folder}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    lines = replay.run()
+    print_table(lines)
+    return 0 if all(line.holds for line in lines) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

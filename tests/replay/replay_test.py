@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records steps with the real trainer and replays them; plants faults in a record and has the replay find them.
+
+    python tests/replay/replay_test.py {pairs,grid,faults} --bin build/release/bin --scratch DIR
+
+pairs: a set of steps in which every two values of two settings meet. grid: every three, three times, and larger networks.
+"""
+import argparse
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import torch
+
+from faulty_trainer import FAULTS, PERHAPS, FaultyTrainer
+from recorded_step import RecordedStep
+from replay_step import Line, Replay, print_table
+
+SPEC = """apiVersion: ferment/v1
+name: replay
+data:
+  fer: {{format: folder, path: {data}/fer, train: train.csv, validation: val.csv}}
+  fr: {{format: insightface, path: {data}/fr}}
+model: {{backbone: resnet18, width: 8, image_size: 32}}
+teacher: {{steps: 4, batch: 16}}
+labeling: {{batch: 16, threshold: 0.2, min_accuracy: 0}}
+cotrain: {{steps: 5, batch: 8, mu: 2, warmup_steps: 2, lambda_ramp_steps: 6, ema_decay: 0.9, tau: 0.8, threshold: 0.35}}
+checkpoint: {{every_steps: 1000}}
+resources: {{device: cpu, threads_per_rank: 1}}
+"""
+
+# setting -> value -> what it says to the trainer; "ranks" and "step" are the command's own.
+FACTORS = {
+    "form": {form: [f"cotrain.feedback.form={form}"] for form in ("first_order", "exact", "cosine", "off")},
+    "ranks": {1: [], 2: [], 3: []},
+    "batch_norm": {mode: [f"cotrain.batch_norm={mode}"] for mode in ("local", "sync", "frozen")},
+    "optimizer": {"plain": ["cotrain.momentum=0", "cotrain.nesterov=false"],
+                  "momentum": ["cotrain.momentum=0.9", "cotrain.nesterov=false"],
+                  "nesterov": ["cotrain.momentum=0.9", "cotrain.nesterov=true"]},
+    "dtype": {dtype: [f"cotrain.dtype={dtype}"] for dtype in ("float64", "float32")},
+    "step": {0: [], 3: []},
+    "student": {"learns": [], "waits": ["cotrain.student_wait_steps=5"]},
+    "weight_decay": {wd: [f"cotrain.weight_decay={wd}"] for wd in (0.02, 0)},
+    "smoothing": {e: [f"cotrain.label_smoothing={e}"] for e in (0.1, 0)},
+    "clip": {clip: [f"cotrain.grad_clip={clip}"] for clip in (0, 0.5)},
+    "student_mask": {mask: [f"cotrain.student_mask={mask}"] for mask in ("false", "true")},
+    "view": {view: [f"cotrain.feedback.view={view}"] for view in ("weak", "strong")},
+    "statistics": {kind: [f"cotrain.feedback.statistics={kind}"] for kind in ("running", "batch")},
+    "baseline": {on: [f"cotrain.feedback.baseline={on}"] for on in ("true", "false")},
+    "feedback": {"from the start": [], "later": ["cotrain.feedback.start_step=4"]},
+    "student_init": {init: [f"cotrain.student_init={init}"] for init in ("teacher", "model")},
+}
+# What each setting must have become in step.json.
+EXPECTED = {
+    "form": lambda step, value: step["config"]["feedback_form"] == value,
+    "ranks": lambda step, value: step["world_size"] == value,
+    "batch_norm": lambda step, value: step["config"]["batch_norm"] == value,
+    "optimizer": lambda step, value: (step["config"]["momentum"] > 0, step["config"]["nesterov"]) ==
+    (value != "plain", value == "nesterov"),
+    "dtype": lambda step, value: step["dtype"] == value,
+    "step": lambda step, value: step["step"] == value,
+    "student": lambda step, value: (step["config"]["lr_student"] == 0) == (value == "waits"),
+    "weight_decay": lambda step, value: step["config"]["weight_decay"] == value,
+    "smoothing": lambda step, value: step["config"]["label_smoothing"] == value,
+    "clip": lambda step, value: step["config"]["grad_clip"] == value,
+    "student_mask": lambda step, value: step["config"]["student_mask"] == (value == "true"),
+    "view": lambda step, value: step["config"]["feedback_view"] == value,
+    "statistics": lambda step, value: step["config"]["feedback_statistics"] == value,
+    "baseline": lambda step, value: step["config"]["baseline"] == (value == "true"),
+    "feedback": lambda step, value: step["config"]["feedback_start_step"] == (4 if value == "later" else 0),
+}
+
+
+# Pairs alone would meet each form on several ranks mostly where h is 0 by rule.
+AT_WORK = {"dtype": "float64", "student": "learns", "feedback": "from the start"}
+
+
+def combinations_of(names):
+    return {tuple(zip(names, values)) for values in itertools.product(*(FACTORS[name] for name in names))}
+
+
+def cover(strength, seed=1):
+    """-> cases in which every `strength` settings meet in every combination of their values, and every form of h works
+    under every batch_norm on every number of ranks; greedy, and always the same."""
+    generator = random.Random(seed)
+    wanted = {tuple({**dict(meeting), **AT_WORK}.items()) for meeting in combinations_of(("form", "ranks", "batch_norm"))}
+    wanted |= set().union(*(combinations_of(names) for names in itertools.combinations(FACTORS, strength)))
+    cases = []
+    while wanted:
+        best, best_met = None, set()
+        longest = max(map(len, wanted))
+        starts = sorted((meeting for meeting in wanted if len(meeting) == longest), key=str)
+        for _ in range(40):
+            case = dict(generator.choice(starts))
+            case = {name: case.get(name, generator.choice(list(FACTORS[name]))) for name in FACTORS}
+            met = {meeting for meeting in wanted if set(meeting) <= set(case.items())}
+            if len(met) > len(best_met):
+                best, best_met = case, met
+        cases.append(best)
+        wanted -= best_met
+    return cases
+
+
+class Trainer:
+    def __init__(self, binaries, scratch):
+        self.binaries, self.scratch = Path(binaries).resolve(), Path(scratch).resolve()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+        data = self.scratch / "data"
+        subprocess.run([self.binaries / "ferment", "data", "synth", "--out", data, "--image-size", "32",
+                        "--faces-train", "64", "--faces-validation", "16", "--fr-records", "128", "--identities", "16",
+                        "--videos-train", "1", "--videos-validation", "1", "--videos-test", "1", "--frames", "16"],
+                       check=True, capture_output=True)
+        self.spec = self.scratch / "spec.yaml"
+        self.spec.write_text(SPEC.format(data=data))
+
+    def run(self, program, *arguments, ranks=1):
+        """-> the finished process."""
+        command = ["mpirun", "-np", str(ranks), "--bind-to", "none", "--oversubscribe"] if ranks > 1 else []
+        command += [self.binaries / program, *arguments]
+        environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                       "OMPI_MCA_mpi_yield_when_idle": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    def succeed(self, *arguments, **options):
+        done = self.run(*arguments, **options)
+        if done.returncode != 0:
+            raise RuntimeError(f"{arguments[0]} left with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def train(self, phase, run, settings):
+        changes = [text for setting in settings for text in ("--set", setting)]
+        return ["ferment-trainer", "--spec", self.spec, "--phase", phase, "--run-dir", run, *changes]
+
+    def record(self, name, ranks, step, settings, after_teacher=False):
+        """-> the folder of the recorded step."""
+        folder, run = self.scratch / name, self.scratch / f"{name}-run"
+        if after_teacher:
+            run.mkdir()
+            shutil.copy(self.spec, run / "spec.yaml")
+            self.succeed(*self.train("teacher", run, []))
+            self.succeed("ferment-labeler", "--offline", "--run-dir", run)
+        command = self.train("cotrain", run, settings) + ["--record-step", str(step), "--record-dir", folder]
+        self.succeed(*command, *([] if after_teacher else ["--from-init"]), ranks=ranks)
+        if not (run / "phases" / "cotrain" / "result.json").exists():
+            raise RuntimeError(f"the trainer did not go on after the recorded step: {run}")
+        if not after_teacher:
+            shutil.rmtree(run)
+        return folder
+
+
+def labels_amiss(record, run):
+    """-> number of rows whose label is not the accepted one of the run's label sets."""
+    accepted = {}
+    for file in run.glob("labels/*/*/*/*.npz"):
+        shard = numpy.load(file)
+        accepted.update({int(k): int(y) for k, y, status in zip(shard["key"], shard["label"], shard["status"])
+                         if status == 0})
+    return sum(accepted.get(int(k)) != int(y) for k, y in zip(record["batch"]["key"], record["batch"]["y_hat"]))
+
+
+def replay_case(trainer, number, case):
+    """-> (number of lines that fail, text)."""
+    settings = [setting for name, values in FACTORS.items() if name in case for setting in values[case[name]]]
+    settings += case.get("also", [])
+    folder = trainer.record(f"case-{number}", case["ranks"], case["step"], settings, "source" in case)
+    record = RecordedStep.read(folder)
+    lines = Replay(record).run()
+    if case.get("source") == "offline":
+        lines.append(Line("labels of the sets", labels_amiss(record, Path(f"{folder}-run")), 0))
+    lost = [name for name, holds in EXPECTED.items() if name in case and not holds(record.step, case[name])]
+    failed = [line for line in lines if not line.holds]
+    closest = max((line.difference / line.allowed, line.name) for line in lines if line.allowed > 0)
+    text = f"{number:3} {' '.join(map(str, case.values()))}: closest {closest[1]} at {closest[0]:.2g} of the allowed"
+    if failed or lost:
+        text += f"\n  FAILED {', '.join(line.name for line in failed)} {lost}, record kept in {folder}"
+        print_table(lines)
+    else:
+        shutil.rmtree(folder)
+    return len(failed) + len(lost), text
+
+
+def run_cases(trainer, cases):
+    """-> number of cases in which a line does not hold."""
+    began, bad = time.monotonic(), 0
+    for number, case in enumerate(cases):
+        failed, text = replay_case(trainer, number, case)
+        print(text, flush=True)
+        bad += failed > 0
+    print(f"{len(cases)} steps replayed, {bad} with a line that does not hold, {time.monotonic() - began:.0f} s")
+    return bad
+
+
+LARGER = [
+    {"ranks": ranks, "step": step, "batch_norm": mode, "dtype": dtype, "form": form,
+     "also": ["model.backbone=resnet50", "model.width=16", "model.image_size=56"]}
+    for ranks, step, mode, dtype, form in [
+        (1, 3, "local", "float32", "first_order"), (2, 0, "sync", "float32", "exact"),
+        (2, 3, "local", "float64", "cosine"), (3, 3, "sync", "float64", "first_order")]]
+
+AFTER_A_TEACHER = [
+    {"ranks": ranks, "step": 2, "student_mask": mask, "source": source,
+     "also": [f"cotrain.pseudo_label.source={source}", f"cotrain.pseudo_label.fr_sampling={sampling}"]}
+    for ranks, mask, source, sampling in [
+        (2, "true", "offline", "class_balanced"), (1, "false", "offline", "accepted"), (2, "false", "online", "uniform")]]
+
+# What must end with 64: phase, step, settings, whether from fresh networks.
+REFUSED = [
+    ("teacher", 0, [], False),
+    ("cotrain", 5, [], True),
+    ("cotrain", 0, ["cotrain.placement=split"], True),
+    ("cotrain", 0, ["cotrain.dtype=bfloat16"], True),
+    ("cotrain", 0, ["cotrain.feedback.max_lag=1"], True),
+    ("cotrain", 0, ["model.backbone=iresnet50"], True),
+    ("cotrain", 0, ["cotrain.pseudo_label.source=offline"], True),
+]
+
+
+def check_refusals(trainer):
+    """-> number of commands that do not end with 64, or write something."""
+    bad = 0
+    for phase, step, settings, fresh in REFUSED:
+        folder = trainer.scratch / "refused"
+        command = trainer.train(phase, trainer.scratch / "refused-run", settings)
+        command += ["--record-step", str(step), "--record-dir", folder] + (["--from-init"] if fresh else [])
+        done = trainer.run(*command, ranks=2)
+        refused = done.returncode == 64 and not (folder / "step.json").exists()
+        print(f"{'refused' if refused else 'FAILED: left with ' + str(done.returncode)} {phase} step {step} {settings}")
+        bad += not refused
+    return bad
+
+
+PLANTING = {
+    "a step in full": ["cotrain.student_mask=true", "cotrain.grad_clip=0.5", "cotrain.weight_decay=0.02"],
+    "before start_step": ["cotrain.feedback.start_step=4"],
+}
+
+
+def plant_faults(trainer):
+    """-> number of faults that are not found where they are."""
+    bad = 0
+    records = {}
+    for number, (name, settings) in enumerate(PLANTING.items()):
+        folder = trainer.record(f"planting-{number}", 3, 3, settings + ["cotrain.dtype=float64"])
+        records[name] = RecordedStep.read(folder)
+    for name, record in records.items():
+        for kind, made in (("as recorded", record), ("made again without a fault", FaultyTrainer(record).make())):
+            failed = [line.name for line in Replay(made).run() if not line.holds]
+            print(f"{name}, {kind}: {'holds' if not failed else 'FAILED ' + ', '.join(failed)}")
+            bad += bool(failed)
+    for fault, seen_in in FAULTS.items():
+        record = records["before start_step" if "start_step" in fault else "a step in full"]
+        folder = trainer.scratch / "planted"
+        FaultyTrainer(record, fault).make().write(folder)
+        command = [sys.executable, Path(__file__).with_name("replay_step.py"), folder]
+        lines = Replay(RecordedStep.read(folder)).run()
+        failed = {line.name for line in lines if not line.holds}
+        found = bool(failed) if seen_in is None else failed - PERHAPS.get(fault, set()) == seen_in
+        print(f"{'found ' if found else 'MISSED'} {fault}: {', '.join(sorted(failed))}")
+        if not found:
+            print(f"       expected: {', '.join(sorted(seen_in or {'any'}))}")
+        bad += not found
+    code = subprocess.run(command, capture_output=True).returncode
+    if code != 1:
+        print(f"FAILED: the program left with {code} on a planted fault, not with 1")
+        bad += 1
+    print(f"{len(FAULTS)} faults planted, {bad} not found where they are")
+    return bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["pairs", "grid", "faults"])
+    parser.add_argument("--bin", required=True, help="folder of the built programs")
+    parser.add_argument("--scratch", required=True, help="folder to work in; emptied first")
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # small networks; threads would only wait for each other
+    torch.set_num_threads(1)
+    trainer = Trainer(arguments.bin, arguments.scratch)
+    if arguments.what == "faults":
+        bad = plant_faults(trainer)
+    else:
+        cases = cover(2) + AFTER_A_TEACHER if arguments.what == "pairs" else cover(3, 1) + cover(3, 2) + cover(3, 3) + LARGER
+        bad = check_refusals(trainer) + run_cases(trainer, cases)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
