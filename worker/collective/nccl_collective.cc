@@ -268,6 +268,6 @@ Result<std::unique_ptr<Collective>> MakeNcclCollective(Collective& host, const N
 
 }  // namespace ferment::worker
 
-extern "C" __attribute__((visibility("default"))) const ferment::worker::NcclModule ferment_nccl_module;
-const ferment::worker::NcclModule ferment_nccl_module = {
+extern "C" __attribute__((visibility("default"))) const ferment::worker::NcclModule kFermentNcclModule;
+const ferment::worker::NcclModule kFermentNcclModule = {
     ferment::worker::kNcclModuleInterface, ferment::worker::ListCudaDevices, ferment::worker::MakeNcclCollective};

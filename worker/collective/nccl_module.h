@@ -23,7 +23,7 @@ struct NcclModule {
 
 /// Grows with every change of NcclModule, NcclOptions or Collective.
 inline constexpr int kNcclModuleInterface = 1;
-inline constexpr char kNcclModuleSymbol[] = "ferment_nccl_module";
+inline constexpr char kNcclModuleSymbol[] = "kFermentNcclModule";
 
 /// Returns: the module in `file`, a path or a name that the loader looks for; it stays open until the process ends.
 /// Errors: NotFound with the loader's words; FailedPrecondition where the file is of another build.
