@@ -11,6 +11,7 @@ if(NOT EXISTS "${root}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "LibTorch is not at ${root}: run `make deps`, or give -DTORCH_ROOT=/path/to/libtorch")
 endif()
 
+set(FERMENT_TORCH_ROOT "${root}")
 set(FERMENT_TORCH_INCLUDE "${CMAKE_BINARY_DIR}/torch-include")
 file(MAKE_DIRECTORY "${FERMENT_TORCH_INCLUDE}")
 foreach(folder ATen c10 caffe2 torch)

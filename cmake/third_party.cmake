@@ -24,3 +24,10 @@ if(FERMENT_BUILD_BENCH)
   find_package(benchmark REQUIRED)
 endif()
 include(libtorch)
+if(NOT FERMENT_WITH_NCCL STREQUAL "OFF")
+  find_package(NCCL 2.18)  # the first with ncclCommSplit
+  if(NOT NCCL_FOUND AND FERMENT_WITH_NCCL STREQUAL "ON")
+    message(FATAL_ERROR "FERMENT_WITH_NCCL=ON, and NCCL 2.18 with the CUDA runtime is not there: run tools/install_cuda_libraries.sh, "
+                        "or give -DNCCL_ROOT=DIR and -DCUDAToolkit_ROOT=DIR")
+  endif()
+endif()

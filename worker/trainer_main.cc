@@ -15,9 +15,12 @@
 #include "worker/collective/mpi_collective.h"
 #include "worker/collective/rank_agreement.h"
 #include "worker/collective/thread_collective.h"
+#include "worker/cuda_half.h"
+#include "worker/device_choice.h"
 #include "worker/grpc_run_client.h"
 #include "worker/offline_run_client.h"
 #include "worker/rank_discovery.h"
+#include "worker/train/cuda_context.h"
 #include "worker/train/trainer_loop.h"
 #include "worker/train/trainer_signals.h"
 #include "worker/trainer_config.h"
@@ -80,10 +83,36 @@ std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
                             .attempt = config.attempt});
 }
 
-Result<torch::Device> ChooseDevice(const RunSpec& spec) {
-  if (spec.resources().device() != "cuda") return torch::Device(torch::kCPU);
-  return Fail(InvalidArgumentError("resources.device: cuda is not in this version; use auto or cpu")
-                  .WithExitCode(exit_code::kBadSpec));
+/// What this rank computes on, and the collective that takes buffers there: null where that is `world`.
+struct Equipment {
+  torch::Device device = torch::kCPU;
+  std::unique_ptr<Collective> on_devices;
+};
+
+Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, Collective& world) {
+  const std::string& wanted = spec.resources().device();
+  if (wanted == "cpu") return Equipment();
+  setenv("NCCL_DEBUG", "WARN", /*overwrite=*/0);
+  const auto half = OpenCudaHalf();
+  using Devices = Result<std::vector<std::string>>;
+  const Devices devices = half ? Devices(half->devices) : Devices(Fail(half.error()));
+  FERMENT_ASSIGN_OR_RETURN(const DeviceChoice choice, ChooseDevice(wanted, place.local_rank, devices, world));
+  if (!choice.cuda) {
+    LogInfo("device_chosen", {{"device", "cpu"}, {"why", choice.why}});
+    return Equipment();
+  }
+  const int index = *choice.cuda;
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, UseCudaDevice(index)));
+  LogInfo("device_chosen", {{"device", half->devices[static_cast<std::size_t>(index)]}, {"ranks", world.size()}});
+  Equipment equipment{torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index)), nullptr};
+  if (world.size() > 1) {
+    FERMENT_ASSIGN_OR_RETURN(equipment.on_devices,
+                             half->module->make_collective(
+                                 world, {.device = index, .deadline = kCollectiveDeadline, .compute_stream = [index] {
+                                           return CurrentCudaStream(index);
+                                         }}));
+  }
+  return equipment;
 }
 
 void ChooseThreads(const RunSpec& spec, const RankPlace& place) {
@@ -94,14 +123,15 @@ void ChooseThreads(const RunSpec& spec, const RankPlace& place) {
   torch::set_num_threads(static_cast<int>(threads));
 }
 
-Status Train(const TrainerConfig& config, const RunSpec& spec, Collective& world, RunClient& client) {
-  FERMENT_ASSIGN_OR_RETURN(const torch::Device device, ChooseDevice(spec));
+Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& place, Collective& world,
+             RunClient& client) {
+  FERMENT_ASSIGN_OR_RETURN(const Equipment equipment, Equip(spec, place, world));
   const RecipeContext context{spec,
                               RunLayout(std::filesystem::absolute(config.run_dir)),
                               config.phase,
                               config.round,
-                              world,
-                              device,
+                              equipment.on_devices ? *equipment.on_devices : world,
+                              equipment.device,
                               config.from_init,
                               config.recording};
   FERMENT_ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(context));
@@ -141,7 +171,7 @@ int RunRank(const TrainerConfig& config, const RankPlace& place, Collective& wor
   Status status = spec ? Status() : spec.error();
   if (spec) {
     ChooseThreads(*spec, place);
-    status = Train(config, *spec, world, *client);
+    status = Train(config, *spec, place, world, *client);
   }
   const int code = status.ok() ? exit_code::kOk : ProcessExitCode(status);
   if (code == exit_code::kTerminated) {

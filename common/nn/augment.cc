@@ -76,7 +76,7 @@ torch::Tensor DrawView(const char* view, const torch::Tensor& images, std::span<
     auto random = SequenceOf(view, key, seed, epoch);
     matrices.push_back(DrawWeak(random, static_cast<double>(images.size(3))));
   }
-  return Warp(images.to(torch::kFloat32), Stack(matrices), kFill);
+  return Warp(images.to(torch::kFloat32), Stack(matrices).to(images.device()), kFill);
 }
 
 /// One operation as drawn for one sample. Which values count depends on the operation.
@@ -125,7 +125,7 @@ std::array<float, 4> BoxOf(const Draw& draw, double side) {
           static_cast<float>(y + half)};
 }
 
-torch::Tensor ValuesOf(const std::vector<Draw>& draws) {
+torch::Tensor ValuesOf(const std::vector<Draw>& draws, torch::Device device) {
   std::vector<float> values;
   for (const Draw& draw : draws) {
     double value = 1 + 0.9 * draw.sign * draw.magnitude;
@@ -133,7 +133,7 @@ torch::Tensor ValuesOf(const std::vector<Draw>& draws) {
     if (draw.operation == Operation::kSolarize) value = 256 - 128 * draw.magnitude;
     values.push_back(static_cast<float>(value));
   }
-  return torch::tensor(values);
+  return torch::tensor(values).to(device);
 }
 
 torch::Tensor Apply(const torch::Tensor& pixels, const std::vector<Draw>& draws) {
@@ -144,23 +144,23 @@ torch::Tensor Apply(const torch::Tensor& pixels, const std::vector<Draw>& draws)
     case Operation::kEqualize:
       return Equalize(pixels);
     case Operation::kBrightness:
-      return Brightness(pixels, ValuesOf(draws));
+      return Brightness(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kColour:
-      return Saturation(pixels, ValuesOf(draws));
+      return Saturation(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kContrast:
-      return Contrast(pixels, ValuesOf(draws));
+      return Contrast(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kSharpness:
-      return Sharpness(pixels, ValuesOf(draws));
+      return Sharpness(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kPosterize:
-      return Posterize(pixels, ValuesOf(draws));
+      return Posterize(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kSolarize:
-      return Solarize(pixels, ValuesOf(draws));
+      return Solarize(pixels, ValuesOf(draws, pixels.device()));
     case Operation::kRotate:
     case Operation::kShear:
     case Operation::kTranslate: {
       std::vector<Affine> matrices;
       for (const Draw& draw : draws) matrices.push_back(GeometryOf(draw, side));
-      return Warp(pixels, Stack(matrices), kFill).round_();
+      return Warp(pixels, Stack(matrices).to(pixels.device()), kFill).round_();
     }
     case Operation::kCoverForehead:
     case Operation::kCoverSquare: {
@@ -169,7 +169,8 @@ torch::Tensor Apply(const torch::Tensor& pixels, const std::vector<Draw>& draws)
         const auto box = BoxOf(draws[i], side);
         std::memcpy(boxes.mutable_data_ptr<float>() + 4 * i, box.data(), sizeof(box));
       }
-      return CoverBoxes(pixels, boxes, draws.front().operation == Operation::kCoverForehead ? 0 : kFill);
+      return CoverBoxes(pixels, boxes.to(pixels.device()),
+                        draws.front().operation == Operation::kCoverForehead ? 0 : kFill);
     }
     case Operation::kCount:
       break;
@@ -200,7 +201,7 @@ torch::Tensor StrongView(const torch::Tensor& images, std::span<const std::uint6
       groups[draw.operation].second.push_back(draw);
     }
     for (const auto& [operation, group] : groups) {
-      const auto rows = torch::tensor(group.first);
+      const auto rows = torch::tensor(group.first).to(pixels.device());
       pixels.index_copy_(0, rows, Apply(pixels.index_select(0, rows), group.second));
     }
   }

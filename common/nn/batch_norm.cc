@@ -42,7 +42,7 @@ struct Moments {
 Moments MomentsOverRanks(const torch::Tensor& x, StatisticsExchange* exchange) {
   const std::int64_t channels = x.size(1);
   const double own_count = static_cast<double>(x.numel() / channels);
-  auto sums = torch::zeros({2 * channels + 1}, torch::kFloat64);
+  auto sums = torch::zeros({2 * channels + 1}, x.options().dtype(torch::kFloat64));
   if (own_count > 0) {
     const auto [variance, mean] =
         torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);

@@ -29,7 +29,8 @@ enum class BatchNormMode {
 class StatisticsExchange {
  public:
   virtual ~StatisticsExchange() = default;
-  /// Replaces `values` (contiguous float64, on the CPU) by the sum over ranks.
+  /// Replaces `values` (contiguous float64, on the network's device) by the sum over ranks. Thread: that of the pass;
+  /// a backward pass on a GPU has one of its own.
   virtual Status Sum(const torch::Tensor& values) = 0;
 };
 

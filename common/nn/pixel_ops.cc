@@ -34,7 +34,7 @@ torch::Tensor Contrast(const torch::Tensor& pixels, const torch::Tensor& factor)
 }
 
 torch::Tensor Sharpness(const torch::Tensor& pixels, const torch::Tensor& factor) {
-  auto kernel = torch::ones({3, 3}) / 13.0;
+  auto kernel = torch::ones({3, 3}, pixels.options()) / 13.0;
   kernel[1][1] = 5.0 / 13.0;
   auto smooth = pixels.clone();
   constexpr std::int64_t kOne = 1;
@@ -55,7 +55,7 @@ torch::Tensor AutoContrast(const torch::Tensor& pixels) {
 torch::Tensor Equalize(const torch::Tensor& pixels) {
   const auto values = pixels.reshape({-1, pixels.size(2) * pixels.size(3)}).to(torch::kInt64);
   const auto histogram =
-      torch::zeros({values.size(0), 256}, torch::kInt64).scatter_add_(1, values, torch::ones_like(values));
+      torch::zeros({values.size(0), 256}, values.options()).scatter_add_(1, values, torch::ones_like(values));
   const auto highest = values.amax(1, /*keepdim=*/true);
   const auto step = (values.size(1) - histogram.gather(1, highest)).floor_divide(255);
   const auto before = histogram.cumsum(1) - histogram;
@@ -79,7 +79,7 @@ torch::Tensor Warp(const torch::Tensor& pixels, const torch::Tensor& inverse, do
   const double width = static_cast<double>(pixels.size(3));
   // affine_grid wants coordinates in -1..1 over the picture's edges.
   const auto scale = torch::tensor({1.0, height / width, 2 / width, width / height, 1.0, 2 / height}, torch::kFloat32);
-  const auto theta = inverse * scale.view({1, 2, 3});
+  const auto theta = inverse * scale.to(inverse.device()).view({1, 2, 3});
   const auto grid = torch::affine_grid_generator(theta, pixels.sizes(), /*align_corners=*/false);
   const auto shifted = pixels.contiguous(torch::MemoryFormat::Contiguous) - fill;
   constexpr int kBilinear = 0;
@@ -88,8 +88,8 @@ torch::Tensor Warp(const torch::Tensor& pixels, const torch::Tensor& inverse, do
 }
 
 torch::Tensor CoverBoxes(const torch::Tensor& pixels, const torch::Tensor& boxes, double fill) {
-  const auto x = torch::arange(pixels.size(3)).to(torch::kFloat32).view({1, 1, 1, -1});
-  const auto y = torch::arange(pixels.size(2)).to(torch::kFloat32).view({1, 1, -1, 1});
+  const auto x = torch::arange(pixels.size(3), pixels.device()).to(torch::kFloat32).view({1, 1, 1, -1});
+  const auto y = torch::arange(pixels.size(2), pixels.device()).to(torch::kFloat32).view({1, 1, -1, 1});
   const auto side = [&](std::int64_t i) { return PerSample(boxes.select(1, i)); };
   const auto inside = (x >= side(0)) & (x < side(2)) & (y >= side(1)) & (y < side(3));
   return pixels.masked_fill(inside, fill);

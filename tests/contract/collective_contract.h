@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -13,73 +16,117 @@
 
 namespace ferment::testing {
 
+/// Where the suite's buffers lie: the host, or what a backend brings.
+struct ContractMemory {
+  std::function<void*(std::size_t bytes)> allocate = [](std::size_t bytes) { return std::malloc(bytes); };
+  std::function<void(void*)> free = [](void* data) { std::free(data); };
+  std::function<void(void* to, const void* from, std::size_t bytes)> copy = [](void* to, const void* from,
+                                                                               std::size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  };
+};
+
+/// A buffer in that memory, with the values of a vector.
+template <typename T>
+class ContractBuffer {
+ public:
+  ContractBuffer(const ContractMemory& memory, const std::vector<T>& values)
+      : memory_(memory), size_(values.size()), data_(static_cast<T*>(memory.allocate(values.size() * sizeof(T)))) {
+    memory_.copy(data_, values.data(), size_ * sizeof(T));
+  }
+  ~ContractBuffer() { memory_.free(data_); }
+  ContractBuffer(const ContractBuffer&) = delete;
+  ContractBuffer& operator=(const ContractBuffer&) = delete;
+
+  std::span<T> span() { return {data_, size_}; }
+  std::vector<T> Values() const {
+    std::vector<T> values(size_);
+    memory_.copy(values.data(), data_, size_ * sizeof(T));
+    return values;
+  }
+
+ private:
+  const ContractMemory& memory_;
+  const std::size_t size_;
+  T* const data_;
+};
+
 /// Lengths that are empty, odd, and longer than one packet.
 inline constexpr std::size_t kContractLengths[] = {0, 1, 3, 17, 1024, 100'003};
 
 template <typename T>
-void ExpectSumsOverRanks(worker::Collective& collective) {
+void ExpectSumsOverRanks(worker::Collective& collective, const ContractMemory& memory) {
   for (const std::size_t length : kContractLengths) {
-    std::vector<T> values(length);
+    std::vector<T> own(length);
     for (std::size_t i = 0; i < length; ++i)
-      values[i] = static_cast<T>((i % 97) * static_cast<std::size_t>(collective.rank() + 1));
-    ASSERT_TRUE(collective.AllReduceSum(std::span<T>(values)).ok());
+      own[i] = static_cast<T>((i % 97) * static_cast<std::size_t>(collective.rank() + 1));
+    ContractBuffer<T> buffer(memory, own);
+    ASSERT_TRUE(collective.AllReduceSum(buffer.span()).ok());
+    const std::vector<T> values = buffer.Values();
     const std::size_t ranks = static_cast<std::size_t>(collective.size());
     for (std::size_t i = 0; i < length; ++i)
       ASSERT_EQ(values[i], static_cast<T>((i % 97) * ranks * (ranks + 1) / 2)) << "i=" << i;
   }
 }
 
-inline void ExpectBroadcastsFromAnyRoot(worker::Collective& collective) {
+inline void ExpectBroadcastsFromAnyRoot(worker::Collective& collective, const ContractMemory& memory) {
   for (int root = 0; root < collective.size(); ++root) {
     for (const std::size_t length : kContractLengths) {
-      std::vector<std::byte> bytes(length, static_cast<std::byte>(collective.rank() == root ? 40 + root : 0));
-      ASSERT_TRUE(collective.Broadcast(bytes, root).ok());
-      for (const std::byte b : bytes) ASSERT_EQ(b, static_cast<std::byte>(40 + root));
+      const auto mine = static_cast<std::byte>(collective.rank() == root ? 40 + root : 0);
+      ContractBuffer<std::byte> bytes(memory, std::vector<std::byte>(length, mine));
+      ASSERT_TRUE(collective.Broadcast(bytes.span(), root).ok());
+      for (const std::byte b : bytes.Values()) ASSERT_EQ(b, static_cast<std::byte>(40 + root));
     }
   }
 }
 
-inline void ExpectGathersInRankOrder(worker::Collective& collective) {
+inline void ExpectGathersInRankOrder(worker::Collective& collective, const ContractMemory& memory) {
   for (const std::size_t length : kContractLengths) {
-    const std::vector<std::byte> mine(length, static_cast<std::byte>(collective.rank()));
-    std::vector<std::byte> all(length * static_cast<std::size_t>(collective.size()));
-    ASSERT_TRUE(collective.AllGather(mine, all).ok());
-    for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], static_cast<std::byte>(i / length));
+    ContractBuffer<std::byte> mine(memory, std::vector<std::byte>(length, static_cast<std::byte>(collective.rank())));
+    ContractBuffer<std::byte> all(memory, std::vector<std::byte>(length * static_cast<std::size_t>(collective.size())));
+    ASSERT_TRUE(collective.AllGather(mine.span(), all.span()).ok());
+    const std::vector<std::byte> values = all.Values();
+    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(values[i], static_cast<std::byte>(i / length));
   }
 }
 
-inline void ExpectSumsAreTheSameBitsEverywhere(worker::Collective& collective) {
-  std::vector<float> values(1001);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = 1.0F / static_cast<float>(i + 3 * static_cast<std::size_t>(collective.rank()) + 1);
-  ASSERT_TRUE(collective.AllReduceSum(std::span<float>(values)).ok());
+inline void ExpectSumsAreTheSameBitsEverywhere(worker::Collective& collective, const ContractMemory& memory) {
+  std::vector<float> own(1001);
+  for (std::size_t i = 0; i < own.size(); ++i)
+    own[i] = 1.0F / static_cast<float>(i + 3 * static_cast<std::size_t>(collective.rank()) + 1);
+  ContractBuffer<float> buffer(memory, own);
+  ASSERT_TRUE(collective.AllReduceSum(buffer.span()).ok());
+  const std::vector<float> values = buffer.Values();
   const auto mine = std::as_bytes(std::span<const float>(values));
   std::vector<std::byte> all(mine.size() * static_cast<std::size_t>(collective.size()));
   ASSERT_TRUE(collective.AllGather(mine, all).ok());
   for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], mine[i % mine.size()]);
 }
 
-inline void ExpectSplitsByColor(worker::Collective& collective) {
+inline void ExpectSplitsByColor(worker::Collective& collective, const ContractMemory& memory) {
   auto part = collective.Split(collective.rank() % 2);
-  ASSERT_TRUE(part);
+  ASSERT_TRUE(part) << part.error().ToString();
   EXPECT_EQ((*part)->rank(), collective.rank() / 2);
-  std::vector<double> one{1.0};
-  ASSERT_TRUE((*part)->AllReduceSum(std::span<double>(one)).ok());
-  EXPECT_EQ(one[0], static_cast<double>((*part)->size()));
+  ContractBuffer<double> one(memory, {1.0});
+  ASSERT_TRUE((*part)->AllReduceSum(one.span()).ok());
+  EXPECT_EQ(one.Values()[0], static_cast<double>((*part)->size()));
   EXPECT_EQ((*part)->size(), (collective.size() + 1 - collective.rank() % 2) / 2);
   ASSERT_TRUE(collective.Barrier().ok());
 }
 
-inline void ExpectTheContract(worker::Collective& collective) {
+/// Requires: `memory` is one that the backend takes; host memory is one that all take.
+inline void ExpectTheContractIn(const ContractMemory& memory, worker::Collective& collective) {
   ASSERT_GE(collective.rank(), 0);
   ASSERT_LT(collective.rank(), collective.size());
-  ExpectSumsOverRanks<float>(collective);
-  ExpectSumsOverRanks<double>(collective);
-  ExpectBroadcastsFromAnyRoot(collective);
-  ExpectGathersInRankOrder(collective);
-  ExpectSumsAreTheSameBitsEverywhere(collective);
-  ExpectSplitsByColor(collective);
+  ExpectSumsOverRanks<float>(collective, memory);
+  ExpectSumsOverRanks<double>(collective, memory);
+  ExpectBroadcastsFromAnyRoot(collective, memory);
+  ExpectGathersInRankOrder(collective, memory);
+  ExpectSumsAreTheSameBitsEverywhere(collective, memory);
+  ExpectSplitsByColor(collective, memory);
   ASSERT_TRUE(collective.Barrier().ok());
 }
+
+inline void ExpectTheContract(worker::Collective& collective) { ExpectTheContractIn(ContractMemory(), collective); }
 
 }  // namespace ferment::testing

@@ -77,6 +77,22 @@ TEST_F(BadInput, ABrokenSpecNamesFileLineAndRangeAndStartsNothing) {
   EXPECT_FALSE(std::filesystem::exists(run_dir()));
 }
 
+TEST_F(BadInput, CudaWithoutAGpuNamesWhatIsMissing) {
+  const auto trainer = [&](const std::string& device) {
+    return Run({(BinFolder() / "ferment-trainer").string(), "--spec",
+                std::string(FERMENT_SOURCE_DIR) + "/tests/road/tiny.yaml", "--run-dir", run_dir().string(), "--phase",
+                "temporal", "--set", "resources.device=" + device},
+               {{"CUDA_VISIBLE_DEVICES", ""}});
+  };
+  const Outcome cuda = trainer("cuda");
+  EXPECT_EQ(cuda.exit_code, 69) << cuda.output;
+  EXPECT_NE(cuda.output.find("resources.device=cuda: "), std::string::npos) << cuda.output;
+  EXPECT_NE(cuda.output.find("install"), std::string::npos) << cuda.output;
+  const Outcome left_to_us = trainer("auto");
+  EXPECT_EQ(left_to_us.exit_code, 65) << "it goes on, to find that nothing is published: " << left_to_us.output;
+  EXPECT_NE(left_to_us.output.find("device_chosen"), std::string::npos) << left_to_us.output;
+}
+
 TEST_F(BadInput, AMissingFolderIsNamed) {
   const Outcome outcome = Run(RunOn(folder() / "nowhere"));
   EXPECT_EQ(outcome.exit_code, 65) << outcome.output;

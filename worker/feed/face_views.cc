@@ -8,19 +8,19 @@ namespace ferment::worker {
 namespace {
 
 torch::Tensor Finished(const torch::Tensor& pixels, const ViewTarget& target) {
-  return nn::Normalize(pixels).to(target.device, target.dtype).contiguous(torch::MemoryFormat::ChannelsLast);
+  return nn::Normalize(pixels).to(target.dtype).contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
 }  // namespace
 
 torch::Tensor WeakFaces(const FaceBatch& faces, std::uint64_t seed, const ViewTarget& target) {
   torch::NoGradGuard no_grad;
-  return Finished(nn::WeakView(faces.pixels, faces.draws, seed, 0), target);
+  return Finished(nn::WeakView(faces.pixels.to(target.device), faces.draws, seed, 0), target);
 }
 
 torch::Tensor StrongFaces(const FaceBatch& faces, std::uint64_t seed, const ViewTarget& target) {
   torch::NoGradGuard no_grad;
-  return Finished(nn::StrongView(faces.pixels, faces.draws, seed, 0), target);
+  return Finished(nn::StrongView(faces.pixels.to(target.device), faces.draws, seed, 0), target);
 }
 
 }  // namespace ferment::worker

@@ -49,6 +49,7 @@ class EvaluateRecipe final : public Recipe {
       FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, published.Load(model.role));
       auto network = nn::MakeBackbone(config, spec_.seed(), 0);
       FERMENT_RETURN_IF_ERROR(nn::LoadState(*network, tensors));
+      network->to(context_.device);
       network->eval();
       if (model.name == "student") export_.student = tensors;
       networks_.push_back(network);
@@ -110,6 +111,7 @@ class EvaluateRecipe final : public Recipe {
     const auto encoder =
         nn::MakeTemporalEncoder(nn::MakeTemporalConfig(spec_, stage.encoder, export_.feature_size), spec_.seed(), 0);
     FERMENT_RETURN_IF_ERROR(nn::LoadState(*encoder, tensors));
+    encoder->to(context_.device);
     videos_.Run(stage, *encoder, clips);
     if (stage.features == "student" && stage.encoder == spec_.temporal().encoder()) export_.temporal = tensors;
     std::uint64_t frames = 0;

@@ -36,7 +36,8 @@ Status StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
       FERMENT_ASSIGN_OR_RETURN(dataset::Image image, dataset::ReadFace(faces_[first + i]));
       images.push_back(std::move(image));
     }
-    const torch::Tensor inputs = nn::StackImages(images, static_cast<int>(spec_.model().image_size()));
+    const torch::Tensor inputs = nn::StackImages(images, static_cast<int>(spec_.model().image_size()))
+                                     .to(network_.parameters().front().device());
     batch.slice(0, static_cast<std::int64_t>(mine.begin), static_cast<std::int64_t>(mine.end))
         .copy_(torch::softmax(network_.forward(inputs), 1));
   }

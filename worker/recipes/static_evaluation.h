@@ -22,7 +22,7 @@ namespace ferment::worker {
 /// Probabilities of every face, filled batch by batch. Guarded by nothing: one thread.
 class StaticEvaluation {
  public:
-  /// The references outlive it. Requires: network is in evaluation mode.
+  /// The references outlive it. Requires: network is in evaluation mode; any device.
   StaticEvaluation(const RunSpec& spec, const std::vector<dataset::LabelledFace>& faces, nn::Backbone& network)
       : spec_(spec),
         faces_(faces),
@@ -34,7 +34,7 @@ class StaticEvaluation {
   /// unreadable face.
   Status RunBatch(std::size_t index, Collective& world);
 
-  /// [N, C] float32.
+  /// [N, C] float32, on the CPU.
   const torch::Tensor& probabilities() const { return probabilities_; }
   /// One entry of evaluation.static of report.json.
   Json Figures(const std::string& model, const std::string& dataset) const;

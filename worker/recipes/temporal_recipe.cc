@@ -30,9 +30,8 @@ Result<bool> SumGradients(Collective& world, const NamedTensors& parameters) {
   std::vector<Tensor> flat;
   for (const auto& [name, parameter] : parameters)
     flat.push_back((parameter.grad().defined() ? parameter.grad() : torch::zeros_like(parameter)).flatten());
-  const Tensor buffer = torch::cat(flat).contiguous();
-  FERMENT_RETURN_IF_ERROR(
-      world.AllReduceSum(std::span(buffer.data_ptr<float>(), static_cast<std::size_t>(buffer.numel()))));
+  Tensor buffer = torch::cat(flat).contiguous();
+  FERMENT_RETURN_IF_ERROR(SumOverRanks(buffer, world));
   std::int64_t offset = 0;
   for (const auto& [name, parameter] : parameters) {
     parameter.mutable_grad() = buffer.slice(0, offset, offset + parameter.numel()).view_as(parameter);
@@ -107,6 +106,7 @@ class TemporalRecipe final : public Recipe {
     sampler_.emplace(std::move(sampler));
     const auto config = nn::MakeTemporalConfig(spec_, stages_[stage].encoder, clips.front().frames.features.size(1));
     encoder_ = nn::MakeTemporalEncoder(config, spec_.seed(), StreamOf("temporal/init"));
+    encoder_->to(context_.device);
     optimizer_.emplace(Parameters(), AdamWOptions{});
     class_weights_ = ClassWeights();
     return {};
@@ -151,10 +151,11 @@ class TemporalRecipe final : public Recipe {
     encoder_->zero_grad();
     Tensor loss = torch::zeros({});
     if (mine.features.size(0) > 0) {
-      const Tensor logits = encoder_->forward(mine.features, mine.present);
-      loss = torch::nn::functional::cross_entropy(logits.flatten(0, 1), mine.labels.flatten(),
+      const torch::Device device = context_.device;
+      const Tensor logits = encoder_->forward(mine.features.to(device), mine.present.to(device));
+      loss = torch::nn::functional::cross_entropy(logits.flatten(0, 1), mine.labels.flatten().to(device),
                                                   torch::nn::functional::CrossEntropyFuncOptions()
-                                                      .weight(class_weights_)
+                                                      .weight(class_weights_.to(device))
                                                       .ignore_index(-1)
                                                       .reduction(torch::kSum)) /
              std::max(divisor, 1e-12);
@@ -203,7 +204,7 @@ class TemporalRecipe final : public Recipe {
   std::optional<WindowSampler> sampler_;
   std::shared_ptr<nn::TemporalEncoder> encoder_;
   std::optional<AdamW> optimizer_;
-  Tensor class_weights_;
+  Tensor class_weights_;  // [C], on the CPU
   std::vector<NamedModel> finished_;
   std::map<std::string, double> metrics_;
 };

@@ -36,7 +36,7 @@ struct RecipeContext {
   RunLayout layout;
   std::string phase;
   std::uint32_t round = 0;
-  /// All ranks of the job.
+  /// All ranks of the job. Takes buffers of `device` and of the host.
   Collective& world;
   /// Where tensors live; cpu unless the spec says cuda.
   torch::Device device = torch::kCPU;
