@@ -11,9 +11,9 @@ demo: build
 test: build
 	ctest --preset $(PRESET) -j $(JOBS)
 
-# Loads what the last demo exported in PyTorch and compares; downloads PyTorch into build/test-venv.
-test-python:
-	FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh runs/demo
+# Loads the exports of tiny runs and of the last demo in PyTorch and compares; downloads PyTorch into build/test-venv.
+test-python: build
+	FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh $(BIN) $(wildcard runs/demo)
 
 deps:
 	@tools/install_dependencies.sh
