@@ -15,9 +15,10 @@ test: build
 test-long: build
 	FERMENT_PYTHON_CHECKS=1 FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
 
-# Loads what the last demo exported in PyTorch, and replays recorded steps there; downloads PyTorch into build/test-venv.
+# Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
 test-python: build
 	FERMENT_PYTHON_CHECKS=1 ctest --preset $(PRESET) -L python
+	$(if $(wildcard runs/demo),FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh $(BIN) runs/demo)
 
 deps:
 	@tools/install_dependencies.sh

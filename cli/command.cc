@@ -34,6 +34,7 @@ void AddCommands(CLI::App& app) {
   AddRemoteCommands(app);
   AddRenderCommands(app);
   AddReportCommands(app);
+  AddPredictCommand(app);
   AddDataScanCommand(app);
   AddSynthCommands(app);
   AddDoctorCommand(app);

@@ -24,6 +24,7 @@ void AddRunCommands(CLI::App& app);
 void AddRemoteCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);
 void AddReportCommands(CLI::App& app);
+void AddPredictCommand(CLI::App& app);
 void AddSynthCommands(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 

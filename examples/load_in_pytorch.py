@@ -33,8 +33,52 @@ def load_tensors(path):
     return tensors
 
 
+class IResNetUnit(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.prelu = nn.PReLU(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        return self.bn3(self.conv2(y)) + (self.downsample(x) if hasattr(self, "downsample") else x)
+
+
+class IResNet50(nn.Module):
+    """InsightFace's, with a linear classifier after its features."""
+
+    def __init__(self, width, side, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU(width)
+        inputs = width
+        for stage, depth in enumerate([3, 4, 14, 3]):
+            outputs = width << stage
+            units = [IResNetUnit(inputs if i == 0 else outputs, outputs, 2 if i == 0 else 1) for i in range(depth)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*units))
+            inputs, side = outputs, (side + 1) // 2
+        self.bn2 = nn.BatchNorm2d(inputs)
+        self.fc = nn.Linear(inputs * side * side, inputs)
+        self.features = nn.BatchNorm1d(inputs)
+        self.classifier = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = self.prelu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.classifier(self.features(self.fc(self.bn2(x).flatten(1))))
+
+
 def build_student(model):
-    """torchvision's ResNet with every channel count scaled by width / 64."""
+    """torchvision's ResNet with every channel count scaled by width / 64, or InsightFace's."""
+    if model["backbone"] == "iresnet50":
+        return IResNet50(model["width"], model["image_size"], len(model["classes"]))
     block, layers = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (Bottleneck, [3, 4, 6, 3])}[model["backbone"]]
     net = ResNet(block, layers, num_classes=len(model["classes"]))
     if model["width"] != 64:
@@ -77,10 +121,11 @@ def load_image(path, model):
 
 def features_of(student, images):
     """-> [N, D]: what stands before the last layer, and what the temporal encoder reads."""
-    last = student.fc
-    student.fc = nn.Identity()
+    name = "classifier" if hasattr(student, "classifier") else "fc"
+    last = getattr(student, name)
+    setattr(student, name, nn.Identity())
     features = student(images)
-    student.fc = last
+    setattr(student, name, last)
     return features
 
 
@@ -103,7 +148,8 @@ class TemporalEncoder(nn.Module):
         self.projection = nn.Linear(config["input_size"], width)
         if self.kind == "transformer":
             layer = nn.TransformerEncoderLayer(width, config["heads"], config["feed_forward"], batch_first=True)
-            self.encoder = nn.TransformerEncoder(layer, layers)
+            # Nested tensors would cut a window whose last frames have no face.
+            self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         elif self.kind == "gru":
             self.encoder = nn.GRU(width, width // 2, layers, batch_first=True, bidirectional=True)
         elif self.kind == "tcn":

@@ -76,19 +76,22 @@ Status Label(const LabelerConfig& config, const std::stop_token& ending) {
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }
 
-int Run(LabelerConfig config) {
-  const EndingSignals signals;
-  if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  SetInferenceThreads(config.threads);
-  if (config.predict) {
-    const auto report = Predict(config.prediction);
-    if (report) {
-      std::fputs(report->text.c_str(), stdout);
-      return report->failures == 0 ? exit_code::kOk : exit_code::kBadData;
-    }
-    LogError("predict_failed", {{"error", report.error().message()}});
+int PrintPredictions(const PredictOptions& options) {
+  const auto report = Predict(options);
+  if (!report) {
+    std::fprintf(stderr, "ferment predict: %s\n", std::string(report.error().message()).c_str());
     return ProcessExitCode(report.error());
   }
+  const bool written = std::fputs(report->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  return written ? exit_code::kOk : exit_code::kCannotWrite;
+}
+
+int Run(LabelerConfig config) {
+  if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  SetInferenceThreads(config.threads);
+  // Without the signals' thread: nothing needs to be handed back, so Ctrl-C may end it where it is.
+  if (config.predict) return PrintPredictions(config.prediction);
+  const EndingSignals signals;
   const Status status = Label(config, signals.ending());
   if (signals.ending().stop_requested()) return signals.ExitCode();
   if (!status.ok()) LogError("labeler_failed", {{"error", status.message()}});
@@ -113,6 +116,8 @@ int Main(int argc, char** argv) {
   app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");
   app.add_flag("--json", json, "Predictions as JSON");
   app.add_flag("--csv", csv, "Predictions as CSV")->excludes("--json");
+  app.add_flag("--static", config.prediction.picture_by_picture,
+               "Every picture by itself: no temporal encoder over a video's frames");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -120,7 +125,7 @@ int Main(int argc, char** argv) {
   }
   if (json) config.prediction.format = PredictFormat::kJson;
   if (csv) config.prediction.format = PredictFormat::kCsv;
-  SetUpLogging({.program = "ferment-labeler"});
+  SetUpLogging({.program = "ferment-labeler", .level = config.predict ? LogLevel::kWarning : LogLevel::kInfo});
   if (const Status status = Check(config); !status.ok()) {
     std::fprintf(stderr, "ferment-labeler: %s\n", std::string(status.message()).c_str());
     return exit_code::kUsage;

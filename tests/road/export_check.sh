@@ -1,20 +1,37 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks a run's export in PyTorch, in a venv of its own under build/. Usage: export_check.sh RUN_DIR [check_export.py's options]
+# Makes tiny runs, loads their exports in PyTorch and compares; then the runs given. PyTorch lives in a venv under build/.
+# Usage: export_check.sh BIN_DIR [RUN_DIR...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [[ -z ${FERMENT_PYTHON_CHECKS:-} ]]; then
   echo "skipped: it downloads PyTorch with its CUDA libraries (3 GB); set FERMENT_PYTHON_CHECKS=1 or run \`make test-python\`"
   exit 77
 fi
-if [[ ! -d ${1:-runs/demo} ]]; then
-  echo "skipped: no run at ${1:-runs/demo}; \`make demo\` makes it"
-  exit 77
-fi
+bin=$1
+shift
 venv=build/test-venv
 if ! cmp -s tests/road/requirements.txt "$venv/installed.txt"; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet -r tests/road/requirements.txt
   cp tests/road/requirements.txt "$venv/installed.txt"
 fi
-exec "$venv/bin/python" tests/road/check_export.py "${@:-runs/demo}"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Each backbone and each encoder once.
+tiny_run() {
+  local name=$1
+  shift
+  "$bin/ferment" run tests/road/tiny.yaml --run-dir "$scratch/$name" "$@" >"$scratch/$name.log" 2>&1 || {
+    cat "$scratch/$name.log"
+    return 1
+  }
+}
+tiny_run resnet18
+tiny_run resnet50 --set model.backbone=resnet50 --set temporal.encoder=gru
+tiny_run iresnet50 --set model.backbone=iresnet50 --set temporal.encoder=tcn
+
+"$venv/bin/python" tests/road/check_export.py "$scratch/resnet18" "$scratch/resnet50" "$scratch/iresnet50" "$@"
+"$venv/bin/python" tests/road/check_export_faults.py "$scratch/resnet18"
+"$venv/bin/python" examples/load_in_pytorch.py "$scratch/iresnet50/export" "$scratch/iresnet50/synthetic/fer/images/val_000001.jpg"

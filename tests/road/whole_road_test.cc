@@ -2,18 +2,43 @@
 #include <csignal>
 #include <filesystem>
 
+#include "tests/road/predicted_again.h"
 #include "tests/road/road_fixture.h"
 
 namespace ferment::road {
 namespace {
 
-class WholeRoad : public RoadTest {};
+class WholeRoad : public RoadTest {
+ protected:
+  std::string Predict(const std::vector<std::string>& arguments) {
+    std::vector<std::string> argv = {(BinFolder() / "ferment").string(), "predict", "--model",
+                                     (run_dir() / "export").string(), "--csv"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    const Outcome outcome = Run(argv);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return outcome.output;
+  }
 
-TEST_F(WholeRoad, OneSpecInAReportOutAndASecondCallOnlySaysSo) {
+  /// `ferment predict` with the export gives what the evaluation gave, on faces and on videos.
+  void ExpectPredictedAgain() {
+    const Table faces = ReadTable(run_dir() / "evaluation/static_validation.csv");
+    ASSERT_FALSE(faces.empty());
+    ExpectSameFaces(ParseTable(Predict(Column(faces, "path"))), faces);
+
+    const Table videos = ReadTable(run_dir() / "evaluation/video_validation.csv");
+    ASSERT_FALSE(videos.empty());
+    const auto frames = run_dir() / "synthetic/videos/cropped_aligned";
+    for (const auto& [video, rows] : ByVideo(videos))
+      ExpectSameFrames(ParseTable(Predict({(frames / video).string()})), rows);
+  }
+};
+
+TEST_F(WholeRoad, OneSpecInAReportOutPredictedAgainAndASecondCallOnlySaysSo) {
   const Outcome first = Run(RunCommand());
   ASSERT_EQ(first.exit_code, 0);
   ExpectFinishedRun();
   ExpectNoProcessLeft();
+  ExpectPredictedAgain();
   const auto written = std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json");
   const Outcome second = Run(RunCommand());
   EXPECT_EQ(second.exit_code, 0) << second.output;

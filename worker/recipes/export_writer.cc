@@ -16,10 +16,11 @@ Status WriteText(const std::filesystem::path& file, const std::string& text) {
   return io::WriteFileAtomically(file, std::as_bytes(std::span(text)));
 }
 
-Json TemporalJson(const RunSpec& spec, std::int64_t feature_size) {
+Json TemporalJson(const RunSpec& spec, std::int64_t feature_size, const std::string& digest) {
   const auto& temporal = spec.temporal();
   Json json;
   json["file"] = "temporal.safetensors";
+  json["digest"] = digest;
   json["encoder"] = temporal.encoder();
   json["input_size"] = feature_size;
   json["d_model"] = temporal.d_model();
@@ -33,7 +34,7 @@ Json TemporalJson(const RunSpec& spec, std::int64_t feature_size) {
   return json;
 }
 
-Json ModelJson(const RunSpec& spec, const ExportedModels& models, const std::string& digest) {
+Json ModelJson(const RunSpec& spec, const std::string& digest) {
   Json json;
   json["format"] = "ferment.model/v1";
   json["backbone"] = spec.model().backbone();
@@ -46,7 +47,6 @@ Json ModelJson(const RunSpec& spec, const ExportedModels& models, const std::str
   json["classes"] = std::vector<std::string>(spec.classes().begin(), spec.classes().end());
   json["digest"] = digest;
   json["file"] = "student.safetensors";
-  if (models.temporal) json["temporal"] = TemporalJson(spec, models.feature_size);
   return json;
 }
 
@@ -83,9 +83,14 @@ Status WriteExport(const RunSpec& spec, const RunLayout& layout, const ExportedM
   const auto folder = layout.Export();
   FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / "student.safetensors", models.student));
   FERMENT_ASSIGN_OR_RETURN(const std::string digest, io::Sha256OfFile(folder / "student.safetensors"));
-  if (models.temporal) FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / "temporal.safetensors", *models.temporal));
+  Json model = ModelJson(spec, digest);
+  if (models.temporal) {
+    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / "temporal.safetensors", *models.temporal));
+    FERMENT_ASSIGN_OR_RETURN(const std::string encoder, io::Sha256OfFile(folder / "temporal.safetensors"));
+    model["temporal"] = TemporalJson(spec, models.feature_size, encoder);
+  }
   FERMENT_RETURN_IF_ERROR(WriteText(folder / "MODEL_CARD.md", ModelCard(spec, evaluation, digest)));
-  return WriteText(folder / "model.json", ModelJson(spec, models, digest).dump(2) + '\n');
+  return WriteText(folder / "model.json", model.dump(2) + '\n');
 }
 
 }  // namespace ferment::worker
