@@ -13,11 +13,11 @@ packages=(
   libturbojpeg0-dev libjpeg62-turbo-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev
   libcli11-dev libexpected-dev libssl-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
-  python3 python3-pip ca-certificates
+  python3 python3-pip python3-venv ca-certificates
 )
 
 if [[ ${1:-} == lint ]]; then
-  packages+=(clang-format clang-tidy shellcheck prometheus python3-venv)
+  packages+=(clang-format clang-tidy shellcheck prometheus)
 fi
 
 missing=()

@@ -30,7 +30,7 @@ void AppendMpirun(std::vector<std::string>& argv, std::uint32_t ranks, const Tra
   argv.insert(argv.end(), {"--mca", "btl_vader_single_copy_mechanism", "none"});
   // Seconds that mpirun waits before it kills, and twice that after any rank has left with an error, though all are
   // gone by then: long enough for a small checkpoint should TERM ever reach mpirun, short enough to hear of a failure
-  // at once (docs/decisions/0011-how-long-mpirun-waits.md).
+  // at once (docs/decisions/0012-how-long-mpirun-waits.md).
   argv.insert(argv.end(), {"--mca", "odls_base_sigkill_timeout", "2"});
 }
 

@@ -4,18 +4,9 @@
 # replay_check.sh {pairs|grid|faults} BIN_DIR SCRATCH_DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [[ -z ${FERMENT_PYTHON_CHECKS:-} ]]; then
-  echo "skipped: it downloads PyTorch with its CUDA libraries (3 GB); set FERMENT_PYTHON_CHECKS=1 or run \`make test-python\`"
-  exit 77
-fi
+venv=$(tests/support/test_venv.sh)
 if [[ $1 == grid && -z ${FERMENT_LONG_TESTS:-} ]]; then
   echo "skipped: it takes ten minutes; set FERMENT_LONG_TESTS=1 or run \`make test-long\`"
   exit 77
-fi
-venv=build/test-venv
-if ! cmp -s tests/road/requirements.txt "$venv/installed.txt"; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r tests/road/requirements.txt
-  cp tests/road/requirements.txt "$venv/installed.txt"
 fi
 exec "$venv/bin/python" tests/replay/replay_test.py "$1" --bin "$2" --scratch "$3"

@@ -140,7 +140,7 @@ TEST_F(BadInput, AScanTellsOfAPackWhosePropertyNamesAnotherSizeThanItsPictures) 
   EXPECT_NE(outcome.output.find("32x32"), std::string::npos) << outcome.output;
 }
 
-// mpirun goes on waiting after a rank has failed: docs/decisions/0011-how-long-mpirun-waits.md.
+// mpirun goes on waiting after a rank has failed: docs/decisions/0012-how-long-mpirun-waits.md.
 TEST_F(BadInput, AFailureOfAllRanksIsToldOnceAndWithinSeconds) {
   const auto data = RenderedData();
   DropClass(data, "Fear");

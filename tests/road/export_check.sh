@@ -4,18 +4,9 @@
 # Usage: export_check.sh BIN_DIR [RUN_DIR...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [[ -z ${FERMENT_PYTHON_CHECKS:-} ]]; then
-  echo "skipped: it downloads PyTorch with its CUDA libraries (3 GB); set FERMENT_PYTHON_CHECKS=1 or run \`make test-python\`"
-  exit 77
-fi
+venv=$(tests/support/test_venv.sh)
 bin=$1
 shift
-venv=build/test-venv
-if ! cmp -s tests/road/requirements.txt "$venv/installed.txt"; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r tests/road/requirements.txt
-  cp tests/road/requirements.txt "$venv/installed.txt"
-fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

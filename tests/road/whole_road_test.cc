@@ -89,7 +89,7 @@ TEST_F(WholeRoad, ATrainerKilledInMidPhaseIsStartedAgainFromItsCheckpoint) {
   }
 }
 
-// Nobody of ours sends it: docs/decisions/0011-how-long-mpirun-waits.md.
+// Nobody of ours sends it: docs/decisions/0012-how-long-mpirun-waits.md.
 TEST_F(WholeRoad, ATermToMpirunCostsStepsAndNothingElse) {
   event::ChildProcess run = Start(RunCommand({"--set", "cotrain.steps=30"}));
   ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("cotrain") && PidOf("trainer"); }));

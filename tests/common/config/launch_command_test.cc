@@ -46,7 +46,7 @@ TEST(LaunchCommand, YieldsOnlyWhereRanksExceedCores) {
   EXPECT_THAT(ToShell(MakeLaunchCommand(SpecWithRanks(5), Cotrain())), HasSubstr("mpi_yield_when_idle 1"));
 }
 
-// Twice this time passes after each failure before anybody hears of it: docs/decisions/0011-how-long-mpirun-waits.md.
+// Twice this time passes after each failure before anybody hears of it: docs/decisions/0012-how-long-mpirun-waits.md.
 TEST(LaunchCommand, LetsMpirunWaitForSecondsOnly) {
   EXPECT_THAT(ToShell(MakeLaunchCommand(SpecWithRanks(1), Cotrain())), HasSubstr("odls_base_sigkill_timeout 2 "));
 }
