@@ -2,6 +2,8 @@
 #include "cli/command.h"
 
 #include <iostream>
+#include <optional>
+#include <string>
 
 #include "cli/data_commands.h"
 
@@ -13,6 +15,18 @@ constexpr char kIntroduction[] =
     "  ferment demo                          the whole road on rendered faces, a few minutes on a laptop\n"
     "  ferment run examples/real-faces.yaml --set data.root=DIR\n"
     "  ferment config explain SPEC           each value of a spec and where it comes from";
+
+/// Returns: the word that stands where a command does and is none; CLI11 says only that a subcommand is required.
+std::optional<std::string> UnknownCommand(const CLI::App& app, int argc, const char* const* argv) {
+  const CLI::App* level = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    if (level->get_subcommands([](const CLI::App*) { return true; }).empty()) return std::nullopt;
+    const auto named = level->get_subcommands([&](const CLI::App* command) { return command->check_name(argv[i]); });
+    if (named.empty()) return argv[i];
+    level = named.front();
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -53,6 +67,10 @@ int RunCommandLine(int argc, const char* const* argv) {
   } catch (const CLI::RuntimeError& end) {
     return end.get_exit_code();
   } catch (const CLI::ParseError& error) {
+    if (const auto word = UnknownCommand(app, argc, argv)) {
+      std::cerr << "ferment: no such command; see `ferment --help`: command=" << *word << std::endl;
+      return exit_code::kUsage;
+    }
     return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
   } catch (const std::exception& error) {
     std::cerr << "ferment: internal error: " << error.what() << "\n";

@@ -40,7 +40,7 @@ TEST(Command, HelpsWhenNothingIsAsked) {
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("ferment demo"));
   for (const char* verb :
-       {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config"}) {
+       {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config", "predict"}) {
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + verb + " ")) << verb;
   }
 }
@@ -51,6 +51,20 @@ TEST(Command, LeavesWith2OnWrongUsage) {
   EXPECT_EQ(Type({"run", "--no-such-flag"}).code, exit_code::kUsage);
   EXPECT_EQ(Type({"--version"}).code, 0);
   EXPECT_EQ(Type({"run", "--help"}).code, 0);
+}
+
+TEST(Command, NamesTheWordThatIsNoCommand) {
+  EXPECT_THAT(Type({"no-such-verb"}).err, HasSubstr("command=no-such-verb"));
+  EXPECT_THAT(Type({"data", "shwo", "folder"}).err, HasSubstr("command=shwo"));
+  EXPECT_EQ(Type({"data", "shwo"}).code, exit_code::kUsage);
+  EXPECT_THAT(Type({"data", "show"}).err, testing::Not(HasSubstr("no such command")));
+}
+
+TEST(Command, PredictSaysWhenTheLabelerIsNotBuilt) {
+  const Outcome outcome = Type({"predict", "--model", "export", "face.jpg"});
+  EXPECT_EQ(outcome.code, exit_code::kMissingService);
+  EXPECT_THAT(outcome.err, HasSubstr("ferment-labeler"));
+  EXPECT_EQ(Type({"predict", "--model", "export"}).code, exit_code::kUsage);
 }
 
 TEST(Command, RefusesABadSpecBeforeAnythingStarts) {
