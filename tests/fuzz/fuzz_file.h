@@ -13,15 +13,21 @@
 
 namespace ferment {
 
-/// Returns: this process's own folder in the system's temporary one, created, with `name` in it holding the bytes.
+/// This process's own folder in the system's temporary one; gone when the process ends well.
+struct FuzzFolder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("ferment-fuzz-" + std::to_string(::getpid()));
+  FuzzFolder() { std::filesystem::create_directories(path); }
+  ~FuzzFolder() { std::filesystem::remove_all(path); }
+};
+
+/// Returns: the folder, with `name` in it holding the bytes.
 inline std::filesystem::path FolderWith(const std::string& name, const std::uint8_t* data, std::size_t size) {
-  const auto folder = std::filesystem::temp_directory_path() / ("ferment-fuzz-" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder);
+  static const FuzzFolder folder;
   // Written anew each time: the code under test may still map the one before.
-  std::filesystem::remove(folder / name);
-  std::ofstream(folder / name, std::ios::binary)
+  std::filesystem::remove(folder.path / name);
+  std::ofstream(folder.path / name, std::ios::binary)
       .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-  return folder;
+  return folder.path;
 }
 
 }  // namespace ferment
