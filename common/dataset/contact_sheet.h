@@ -23,8 +23,8 @@ struct ContactSheetLayout {
   int cell_pixels = 96;
 };
 
-/// Returns: the page, row by row, white; images keep their shape and are scaled to the cell, an empty one is a grey cell. Requires: columns and
-/// cells at least 1 and 16.
+/// Returns: the page, row by row, white; images keep their shape and are scaled to the cell, an empty one is a grey
+/// cell. Requires: columns and cells at least 1 and 16.
 Image ComposeContactSheet(std::span<const CaptionedImage> images, const ContactSheetLayout& layout);
 
 }  // namespace ferment::dataset

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/jpeg_decoder.h"
-#include "common/dataset/picture_decoder.h"
 
 #include <gtest/gtest.h>
 
 #include "common/base/json.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/dataset/png_decoder.h"
 #include "common/dataset/record_source.h"
 #include "common/io/checksum.h"
