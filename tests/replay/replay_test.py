@@ -29,7 +29,7 @@ data:
   fr: {{format: insightface, path: {data}/fr}}
 model: {{backbone: resnet18, width: 8, image_size: 32}}
 teacher: {{steps: 4, batch: 16}}
-labeling: {{batch: 16, threshold: 0.2, min_accuracy: 0}}
+labeling: {{batch: 16, threshold: 0.1, min_accuracy: 0}}
 cotrain: {{steps: 5, batch: 8, mu: 2, warmup_steps: 2, lambda_ramp_steps: 6, ema_decay: 0.9, tau: 0.8, threshold: 0.35}}
 checkpoint: {{every_steps: 1000}}
 resources: {{device: cpu, threads_per_rank: 1}}
