@@ -60,6 +60,10 @@ TEST(LaunchCommand, SharesTheCores) {
   EXPECT_THAT(MakeLaunchCommand(spec, Cotrain()).env, Contains(Pair("OMP_NUM_THREADS", "7")));
 }
 
+TEST(LaunchCommand, LeavesTheCoreWhereThreadsWaitForEachOther) {
+  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "10000")));
+}
+
 TEST(LaunchCommand, TellsOpenMpiThatRootIsMeantOnlyForRoot) {
   TrainerLaunch launch = Cotrain();
   EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), launch).env, Not(Contains(Pair("OMPI_ALLOW_RUN_AS_ROOT", "1"))));
