@@ -13,6 +13,7 @@
 #include "common/config/launch_command.h"
 #include "common/config/run_layout.h"
 #include "common/event/admin_server.h"
+#include "common/event/child_process.h"
 #include "common/event/event_loop.h"
 #include "common/metrics/prometheus_registry.h"
 #include "common/rpc/grpc_server.h"
@@ -49,8 +50,12 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
     launch.cores = std::max(1U, std::thread::hardware_concurrency());
     launch.as_root = geteuid() == 0;
     LaunchCommand command = MakeLaunchCommand(spec, launch);
-    return LaunchRequest{
-        {}, std::move(command.argv), std::move(command.env), RunLayout(run.run_dir).Log(job.plan.job_id), run.run_dir};
+    return LaunchRequest{.key = {},
+                         .argv = std::move(command.argv),
+                         .rank_program = config.trainer.string(),
+                         .env = std::move(command.env),
+                         .log_file = RunLayout(run.run_dir).Log(job.plan.job_id),
+                         .run_dir = run.run_dir};
   };
 }
 
@@ -149,6 +154,7 @@ Result<int> Serve(const CoordinatorConfig& config) {
 
 int Main(int argc, char** argv) {
   CoordinatorConfig config;
+  config.trainer = event::ProgramFolder() / "ferment-trainer";
   bool print_config = false;
   int drain_seconds = static_cast<int>(config.drain.count());
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
@@ -159,7 +165,7 @@ int Main(int argc, char** argv) {
   app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")
       ->capture_default_str();
   app.add_option("--address-file", config.address_file, "Written once serving: {\"grpc\", \"admin\", \"pid\"}");
-  app.add_option("--trainer", config.trainer, "The trainer program")->capture_default_str();
+  app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   app.add_option("--drain", drain_seconds, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();
   app.add_flag("--insecure", config.insecure, "Serve other machines without TLS");

@@ -34,9 +34,10 @@ std::filesystem::path RecordsOf(const std::filesystem::path& run_dir) { return R
 Status CheckProgram(const std::string& program) {
   if (event::FindProgram(program)) return {};
   const bool is_mpirun = std::filesystem::path(program).filename() == "mpirun";
-  return NotFoundError(is_mpirun ? "mpirun is missing: program=" + program +
-                                       "; install Open MPI (Debian: apt-get install openmpi-bin), or give --mpirun PATH"
-                                 : "a program is missing: program=" + program)
+  return NotFoundError(is_mpirun
+                           ? "mpirun is missing: program=" + program +
+                                 "; install Open MPI (Debian: apt-get install openmpi-bin), or give --mpirun PATH"
+                           : "a program is missing: program=" + program + "; give ferment-coordinator --trainer PATH")
       .WithExitCode(exit_code::kMissingService);
 }
 
@@ -53,6 +54,7 @@ class LocalLauncher final : public Launcher {
   Status Launch(const LaunchRequest& request) override {
     if (Poll(request.key, request.run_dir).kind != LaunchState::Kind::kUnknown) return {};
     FERMENT_RETURN_IF_ERROR(CheckProgram(request.argv.at(0)));
+    FERMENT_RETURN_IF_ERROR(CheckProgram(request.rank_program));
     SayIfRoot(request);
     auto child = ChildProcess::Start({.argv = request.argv, .env = request.env, .output = request.log_file});
     if (!child) return child.error().With("launching " + NameOf(request.key));

@@ -51,7 +51,7 @@ class EngineHarness {
         metrics_(*registry_),
         engine_({store_, world.launcher, world.run_files, world.clock, metrics_, launches_, files_,
                  [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
-                   return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, run.run_dir};
+                   return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
                  },
                  [this](std::function<void()> work) { back_.push_back(std::move(work)); }}) {
     restored_ = engine_.Restore();

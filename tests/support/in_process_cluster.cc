@@ -24,7 +24,7 @@ InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
           coordinator::Scheduler::Parts{std::make_unique<MemoryEventStore>(cluster.world_.log), cluster.world_.launcher,
                                         cluster.world_.run_files, cluster.world_.clock, metrics,
                                         [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
-                                          return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, run.run_dir};
+                                          return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
                                         },
                                         [&cluster](const Status& failure) {
                                           const MutexLock lock(cluster.mutex_);

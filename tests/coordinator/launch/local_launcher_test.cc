@@ -37,6 +37,7 @@ class LocalLauncherTest : public testing::Test {
     std::filesystem::permissions(mpirun, std::filesystem::perms::owner_all);
     return {.key = {"run", "teacher", 1},
             .argv = {mpirun.string(), "-np", "2"},
+            .rank_program = "/bin/true",
             .env = {{"OMP_NUM_THREADS", "3"}},
             .log_file = log_,
             .run_dir = run_dir_};
@@ -122,6 +123,15 @@ TEST_F(LocalLauncherTest, SaysWhatToInstallWithoutMpirun) {
   const Status status = launcher_->Launch(request);
   EXPECT_EQ(ProcessExitCode(status), exit_code::kMissingService);
   EXPECT_THAT(std::string(status.message()), HasSubstr("openmpi-bin"));
+}
+
+TEST_F(LocalLauncherTest, NamesAMissingTrainerBeforeMpirunIsStarted) {
+  LaunchRequest request = Request("echo started");
+  request.rank_program = (run_dir_ / "absent" / "ferment-trainer").string();
+  const Status status = launcher_->Launch(request);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kMissingService);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("absent/ferment-trainer; give ferment-coordinator --trainer"));
+  EXPECT_FALSE(std::filesystem::exists(log_));
 }
 
 }  // namespace
