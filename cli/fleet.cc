@@ -197,6 +197,9 @@ Status Fleet::DeathOf(const Member& member, int exit_code) const {
   if (member.restarts > 0) message += " after " + std::to_string(member.restarts) + " restarts in this phase";
   const std::string last = LastLine(member.log);
   if (!last.empty()) message += ": " + last;
+  // Its own words may not have found room in the log.
+  if (exit_code == exit_code::kStorageFailed)
+    message += "; the disk is full or broken: free some space and run the same command again";
   message += "; its log: " + member.log.string();
   return UnavailableError(message).WithExitCode(exit_code == 0 ? exit_code::kBug : exit_code);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "common/event/child_process.h"
 
@@ -75,7 +76,10 @@ TEST_F(ProcessRecordTest, AsksATrainerToSaveACheckpointFirst) {
 }
 
 TEST_F(ProcessRecordTest, KillsWhatDoesNotListen) {
-  ChildProcess child = StartShell("trap '' TERM; while :; do sleep 1; done");
+  const auto deaf = folder_ / "deaf";
+  std::filesystem::create_directories(folder_);
+  ChildProcess child = StartShell("trap '' TERM; : >" + deaf.string() + "; while :; do sleep 1; done");
+  while (!std::filesystem::exists(deaf)) std::this_thread::yield();
   ASSERT_TRUE(Record("coordinator", child, child.start_time()).ok());
   kill(child.pid(), SIGSTOP);
   EXPECT_EQ(EndOrphans(folder_, milliseconds(500)), 1);
