@@ -31,13 +31,9 @@ std::string NameOf(const LaunchKey& key) { return key.run_id + "/" + key.job_id 
 
 std::filesystem::path RecordsOf(const std::filesystem::path& run_dir) { return RunLayout(run_dir).Processes(); }
 
-Status CheckProgram(const std::string& program) {
+Status CheckProgram(const std::string& program, const std::string& advice) {
   if (event::FindProgram(program)) return {};
-  const bool is_mpirun = std::filesystem::path(program).filename() == "mpirun";
-  return NotFoundError(is_mpirun
-                           ? "mpirun is missing: program=" + program +
-                                 "; install Open MPI (Debian: apt-get install openmpi-bin), or give --mpirun PATH"
-                           : "a program is missing: program=" + program + "; give ferment-coordinator --trainer PATH")
+  return NotFoundError("a program is missing: program=" + program + "; " + advice)
       .WithExitCode(exit_code::kMissingService);
 }
 
@@ -53,8 +49,9 @@ class LocalLauncher final : public Launcher {
  public:
   Status Launch(const LaunchRequest& request) override {
     if (Poll(request.key, request.run_dir).kind != LaunchState::Kind::kUnknown) return {};
-    FERMENT_RETURN_IF_ERROR(CheckProgram(request.argv.at(0)));
-    FERMENT_RETURN_IF_ERROR(CheckProgram(request.rank_program));
+    FERMENT_RETURN_IF_ERROR(CheckProgram(
+        request.argv.at(0), "install Open MPI (Debian: apt-get install openmpi-bin), or give --mpirun PATH"));
+    FERMENT_RETURN_IF_ERROR(CheckProgram(request.rank_program, "give ferment-coordinator --trainer PATH"));
     SayIfRoot(request);
     auto child = ChildProcess::Start({.argv = request.argv, .env = request.env, .output = request.log_file});
     if (!child) return child.error().With("launching " + NameOf(request.key));
