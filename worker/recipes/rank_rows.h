@@ -3,7 +3,7 @@
 // The global batch from the rows that each rank holds.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "common/base/result.h"
 #include "worker/collective/collective.h"
