@@ -142,8 +142,10 @@ Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& 
 
 /// Returns: the spec, and the run token taken, or the failure that all ranks share.
 Result<RunSpec> Admit(const TrainerConfig& config, Collective& world, RunClient& client) {
-  const auto overrides = ParseOverrides(config.overrides);
+  auto overrides = ParseOverrides(config.overrides);
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, overrides ? Status() : overrides.error()));
+  // As many as were started, whatever the spec would have started.
+  overrides->push_back({"resources.ranks", std::to_string(world.size())});
   auto loaded = LoadSpec(config.spec, *overrides);
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, loaded ? Status() : loaded.error()));
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, world.rank() == 0 ? client.Acquire() : Status()));

@@ -74,7 +74,11 @@ void CheckTemporal(const v1::TemporalSpec& temporal, Judge& judge) {
 }
 
 void CheckPlacement(const RunSpec& spec, Judge& judge) {
-  if (spec.cotrain().placement() != "split") return;
+  if (spec.cotrain().placement() != "split") {
+    judge.Require(spec.cotrain().feedback().max_lag() == 0, {"cotrain.feedback.max_lag", "cotrain.placement"},
+                  "feedback of an earlier step is for cotrain.placement split; allowed without it: 0");
+    return;
+  }
   const std::uint32_t ranks = spec.resources().ranks();
   judge.Require(ranks >= 2, {"cotrain.placement", "resources.ranks"},
                 "split needs a rank for the teacher and one for the student; resources.ranks is " + Number(ranks) +

@@ -38,7 +38,8 @@ resources: {{device: cpu, threads_per_rank: 1}}
 # setting -> value -> what it says to the trainer; "ranks" and "step" are the command's own.
 FACTORS = {
     "form": {form: [f"cotrain.feedback.form={form}"] for form in ("first_order", "exact", "cosine", "off")},
-    "ranks": {1: [], 2: [], 3: []},
+    "ranks": {"1": [], "2": [], "3": [], **{f"{t}+{s}": ["cotrain.placement=split", f"cotrain.placement_ranks.teacher={t}"]
+                                            for t, s in [(1, 1), (2, 1), (1, 2), (2, 2)]}},
     "batch_norm": {mode: [f"cotrain.batch_norm={mode}"] for mode in ("local", "sync", "frozen")},
     "optimizer": {"plain": ["cotrain.momentum=0", "cotrain.nesterov=false"],
                   "momentum": ["cotrain.momentum=0.9", "cotrain.nesterov=false"],
@@ -59,7 +60,8 @@ FACTORS = {
 # What each setting must have become in step.json.
 EXPECTED = {
     "form": lambda step, value: step["config"]["feedback_form"] == value,
-    "ranks": lambda step, value: step["world_size"] == value,
+    "ranks": lambda step, value: (step["world_size"], step["placement"]) ==
+    (sum(map(int, value.split("+"))), "split" if "+" in value else "colocated"),
     "batch_norm": lambda step, value: step["config"]["batch_norm"] == value,
     "optimizer": lambda step, value: (step["config"]["momentum"] > 0, step["config"]["nesterov"]) ==
     (value != "plain", value == "nesterov"),
@@ -169,7 +171,7 @@ def replay_case(trainer, number, case):
     """-> (number of lines that fail, text)."""
     settings = [setting for name, values in FACTORS.items() if name in case for setting in values[case[name]]]
     settings += case.get("also", [])
-    folder = trainer.record(f"case-{number}", case["ranks"], case["step"], settings, "source" in case)
+    folder = trainer.record(f"case-{number}", sum(map(int, case["ranks"].split("+"))), case["step"], settings, "source" in case)
     record = RecordedStep.read(folder)
     lines = Replay(record).run()
     if case.get("source") == "offline":
@@ -201,22 +203,23 @@ LARGER = [
     {"ranks": ranks, "step": step, "batch_norm": mode, "dtype": dtype, "form": form,
      "also": ["model.backbone=resnet50", "model.width=16", "model.image_size=56"]}
     for ranks, step, mode, dtype, form in [
-        (1, 3, "local", "float32", "first_order"), (2, 0, "sync", "float32", "exact"),
-        (2, 3, "local", "float64", "cosine"), (3, 3, "sync", "float64", "first_order")]]
+        ("1", 3, "local", "float32", "first_order"), ("2", 0, "sync", "float32", "exact"),
+        ("2", 3, "local", "float64", "cosine"), ("1+2", 3, "sync", "float64", "first_order")]]
 
 AFTER_A_TEACHER = [
     {"ranks": ranks, "step": 3, "student_mask": mask, "source": source,
      "also": [f"cotrain.pseudo_label.source={source}", f"cotrain.pseudo_label.fr_sampling={sampling}"]}
     for ranks, mask, source, sampling in [
-        (2, "true", "offline", "class_balanced"), (1, "false", "offline", "accepted"), (2, "false", "online", "uniform")]]
+        ("2", "true", "offline", "class_balanced"), ("1", "false", "offline", "accepted"), ("2", "false", "online", "uniform")]]
 
 # What must end with 64: phase, step, settings, whether from fresh networks.
 REFUSED = [
     ("teacher", 0, [], False),
     ("cotrain", 5, [], True),
-    ("cotrain", 0, ["cotrain.placement=split"], True),
+    ("cotrain", 0, ["cotrain.placement=split", "cotrain.placement_ranks.teacher=2"], True),
     ("cotrain", 0, ["cotrain.dtype=bfloat16"], True),
     ("cotrain", 0, ["cotrain.feedback.max_lag=1"], True),
+    ("cotrain", 0, ["cotrain.placement=split", "cotrain.feedback.max_lag=1"], True),
     ("cotrain", 0, ["model.backbone=iresnet50"], True),
     ("cotrain", 0, ["cotrain.pseudo_label.source=offline"], True),
 ]

@@ -44,19 +44,21 @@ Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, 
   return Placed(network, context, dtype);
 }
 
-NamedTensors PublishedState(const nn::Backbone& network) {
-  NamedTensors state;
-  for (const auto& [name, tensor] : nn::StateOf(network)) {
+NamedTensors PublishedState(const NamedTensors& state) {
+  NamedTensors published;
+  for (const auto& [name, tensor] : state) {
     torch::Tensor copy = tensor.detach().to(torch::kCPU).clone(torch::MemoryFormat::Contiguous);
-    state.emplace_back(name, copy.scalar_type() == torch::kFloat64 ? copy.to(torch::kFloat32) : copy);
+    published.emplace_back(name, copy.scalar_type() == torch::kFloat64 ? copy.to(torch::kFloat32) : copy);
   }
-  return state;
+  return published;
 }
 
-Status CheckRowsForRanks(std::string_view key, std::uint64_t batch, const Collective& ranks) {
-  if (batch >= static_cast<std::uint64_t>(ranks.size())) return Status();
+NamedTensors PublishedState(const nn::Backbone& network) { return PublishedState(nn::StateOf(network)); }
+
+Status CheckRowsForRanks(std::string_view key, std::uint64_t batch, int ranks) {
+  if (batch >= static_cast<std::uint64_t>(ranks)) return Status();
   return InvalidArgumentError("a rank would be without rows: " + std::string(key) + "=" + std::to_string(batch) +
-                              " ranks=" + std::to_string(ranks.size()) + "; give a larger batch or fewer ranks")
+                              " ranks=" + std::to_string(ranks) + "; give a larger batch or fewer ranks")
       .WithExitCode(exit_code::kBadSpec);
 }
 

@@ -20,9 +20,10 @@ Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, 
                                                   torch::Dtype dtype);
 
 /// Returns: a copy of the state as it is published: in float32, whatever the network was trained in.
+NamedTensors PublishedState(const NamedTensors& state);
 NamedTensors PublishedState(const nn::Backbone& network);
 
 /// Errors: InvalidArgument (64) where a batch has fewer rows than there are ranks.
-Status CheckRowsForRanks(std::string_view key, std::uint64_t batch, const Collective& ranks);
+Status CheckRowsForRanks(std::string_view key, std::uint64_t batch, int ranks);
 
 }  // namespace ferment::worker

@@ -44,21 +44,21 @@ Json ConfigJson(const RunSpec& spec, const StepFacts& facts) {
 }
 
 Json ScalarsJson(const CotrainRates& rates, const CotrainOutcome& outcome) {
-  return {{"L_T_l", outcome.loss_labelled},
-          {"L_T_u", outcome.loss_unlabelled},
+  return {{"L_T_l", outcome.teacher.loss_labelled},
+          {"L_T_u", outcome.teacher.loss_unlabelled},
           {"lambda", rates.lambda},
-          {"L_S_u", outcome.student_loss},
-          {"L_old", outcome.old_loss},
-          {"L_new", outcome.new_loss},
-          {"h_raw", outcome.h_raw},
+          {"L_S_u", outcome.student.loss},
+          {"L_old", outcome.student.old_loss},
+          {"L_new", outcome.student.new_loss},
+          {"h_raw", outcome.student.h_raw},
           {"baseline_before", outcome.baseline_before},
           {"baseline_after", outcome.baseline_after},
           {"h", outcome.h},
-          {"L_T_mpl", outcome.feedback_loss},
-          {"L_T", outcome.teacher_loss},
-          {"grad_norm_teacher", outcome.grad_norm_teacher},
-          {"grad_norm_student", outcome.grad_norm_student},
-          {"accepted", outcome.accepted}};
+          {"L_T_mpl", outcome.teacher.feedback_loss},
+          {"L_T", outcome.teacher.loss},
+          {"grad_norm_teacher", outcome.teacher.grad_norm},
+          {"grad_norm_student", outcome.student.grad_norm},
+          {"accepted", outcome.teacher.accepted}};
 }
 
 Status WriteState(const std::filesystem::path& folder, const std::string& suffix, const CotrainState& state) {

@@ -59,6 +59,7 @@ void StepRecorder::Begin(const CotrainState& state) {
 }
 
 Result<NamedTensors> StepRecorder::GatherBatch(const MadeStep& made) const {
+  if (!made.placement.teaches()) return NamedTensors();
   const CotrainOutcome& outcome = made.outcome;
   torch::Tensor keys = torch::empty({static_cast<std::int64_t>(made.keys.size())}, torch::kInt64);
   static_assert(sizeof(made.keys[0]) == sizeof(std::int64_t));
@@ -68,12 +69,12 @@ Result<NamedTensors> StepRecorder::GatherBatch(const MadeStep& made) const {
                         {"x_u_strong", made.batch.strong},
                         {"y_l", made.batch.labels},
                         {"key", keys},
-                        {"y_hat", outcome.pseudo_label},
+                        {"y_hat", outcome.labels.label},
                         {"q", outcome.pseudo.confidence},
                         {"mask", outcome.pseudo.mask},
-                        {"trained", outcome.trained}};
+                        {"trained", outcome.labels.trained}};
   for (auto& [name, tensor] : batch) {
-    FERMENT_ASSIGN_OR_RETURN(tensor, GatherRows(tensor, context_.world));
+    FERMENT_ASSIGN_OR_RETURN(tensor, GatherRows(tensor, made.placement.group()));
   }
   return batch;
 }

@@ -20,6 +20,7 @@ struct MadeStep {
   /// Raw gradients by name, teacher.<parameter> and student.<parameter>.
   NamedTensors gradients;
   StepFacts facts;
+  const CotrainPlacement& placement;
 };
 
 /// Every rank makes the same calls. Thread: the collective's. The context outlives it.

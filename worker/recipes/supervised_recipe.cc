@@ -19,13 +19,13 @@ class SupervisedRecipe : public Recipe {
   SupervisedRecipe(const RecipeContext& context, SupervisedPlan plan) : context_(context), plan_(std::move(plan)) {}
 
   Status Prepare() override {
-    FERMENT_RETURN_IF_ERROR(CheckRowsForRanks(plan_.batch_key, plan_.batch, context_.world));
+    FERMENT_RETURN_IF_ERROR(CheckRowsForRanks(plan_.batch_key, plan_.batch, context_.world.size()));
     FERMENT_ASSIGN_OR_RETURN(auto stream, OpenLabelledStream(context_.spec));
     feed_ = std::make_unique<BatchFeed>(
         std::move(stream), nullptr,
         BatchFeed::Options{
             .labelled_batch = plan_.batch, .rank = context_.world.rank(), .ranks = context_.world.size()});
-    FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_));
+    FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_, context_.world));
     for (const SupervisedPlan::Subject& subject : plan_.subjects) {
       FERMENT_ASSIGN_OR_RETURN(auto network, subject.make());
       networks_.push_back(std::make_unique<TrainedNetwork>(std::move(network), plan_.optimizer));

@@ -26,6 +26,10 @@ Status SumOverRanks(torch::Tensor& flat, Collective& ranks) {
   return ranks.AllReduceSum(std::span<float>(flat.data_ptr<float>(), count));
 }
 
+Status SumOverRanks(std::span<double> figures, Collective& ranks) {
+  return ranks.size() == 1 ? Status() : ranks.AllReduceSum(figures);
+}
+
 bool AllFinite(const torch::Tensor& flat) { return std::isfinite(torch::sum(flat, torch::kFloat64).item<double>()); }
 
 GradientBucket::GradientBucket(torch::nn::Module& module) {

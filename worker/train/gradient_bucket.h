@@ -6,6 +6,7 @@
 
 #include <torch/types.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace ferment::worker {
 
 /// Sums a flat float32 or float64 tensor over ranks, in place.
 Status SumOverRanks(torch::Tensor& flat, Collective& ranks);
+/// Sums figures over ranks, in place.
+Status SumOverRanks(std::span<double> figures, Collective& ranks);
 
 /// Returns: whether no element is infinite or NaN, nor their sum in float64; equal tensors give equal answers.
 bool AllFinite(const torch::Tensor& flat);

@@ -81,8 +81,8 @@ struct RecipeResult {
 };
 
 /// One phase. The trainer loop calls Prepare, then Restore if there is a checkpoint, Step(s) for s in order up to
-/// total_steps(), and Finish; every rank makes the same calls. State is asked for between steps, on rank 0 only; it
-/// must not communicate.
+/// total_steps(), and Finish; every rank makes the same calls. State is asked for between steps; rank 0's is
+/// saved.
 ///
 /// Thread: the loop's. Exceptions of LibTorch may pass through Step: the loop stops them.
 class Recipe {

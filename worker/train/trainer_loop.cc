@@ -181,16 +181,13 @@ JobProgress TrainerLoop::Progress() const {
 
 Status TrainerLoop::Save() {
   if (saved_step_ == next_step_) return Status();
-  Status status;
-  if (leads()) {
+  const Status status = nn::Guard([&]() -> Status {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
-    status = nn::Guard([&]() -> Status {
-      FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
-      return files_.Save(job);
-    });
-    if (status.ok()) LogInfo("checkpoint", {{"job", context_.job_id()}, {"step", next_step_}});
-  }
+    FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
+    return leads() ? files_.Save(job) : Status();
+  });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
+  if (leads()) LogInfo("checkpoint", {{"job", context_.job_id()}, {"step", next_step_}});
   saved_step_ = next_step_;
   return Status();
 }

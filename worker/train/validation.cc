@@ -25,11 +25,11 @@ bool Validation::Due(std::uint64_t step, std::uint64_t total) {
   return (step + 1) % every == 0 && step + 1 < total;
 }
 
-Result<Validation> Validation::Load(const RecipeContext& context) {
+Result<Validation> Validation::Load(const RecipeContext& context, Collective& ranks) {
   FERMENT_ASSIGN_OR_RETURN(const dataset::FaceList list,
                            dataset::LoadFaces(context.spec, dataset::FaceSplit::kValidation));
-  Validation validation(context);
-  const RowRange mine = RowsOfRank(list.faces.size(), context.world.rank(), context.world.size());
+  Validation validation(context, ranks);
+  const RowRange mine = RowsOfRank(list.faces.size(), ranks.rank(), ranks.size());
   for (std::uint64_t i = mine.begin; i < mine.end; ++i) {
     auto image = dataset::ReadFace(list.faces[i]);
     if (!image) {
@@ -64,7 +64,7 @@ Result<report::ConfusionMatrix> Validation::Evaluate(nn::Backbone& network) cons
     }
   }
   network.train(was_training);
-  if (context_->world.size() > 1) FERMENT_RETURN_IF_ERROR(context_->world.AllReduceSum(std::span<double>(counts)));
+  if (ranks_->size() > 1) FERMENT_RETURN_IF_ERROR(ranks_->AllReduceSum(std::span<double>(counts)));
   report::ConfusionMatrix confusion(static_cast<int>(classes));
   for (std::size_t i = 0; i < counts.size(); ++i) {
     for (double n = 0; n < counts[i]; ++n) confusion.Add(static_cast<int>(i / classes), static_cast<int>(i % classes));

@@ -17,8 +17,8 @@ namespace ferment::worker {
 /// Holds this rank's share of the faces, decoded. Thread: the loop's.
 class Validation {
  public:
-  /// Errors: those of LoadFaces. A damaged face is left out.
-  static Result<Validation> Load(const RecipeContext& context);
+  /// `ranks` share the faces, and outlive the result. Errors: those of LoadFaces. A damaged face is left out.
+  static Result<Validation> Load(const RecipeContext& context, Collective& ranks);
 
   /// Returns: the confusion over all ranks' faces, the same on every rank; the network is put back into the mode it was
   /// in. A float64 network is evaluated in float64.
@@ -29,9 +29,10 @@ class Validation {
   static bool Due(std::uint64_t step, std::uint64_t total);
 
  private:
-  explicit Validation(const RecipeContext& context) : context_(&context) {}
+  Validation(const RecipeContext& context, Collective& ranks) : context_(&context), ranks_(&ranks) {}
 
   const RecipeContext* context_;
+  Collective* ranks_;
   std::vector<dataset::Image> images_;
   std::vector<int> labels_;
 };

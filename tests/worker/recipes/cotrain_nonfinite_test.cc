@@ -38,9 +38,9 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
       world = std::make_unique<World>(6);
     }
     FeedbackBaseline baseline(true);
-    CotrainStep step(pair->teacher, pair->student, pair->average, baseline, rules, ranks);
+    CotrainStep step = pair->Step(baseline, rules);
     constexpr CotrainRates kGood = {.lr_teacher = 0.02, .lr_student = 0.05, .lambda = 0.5, .ema_decay = 0.9};
-    const auto good = step.Run(world->RowsOf(ranks), kGood);
+    const auto good = step.Run(0, world->RowsOf(ranks), kGood);
     ASSERT_TRUE(good) << good.error().ToString();
     ASSERT_TRUE(good->finite);
 
@@ -51,7 +51,7 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
     batch.strong = batch.strong.clone();
     if (ranks.rank() == ranks.size() - 1) harm(batch, *pair);
     const torch::Tensor harmed = Everything(*pair, baseline);
-    const auto bad = step.Run(batch, rates);
+    const auto bad = step.Run(1, batch, rates);
     ASSERT_TRUE(bad) << bad.error().ToString();
     EXPECT_FALSE(bad->finite) << "rank " << ranks.rank();
     EXPECT_EQ(bad->baseline_after, bad->baseline_before);
@@ -60,7 +60,7 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
     double still_harmed = torch::equal(before, harmed) ? 0 : 1;
     ASSERT_TRUE(ranks.AllReduceSum(std::span<double>(&still_harmed, 1)).ok());
     if (still_harmed > 0) return;
-    const auto next = step.Run(world->RowsOf(ranks), kGood);
+    const auto next = step.Run(0, world->RowsOf(ranks), kGood);
     ASSERT_TRUE(next) << next.error().ToString();
     EXPECT_TRUE(next->finite) << "rank " << ranks.rank();
   });

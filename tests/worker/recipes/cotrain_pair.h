@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "worker/feed/rank_sampler.h"
 #include "worker/recipes/cotrain_step.h"
@@ -18,7 +19,10 @@ inline constexpr int kClasses = 4;
 /// Two networks that start alike, and their average, in float64.
 struct Pair {
   Pair(nn::BatchNormMode mode, Collective& ranks, const SgdOptions& options, std::uint64_t student_stream = 0)
-      : exchange(ranks),
+      : Pair(mode, CotrainPlacement(ranks), options, student_stream) {}
+  Pair(nn::BatchNormMode mode, CotrainPlacement where, const SgdOptions& options, std::uint64_t student_stream = 0)
+      : placement(std::move(where)),
+        exchange(placement.group()),
         teacher(Make(mode, 0), options),
         student(Make(mode, student_stream), options),
         average(Make(nn::BatchNormMode::kLocal, student_stream)) {}
@@ -30,6 +34,17 @@ struct Pair {
     return net;
   }
 
+  /// The step of this rank's networks, which are both where the placement is colocated.
+  CotrainStep Step(FeedbackBaseline& baseline, const CotrainRules& rules) {
+    return {placement.teaches() ? &teacher : nullptr,
+            placement.learns() ? &student : nullptr,
+            &average,
+            baseline,
+            rules,
+            placement};
+  }
+
+  CotrainPlacement placement;
   RankStatistics exchange;
   TrainedNetwork teacher;
   TrainedNetwork student;

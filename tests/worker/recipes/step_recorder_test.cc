@@ -78,10 +78,10 @@ Outcome CoTrain(const RunSpec& spec, int ranks, const std::filesystem::path& fol
       const auto figures = recipe->Step(s);
       if (!figures) status = figures.error();
     }
+    const auto state = status.ok() ? recipe->State() : Result<RecipeState>(Fail(status));
     if (world.rank() > 0) return;
     outcome.status = status;
-    if (!status.ok()) return;
-    const auto state = recipe->State();
+    if (!state) return;
     for (const auto& [name, tensor] : state->tensors.at("student"))
       outcome.student.emplace_back(name, tensor.detach().clone());
   });
@@ -208,7 +208,12 @@ TEST(StepRecorder, RefusesWhatCannotBeReplayed) {
       {"cotrain.steps=3", [](v1::RunSpec&) {}},
       {"max_lag=1", [](v1::RunSpec& spec) { spec.mutable_cotrain()->mutable_feedback()->set_max_lag(1); }},
       {"iresnet50", [](v1::RunSpec& spec) { spec.mutable_model()->set_backbone("iresnet50"); }},
-      {"placement=split", [](v1::RunSpec& spec) { spec.mutable_cotrain()->set_placement("split"); }},
+      {"teacher=2 student=1 ranks=2",
+       [](v1::RunSpec& spec) {
+         spec.mutable_cotrain()->set_placement("split");
+         spec.mutable_cotrain()->mutable_placement_ranks()->set_teacher(2);
+         spec.mutable_cotrain()->mutable_placement_ranks()->set_student(1);
+       }},
       {"dtype=bfloat16", [](v1::RunSpec& spec) { spec.mutable_cotrain()->set_dtype("bfloat16"); }},
       {"must be online",
        [](v1::RunSpec& spec) { spec.mutable_cotrain()->mutable_pseudo_label()->set_source("offline"); }},
@@ -264,7 +269,7 @@ TEST(StepRecorder, HasNothingToSayOfAStepThatWasUndone) {
     const CotrainBatch batch;
     CotrainOutcome outcome;
     outcome.finite = false;
-    const Status status = recorder.End({batch, {}, outcome, {}, {}}, {});
+    const Status status = recorder.End({batch, {}, outcome, {}, {}, CotrainPlacement(world)}, {});
     EXPECT_EQ(status.exit_code(), exit_code::kBadData);
     EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("step=4"));
     EXPECT_FALSE(std::filesystem::exists(Scratch("undone") / "step.json"));
