@@ -88,6 +88,10 @@ class Machine {
     return Push({.kind = kind, .number = static_cast<std::int64_t>(*value), .text = {}, .items = {}});
   }
 
+  Status PushItems(PickleKind kind, std::vector<std::size_t> items) {
+    return Push({.kind = kind, .number = 0, .text = {}, .items = std::move(items)});
+  }
+
   Status PushText(std::optional<std::string> text) {
     if (!text) return Fault("cut short");
     return Push({.kind = PickleKind::kText, .number = 0, .text = *std::move(text), .items = {}});
@@ -112,7 +116,7 @@ class Machine {
 
   Status PushTuple(std::optional<std::vector<std::size_t>> items) {
     if (!items) return Fault("a tuple of what is not there");
-    return Push({.kind = PickleKind::kTuple, .number = 0, .text = {}, .items = *std::move(items)});
+    return PushItems(PickleKind::kTuple, *std::move(items));
   }
 
   Status AddTo(PickleKind kind, std::optional<std::vector<std::size_t>> items) {
@@ -156,7 +160,7 @@ class Machine {
     const auto id = Take(1);
     if (!id || nodes_[id->front()].kind != PickleKind::kTuple || nodes_[id->front()].items.size() != kStorageWords)
       return Fault("a storage without an id");
-    return Push({.kind = PickleKind::kStorage, .number = 0, .text = {}, .items = nodes_[id->front()].items});
+    return PushItems(PickleKind::kStorage, nodes_[id->front()].items);
   }
 
   /// The three calls a checkpoint makes; each leaves a node that says what it would have made.
@@ -166,10 +170,9 @@ class Machine {
       return Fault("a call of what is not a name" + std::string(kRemedy));
     const std::string& name = nodes_[(*words)[0]].text;
     const std::vector<std::size_t>& given = nodes_[(*words)[1]].items;
-    if (name == "collections.OrderedDict" && given.empty())
-      return Push({.kind = PickleKind::kDict, .number = 0, .text = {}, .items = {}});
+    if (name == "collections.OrderedDict" && given.empty()) return PushItems(PickleKind::kDict, {});
     if (name == "torch._utils._rebuild_tensor_v2" && given.size() >= kTensorWordsMin && given.size() <= kTensorWordsMax)
-      return Push({.kind = PickleKind::kTensor, .number = 0, .text = {}, .items = given});
+      return PushItems(PickleKind::kTensor, given);
     if (name == "torch._utils._rebuild_parameter" && !given.empty() &&
         nodes_[given.front()].kind == PickleKind::kTensor) {
       stack_.push_back(given.front());
@@ -210,24 +213,14 @@ class Machine {
     return version && *version >= 2 && *version <= 5 ? Status() : Fault("a protocol other than 2 to 5");
   }
 
-  Status Step(unsigned char code) {  // NOLINT(readability-function-size): one line an instruction
+  /// Instructions that push a value by themselves. Returns: nothing for any other.
+  std::optional<Status> Value(unsigned char code) {
     switch (code) {
-      case 0x80:
-        return Protocol();
-      case 0x95:
-        return Number(8) ? Status() : Fault("cut short");
-      case '.':
-        stopped_ = true;
-        return {};
-      case '(':
-        marks_.push_back(stack_.size());
-        return {};
       case 'N':
         return Push({});
       case 0x88:
-        return PushNumber(PickleKind::kBool, 1);
       case 0x89:
-        return PushNumber(PickleKind::kBool, 0);
+        return PushNumber(PickleKind::kBool, code == 0x88 ? 1 : 0);
       case 'K':
         return PushNumber(PickleKind::kInt, Number(1));
       case 'M':
@@ -243,19 +236,28 @@ class Machine {
       case 0x8c:
         return PushText(Text(Number(1)));
       case ')':
-        return PushTuple(std::vector<std::size_t>());
+        return PushItems(PickleKind::kTuple, {});
+      case ']':
+        return PushItems(PickleKind::kList, {});
+      case '}':
+        return PushItems(PickleKind::kDict, {});
+      default:
+        return std::nullopt;
+    }
+  }
+
+  /// Instructions that gather what lies on the stack. Returns: nothing for any other.
+  std::optional<Status> Gather(unsigned char code) {
+    switch (code) {
+      case '(':
+        marks_.push_back(stack_.size());
+        return Status();
       case 0x85:
-        return PushTuple(Take(1));
       case 0x86:
-        return PushTuple(Take(2));
       case 0x87:
-        return PushTuple(Take(3));
+        return PushTuple(Take(code - 0x84U));
       case 't':
         return PushTuple(TakeToMark());
-      case ']':
-        return Push({.kind = PickleKind::kList, .number = 0, .text = {}, .items = {}});
-      case '}':
-        return Push({.kind = PickleKind::kDict, .number = 0, .text = {}, .items = {}});
       case 'a':
         return AddTo(PickleKind::kList, Take(1));
       case 'e':
@@ -264,6 +266,22 @@ class Machine {
         return AddTo(PickleKind::kDict, Take(2));
       case 'u':
         return AddTo(PickleKind::kDict, TakeToMark());
+      default:
+        return std::nullopt;
+    }
+  }
+
+  Status Step(unsigned char code) {
+    if (auto done = Value(code)) return *done;
+    if (auto done = Gather(code)) return *done;
+    switch (code) {
+      case 0x80:
+        return Protocol();
+      case 0x95:
+        return Number(8) ? Status() : Fault("cut short");
+      case '.':
+        stopped_ = true;
+        return {};
       case 'q':
         return Remember(Number(1));
       case 'r':

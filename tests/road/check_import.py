@@ -6,11 +6,24 @@ import pathlib
 import subprocess
 import sys
 
-import safetensors.torch
 import torch
 import torchvision
 
+TYPES = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64}
 ferment, scratch = sys.argv[1], pathlib.Path(sys.argv[2])
+
+
+def load(path):
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    header.pop("__metadata__")
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (8 + size + at for at in entry["data_offsets"])
+        flat = torch.frombuffer(bytearray(raw[begin:end]), dtype=TYPES[entry["dtype"]])
+        tensors[name] = flat.reshape(entry["shape"])
+    return tensors
 
 
 def check(name, saved, wanted, backbone, **options):
@@ -19,8 +32,8 @@ def check(name, saved, wanted, backbone, **options):
     command = [ferment, "import-weights", str(source), "--out", str(out), "--json"]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert said["backbone"] == backbone, said
-    found = safetensors.torch.load_file(out)
-    assert list(found) and set(found) == set(wanted), set(found) ^ set(wanted)
+    found = load(out)
+    assert set(found) == set(wanted), set(found) ^ set(wanted)
     for key, value in wanted.items():
         assert found[key].dtype == value.dtype and torch.equal(found[key], value), key
     print(f"{name}: {len(found)} tensors equal, width {said['width']}, {said['classes']} classes")
@@ -37,5 +50,3 @@ last = resnet18.to(memory_format=torch.channels_last).state_dict()
 check("channels_last", last, state, "resnet18")
 resnet50 = torchvision.models.resnet50(num_classes=8).half().state_dict()
 check("half", resnet50, resnet50, "resnet50")
-narrow = torchvision.models.resnet.ResNet(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2], num_classes=8)
-check("eight", narrow.state_dict(), narrow.state_dict(), "resnet18")
