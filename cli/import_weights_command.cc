@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -34,7 +35,7 @@ void Print(const ImportFlags& flags, const io::ImportedWeights& imported, const 
   }
   std::cout << "  sha256 " << digest << "\n"
             << "  to start from it: model.backbone: " << imported.backbone << ", model.width: " << imported.width
-            << ", model.init: " << flags.out << "\n";
+            << ", model.init: " << std::filesystem::absolute(flags.out).string() << "\n";
 }
 
 Status Import(const ImportFlags& flags) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <map>
 #include <optional>
+
+#include "common/io/byte_cursor.h"
+#include "common/io/shown_name.h"
 
 namespace ferment::io {
 namespace {
@@ -33,12 +35,12 @@ constexpr std::string_view kRemedy =
 
 class Machine {
  public:
-  explicit Machine(std::span<const std::byte> pickle) : pickle_(pickle) {}
+  explicit Machine(std::span<const std::byte> pickle) : bytes_(pickle) {}
 
   Result<PickleTree> Run() {
     while (!stopped_) {
-      at_ = next_;
-      const auto code = Number(1);
+      at_ = bytes_.at();
+      const auto code = bytes_.Number(1);
       if (!code) return Fail(Fault("cut short"));
       const Status done = Step(static_cast<unsigned char>(*code));
       if (!done.ok()) return Fail(done);
@@ -51,30 +53,6 @@ class Machine {
  private:
   Status Fault(const std::string& what) const {
     return DataLossError("pickle refused: " + what + ": byte=" + std::to_string(at_));
-  }
-
-  std::optional<std::uint64_t> Number(std::size_t bytes) {
-    if (bytes > pickle_.size() - next_) return std::nullopt;
-    std::uint64_t value = 0;
-    std::memcpy(&value, pickle_.data() + next_, bytes);
-    next_ += bytes;
-    return value;
-  }
-
-  std::optional<std::string> Text(std::optional<std::uint64_t> bytes) {
-    if (!bytes || *bytes > pickle_.size() - next_) return std::nullopt;
-    std::string text(reinterpret_cast<const char*>(pickle_.data()) + next_, *bytes);
-    next_ += *bytes;
-    return text;
-  }
-
-  std::optional<std::string> Line() {
-    const auto rest = pickle_.subspan(next_);
-    const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});
-    if (end == rest.end()) return std::nullopt;
-    auto line = Text(static_cast<std::uint64_t>(end - rest.begin()));
-    ++next_;
-    return line;
   }
 
   Status Push(PickleNode node) {
@@ -115,8 +93,7 @@ class Machine {
   }
 
   Status PushTuple(std::optional<std::vector<std::size_t>> items) {
-    if (!items) return Fault("a tuple of what is not there");
-    return PushItems(PickleKind::kTuple, *std::move(items));
+    return items ? PushItems(PickleKind::kTuple, *std::move(items)) : Fault("a tuple of what is not there");
   }
 
   Status AddTo(PickleKind kind, std::optional<std::vector<std::size_t>> items) {
@@ -145,7 +122,7 @@ class Machine {
     if (!module || !name) return Fault("cut short");
     const std::string full = *module + "." + *name;
     if (std::find(kNames.begin(), kNames.end(), full) == kNames.end())
-      return Fault("it asks for " + full.substr(0, 200) + std::string(kRemedy));
+      return Fault("it asks for " + ShownName(full) + std::string(kRemedy));
     return Push({.kind = PickleKind::kName, .number = 0, .text = full, .items = {}});
   }
 
@@ -191,9 +168,9 @@ class Machine {
   }
 
   Status LongInteger() {
-    const auto bytes = Number(1);
+    const auto bytes = bytes_.Number(1);
     if (!bytes || *bytes > 8) return Fault("an integer past 64 bits");
-    const auto value = Number(*bytes);
+    const auto value = bytes_.Number(*bytes);
     if (!value) return Fault("cut short");
     const std::uint64_t shift = 64 - 8 * *bytes;
     return PushNumber(
@@ -202,14 +179,14 @@ class Machine {
   }
 
   Status Integer32() {
-    const auto value = Number(4);
+    const auto value = bytes_.Number(4);
     if (!value) return Fault("cut short");
     return PushNumber(PickleKind::kInt, static_cast<std::uint64_t>(static_cast<std::int64_t>(
                                             static_cast<std::int32_t>(static_cast<std::uint32_t>(*value)))));
   }
 
   Status Protocol() {
-    const auto version = Number(1);
+    const auto version = bytes_.Number(1);
     return version && *version >= 2 && *version <= 5 ? Status() : Fault("a protocol other than 2 to 5");
   }
 
@@ -222,19 +199,19 @@ class Machine {
       case 0x89:
         return PushNumber(PickleKind::kBool, code == 0x88 ? 1 : 0);
       case 'K':
-        return PushNumber(PickleKind::kInt, Number(1));
+        return PushNumber(PickleKind::kInt, bytes_.Number(1));
       case 'M':
-        return PushNumber(PickleKind::kInt, Number(2));
+        return PushNumber(PickleKind::kInt, bytes_.Number(2));
       case 'J':
         return Integer32();
       case 0x8a:
         return LongInteger();
       case 'G':
-        return PushNumber(PickleKind::kFloat, Number(8));
+        return PushNumber(PickleKind::kFloat, bytes_.Number(8));
       case 'X':
-        return PushText(Text(Number(4)));
+        return PushText(bytes_.Text(bytes_.Number(4)));
       case 0x8c:
-        return PushText(Text(Number(1)));
+        return PushText(bytes_.Text(bytes_.Number(1)));
       case ')':
         return PushItems(PickleKind::kTuple, {});
       case ']':
@@ -278,23 +255,23 @@ class Machine {
       case 0x80:
         return Protocol();
       case 0x95:
-        return Number(8) ? Status() : Fault("cut short");
+        return bytes_.Number(8) ? Status() : Fault("cut short");
       case '.':
         stopped_ = true;
         return {};
       case 'q':
-        return Remember(Number(1));
+        return Remember(bytes_.Number(1));
       case 'r':
-        return Remember(Number(4));
+        return Remember(bytes_.Number(4));
       case 0x94:
         return Remember(memo_.size());
       case 'h':
-        return Recall(Number(1));
+        return Recall(bytes_.Number(1));
       case 'j':
-        return Recall(Number(4));
+        return Recall(bytes_.Number(4));
       case 'c': {
-        const auto module = Line();
-        return PushName(module, Line());
+        const auto module = bytes_.Line();
+        return PushName(module, bytes_.Line());
       }
       case 0x93:
         return StackName();
@@ -309,8 +286,7 @@ class Machine {
     }
   }
 
-  std::span<const std::byte> pickle_;
-  std::size_t next_ = 0;
+  ByteCursor bytes_;
   std::size_t at_ = 0;
   bool stopped_ = false;
   std::vector<PickleNode> nodes_;

@@ -7,6 +7,7 @@
 
 #include "common/io/mapped_file.h"
 #include "common/io/safetensors_header.h"
+#include "common/io/shown_name.h"
 #include "common/io/torch_pickle.h"
 #include "common/io/zip_archive.h"
 
@@ -31,9 +32,9 @@ struct Archive {
 
   Result<ZipMember> Read(const std::string& name) const {
     const auto found = entries.find(root + name);
-    if (found == entries.end()) return Fail(DataLossError("the zip has no member " + root + name));
+    if (found == entries.end()) return Fail(DataLossError("the zip has no member " + ShownName(root + name)));
     auto member = ReadZipMember(bytes, found->second);
-    if (!member) return Fail(member.error().With("member " + root + name));
+    if (!member) return Fail(member.error().With("member " + ShownName(root + name)));
     return member;
   }
 };
@@ -50,7 +51,7 @@ Result<Archive> OpenArchive(std::span<const std::byte> bytes) {
       archive.root = name.substr(0, name.size() - kPickleName.size());
     }
     if (!archive.entries.emplace(name, std::move(entry)).second)
-      return Fail(DataLossError("member twice in the zip: " + name));
+      return Fail(DataLossError("member twice in the zip: " + ShownName(name)));
   }
   if (!found) return Fail(DataLossError("a zip, but not one of torch.save: it has no data.pkl"));
   return archive;
@@ -61,7 +62,7 @@ Result<TorchPlan> ReadPlan(const Archive& archive) {
     FERMENT_ASSIGN_OR_RETURN(const ZipMember order, archive.Read("byteorder"));
     if (TextOf(order.plain) != "little")
       return Fail(DataLossError("saved on a big-endian machine; save it again on a little-endian one: byteorder=" +
-                                std::string(TextOf(order.plain).substr(0, 16))));
+                                ShownName(TextOf(order.plain))));
   }
   if (archive.entries.at(archive.root + std::string(kPickleName)).plain_bytes > kMaxPickleBytes)
     return Fail(DataLossError("data.pkl is larger than a state dict's: allowed=" + std::to_string(kMaxPickleBytes)));
@@ -81,15 +82,15 @@ Status CheckSizes(const Archive& archive, const TorchPlan& plan) {
     const bool fits = !__builtin_mul_overflow(static_cast<std::uint64_t>(tensor.storage_size),
                                               SafetensorsElementBytes(tensor.dtype), &wanted);
     if (member == archive.entries.end() || !fits || member->second.plain_bytes != wanted)
-      return DataLossError("storage missing or of another size: tensor=" + tensor.name + " storage=" + tensor.storage +
-                           " wanted=" + std::to_string(wanted));
+      return DataLossError("storage missing or of another size: tensor=" + ShownName(tensor.name) +
+                           " storage=" + ShownName(tensor.storage) + " wanted=" + std::to_string(wanted));
     if (storages.emplace(tensor.storage, wanted).second) stored += wanted;
     std::uint64_t bytes = SafetensorsElementBytes(tensor.dtype);
     bool overflows = false;
     for (const std::int64_t extent : tensor.shape)
       overflows = __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes) || overflows;
     if (overflows || __builtin_add_overflow(built, bytes, &built))
-      return DataLossError("shape overflows: tensor=" + tensor.name);
+      return DataLossError("shape overflows: tensor=" + ShownName(tensor.name));
   }
   if (built / kRepeats > stored + kSpareBytes)
     return DataLossError("its views repeat their storages too often: bytes=" + std::to_string(built) +

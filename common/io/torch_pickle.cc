@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/io/pickle_machine.h"
+#include "common/io/shown_name.h"
 
 namespace ferment::io {
 namespace {
@@ -49,9 +50,9 @@ class Planner {
       const PickleNode& value = Node(dict->items[i + 1]);
       if (value.kind != PickleKind::kTensor) continue;
       if (key.kind != PickleKind::kText || !names.insert(key.text).second)
-        return Fail(DataLossError("a tensor without a name, or a name twice: name=" + key.text));
+        return Fail(DataLossError("a tensor without a name, or a name twice: name=" + ShownName(key.text)));
       auto tensor = Tensor(value);
-      if (!tensor) return Fail(tensor.error().With("tensor " + key.text));
+      if (!tensor) return Fail(tensor.error().With("tensor " + ShownName(key.text)));
       tensor->name = key.text;
       plan.tensors.push_back(*std::move(tensor));
     }
@@ -105,7 +106,7 @@ class Planner {
                                      [&](const StorageType& known) { return known.name == type.text; });
     if (word.text != "storage" || type.kind != PickleKind::kName || found == kStorages.end() ||
         key.kind != PickleKind::kText || size.kind != PickleKind::kInt || size.number < 0)
-      return DataLossError("its storage is not (storage, type, key, place, size): type=" + type.text);
+      return DataLossError("its storage is not (storage, type, key, place, size): type=" + ShownName(type.text));
     tensor.dtype = found->dtype;
     tensor.storage = key.text;
     tensor.storage_size = size.number;
@@ -136,7 +137,7 @@ class Planner {
              !__builtin_add_overflow(last, reach, &last);
     }
     if (fits && last < tensor.storage_size) return {};
-    return DataLossError("it reaches past its storage: storage=" + tensor.storage +
+    return DataLossError("it reaches past its storage: storage=" + ShownName(tensor.storage) +
                          " elements=" + std::to_string(tensor.storage_size));
   }
 

@@ -5,11 +5,12 @@
 #include <array>
 #include <map>
 
+#include "common/io/shown_name.h"
+
 namespace ferment::io {
 namespace {
 
 constexpr std::size_t kMaxFaults = 500;
-constexpr std::size_t kMaxNameBytes = 120;
 constexpr std::int64_t kAny = -1;
 constexpr std::int64_t kMaxWidth = 64;
 constexpr std::string_view kCounter = "num_batches_tracked";
@@ -129,7 +130,7 @@ Result<std::string> GuessBackbone(const std::map<std::string, TensorView>& given
   if (given.contains("prelu.weight") && given.contains("layer1.0.prelu.weight")) return "iresnet50";
   if (given.contains("layer1.0.conv3.weight")) return "resnet50";
   if (given.contains("layer1.0.conv2.weight")) return "resnet18";
-  std::string first = given.empty() ? "none" : given.begin()->first.substr(0, kMaxNameBytes);
+  std::string first = given.empty() ? "none" : ShownName(given.begin()->first);
   return Fail(
       DataLossError("not the names of torchvision's resnet18 or resnet50, nor of InsightFace's iresnet50: tensors=" +
                     std::to_string(given.size()) + " first=" + first));
@@ -178,7 +179,7 @@ class Fitting {
   }
 
   Status Verdict(const ImportedWeights& into) {
-    for (const auto& [name, view] : given_) Complain("surplus " + name.substr(0, kMaxNameBytes));
+    for (const auto& [name, view] : given_) Complain("surplus " + ShownName(name));
     if (count_ == 0) return {};
     return DataLossError("weights do not fit " + into.backbone + " of width " + std::to_string(into.width) + ":" +
                          faults_ + "\n  faults=" + std::to_string(count_));

@@ -169,6 +169,14 @@ TEST(TorchPickle, KeepsViewsInsideTheirStorage) {
   }
 }
 
+TEST(TorchPickle, PrintsNoControlCharactersOfAName) {
+  const auto plan =
+      ParseTorchPickle(Bytes("\x80\x02"
+                             "cos\n\x1b[2Jsystem\n."));
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(std::string(plan.error().message()), HasSubstr("os.?[2Jsystem"));
+}
+
 TEST(TorchPickle, RefusesInstructionsThatMakeObjects) {
   for (const std::string code :
        {"\x80\x02}}\x81.", "\x80\x02(cos\nsystem\no.", "\x80\x02(ios\nsystem\n.", "\x80\x02Pid\n.", "\x80\x02\x82\x01.",
