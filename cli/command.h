@@ -25,6 +25,7 @@ void AddRemoteCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);
 void AddReportCommands(CLI::App& app);
 void AddPredictCommand(CLI::App& app);
+void AddImportWeightsCommand(CLI::App& app);
 void AddSynthCommands(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 

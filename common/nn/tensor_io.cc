@@ -10,7 +10,6 @@
 #include <sstream>
 #include <string_view>
 
-#include "common/io/safetensors_file.h"
 #include "common/nn/torch_guard.h"
 
 namespace ferment::nn {
@@ -75,13 +74,19 @@ Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensor
 
 Result<NamedTensors> LoadTensors(const std::filesystem::path& path) {
   FERMENT_ASSIGN_OR_RETURN(const auto file, io::SafetensorsFile::Open(path));
+  auto tensors = CopyTensors(file.tensors());
+  if (!tensors) return Fail(tensors.error().With(path.string()));
+  return tensors;
+}
+
+Result<NamedTensors> CopyTensors(const io::NamedTensorViews& views) {
   return Guard([&]() -> Result<NamedTensors> {
     NamedTensors tensors;
-    for (const auto& [name, view] : file.tensors()) {
+    for (const auto& [name, view] : views) {
       const auto type = TypeOf(view.dtype);
       if (!type) {
-        return Fail(DataLossError("tensor of a type that networks do not have: file=" + path.string() +
-                                  " tensor=" + name + " dtype=" + view.dtype));
+        return Fail(
+            DataLossError("tensor of a type that networks do not have: tensor=" + name + " dtype=" + view.dtype));
       }
       auto tensor = torch::empty(view.shape, *type);
       if (!view.data.empty()) std::memcpy(tensor.mutable_data_ptr(), view.data.data(), view.data.size());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/io/safetensors_file.h"
 
 namespace ferment::nn {
 
@@ -22,6 +23,9 @@ Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensor
 /// Returns: tensors of their own memory, in the file's order. Errors: NotFound; DataLoss for a damaged file or a type
 /// that networks do not have.
 Result<NamedTensors> LoadTensors(const std::filesystem::path& path);
+
+/// Returns: tensors of their own memory with these values. Errors: DataLoss for a type that networks do not have.
+Result<NamedTensors> CopyTensors(const io::NamedTensorViews& views);
 
 /// Returns: parameters and buffers in the order of PyTorch's state_dict. They share memory with the module.
 NamedTensors StateOf(const torch::nn::Module& module);

@@ -3,6 +3,9 @@
 
 #include <map>
 
+#include "common/io/torch_file.h"
+#include "common/io/weights_import.h"
+
 namespace ferment::worker {
 namespace {
 
@@ -17,22 +20,32 @@ std::shared_ptr<nn::Backbone> Placed(std::shared_ptr<nn::Backbone> network, cons
   return network;
 }
 
+/// Puts the file's weights over those drawn. A head that is absent or of other classes stays as drawn.
+Status StartFrom(const std::string& file, const std::string& backbone, nn::Backbone& network) {
+  FERMENT_ASSIGN_OR_RETURN(io::WeightsFile weights, io::ReadWeights(file));
+  FERMENT_ASSIGN_OR_RETURN(const io::ImportedWeights imported, io::ImportWeights(std::move(weights), backbone));
+  FERMENT_ASSIGN_OR_RETURN(const NamedTensors taken, nn::CopyTensors(imported.weights.views));
+  std::map<std::string, torch::Tensor> given(taken.begin(), taken.end());
+  NamedTensors state = nn::StateOf(network);
+  for (auto& [name, tensor] : state) {
+    const auto found = given.find(name);
+    if (found == given.end()) continue;
+    const bool head = name.starts_with(io::HeadPrefix(backbone));
+    if (!head || found->second.sizes() == tensor.sizes()) tensor = found->second;
+  }
+  return nn::LoadState(network, state);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream,
                                                          torch::Dtype dtype) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(context.spec), context.spec.seed(), stream);
   if (context.spec.model().init() != "random") {
-    FERMENT_ASSIGN_OR_RETURN(NamedTensors weights, nn::LoadTensors(context.spec.model().init()));
-    std::map<std::string, torch::Tensor> drawn;
-    for (const auto& [name, tensor] : nn::StateOf(*network)) drawn.emplace(name, tensor);
-    for (auto& [name, tensor] : weights) {
-      const bool classifier = name.starts_with("fc.") || name.starts_with("classifier.");
-      if (classifier && drawn.contains(name) && drawn[name].sizes() != tensor.sizes()) tensor = drawn[name];
+    const Status started = StartFrom(context.spec.model().init(), context.spec.model().backbone(), *network);
+    if (!started.ok()) {
+      return Fail(started.With("model.init=" + context.spec.model().init()).WithExitCode(exit_code::kBadData));
     }
-    const Status loaded = nn::LoadState(*network, weights);
-    if (!loaded.ok())
-      return Fail(loaded.With("model.init=" + context.spec.model().init()).WithExitCode(exit_code::kBadData));
   }
   return Placed(network, context, dtype);
 }

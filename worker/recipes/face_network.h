@@ -11,7 +11,8 @@
 namespace ferment::worker {
 
 /// Returns: Init(seed, stream): the spec's network with weights drawn from the seed, and over them those of the file
-/// that model.init names; a classifier of another shape stays as drawn. Errors: those of LoadTensors and LoadState.
+/// that model.init names (PyTorch's zip or safetensors); a head that is absent or of other classes stays as drawn.
+/// Errors: those of io::ReadWeights, io::ImportWeights and LoadState, all with 65.
 Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& context, std::uint64_t stream,
                                                          torch::Dtype dtype);
 
