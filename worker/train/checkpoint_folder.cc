@@ -37,6 +37,18 @@ Steps ListSteps(const std::filesystem::path& folder) {
   return steps;
 }
 
+bool IsWhole(const std::filesystem::path& step) {
+  std::error_code error;
+  return std::filesystem::exists(step / kManifest, error);
+}
+
+/// Returns: those of ListSteps whose writing came to its end.
+Steps ListWhole(const std::filesystem::path& folder) {
+  Steps steps = ListSteps(folder);
+  std::erase_if(steps, [](const auto& step) { return !IsWhole(step.second); });
+  return steps;
+}
+
 Result<RecipeState> Read(const std::filesystem::path& folder) {
   FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(folder / kManifest));
   const auto bytes = file.bytes();
@@ -64,27 +76,45 @@ Result<RecipeState> Read(const std::filesystem::path& folder) {
 Status CheckpointFolder::Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const {
   const std::filesystem::path folder = folder_ / (std::string(kPrefix) + std::to_string(step));
   std::error_code error;
+  const Status written = Write(folder, step, state);
+  if (!written.ok()) {
+    std::uint64_t needed = 0;
+    for (const auto& [stem, tensors] : state.tensors)
+      for (const auto& [name, tensor] : tensors) needed += tensor.nbytes();
+    const auto space = std::filesystem::space(folder_, error);
+    std::filesystem::remove_all(folder, error);
+    const Steps whole = ListWhole(folder_);
+    return written.With("checkpoint not written: step=" + std::to_string(step) +
+                        " kept=" + (whole.empty() ? "none" : whole.front().second.string()) +
+                        " needed_bytes=" + std::to_string(needed) + " free_bytes=" + std::to_string(space.available));
+  }
+  std::size_t kept = 0;
+  for (const auto& [other, path] : ListSteps(folder_)) {
+    if (!IsWhole(path) || ++kept > keep) std::filesystem::remove_all(path, error);
+  }
+  return Status();
+}
+
+Status CheckpointFolder::Write(const std::filesystem::path& folder, std::uint64_t step,
+                               const RecipeState& state) const {
+  std::error_code error;
   std::filesystem::remove_all(folder, error);
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  FERMENT_RETURN_IF_ERROR(io::SyncFolder(folder_.parent_path()));
   Json files = Json::object();
   for (const auto& [stem, tensors] : state.tensors) {
     const std::filesystem::path path = folder / (stem + ".safetensors");
     FERMENT_RETURN_IF_ERROR(nn::SaveTensors(path, tensors));
     FERMENT_ASSIGN_OR_RETURN(files[stem], io::Sha256OfFile(path));
   }
-  const Json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"scalars", state.scalars}};
-  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(folder / kManifest, manifest.dump(1) + "\n"));
   FERMENT_RETURN_IF_ERROR(io::SyncFolder(folder_));
-  const Steps steps = ListSteps(folder_);
-  for (std::size_t i = keep; i < steps.size(); ++i) std::filesystem::remove_all(steps[i].second, error);
-  return Status();
+  const Json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"scalars", state.scalars}};
+  return io::WriteFileAtomically(folder / kManifest, manifest.dump(1) + "\n");
 }
 
 Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {
   Status last;
-  for (const auto& [step, path] : ListSteps(folder_)) {
-    std::error_code error;
-    if (!std::filesystem::exists(path / kManifest, error)) continue;
+  for (const auto& [step, path] : ListWhole(folder_)) {
     auto state = Read(path);
     if (state) return std::optional<RecipeState>(*std::move(state));
     if (state.error().code() == StatusCode::kFailedPrecondition) return Fail(state.error());

@@ -17,7 +17,8 @@ class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Writes step-<step> and then removes all but the newest `keep`. Errors: those of writing.
+  /// Writes step-<step>; once that survives a power cut, removes all but the newest `keep` and what was left half
+  /// written. Errors: those of writing, with the bytes needed and free; the earlier checkpoints are then as they were.
   Status Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const;
   /// Returns: the newest checkpoint of which every file has its digest; nothing where there is none. A damaged one is
   /// passed over with a warning. Errors: DataLoss (78) where all are damaged, or one is of a later format than this
@@ -25,6 +26,8 @@ class CheckpointFolder {
   Result<std::optional<RecipeState>> Newest() const;
 
  private:
+  Status Write(const std::filesystem::path& folder, std::uint64_t step, const RecipeState& state) const;
+
   std::filesystem::path folder_;
 };
 

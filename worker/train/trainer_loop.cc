@@ -28,7 +28,9 @@ std::string Short(double value) {
 
 TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client,
                          const TrainerLoopOptions& options)
-    : recipe_(recipe), context_(context), client_(client), options_(options), files_(context) {}
+    : recipe_(recipe), context_(context), client_(client), options_(options), files_(context) {
+  if (leads()) writer_.emplace([this](const SavedJob& job) { return files_.Save(job); });
+}
 
 Status TrainerLoop::Run() {
   FERMENT_RETURN_IF_ERROR(Prepare());
@@ -81,8 +83,10 @@ Status TrainerLoop::Train() {
     if (wish == Wish::kFenced)
       return AbortedError("the run token is another process's: job=" + context_.job_id())
           .WithExitCode(exit_code::kFenced);
+    if (wish == Wish::kGiveUp) return AwaitSaved();
     if (wish != Wish::kGoOn) FERMENT_RETURN_IF_ERROR(Save());
     if (wish == Wish::kStop) {
+      FERMENT_RETURN_IF_ERROR(AwaitSaved());
       return CancelledError("asked to stop, checkpoint written: job=" + context_.job_id() +
                             " step=" + std::to_string(next_step_))
           .WithExitCode(exit_code::kTerminated);
@@ -90,7 +94,7 @@ Status TrainerLoop::Train() {
     FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
     ++next_step_;
     FERMENT_RETURN_IF_ERROR(Account(next_step_ - 1, figures));
-    if (next_step_ % options_.checkpoint_every == 0 && next_step_ < total) FERMENT_RETURN_IF_ERROR(Save());
+    if (next_step_ % options_.checkpoint_every == 0) checkpoint_due_ = true;
   }
   return Status();
 }
@@ -107,15 +111,22 @@ Result<StepFigures> TrainerLoop::GuardedStep(std::uint64_t step) {
 }
 
 Result<TrainerLoop::Wish> TrainerLoop::AgreeOnWish() {
-  std::array<double, 3> wishes = {TakeCheckpointRequest() ? 1.0 : 0.0, StopSignalled() ? 1.0 : 0.0, 0.0};
+  enum Slot { kAsked, kStopping, kFencedOff, kWriting, kNotWritten, kSlots };
+  std::array<double, kSlots> wishes = {};
+  if (TakeCheckpointRequest()) wishes[kAsked] = 1;
+  if (StopSignalled()) wishes[kStopping] = 1;
   if (leads()) {
-    if (client_.StopRequested()) wishes[1] = 1;
-    if (!client_.Fenced().ok()) wishes[2] = 1;
+    if (client_.StopRequested()) wishes[kStopping] = 1;
+    if (!client_.Fenced().ok()) wishes[kFencedOff] = 1;
+    if (writer_->busy()) wishes[kWriting] = 1;
+    if (!writer_->Failure().ok()) wishes[kNotWritten] = 1;
   }
   if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(wishes)));
-  if (wishes[2] > 0) return Wish::kFenced;
-  if (wishes[1] > 0) return Wish::kStop;
-  return wishes[0] > 0 ? Wish::kCheckpoint : Wish::kGoOn;
+  if (wishes[kFencedOff] > 0) return Wish::kFenced;
+  if (wishes[kNotWritten] > 0) return Wish::kGiveUp;
+  if (wishes[kStopping] > 0) return Wish::kStop;
+  if (wishes[kAsked] > 0) checkpoint_due_ = true;
+  return checkpoint_due_ && wishes[kWriting] == 0 ? Wish::kCheckpoint : Wish::kGoOn;
 }
 
 Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
@@ -176,21 +187,29 @@ JobProgress TrainerLoop::Progress() const {
   for (const auto& [name, value] : figures_) {
     if (std::isfinite(value)) progress.metrics.emplace(name, value);
   }
+  const CheckpointCost cost = writer_->cost();
+  if (cost.bytes > 0) {
+    progress.metrics["checkpoint_bytes"] = static_cast<double>(cost.bytes);
+    progress.metrics["checkpoint_waited_seconds"] = cost.copy_seconds;
+    progress.metrics["checkpoint_write_seconds"] = cost.write_seconds;
+  }
   return progress;
 }
 
 Status TrainerLoop::Save() {
+  checkpoint_due_ = false;
   if (saved_step_ == next_step_) return Status();
   const Status status = nn::Guard([&]() -> Status {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
     FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
-    return leads() ? files_.Save(job) : Status();
+    return leads() ? writer_->Begin(job) : Status();
   });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
-  if (leads()) LogInfo("checkpoint", {{"job", context_.job_id()}, {"step", next_step_}});
   saved_step_ = next_step_;
   return Status();
 }
+
+Status TrainerLoop::AwaitSaved() { return AgreeOnStatus(context_.world, leads() ? writer_->Wait() : Status()); }
 
 Status TrainerLoop::Finish() {
   FERMENT_RETURN_IF_ERROR(Save());
@@ -200,6 +219,7 @@ Status TrainerLoop::Finish() {
     return result ? Status() : result.error();
   });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
+  FERMENT_RETURN_IF_ERROR(AwaitSaved());
   if (leads()) {
     auto published = files_.Publish(*result, samples_);
     if (published) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "worker/run_client.h"
+#include "worker/train/checkpoint_writer.h"
 #include "worker/train/job_state.h"
 #include "worker/train/recipe.h"
 #include "worker/train/train_metrics.h"
@@ -23,7 +24,9 @@ struct TrainerLoopOptions {
   std::chrono::milliseconds log_every{10'000};
 };
 
-/// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must.
+/// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must. A
+/// checkpoint that is due while the one before is still being written is taken at the first step after it; the last
+/// one, and that of a stop, are waited for. One that cannot be written ends the job (204).
 ///
 /// Thread: the one that made the collective. All references outlive it.
 class TrainerLoop {
@@ -36,14 +39,17 @@ class TrainerLoop {
   Status Run();
 
  private:
-  enum class Wish { kGoOn, kCheckpoint, kStop, kFenced };
+  enum class Wish { kGoOn, kCheckpoint, kStop, kFenced, kGiveUp };
 
   Status Prepare();
   Status Train();
-  /// What the signals and the coordinator want, agreed on by all ranks.
+  /// What the signals, the coordinator and the disk want, agreed on by all ranks.
   Result<Wish> AgreeOnWish();
   Status Account(std::uint64_t step, const StepFigures& figures);
+  /// Has the state of now written, unless it is.
   Status Save();
+  /// Returns: the outcome of writing, on every rank, once nothing is being written.
+  Status AwaitSaved();
   Status Finish();
   JobProgress Progress() const;
   Result<StepFigures> GuardedStep(std::uint64_t step);
@@ -54,6 +60,9 @@ class TrainerLoop {
   RunClient& client_;
   const TrainerLoopOptions options_;
   JobState files_;
+  /// Rank 0 only.
+  std::optional<CheckpointWriter> writer_;
+  bool checkpoint_due_ = false;
   std::optional<CurveFile> curve_;
   bool finished_before_ = false;
   std::uint64_t next_step_ = 0;

@@ -92,7 +92,7 @@ TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromItsLastCheckpointToTheSameBits) {
   RecordedRunClient client;
   ScriptedRecipe first(
       {.before = [](std::uint64_t step) { return step == 5 ? UnavailableError("the machine went away") : Status(); }});
-  const Status died = Train("run", first, client);
+  const Status died = Train("run", first, client, {.checkpoint_every = 4});
   EXPECT_NE(died.ToString().find("step 5"), std::string::npos) << died.ToString();
   EXPECT_TRUE(HasCheckpoint("run", 4));
   EXPECT_FALSE(HasCheckpoint("run", 5));

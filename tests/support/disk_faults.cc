@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/disk_faults.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <string>
+
+namespace ferment::testing {
+namespace {
+
+std::string watched;
+DiskFaults::Kind fault;
+int fault_at = 0;
+int fault_error = 0;
+std::atomic<bool> armed = false;
+std::atomic<bool> released = false;
+std::atomic<int> calls = 0;
+enum class Handle : char { kForeign, kRead, kWritten };
+/// What the handles are of: files below the folder, or others.
+std::array<std::atomic<Handle>, 4096> handles;
+
+bool IsKnown(int handle) { return handle >= 0 && handle < static_cast<int>(handles.size()); }
+Handle HandleOf(int handle) {
+  return IsKnown(handle) ? handles.at(static_cast<std::size_t>(handle)).load() : Handle::kForeign;
+}
+void SetHandle(int handle, Handle kind) {
+  if (IsKnown(handle)) handles.at(static_cast<std::size_t>(handle)) = kind;
+}
+
+bool IsOurs(int handle) { return HandleOf(handle) != Handle::kForeign; }
+
+bool IsOurs(int folder, const char* path) {
+  return armed && (path[0] == '/' ? std::string_view(path).starts_with(watched) : IsOurs(folder));
+}
+
+/// Returns: whether the call is to fail, with errno set.
+bool Fails() {
+  const int call = ++calls;
+  if (fault == DiskFaults::Kind::kHold) {
+    if (call >= fault_at) released.wait(false);
+    return false;
+  }
+  if (call != fault_at) return false;
+  if (fault == DiskFaults::Kind::kKill) ::kill(getpid(), SIGKILL);
+  errno = fault_error;
+  return true;
+}
+
+int Open(int folder, const char* path, int flags, mode_t mode) {
+  const bool mine = IsOurs(folder, path);
+  const bool creates = (flags & O_CREAT) != 0;
+  if (mine && creates && Fails()) return -1;
+  const int handle = static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
+  SetHandle(handle, !mine ? Handle::kForeign : creates ? Handle::kWritten : Handle::kRead);
+  return handle;
+}
+
+mode_t ModeOf(int flags, va_list arguments) {
+  return (flags & O_CREAT) != 0 ? static_cast<mode_t>(va_arg(arguments, unsigned)) : 0;
+}
+
+}  // namespace
+
+DiskFaults::DiskFaults(const std::filesystem::path& folder, Kind kind, int at, int error) {
+  watched = folder.string();
+  fault = kind;
+  fault_at = at;
+  fault_error = error;
+  calls = 0;
+  released = false;
+  armed = true;
+}
+
+DiskFaults::~DiskFaults() {
+  armed = false;
+  Release();
+}
+
+bool DiskFaults::happened() const { return calls >= fault_at; }
+
+void DiskFaults::Release() {
+  released = true;
+  released.notify_all();
+}
+
+}  // namespace ferment::testing
+
+// In place of libc's, for the program and for the libraries that it loads.
+extern "C" {
+
+using namespace ferment::testing;
+
+int open(const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = ModeOf(flags, arguments);
+  va_end(arguments);
+  return Open(AT_FDCWD, path, flags, mode);
+}
+int openat(int folder, const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = ModeOf(flags, arguments);
+  va_end(arguments);
+  return Open(folder, path, flags, mode);
+}
+ssize_t write(int handle, const void* bytes, size_t size) {
+  return armed && IsOurs(handle) && Fails() ? -1 : syscall(SYS_write, handle, bytes, size);
+}
+int fsync(int handle) { return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_fsync, handle)); }
+int close(int handle) {
+  const bool fails = armed && HandleOf(handle) == Handle::kWritten && Fails();
+  const int error = errno;
+  SetHandle(handle, Handle::kForeign);
+  const int closed = static_cast<int>(syscall(SYS_close, handle));
+  if (fails) errno = error;
+  return fails ? -1 : closed;
+}
+int rename(const char* from, const char* to) noexcept {
+  return IsOurs(AT_FDCWD, to) && Fails() ? -1
+                                         : static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+int mkdir(const char* path, mode_t mode) noexcept {
+  return IsOurs(AT_FDCWD, path) && Fails() ? -1 : static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+}
+int unlinkat(int folder, const char* path, int flags) noexcept {
+  return IsOurs(folder, path) && Fails() ? -1 : static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+}
+int unlink(const char* path) noexcept { return unlinkat(AT_FDCWD, path, 0); }
+
+}  // extern "C"

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stands between a test program and the kernel: the n-th call that changes a folder fails, kills, or waits.
+#pragma once
+
+#include <filesystem>
+
+namespace ferment::testing {
+
+/// Counts creating a file, write, fsync, close after writing, rename, mkdir and unlink below one folder, of every
+/// thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test program
+/// must link as a source.
+class DiskFaults {
+ public:
+  enum class Kind {
+    /// The call fails with `error`, once.
+    kFail,
+    /// SIGKILL comes in place of the call.
+    kKill,
+    /// The call, and each after it, waits for Release.
+    kHold,
+  };
+
+  DiskFaults(const std::filesystem::path& folder, Kind kind, int at, int error = 0);
+  ~DiskFaults();
+  DiskFaults(const DiskFaults&) = delete;
+  DiskFaults& operator=(const DiskFaults&) = delete;
+
+  /// Returns: whether the n-th call came.
+  bool happened() const;
+  void Release();
+};
+
+}  // namespace ferment::testing

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/checkpoint_writer.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "common/config/spec_loader.h"
+#include "tests/support/disk_faults.h"
+#include "tests/support/recorded_run_client.h"
+#include "tests/support/scripted_recipe.h"
+#include "worker/collective/thread_collective.h"
+#include "worker/train/trainer_loop.h"
+
+namespace ferment::worker {
+namespace {
+
+using testing::DiskFaults;
+using testing::RecordedRunClient;
+using testing::ScriptedRecipe;
+
+/// More calls than three checkpoints take.
+constexpr int kMostCalls = 1000;
+
+class CheckpointWriterTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              ("writer-" + std::string(info->name()) + "-" + std::to_string(getpid()));
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    std::ofstream(folder_ / "spec.yaml") << "apiVersion: ferment/v1\nname: loop\n";
+    auto loaded = LoadSpec(folder_ / "spec.yaml");
+    ASSERT_TRUE(loaded) << loaded.error().ToString();
+    spec_ = loaded->spec;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path Checkpoints(const std::string& run) const {
+    return RunLayout(folder_ / run).Checkpoints("teacher");
+  }
+  /// Returns: the newest step whose checkpoint came to its end, 0 where there is none.
+  std::uint64_t NewestWhole(const std::string& run) const {
+    for (const std::uint64_t step : {6U, 4U, 2U}) {
+      if (std::filesystem::exists(Checkpoints(run) / ("step-" + std::to_string(step)) / "MANIFEST.json")) return step;
+    }
+    return 0;
+  }
+  /// One process of the job: goes on from its last checkpoint.
+  Status Train(const std::string& run, ScriptedRecipe& recipe, RecordedRunClient& client) const {
+    const auto alone = MakeSingleCollective();
+    const RecipeContext context{
+        .spec = spec_, .layout = RunLayout(folder_ / run), .phase = "teacher", .world = *alone, .recording = {}};
+    return TrainerLoop(recipe, context, client, {}).Run();
+  }
+  /// The job of six steps, with a checkpoint after 2, 4 and 6. Returns: the first failure.
+  Status TrainInThreeParts(const std::string& run) const {
+    for (const std::uint64_t last : {1U, 3U, 5U}) {
+      RecordedRunClient client;
+      ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
+        client.stop = step == last;
+        return Status();
+      }});
+      const Status status = Train(run, recipe, client);
+      if (!status.ok() && status.exit_code() != exit_code::kTerminated) return status;
+    }
+    return Status();
+  }
+  /// Goes on with a run and expects it to have lost nothing, and its end to be the same bits as if nothing had
+  /// happened.
+  void ExpectToGoOn(const std::string& run) const {
+    const std::uint64_t newest = NewestWhole(run);
+    const bool finished = std::filesystem::exists(RunLayout(folder_ / run).Result("teacher"));
+    RecordedRunClient client;
+    ScriptedRecipe recipe({});
+    const Status status = Train(run, recipe, client);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    if (!finished) {
+      EXPECT_EQ(recipe.restored_at, newest);
+    }
+    EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+  }
+  std::string UndisturbedDigest() const {
+    RecordedRunClient client;
+    ScriptedRecipe recipe({});
+    EXPECT_TRUE(Train("undisturbed", recipe, client).ok());
+    return client.completed.at(0).models.at(0).sha256;
+  }
+
+  std::filesystem::path folder_;
+  RunSpec spec_;
+};
+
+TEST_F(CheckpointWriterTest, AnyCallOfTheDiskThatFailsEndsTheJobWith204AndLeavesTheCheckpointBefore) {
+  int failed = 0;
+  for (const int error : {ENOSPC, EIO}) {
+    for (int call = 1; call < kMostCalls; ++call) {
+      const std::string run = "run-" + std::to_string(error) + "-" + std::to_string(call);
+      SCOPED_TRACE(run);
+      Status status;
+      std::uint64_t kept = 0;
+      {
+        const DiskFaults faults(Checkpoints(run), DiskFaults::Kind::kFail, call, error);
+        status = TrainInThreeParts(run);
+        kept = NewestWhole(run);
+        if (!faults.happened()) break;
+      }
+      if (!status.ok()) {
+        ++failed;
+        EXPECT_EQ(status.exit_code(), exit_code::kStorageFailed) << status.ToString();
+        EXPECT_NE(status.ToString().find("checkpoint not written: step="), std::string::npos) << status.ToString();
+        EXPECT_NE(status.ToString().find("free_bytes="), std::string::npos) << status.ToString();
+        const std::string named = kept == 0 ? "kept=none" : "step-" + std::to_string(kept) + " needed_bytes=32";
+        EXPECT_NE(status.ToString().find(named), std::string::npos) << named << ": " << status.ToString();
+      }
+      ExpectToGoOn(run);
+    }
+  }
+  EXPECT_GT(failed, 50);
+}
+
+TEST_F(CheckpointWriterTest, AKillBetweenAnyTwoCallsOfTheDiskLosesNothingThatWasSaved) {
+  int killed = 0;
+  for (int call = 1; call < kMostCalls; ++call) {
+    const std::string run = "run-" + std::to_string(call);
+    SCOPED_TRACE(run);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const DiskFaults faults(Checkpoints(run), DiskFaults::Kind::kKill, call);
+      _exit(TrainInThreeParts(run).ok() ? 0 : 1);
+    }
+    int ended = 0;
+    ASSERT_EQ(waitpid(child, &ended, 0), child);
+    if (WIFEXITED(ended)) {
+      EXPECT_EQ(WEXITSTATUS(ended), 0);
+      break;
+    }
+    ASSERT_EQ(WTERMSIG(ended), SIGKILL);
+    ++killed;
+    ExpectToGoOn(run);
+  }
+  EXPECT_GT(killed, 30);
+}
+
+TEST_F(CheckpointWriterTest, StepsGoOnWhileTheDiskStandsStill) {
+  DiskFaults faults(Checkpoints("run"), DiskFaults::Kind::kHold, 1);
+  RecordedRunClient client;
+  // The checkpoint of step 1 hangs until step 5 is made; those that fall due meanwhile wait for it.
+  ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
+    if (step == 5) {
+      EXPECT_EQ(NewestWhole("run"), 0U);
+      faults.Release();
+    }
+    return Status();
+  }});
+  const auto alone = MakeSingleCollective();
+  const RecipeContext context{
+      .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "teacher", .world = *alone, .recording = {}};
+  const Status status = TrainerLoop(recipe, context, client, {.checkpoint_every = 1}).Run();
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_TRUE(std::filesystem::exists(Checkpoints("run") / "step-6" / "MANIFEST.json"));
+  EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+  EXPECT_EQ(client.completed.at(0).last.metrics.at("checkpoint_bytes"), 32);
+}
+
+TEST_F(CheckpointWriterTest, WritesWhatTheTensorsWereWhenItBegan) {
+  torch::Tensor weights = torch::zeros({3});
+  std::vector<float> written;
+  {
+    DiskFaults faults(folder_, DiskFaults::Kind::kHold, 1);
+    CheckpointWriter writer([&](const SavedJob& job) {
+      EXPECT_EQ(mkdir((folder_ / "held").c_str(), 0755), 0);
+      written.push_back(job.state.tensors.at("net")[0].second[0].item<float>());
+      return Status();
+    });
+    SavedJob job;
+    job.state.tensors["net"] = {{"weights", weights}};
+    ASSERT_TRUE(writer.Begin(job).ok());
+    weights.fill_(7);
+    EXPECT_TRUE(writer.busy());
+    faults.Release();
+    EXPECT_TRUE(writer.Wait().ok());
+  }
+  EXPECT_EQ(written, std::vector<float>{0});
+}
+
+TEST_F(CheckpointWriterTest, HalfWrittenFoldersDoNotCountAsKept) {
+  std::filesystem::create_directories(Checkpoints("run") / "step-5");
+  EXPECT_TRUE(TrainInThreeParts("run").ok());
+  EXPECT_FALSE(std::filesystem::exists(Checkpoints("run") / "step-5"));
+  EXPECT_FALSE(std::filesystem::exists(Checkpoints("run") / "step-2"));
+  EXPECT_TRUE(std::filesystem::exists(Checkpoints("run") / "step-4" / "MANIFEST.json"));
+  EXPECT_TRUE(std::filesystem::exists(Checkpoints("run") / "step-6" / "MANIFEST.json"));
+}
+
+TEST_F(CheckpointWriterTest, ADamagedNewestIsPassedOverForTheOneBefore) {
+  EXPECT_TRUE(TrainInThreeParts("run").ok());
+  std::filesystem::remove(RunLayout(folder_ / "run").Result("teacher"));
+  std::filesystem::resize_file(Checkpoints("run") / "step-6" / "net.safetensors", 40);
+  RecordedRunClient client;
+  ScriptedRecipe recipe({});
+  EXPECT_TRUE(Train("run", recipe, client).ok());
+  EXPECT_EQ(recipe.restored_at, 4U);
+  EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+}
+
+}  // namespace
+}  // namespace ferment::worker
