@@ -3,7 +3,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
-.PHONY: demo test test-long test-python deps programs build cuda lint bench bench-demo-seeds clean
+.PHONY: demo test test-long test-python deps programs build cuda lint bench bench-demo-seeds bench-train clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -45,6 +45,11 @@ lint: build
 bench: deps
 	cmake --preset bench
 	cmake --build --preset bench -j $(JOBS)
+
+# Beside PyTorch, which comes into build/test-venv.
+bench-train: bench
+	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
+	tools/bench_train.py
 
 bench-demo-seeds: build
 	tools/bench_seeds.py examples/demo.yaml --seeds 1 2 3 --fresh

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
+its rows, fused SGD, foreach average; eager, or with torch.compile. Same weights, same batch, same answers."""
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
+from ranked_network import NarrowResNet  # noqa: E402
+from recorded_step import read_tensors  # noqa: E402
+
+SMOOTHING, TAU, THRESHOLD, LR, DECAY, EMA = 0.1, 0.7, 0.6, 0.001, 5e-4, 0.99
+
+
+class Trainer:
+    def __init__(self, arguments):
+        state = read_tensors(arguments.load / "network.safetensors")
+        batch = read_tensors(arguments.load / "batch.safetensors")
+        self.labels = batch.pop("labels")
+        self.labelled, self.weak, self.strong = (
+            batch[name].contiguous(memory_format=torch.channels_last) for name in ("labelled", "weak", "strong"))
+        self.joined = torch.cat([self.labelled, self.weak, self.strong]).contiguous(memory_format=torch.channels_last)
+        self.nets = []
+        for _ in range(3):
+            net = NarrowResNet(arguments.backbone, arguments.width, 8)
+            net.load_state_dict(state)
+            self.nets.append(net.to(memory_format=torch.channels_last))
+        self.teacher, self.student, self.average = self.nets
+        self.optimizers = [self.optimizer(self.teacher), self.optimizer(self.student)]
+        self.baseline = 0.0
+        self.run_teacher, self.run_student = self.teacher, self.student
+        if arguments.compile:
+            self.run_teacher, self.run_student = torch.compile(self.teacher), torch.compile(self.student)
+
+    @staticmethod
+    def optimizer(net):
+        decayed = [p for p in net.parameters() if p.dim() > 1]
+        others = [p for p in net.parameters() if p.dim() <= 1]
+        return torch.optim.SGD([{"params": decayed, "weight_decay": DECAY}, {"params": others}], lr=LR, momentum=0.9,
+                               nesterov=True, fused=True)
+
+    def labelled_loss(self):
+        with torch.no_grad():
+            return functional.cross_entropy(self.run_student(self.labelled), self.labels).item()
+
+    def step(self):
+        n, u = len(self.labels), len(self.weak)
+        logits = self.run_teacher(self.joined)
+        z_l, z_weak, z_strong = logits.split([n, u, u])
+        p = (z_weak.detach() / TAU).softmax(1)
+        q, y_hat = p.max(1)
+        mask = (q >= THRESHOLD).to(p.dtype)
+        loss_l = functional.cross_entropy(z_l, self.labels, label_smoothing=SMOOTHING)
+        loss_u = (mask * -(p * z_strong.log_softmax(1)).sum(1)).mean()
+
+        self.optimizers[1].zero_grad(set_to_none=True)
+        loss_s = functional.cross_entropy(self.run_student(self.strong), y_hat, label_smoothing=SMOOTHING)
+        loss_s.backward()
+        self.student.eval()
+        old = self.labelled_loss()
+        self.optimizers[1].step()
+        new = self.labelled_loss()
+        self.student.train()
+        self.baseline = 0.99 * self.baseline + 0.01 * (old - new)
+        h = old - new - self.baseline
+
+        loss = loss_l + loss_u + h * functional.cross_entropy(z_weak, y_hat)
+        self.optimizers[0].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[0].step()
+        with torch.no_grad():
+            averages, values = list(self.average.parameters()), list(self.student.parameters())
+            averages += [b for b in self.average.buffers() if b.is_floating_point()]
+            values += [b for b in self.student.buffers() if b.is_floating_point()]
+            torch._foreach_lerp_(averages, values, 1 - EMA)
+        return [loss.item(), loss_s.item(), old, new]
+
+
+def answer(message):
+    print(json.dumps(message), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--load", type=Path, required=True, help="folder that train_step has written")
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    trainer = Trainer(arguments)
+    answer({"ready": True})
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            began = time.perf_counter()
+            losses = trainer.step()
+            seconds.append(time.perf_counter() - began)
+        answer({"seconds": seconds, "losses": losses,
+                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Times ferment's co-training step beside PyTorch's, eager and compiled: same weights, batch, cores and mathematics, in turn in
+one run. Prints a Markdown table of medians, ratios and peak memory.
+
+    tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case resnet50,64,112,16,1 ...]
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CASES = ["resnet50,64,112,16,1", "resnet18,16,56,32,1", "resnet18,16,56,32,4"]
+CLOSE = 1e-3  # of two right float32 steps in a row
+
+
+class Contestant:
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seconds = []
+        self.peak = 0
+        self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} has left with {self.process.wait()}")
+        return json.loads(line)
+
+    def make(self, steps, counted=True):
+        """-> the losses of the last step."""
+        print(steps, file=self.process.stdin, flush=True)
+        said = self.read()
+        if counted:
+            self.seconds += said["seconds"]
+        self.peak = said["peak_rss_bytes"]
+        return said["losses"]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def run_case(arguments, case, folder):
+    backbone, width, size, batch, mu = case.split(",")
+    network = ["--backbone", backbone, "--width", width, "--threads", str(arguments.threads)]
+    peer = [arguments.python, "bench/train_peer.py", *network, "--load", folder]
+    ours = [f"{arguments.bin}/train_step", *network, "--image-size", size, "--batch", batch, "--mu", mu, "--save", folder]
+    contestants = [Contestant("ferment", ours), Contestant("eager", peer)]
+    if not arguments.no_compile:
+        contestants.append(Contestant("compiled", [*peer, "--compile"]))
+    first = {c.name: c.make(1, counted=False) for c in contestants}
+    for name, losses in first.items():
+        if any(abs(a - b) > CLOSE * (1 + abs(b)) for a, b in zip(losses, first["ferment"])):
+            sys.exit(f"{case}: {name} does not compute the same step: {losses} and {first['ferment']}")
+    for c in contestants:
+        c.make(2, counted=False)
+    for _ in range(arguments.rounds):
+        for c in contestants:
+            c.make(arguments.steps)
+    for c in contestants:
+        c.end()
+    return contestants
+
+
+def row(case, contestants):
+    medians = {c.name: statistics.median(c.seconds) for c in contestants}
+    best = min(value for name, value in medians.items() if name != "ferment")
+    spread = {c.name: (max(c.seconds) - min(c.seconds)) / medians[c.name] for c in contestants}
+    times = [f"{medians[c.name] * 1e3:.0f} ms ({spread[c.name]:.0%})" for c in contestants]
+    peaks = [f"{c.peak / 2**20:.0f}" for c in contestants]
+    return f"| {case} | {' | '.join(times)} | {best / medians['ferment']:.2f} | {' / '.join(peaks)} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default="build/bench/bin")
+    parser.add_argument("--python", default="build/test-venv/bin/python")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2, help="a round")
+    parser.add_argument("--case", action="append", help="backbone,width,image size,B,mu; default: " + " ".join(CASES))
+    parser.add_argument("--no-compile", action="store_true")
+    arguments = parser.parse_args()
+    if not Path(arguments.python).exists():
+        sys.exit(f"no {arguments.python}: tests/support/test_venv.sh makes it with FERMENT_PYTHON_CHECKS=1")
+    names = ["ferment", "eager"] + ([] if arguments.no_compile else ["compiled"])
+    print(f"| case | {' | '.join(names)} | best peer / ferment | peak MiB |\n|---|{'---|' * (len(names) + 2)}", flush=True)
+    for case in arguments.case or CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            print(row(case, run_case(arguments, case, folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
