@@ -41,8 +41,11 @@ tidy() {
   fi
   [[ -z $files ]] && return 0
   # LibTorch's precompiled header is gcc's: those files are looked at without it.
+  mkdir -p build/lint/tidy
+  sed -E 's# -Winvalid-pch -include [^ ]*cmake_pch\.hxx##g; s# -fpch-preprocess##g' build/release/compile_commands.json \
+    >build/lint/tidy/compile_commands.json
   # shellcheck disable=SC2086
-  clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-everything $files
+  clang-tidy --quiet -p build/lint/tidy --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-everything $files
 }
 
 manifests() {

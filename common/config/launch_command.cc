@@ -53,8 +53,8 @@ LaunchCommand MakeLaunchCommand(const RunSpec& spec, const TrainerLaunch& launch
                              std::to_string(launch.attempt)});
   }
   command.env.emplace_back("OMP_NUM_THREADS", std::to_string(ThreadsPerRank(spec, launch.cores)));
-  // By default a thread that waits for the others of its rank spins for milliseconds, and takes the core from whoever it
-  // waits for where anything else runs on the machine: steps were seen to take forty times as long.
+  // By default a thread that waits for the others of its rank spins for milliseconds, and takes the core from whoever
+  // it waits for where anything else runs on the machine: steps were seen to take forty times as long.
   command.env.emplace_back("GOMP_SPINCOUNT", "10000");
   if (launch.as_root) {
     command.env.emplace_back("OMPI_ALLOW_RUN_AS_ROOT", "1");

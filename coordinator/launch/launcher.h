@@ -27,7 +27,8 @@ struct LaunchRequest {
   LaunchKey key;
   /// Absolute program first.
   std::vector<std::string> argv;
-  /// What argv starts on every rank: looked for before the launch, since mpirun's own answer to its absence is a riddle.
+  /// What argv starts on every rank: looked for before the launch, since mpirun's own answer to its absence is a
+  /// riddle.
   std::string rank_program;
   /// Added to the coordinator's own environment.
   std::vector<std::pair<std::string, std::string>> env;
