@@ -11,12 +11,8 @@
 namespace ferment::io {
 namespace {
 
-constexpr std::uint32_t kLocalMagic = 0x04034b50;
-constexpr std::uint32_t kCentralMagic = 0x02014b50;
-constexpr std::uint32_t kEndMagic = 0x06054b50;
 constexpr std::uint16_t kVersion = 20;
 constexpr std::uint16_t kDate1980 = (1U << 5) | 1U;
-constexpr std::uint32_t kInZip64Extra = 0xFFFFFFFF;
 constexpr std::string_view kSuffix = ".npy";
 
 template <typename T>
@@ -41,7 +37,7 @@ void NpzWriter::Add(std::string_view name, const NpyArray& array) {
   for (const Member& member : members_) FERMENT_CHECK(member.name != file_name) << "member twice: " << file_name;
   const Member member = {file_name, Crc32(npy), static_cast<std::uint32_t>(npy.size()),
                          static_cast<std::uint32_t>(bytes_.size())};
-  Put(kLocalMagic, bytes_);
+  Put(kZipLocalMagic, bytes_);
   Put(kVersion, bytes_);
   Put(std::uint32_t{0}, bytes_);  // flags, method stored
   Put(std::uint16_t{0}, bytes_);  // time
@@ -59,7 +55,7 @@ void NpzWriter::Add(std::string_view name, const NpyArray& array) {
 std::vector<std::byte> NpzWriter::Finish() {
   const auto directory = static_cast<std::uint32_t>(bytes_.size());
   for (const Member& member : members_) {
-    Put(kCentralMagic, bytes_);
+    Put(kZipCentralMagic, bytes_);
     Put(kVersion, bytes_);
     Put(kVersion, bytes_);
     Put(std::uint32_t{0}, bytes_);  // flags, method stored
@@ -75,7 +71,7 @@ std::vector<std::byte> NpzWriter::Finish() {
     PutText(member.name, bytes_);
   }
   const auto directory_bytes = static_cast<std::uint32_t>(bytes_.size()) - directory;
-  Put(kEndMagic, bytes_);
+  Put(kZipEndMagic, bytes_);
   Put(std::uint32_t{0}, bytes_);  // disks
   Put(static_cast<std::uint16_t>(members_.size()), bytes_);
   Put(static_cast<std::uint16_t>(members_.size()), bytes_);

@@ -14,14 +14,10 @@
 namespace ferment::io {
 namespace {
 
-constexpr std::uint32_t kLocalMagic = 0x04034b50;
-constexpr std::uint32_t kCentralMagic = 0x02014b50;
-constexpr std::uint32_t kEndMagic = 0x06054b50;
 constexpr std::size_t kLocalBytes = 30;
 constexpr std::size_t kCentralBytes = 46;
 constexpr std::size_t kEndBytes = 22;
 constexpr std::uint64_t kDeflateMaxRatio = 1032;
-constexpr std::uint32_t kInZip64Extra = 0xFFFFFFFF;
 
 template <typename T>
 T Get(std::span<const std::byte> bytes, std::uint64_t offset) {
@@ -57,7 +53,7 @@ std::optional<std::size_t> FindEnd(std::span<const std::byte> bytes) {
   if (bytes.size() < kEndBytes) return std::nullopt;
   const std::size_t first = bytes.size() - std::min<std::size_t>(bytes.size(), kEndBytes + 0xFFFF);
   for (std::size_t at = bytes.size() - kEndBytes + 1; at-- > first;)
-    if (Get<std::uint32_t>(bytes, at) == kEndMagic) return at;
+    if (Get<std::uint32_t>(bytes, at) == kZipEndMagic) return at;
   return std::nullopt;
 }
 
@@ -91,7 +87,7 @@ Result<std::vector<ZipEntry>> ReadZipDirectory(std::span<const std::byte> bytes)
   std::uint64_t at = Get<std::uint32_t>(bytes, *end + 16);
   std::vector<ZipEntry> entries;
   for (std::size_t i = 0; i < count; ++i) {
-    if (at > *end || *end - at < kCentralBytes || Get<std::uint32_t>(bytes, at) != kCentralMagic)
+    if (at > *end || *end - at < kCentralBytes || Get<std::uint32_t>(bytes, at) != kZipCentralMagic)
       return Fail(Damaged("directory entry " + std::to_string(i) + " is broken"));
     const std::size_t name_bytes = Get<std::uint16_t>(bytes, at + 28);
     const std::size_t extra_bytes = Get<std::uint16_t>(bytes, at + 30);
@@ -114,7 +110,7 @@ Result<std::vector<ZipEntry>> ReadZipDirectory(std::span<const std::byte> bytes)
 Result<ZipMember> ReadZipMember(std::span<const std::byte> bytes, const ZipEntry& entry) {
   if ((entry.flags & 1U) != 0) return Fail(Damaged("encrypted"));
   if (entry.local_offset > bytes.size() || bytes.size() - entry.local_offset < kLocalBytes ||
-      Get<std::uint32_t>(bytes, entry.local_offset) != kLocalMagic)
+      Get<std::uint32_t>(bytes, entry.local_offset) != kZipLocalMagic)
     return Fail(Damaged("no local header: offset=" + std::to_string(entry.local_offset)));
   const std::uint64_t begin = entry.local_offset + kLocalBytes + Get<std::uint16_t>(bytes, entry.local_offset + 26) +
                               Get<std::uint16_t>(bytes, entry.local_offset + 28);

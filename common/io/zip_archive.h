@@ -14,6 +14,13 @@
 
 namespace ferment::io {
 
+/// What begins a member, a directory entry, and the end of the directory.
+inline constexpr std::uint32_t kZipLocalMagic = 0x04034b50;
+inline constexpr std::uint32_t kZipCentralMagic = 0x02014b50;
+inline constexpr std::uint32_t kZipEndMagic = 0x06054b50;
+/// Stands where a 32-bit size or offset would be whose value is in the zip64 extra field.
+inline constexpr std::uint32_t kInZip64Extra = 0xFFFFFFFF;
+
 /// A member as the directory at the zip's end lists it; nothing in it is to be trusted before ReadZipMember.
 struct ZipEntry {
   std::string name;

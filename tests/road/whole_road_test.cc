@@ -53,6 +53,13 @@ TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
   EXPECT_EQ(report["pseudo_labels"].size(), 2U);
 }
 
+TEST_F(WholeRoad, TwoGroupsOfRanksWithLateFeedbackReachTheReport) {
+  const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=3", "--set", "cotrain.placement=split", "--set",
+                                          "cotrain.placement_ranks.teacher=2", "--set", "cotrain.feedback.max_lag=1"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  ExpectFinishedRun();
+}
+
 TEST_F(WholeRoad, ALabelerKilledInMidShardLosesNothing) {
   event::ChildProcess run = Start(RunCommand({"--set", "data.fr.shard_records=16"}));
   ASSERT_TRUE(WaitUntil(run, [&] { return HasResult("teacher"); }));

@@ -2,6 +2,7 @@
 #include "worker/recipes/cotrain_step.h"
 
 #include <array>
+#include <vector>
 
 namespace ferment::worker {
 
@@ -69,35 +70,30 @@ Status CotrainStep::Teach(const CotrainBatch& batch, const CotrainRates& rates, 
 
 Status CotrainStep::ShareTeacher(CotrainOutcome& outcome) const {
   TeacherFigures& own = outcome.teacher;
-  std::array figures = {own.finite ? 1.0 : 0.0, own.loss_labelled, own.loss_unlabelled, own.feedback_loss, own.loss,
-                        own.grad_norm,          own.accepted};
-  FERMENT_RETURN_IF_ERROR(placement_.FromTeacher(figures));
-  own.finite = figures[0] != 0;
-  own.loss_labelled = figures[1];
-  own.loss_unlabelled = figures[2];
-  own.feedback_loss = figures[3];
-  own.loss = figures[4];
-  own.grad_norm = figures[5];
-  own.accepted = figures[6];
-  outcome.finite = outcome.finite && own.finite;
-  return Status();
+  const std::array figures = {&own.loss_labelled, &own.loss_unlabelled, &own.feedback_loss,
+                              &own.loss,          &own.grad_norm,       &own.accepted};
+  return Share(own.finite, figures, outcome, &CotrainPlacement::FromTeacher);
 }
 
 Status CotrainStep::ShareStudent(const CotrainRates& rates, CotrainOutcome& outcome) {
   StudentFigures& own = outcome.student;
-  std::array figures = {own.finite ? 1.0 : 0.0, own.loss, own.old_loss, own.new_loss, own.h_raw, own.grad_norm};
-  FERMENT_RETURN_IF_ERROR(placement_.FromStudent(figures));
-  own.finite = figures[0] != 0;
-  own.loss = figures[1];
-  own.old_loss = figures[2];
-  own.new_loss = figures[3];
-  own.h_raw = figures[4];
-  own.grad_norm = figures[5];
-  outcome.finite = outcome.finite && own.finite;
+  const std::array figures = {&own.loss, &own.old_loss, &own.new_loss, &own.h_raw, &own.grad_norm};
+  FERMENT_RETURN_IF_ERROR(Share(own.finite, figures, outcome, &CotrainPlacement::FromStudent));
   if (!outcome.finite || rules_.form == FeedbackForm::kOff || !rates.feedback_on || rates.lr_student == 0)
     return Status();
   outcome.h = baseline_.Apply(own.h_raw);
   outcome.baseline_after = baseline_.value();
+  return Status();
+}
+
+Status CotrainStep::Share(bool& finite, std::span<double* const> figures, CotrainOutcome& outcome,
+                          Status (CotrainPlacement::*from)(std::span<double>) const) const {
+  std::vector<double> values = {finite ? 1.0 : 0.0};
+  for (const double* figure : figures) values.push_back(*figure);
+  FERMENT_RETURN_IF_ERROR((placement_.*from)(values));
+  finite = values[0] != 0;
+  for (std::size_t i = 0; i < figures.size(); ++i) *figures[i] = values[i + 1];
+  outcome.finite = outcome.finite && finite;
   return Status();
 }
 

@@ -59,6 +59,8 @@ class CotrainStep {
   /// Gives the figures of one network's ranks to all.
   Status ShareTeacher(CotrainOutcome& outcome) const;
   Status ShareStudent(const CotrainRates& rates, CotrainOutcome& outcome);
+  Status Share(bool& finite, std::span<double* const> figures, CotrainOutcome& outcome,
+               Status (CotrainPlacement::*from)(std::span<double>) const) const;
 
   /// What a step that turns out not to be finite is undone with.
   struct Before {

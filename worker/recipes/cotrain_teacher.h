@@ -51,7 +51,7 @@ class CotrainTeacher {
   /// (8) (9): the teacher's step, crediting this step's labels with `h`. `figures` is what Forward filled, finite.
   Status Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward, double h,
                 TeacherFigures& figures);
-  /// The same crediting an earlier step's labels: their views are looked at again, under running statistics. On `none`,
+  /// The same crediting an earlier step's labels: their views are looked at again, under running statistics. Null:
   /// nothing is credited.
   Status UpdateLate(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                     const LateCredit* credit, TeacherFigures& figures);

@@ -34,13 +34,11 @@ std::string JobDigest(const RecipeContext& context) {
   spec.clear_checkpoint();
   spec.clear_resources();
   spec.clear_labeling();
+  spec.mutable_cotrain()->clear_placement();
+  spec.mutable_cotrain()->clear_placement_ranks();
   spec.mutable_data()->clear_root();
   if (context.phase != "teacher" && context.phase != "finetune") spec.clear_teacher();
   if (context.phase != "cotrain") spec.clear_cotrain();
-  if (context.phase == "cotrain") {
-    spec.mutable_cotrain()->clear_placement();
-    spec.mutable_cotrain()->clear_placement_ranks();
-  }
   if (context.phase != "finetune") spec.clear_finetune();
   if (context.phase != "temporal" && context.phase != "evaluate") spec.clear_temporal();
   if (context.phase != "evaluate") spec.clear_smoothing();

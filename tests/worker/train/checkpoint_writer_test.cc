@@ -7,10 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
 
-#include "common/config/spec_loader.h"
 #include "tests/support/disk_faults.h"
+#include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/scripted_recipe.h"
 #include "worker/collective/thread_collective.h"
@@ -26,21 +25,8 @@ using testing::ScriptedRecipe;
 /// More calls than three checkpoints take.
 constexpr int kMostCalls = 1000;
 
-class CheckpointWriterTest : public ::testing::Test {
+class CheckpointWriterTest : public testing::JobFolderTest {
  protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("writer-" + std::string(info->name()) + "-" + std::to_string(getpid()));
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    std::ofstream(folder_ / "spec.yaml") << "apiVersion: ferment/v1\nname: loop\n";
-    auto loaded = LoadSpec(folder_ / "spec.yaml");
-    ASSERT_TRUE(loaded) << loaded.error().ToString();
-    spec_ = loaded->spec;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path Checkpoints(const std::string& run) const {
     return RunLayout(folder_ / run).Checkpoints("teacher");
   }
@@ -91,9 +77,6 @@ class CheckpointWriterTest : public ::testing::Test {
     EXPECT_TRUE(Train("undisturbed", recipe, client).ok());
     return client.completed.at(0).models.at(0).sha256;
   }
-
-  std::filesystem::path folder_;
-  RunSpec spec_;
 };
 
 TEST_F(CheckpointWriterTest, AnyCallOfTheDiskThatFailsEndsTheJobWith204AndLeavesTheCheckpointBefore) {

@@ -2,11 +2,10 @@
 #include "worker/train/trainer_loop.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 
-#include "common/config/spec_loader.h"
+#include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/run_ranks.h"
 #include "tests/support/scripted_recipe.h"
@@ -18,21 +17,8 @@ namespace {
 using testing::RecordedRunClient;
 using testing::ScriptedRecipe;
 
-class TrainerLoopTest : public ::testing::Test {
+class TrainerLoopTest : public testing::JobFolderTest {
  protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("loop-" + std::string(info->name()) + "-" + std::to_string(getpid()));
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    std::ofstream(folder_ / "spec.yaml") << "apiVersion: ferment/v1\nname: loop\n";
-    auto loaded = LoadSpec(folder_ / "spec.yaml");
-    ASSERT_TRUE(loaded) << loaded.error().ToString();
-    spec_ = loaded->spec;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   RecipeContext Context(const std::string& run, Collective& world) const {
     return {.spec = spec_, .layout = RunLayout(folder_ / run), .phase = "teacher", .world = world, .recording = {}};
   }
@@ -61,9 +47,6 @@ class TrainerLoopTest : public ::testing::Test {
     EXPECT_TRUE(Train("undisturbed", recipe, client).ok());
     return client.completed.at(0).models.at(0).sha256;
   }
-
-  std::filesystem::path folder_;
-  RunSpec spec_;
 };
 
 TEST_F(TrainerLoopTest, AStopWishWritesACheckpointAndGives143AndTheJobGoesOnToTheSameBits) {
