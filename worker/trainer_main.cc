@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mpi.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>

@@ -36,7 +36,7 @@ TemporalConfig MakeTemporalConfig(const RunSpec& spec, std::string encoder, std:
 /// - tcn: encoder.<i>.{conv1, conv2}.*, residual blocks of two kernel-3 convolutions with dilation 2^i.
 class TemporalEncoder : public torch::nn::Module {
  public:
-  virtual ~TemporalEncoder() = default;
+  ~TemporalEncoder() override = default;
   /// `features` [B, T, D]; `present` [B, T] bool, false for frames without a face and for padding: nothing looks at
   /// those. Returns: logits [B, T, C]; at absent frames they mean nothing.
   virtual torch::Tensor forward(const torch::Tensor& features, const torch::Tensor& present) = 0;

@@ -3,12 +3,14 @@
 
 #include <string_view>
 
+// NOLINTBEGIN(readability-identifier-naming): ferment_embed names them as C does.
 extern const char ferment_status_html[];
 extern const unsigned long ferment_status_html_size;
 extern const char ferment_status_js[];
 extern const unsigned long ferment_status_js_size;
 extern const char ferment_status_css[];
 extern const unsigned long ferment_status_css_size;
+// NOLINTEND(readability-identifier-naming)
 
 namespace ferment::coordinator {
 namespace {

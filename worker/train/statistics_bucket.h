@@ -3,6 +3,7 @@
 // The BatchNorm statistics of one network in one flat buffer: averaged over ranks, kept aside and put back as a whole.
 #pragma once
 
+#include <torch/nn/module.h>
 #include <torch/types.h>
 
 #include <vector>
