@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mpi.h>
-#include <torch/utils.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <sstream>
-#include <thread>
 
 #include "common/base/logging.h"
 #include "common/nn/torch_guard.h"
@@ -21,6 +18,7 @@
 #include "worker/grpc_run_client.h"
 #include "worker/offline_run_client.h"
 #include "worker/rank_discovery.h"
+#include "worker/train/compute_threads.h"
 #include "worker/train/cuda_context.h"
 #include "worker/train/trainer_loop.h"
 #include "worker/train/trainer_signals.h"
@@ -116,14 +114,6 @@ Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, Collective&
   return equipment;
 }
 
-void ChooseThreads(const RunSpec& spec, const RankPlace& place) {
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  const unsigned ranks = static_cast<unsigned>(std::max(place.local_size, 1));
-  const unsigned threads =
-      spec.resources().has_threads_per_rank() ? spec.resources().threads_per_rank() : std::max(1U, cores / ranks);
-  torch::set_num_threads(static_cast<int>(threads));
-}
-
 Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& place, Collective& world,
              RunClient& client) {
   FERMENT_ASSIGN_OR_RETURN(const Equipment equipment, Equip(spec, place, world));
@@ -173,7 +163,7 @@ int RunRank(const TrainerConfig& config, const RankPlace& place, Collective& wor
   auto spec = Admit(config, world, *client);
   Status status = spec ? Status() : spec.error();
   if (spec) {
-    ChooseThreads(*spec, place);
+    UseComputeThreads(*spec, place.local_size);
     status = Train(config, *spec, place, world, *client);
   }
   const int code = status.ok() ? exit_code::kOk : ProcessExitCode(status);

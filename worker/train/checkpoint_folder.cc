@@ -88,11 +88,16 @@ Status CheckpointFolder::Save(std::uint64_t step, const RecipeState& state, std:
                         " kept=" + (whole.empty() ? "none" : whole.front().second.string()) +
                         " needed_bytes=" + std::to_string(needed) + " free_bytes=" + std::to_string(space.available));
   }
-  std::size_t kept = 0;
-  for (const auto& [other, path] : ListSteps(folder_)) {
-    if (!IsWhole(path) || ++kept > keep) std::filesystem::remove_all(path, error);
-  }
+  const Steps whole = ListWhole(folder_);
+  for (std::size_t i = keep; i < whole.size(); ++i) std::filesystem::remove_all(whole[i].second, error);
   return Status();
+}
+
+void CheckpointFolder::RemoveHalfWritten() const {
+  std::error_code error;
+  for (const auto& [step, path] : ListSteps(folder_)) {
+    if (!IsWhole(path)) std::filesystem::remove_all(path, error);
+  }
 }
 
 Status CheckpointFolder::Write(const std::filesystem::path& folder, std::uint64_t step,

@@ -17,9 +17,12 @@ class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Writes step-<step>; once that survives a power cut, removes all but the newest `keep` and what was left half
-  /// written. Errors: those of writing, with the bytes needed and free; the earlier checkpoints are then as they were.
+  /// Writes step-<step>; once that survives a power cut, removes all but the newest `keep`. Errors: those of writing,
+  /// with the bytes needed and free; the earlier checkpoints are then as they were.
   Status Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const;
+  /// Removes what an earlier process left half written; before the first Save, since it cannot be told from what
+  /// another one is at.
+  void RemoveHalfWritten() const;
   /// Returns: the newest checkpoint of which every file has its digest; nothing where there is none. A damaged one is
   /// passed over with a warning. Errors: DataLoss (78) where all are damaged, or one is of a later format than this
   /// version knows.

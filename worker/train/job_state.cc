@@ -53,7 +53,10 @@ Status JobState::SetAsideForeignWork(bool start_anew) const {
   if (std::filesystem::exists(folder, error)) {
     const auto identity = ReadJson(folder / kDigestFile);
     const bool ours = identity && identity->is_object() && identity->value("digest", "") == digest_;
-    if (ours && !start_anew) return Status();
+    if (ours && !start_anew) {
+      CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
+      return Status();
+    }
     std::filesystem::path aside;
     for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n)
       aside = folder.string() + ".old-" + std::to_string(n);

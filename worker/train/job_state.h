@@ -31,8 +31,8 @@ class JobState {
  public:
   explicit JobState(const RecipeContext& context);
 
-  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so. Rank 0 only,
-  /// before the rest.
+  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so; from the work
+  /// of this one, removes half-written checkpoints. Rank 0 only, once the run token is taken, before the rest.
   Status SetAsideForeignWork(bool start_anew) const;
   /// Rank 0 only. Errors: those of writing.
   Status Save(const SavedJob& job) const;

@@ -182,6 +182,26 @@ TEST_F(CheckpointWriterTest, HalfWrittenFoldersDoNotCountAsKept) {
   EXPECT_TRUE(std::filesystem::exists(Checkpoints("run") / "step-6" / "MANIFEST.json"));
 }
 
+// A process that has lost the run token may live for a moment beside the one that has it.
+TEST_F(CheckpointWriterTest, HalfWrittenFoldersGoWhenTheJobStartsAgainAndNotUnderAnothersHands) {
+  RecordedRunClient client;
+  ScriptedRecipe stopped({.before = [&](std::uint64_t step) {
+    client.stop = step == 1;
+    return Status();
+  }});
+  EXPECT_EQ(Train("run", stopped, client).exit_code(), exit_code::kTerminated);
+  std::filesystem::create_directories(Checkpoints("run") / "step-3");
+  client.stop = false;
+  ScriptedRecipe whole({.before = [&](std::uint64_t step) {
+    EXPECT_FALSE(std::filesystem::exists(Checkpoints("run") / "step-3"));
+    if (step == 4) std::filesystem::create_directories(Checkpoints("run") / "step-5");
+    return Status();
+  }});
+  EXPECT_TRUE(Train("run", whole, client).ok());
+  EXPECT_EQ(NewestWhole("run"), 6U);
+  EXPECT_TRUE(std::filesystem::exists(Checkpoints("run") / "step-5"));
+}
+
 TEST_F(CheckpointWriterTest, ADamagedNewestIsPassedOverForTheOneBefore) {
   EXPECT_TRUE(TrainInThreeParts("run").ok());
   std::filesystem::remove(RunLayout(folder_ / "run").Result("teacher"));
