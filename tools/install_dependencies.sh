@@ -11,7 +11,7 @@ packages=(
   libopenmpi-dev openmpi-bin openssh-client
   prometheus-cpp-dev libboost1.81-dev libsqlite3-dev
   libturbojpeg0-dev libjpeg62-turbo-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev
-  libcli11-dev libexpected-dev libssl-dev zlib1g-dev
+  libcli11-dev libexpected-dev libjemalloc-dev libssl-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-pip python3-venv ca-certificates
 )

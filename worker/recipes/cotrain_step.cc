@@ -16,7 +16,7 @@ CotrainStep::CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, Avera
 // The numbers are those of the method's equations, docs/method.md section 1.
 Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& batch, const CotrainRates& rates) {
   CotrainOutcome outcome;
-  const Before before = Remember();
+  Remember();
   outcome.baseline_before = outcome.baseline_after = baseline_.value();
 
   FERMENT_RETURN_IF_ERROR(Label(batch, outcome));  // (1) (2) (3)
@@ -34,8 +34,7 @@ Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& 
   }
   forward_.reset();
   if (!outcome.finite) {
-    GoBackTo(before);
-    outcome.baseline_after = baseline_.value();
+    GoBack(outcome);
     return outcome;
   }
   if (student_) student_->Average(rates.ema_decay);  // (10)
@@ -97,18 +96,16 @@ Status CotrainStep::Share(bool& finite, std::span<double* const> figures, Cotrai
   return Status();
 }
 
-CotrainStep::Before CotrainStep::Remember() {
-  Before before{std::nullopt, std::nullopt, baseline_.value()};
-  if (teacher_) before.teacher = teacher_->network().Take();
-  if (student_) before.student = student_->network().Take();
-  return before;
+void CotrainStep::Remember() {
+  if (teacher_) teacher_->network().Remember();
+  if (student_) student_->network().Remember();
 }
 
-void CotrainStep::GoBackTo(const Before& before) {
-  torch::NoGradGuard no_grad;
-  if (teacher_) teacher_->network().PutBack(*before.teacher);
-  if (student_) student_->network().PutBack(*before.student);
-  baseline_.set_value(before.baseline);
+void CotrainStep::GoBack(CotrainOutcome& outcome) {
+  if (teacher_) teacher_->network().GoBack();
+  if (student_) student_->network().GoBack();
+  baseline_.set_value(outcome.baseline_before);
+  outcome.baseline_after = outcome.baseline_before;
 }
 
 }  // namespace ferment::worker

@@ -62,14 +62,9 @@ class CotrainStep {
   Status Share(bool& finite, std::span<double* const> figures, CotrainOutcome& outcome,
                Status (CotrainPlacement::*from)(std::span<double>) const) const;
 
-  /// What a step that turns out not to be finite is undone with.
-  struct Before {
-    std::optional<TrainedNetwork::Snapshot> teacher;
-    std::optional<TrainedNetwork::Snapshot> student;
-    double baseline;
-  };
-  Before Remember();
-  void GoBackTo(const Before& before);
+  /// Around a step that may turn out not to be finite.
+  void Remember();
+  void GoBack(CotrainOutcome& outcome);
 
   std::optional<CotrainTeacher> teacher_;
   std::optional<CotrainStudent> student_;

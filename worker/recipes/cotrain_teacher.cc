@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "worker/train/flat_reductions.h"
+
 namespace ferment::worker {
 
 CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks)
@@ -82,7 +84,7 @@ Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates
   if (!figures.finite) return Status();
   if (rates.record) figures.gradient = network_.bucket.gradients().clone();
   network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
-  figures.finite = AllFinite(network_.bucket.weights()) && AllFinite(network_.sgd.momentum());
+  figures.finite = AllFinite(network_.bucket.weights());
   return Status();
 }
 

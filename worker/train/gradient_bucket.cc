@@ -2,7 +2,6 @@
 #include "worker/train/gradient_bucket.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "common/base/check.h"
@@ -29,8 +28,6 @@ Status SumOverRanks(torch::Tensor& flat, Collective& ranks) {
 Status SumOverRanks(std::span<double> figures, Collective& ranks) {
   return ranks.size() == 1 ? Status() : ranks.AllReduceSum(figures);
 }
-
-bool AllFinite(const torch::Tensor& flat) { return std::isfinite(torch::sum(flat, torch::kFloat64).item<double>()); }
 
 GradientBucket::GradientBucket(torch::nn::Module& module) {
   torch::NoGradGuard no_grad;

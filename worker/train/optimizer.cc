@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/optimizer.h"
 
+#include <ATen/ops/_fused_sgd.h>
+
 #include <algorithm>
+
+#include "worker/train/flat_reductions.h"
 
 namespace ferment::worker {
 
 Sgd::Sgd(GradientBucket& bucket, const SgdOptions& options)
-    : bucket_(bucket), options_(options), momentum_(bucket.NewBuffer()), update_(bucket.NewBuffer()) {}
+    : bucket_(bucket), options_(options), momentum_(bucket.NewBuffer()) {}
 
-double Sgd::GradientNorm() const {
-  return torch::linalg_vector_norm(bucket_.gradients(), 2, at::OptionalIntArrayRef(), false, torch::kFloat64)
-      .item<double>();
-}
+double Sgd::GradientNorm() const { return Norm(bucket_.gradients()); }
 
 void Sgd::Step(double lr, double norm) {
   torch::NoGradGuard no_grad;
-  update_.copy_(bucket_.gradients());
-  if (options_.grad_clip > 0) update_.mul_(std::min(1.0, options_.grad_clip / (norm + 1e-6)));
-  if (options_.weight_decay > 0) {
-    bucket_.DecayedPart(update_).add_(bucket_.DecayedPart(bucket_.weights()), options_.weight_decay);
-  }
-  momentum_.mul_(options_.momentum).add_(update_);
-  if (options_.nesterov) {
-    update_.add_(momentum_, options_.momentum);
-    bucket_.weights().sub_(update_, lr);
-  } else {
-    bucket_.weights().sub_(momentum_, lr);
-  }
+  const double clip = options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (norm + 1e-6)) : 1.0;
+  if (clip < 1) bucket_.gradients().mul_(clip);
+  const auto step = [&](torch::Tensor weights, torch::Tensor gradients, torch::Tensor momentum, double weight_decay) {
+    if (weights.numel() == 0) return;
+    at::_fused_sgd_(weights, gradients, momentum, weight_decay, options_.momentum, lr, /*dampening=*/0,
+                    options_.nesterov, /*maximize=*/false, /*is_first_step=*/false);
+  };
+  step(bucket_.DecayedPart(bucket_.weights()), bucket_.DecayedPart(bucket_.gradients()), bucket_.DecayedPart(momentum_),
+       options_.weight_decay);
+  step(bucket_.OtherPart(bucket_.weights()), bucket_.OtherPart(bucket_.gradients()), bucket_.OtherPart(momentum_), 0);
 }
 
 }  // namespace ferment::worker

@@ -16,8 +16,9 @@ struct SgdOptions {
   double grad_clip = 0;
 };
 
-/// g <- g * min(1, clip / (norm + 1e-6)); g <- g + wd * w; v <- momentum * v + g; w <- w - lr * (g + momentum * v, or
-/// v). The bucket's gradients stay as they were. Momentum starts at 0.
+/// g <- g * min(1, clip / (norm + 1e-6)), in the bucket; then, leaving the bucket's gradients so, d = g + wd * w;
+/// v <- momentum * v + d; w <- w - lr * (d + momentum * v, or v). Momentum starts at 0; where options.momentum is 0 the
+/// buffer stays so.
 class Sgd {
  public:
   Sgd(GradientBucket& bucket, const SgdOptions& options);
@@ -35,7 +36,6 @@ class Sgd {
   GradientBucket& bucket_;
   const SgdOptions options_;
   torch::Tensor momentum_;
-  torch::Tensor update_;
 };
 
 }  // namespace ferment::worker

@@ -12,27 +12,39 @@
 namespace ferment::worker {
 
 /// The module's storage belongs to the buckets; load into it by copying.
-struct TrainedNetwork {
+class TrainedNetwork {
+ public:
   TrainedNetwork(std::shared_ptr<nn::Backbone> backbone, const SgdOptions& options)
       : net(std::move(backbone)), bucket(*net), statistics(*net), sgd(bucket, options) {}
 
-  /// All that a step changes, so that it can be undone.
-  struct Snapshot {
-    torch::Tensor weights;
-    torch::Tensor momentum;
-    StatisticsBucket::Snapshot statistics;
-  };
-  Snapshot Take() { return {bucket.weights().clone(), sgd.momentum().clone(), statistics.Take()}; }
-  void PutBack(const Snapshot& before) {
-    bucket.weights().copy_(before.weights);
-    sgd.momentum().copy_(before.momentum);
-    statistics.PutBack(before.statistics);
+  /// Keeps all that a step changes, until the next call; the memory for it is kept too.
+  void Remember() {
+    torch::NoGradGuard no_grad;
+    if (!weights_before_.defined()) {
+      weights_before_ = bucket.NewBuffer();
+      momentum_before_ = bucket.NewBuffer();
+    }
+    weights_before_.copy_(bucket.weights());
+    momentum_before_.copy_(sgd.momentum());
+    statistics_before_ = statistics.Take();
+  }
+  /// Undoes what was done since Remember.
+  void GoBack() {
+    torch::NoGradGuard no_grad;
+    bucket.weights().copy_(weights_before_);
+    sgd.momentum().copy_(momentum_before_);
+    statistics.PutBack(statistics_before_);
   }
 
   std::shared_ptr<nn::Backbone> net;
   GradientBucket bucket;
   StatisticsBucket statistics;
   Sgd sgd;
+
+ private:
+  torch::Tensor weights_before_;
+  torch::Tensor momentum_before_;
+  StatisticsBucket::Snapshot statistics_before_;
 };
 
 }  // namespace ferment::worker
