@@ -82,7 +82,7 @@ FERMENT_BODY void TransformBlock(const T* x, Extent extent, const Plan<T>& plan,
     }
   };
   const T* residual = plan.residual;
-  const auto positive = [](T v) { return v > 0 ? v : T(0); };
+  const auto positive = [](T v) { return v < 0 ? T(0) : v; };  // NaN stays
   if (residual != nullptr && plan.rectify) {
     run([&](std::int64_t i, T v) { return positive(v + residual[i]); });
   } else if (residual != nullptr) {
@@ -121,9 +121,9 @@ FERMENT_BODY void ForEachGradient(const GradientPlan<T>& plan, Extent extent, Us
   if (!plan.rectify) {
     run([](std::int64_t, std::int64_t) { return true; });
   } else if (plan.y != nullptr) {
-    run([&](std::int64_t i, std::int64_t) { return plan.y[i] > 0; });
+    run([&](std::int64_t i, std::int64_t) { return !(plan.y[i] <= 0); });
   } else {
-    run([&](std::int64_t i, std::int64_t c) { return Line(plan.x[i], plan.scale[c], plan.shift[c]) > 0; });
+    run([&](std::int64_t i, std::int64_t c) { return !(Line(plan.x[i], plan.scale[c], plan.shift[c]) <= 0); });
   }
 }
 

@@ -15,7 +15,7 @@ bool HasChannelLoops(const torch::Tensor& x);
 /// pass over memory: a block of rows is read twice while it is in the cache, blocks are joined in float64.
 torch::Tensor ChannelMoments(const torch::Tensor& x);
 
-/// y = x * scale + shift (+ residual), then the larger of y and 0 if `rectify`.
+/// y = x * scale + shift (+ residual), then the larger of y and 0 if `rectify`; NaN stays NaN.
 struct ChannelTransform {
   torch::Tensor scale;     // [C], type of x
   torch::Tensor shift;     // [C]

@@ -20,6 +20,11 @@ void Sgd::Step(double lr, double norm) {
   if (clip < 1) bucket_.gradients().mul_(clip);
   const auto step = [&](torch::Tensor weights, torch::Tensor gradients, torch::Tensor momentum, double weight_decay) {
     if (weights.numel() == 0) return;
+    if (options_.momentum == 0) {  // LibTorch's step would leave the buffer out
+      momentum.copy_(gradients).add_(weights, weight_decay);
+      weights.sub_(momentum, lr);
+      return;
+    }
     at::_fused_sgd_(weights, gradients, momentum, weight_decay, options_.momentum, lr, /*dampening=*/0,
                     options_.nesterov, /*maximize=*/false, /*is_first_step=*/false);
   };

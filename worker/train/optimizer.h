@@ -17,8 +17,7 @@ struct SgdOptions {
 };
 
 /// g <- g * min(1, clip / (norm + 1e-6)), in the bucket; then, leaving the bucket's gradients so, d = g + wd * w;
-/// v <- momentum * v + d; w <- w - lr * (d + momentum * v, or v). Momentum starts at 0; where options.momentum is 0 the
-/// buffer stays so.
+/// v <- momentum * v + d; w <- w - lr * (d + momentum * v, or v). Momentum starts at 0.
 class Sgd {
  public:
   Sgd(GradientBucket& bucket, const SgdOptions& options);

@@ -7,6 +7,8 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/utils.h>
 
+#include <limits>
+
 #include "common/nn/batch_norm.h"
 
 namespace ferment::nn {
@@ -38,6 +40,21 @@ TEST(ChannelLoops, GiveTheSameBitsOnAnyNumberOfThreads) {
   at::set_num_threads(3);
   EXPECT_TRUE(torch::equal(ChannelMoments(x), alone));
   at::set_num_threads(before);
+}
+
+TEST(ChannelLoops, HandOnANumberThatIsNotFinite) {
+  for (const bool with_residual : {true, false}) {
+    torch::Tensor x = torch::ones({3, 4});
+    x[1][2] = std::numeric_limits<float>::quiet_NaN();
+    const ChannelTransform transform{torch::ones({4}), torch::zeros({4}),
+                                     with_residual ? torch::ones({3, 4}) : torch::Tensor(), /*rectify=*/true};
+    const torch::Tensor y = Transform(x, transform);
+    EXPECT_TRUE(torch::equal(y.isnan(), x.isnan()));
+    EXPECT_TRUE(ChannelMoments(x)[0][2].isnan().item<bool>());
+    const torch::Tensor sums = GradientSums({x, x, y, torch::zeros({4}), transform});
+    EXPECT_TRUE(sums[0][2].isnan().item<bool>());
+    EXPECT_EQ(sums[0][1].item<double>(), 3);
+  }
 }
 
 /// bn(x) with its epilogue, from LibTorch's own operations.
