@@ -97,8 +97,8 @@ Status CotrainStep::Share(bool& finite, std::span<double* const> figures, Cotrai
 }
 
 void CotrainStep::Remember() {
-  if (teacher_) teacher_->network().Remember();
-  if (student_) student_->network().Remember();
+  if (teacher_) teacher_->Remember();
+  if (student_) student_->network().Remember(TrainedNetwork::Keep::kAll);
 }
 
 void CotrainStep::GoBack(CotrainOutcome& outcome) {

@@ -13,6 +13,10 @@ CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rule
   network_.net->train();
 }
 
+void CotrainTeacher::Remember() {
+  network_.Remember(steps_last() ? TrainedNetwork::Keep::kStatistics : TrainedNetwork::Keep::kAll);
+}
+
 Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, TeacherFigures& figures) {
   const std::int64_t labelled = batch.labelled.size(0);
   const std::int64_t unlabelled = batch.weak.size(0);
@@ -83,6 +87,11 @@ Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates
       std::isfinite(figures.loss) && std::isfinite(figures.grad_norm) && AllFinite(network_.statistics.statistics());
   if (!figures.finite) return Status();
   if (rates.record) figures.gradient = network_.bucket.gradients().clone();
+  if (steps_last()) {
+    figures.finite = network_.sgd.StaysFinite(rates.lr_teacher, figures.grad_norm);
+    if (figures.finite) network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
+    return Status();
+  }
   network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
   figures.finite = AllFinite(network_.bucket.weights());
   return Status();

@@ -56,12 +56,17 @@ class CotrainTeacher {
   Status UpdateLate(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                     const LateCredit* credit, TeacherFigures& figures);
 
+  /// Before a step that may have to be undone.
+  void Remember();
   TrainedNetwork& network() { return network_; }
 
  private:
   /// Sums the gradient over ranks and makes the step. `feedback_sum` is this rank's part of L_T_mpl without h.
   Status Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
               TeacherFigures& figures);
+
+  /// Whether nothing that could fail comes after the teacher's step, and it can be asked beforehand.
+  bool steps_last() const { return !rules_.late_feedback && network_.bucket.weights().is_cpu(); }
 
   TrainedNetwork& network_;
   const CotrainRules& rules_;

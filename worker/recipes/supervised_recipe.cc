@@ -47,7 +47,7 @@ class SupervisedRecipe : public Recipe {
     figures.samples = plan_.batch * networks_.size();
     const double lr = plan_.schedule.At(step);
     figures.values["lr"] = lr;
-    for (const auto& network : networks_) network->Remember();
+    for (const auto& network : networks_) network->Remember(TrainedNetwork::Keep::kAll);
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(*networks_[i], faces, labels, lr));
       figures.finite = figures.finite && lesson.finite;

@@ -29,7 +29,8 @@ Status SumOverRanks(std::span<double> figures, Collective& ranks);
 /// Thread: the loop's. Owns: both buffers; keeps the module's parameters alive.
 class GradientBucket {
  public:
-  explicit GradientBucket(torch::nn::Module& module);
+  /// `trained` false: without gradients, for a network that follows another.
+  explicit GradientBucket(torch::nn::Module& module, bool trained = true);
   GradientBucket(const GradientBucket&) = delete;
   GradientBucket& operator=(const GradientBucket&) = delete;
 

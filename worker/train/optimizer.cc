@@ -4,7 +4,10 @@
 #include <ATen/ops/_fused_sgd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "common/base/check.h"
 #include "worker/train/flat_reductions.h"
 
 namespace ferment::worker {
@@ -14,9 +17,41 @@ Sgd::Sgd(GradientBucket& bucket, const SgdOptions& options)
 
 double Sgd::GradientNorm() const { return Norm(bucket_.gradients()); }
 
+double Sgd::ClipFactor(double norm) const {
+  return options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (norm + 1e-6)) : 1.0;
+}
+
+template <typename T>
+bool Sgd::StaysFiniteAs(double lr, double norm) const {
+  const T* w = bucket_.weights().const_data_ptr<T>();
+  const T* g = bucket_.gradients().const_data_ptr<T>();
+  const T* v = momentum_.const_data_ptr<T>();
+  const double clip = ClipFactor(norm);
+  const double momentum = options_.momentum;
+  const bool nesterov = options_.nesterov;
+  const double limit = std::numeric_limits<T>::max() / 2;
+  const auto beyond = [&](std::int64_t begin, std::int64_t end, double weight_decay) {
+    return SumOver<double>(end - begin, [=](std::int64_t offset) {
+      const std::int64_t i = begin + offset;
+      const double d = static_cast<double>(g[i]) * clip + weight_decay * static_cast<double>(w[i]);
+      const double next_v = momentum * static_cast<double>(v[i]) + d;
+      const double update = nesterov ? d + momentum * next_v : next_v;
+      // Where momentum is not finite, neither is the update; comparisons with NaN fail.
+      return std::abs(static_cast<double>(w[i]) - lr * update) <= limit && std::abs(next_v) <= limit ? 0.0 : 1.0;
+    });
+  };
+  const std::int64_t decayed = bucket_.DecayedPart(momentum_).numel();
+  return beyond(0, decayed, options_.weight_decay) + beyond(decayed, momentum_.numel(), 0) == 0;
+}
+
+bool Sgd::StaysFinite(double lr, double norm) const {
+  FERMENT_CHECK(momentum_.is_cpu()) << "the step of a network on a GPU is undone from a copy";
+  return momentum_.scalar_type() == torch::kFloat64 ? StaysFiniteAs<double>(lr, norm) : StaysFiniteAs<float>(lr, norm);
+}
+
 void Sgd::Step(double lr, double norm) {
   torch::NoGradGuard no_grad;
-  const double clip = options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (norm + 1e-6)) : 1.0;
+  const double clip = ClipFactor(norm);
   if (clip < 1) bucket_.gradients().mul_(clip);
   const auto step = [&](torch::Tensor weights, torch::Tensor gradients, torch::Tensor momentum, double weight_decay) {
     if (weights.numel() == 0) return;

@@ -24,14 +24,21 @@ class Sgd {
 
   /// Returns: the L2 norm of the bucket's gradients, in double.
   double GradientNorm() const;
-  /// Requires: `norm` = GradientNorm(), where a clip is set.
+  /// Requires of both: `norm` = GradientNorm(), where a clip is set.
   void Step(double lr, double norm);
+  /// Returns: whether weights and momentum would be finite after Step(lr, norm), and no larger than half of the
+  /// largest number. Changes nothing. Requires: a network on the CPU.
+  bool StaysFinite(double lr, double norm) const;
 
   const SgdOptions& options() const { return options_; }
   /// The momentum buffer, in the bucket's layout.
   torch::Tensor& momentum() { return momentum_; }
 
  private:
+  double ClipFactor(double norm) const;
+  template <typename T>
+  bool StaysFiniteAs(double lr, double norm) const;
+
   GradientBucket& bucket_;
   const SgdOptions options_;
   torch::Tensor momentum_;
