@@ -9,6 +9,7 @@ Result<CotrainRules> RulesOf(const v1::CotrainSpec& cotrain) {
   CotrainRules rules;
   rules.tau = cotrain.tau();
   rules.threshold = cotrain.threshold();
+  rules.dynamic_threshold = cotrain.pseudo_label().threshold_rule() == "dynamic";
   rules.label_smoothing = cotrain.label_smoothing();
   rules.student_mask = cotrain.student_mask();
   FERMENT_ASSIGN_OR_RETURN(rules.form, ParseFeedbackForm(cotrain.feedback().form()));

@@ -29,8 +29,6 @@ Status NotYet(std::string_view key, std::string_view value) {
 Status CheckOffered(const RecipeContext& context) {
   const auto& cotrain = context.spec.cotrain();
   if (cotrain.dtype() != "float32" && cotrain.dtype() != "float64") return NotYet("cotrain.dtype", cotrain.dtype());
-  if (cotrain.pseudo_label().threshold_rule() != "fixed")
-    return NotYet("cotrain.pseudo_label.threshold_rule", cotrain.pseudo_label().threshold_rule());
   return Status();
 }
 
@@ -67,6 +65,7 @@ class CotrainRecipe : public Recipe {
   std::uint64_t total_steps() const override { return cotrain_.steps(); }
 
   Result<StepFigures> Step(std::uint64_t step) override {
+    undone_.reset();
     FERMENT_RETURN_IF_ERROR(LookAgainAtPending());
     const auto fed = feed_->Get(step);
     FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
@@ -79,7 +78,8 @@ class CotrainRecipe : public Recipe {
       recorder_->Begin(before);
     }
     FERMENT_ASSIGN_OR_RETURN(const CotrainOutcome outcome, step_->Run(step, batch, rates));
-    if (rates.record) FERMENT_RETURN_IF_ERROR(Record(step, rows, batch, rates, outcome));
+    if (rates.record) FERMENT_RETURN_IF_ERROR(Record({step, rows.unlabelled.keys, batch, rates, outcome}));
+    if (!outcome.finite) undone_ = {step, rows.unlabelled.keys, batch, rates, outcome};
     StepFigures figures;
     figures.samples = static_cast<std::uint64_t>(batch.global_labelled + batch.global_unlabelled);
     figures.finite = outcome.finite;
@@ -112,6 +112,10 @@ class CotrainRecipe : public Recipe {
     state.tensors["ema"] = std::move(networks.average);
     state.tensors["optimizer"] = std::move(networks.optimizer);
     state.scalars["baseline"] = baseline_.value();
+    if (const ClassThresholds& thresholds = step_->thresholds(); thresholds.dynamic()) {
+      const ClassStatus& status = thresholds.status();
+      state.scalars["class_status"] = {{"labelled", status.labelled}, {"confident", status.confident}};
+    }
     if (const auto& pending = step_->pending(); pending && placement_->teaches()) {
       NamedTensors labels = {{"label", pending->credit.labels.label}, {"trained", pending->credit.labels.trained}};
       for (auto& [name, tensor] : labels) {
@@ -126,7 +130,16 @@ class CotrainRecipe : public Recipe {
   Status Restore(const RecipeState& state, std::uint64_t) override {
     FERMENT_RETURN_IF_ERROR(networks_->Restore(state.tensors));
     baseline_.set_value(state.scalars.value("baseline", 0.0));
+    FERMENT_RETURN_IF_ERROR(RestoreThresholds(state.scalars.value("class_status", Json::object())));
     return RestorePending(state);
+  }
+
+  Result<bool> RecordUndone(const std::filesystem::path& folder) override {
+    if (!undone_) return false;
+    FERMENT_RETURN_IF_ERROR(CheckReplayable(context_.spec));
+    FERMENT_ASSIGN_OR_RETURN(const CotrainState state, networks_->State());
+    FERMENT_RETURN_IF_ERROR(StepRecorder(context_, {undone_->step, folder}).RecordUndone(Made(*undone_, {}), state));
+    return true;
   }
 
   Result<RecipeResult> Finish() override {
@@ -173,6 +186,21 @@ class CotrainRecipe : public Recipe {
     return figures[0];
   }
 
+  Status RestoreThresholds(const Json& saved) {
+    ClassStatus status;
+    for (const auto& [name, shares] : {std::pair("labelled", &status.labelled), {"confident", &status.confident}}) {
+      *shares = saved.value(name, std::vector<double>());
+      const int classes = static_cast<int>(shares->size());
+      if (classes != 0 && classes != context_.spec.classes_size()) {
+        return DataLossError("the checkpoint has a class status of other classes: classes=" + std::to_string(classes) +
+                             " expected=" + std::to_string(context_.spec.classes_size()))
+            .WithExitCode(exit_code::kUnreadableState);
+      }
+    }
+    step_->thresholds().set_status(std::move(status));
+    return Status();
+  }
+
   Status RestorePending(const RecipeState& state) {
     if (cotrain_.feedback().max_lag() == 0 || !state.tensors.contains("pending")) return Status();
     const Json figures = state.scalars.value("pending", Json::object());
@@ -199,21 +227,33 @@ class CotrainRecipe : public Recipe {
     return Status();
   }
 
-  Status Record(std::uint64_t step, const FeedStep& rows, const CotrainBatch& batch, const CotrainRates& rates,
-                const CotrainOutcome& outcome) {
-    StepFacts facts = {.step = step,
+  /// A step with all that it was given and has made.
+  struct Past {
+    std::uint64_t step;
+    std::vector<std::uint64_t> keys;
+    CotrainBatch batch;
+    CotrainRates rates;
+    CotrainOutcome outcome;
+  };
+
+  MadeStep Made(const Past& past, NamedTensors gradients) const {
+    StepFacts facts = {.step = past.step,
                        .world_size = context_.world.size(),
                        .teacher_ranks = RowsOfRanks(context_.spec, placement_->teacher_ranks()),
                        .student_ranks = RowsOfRanks(context_.spec, placement_->student_ranks()),
                        .weight_decay_excluded = networks_->ExcludedFromDecay(),
-                       .rates = rates};
+                       .rates = past.rates};
+    return {past.batch, past.keys, past.outcome, std::move(gradients), std::move(facts), *placement_};
+  }
+
+  Status Record(const Past& past) {
     NamedTensors gradients;
-    if (outcome.finite) {
-      FERMENT_ASSIGN_OR_RETURN(gradients, networks_->OfBoth(outcome.teacher.gradient, outcome.student.gradient));
+    if (past.outcome.finite) {
+      FERMENT_ASSIGN_OR_RETURN(gradients,
+                               networks_->OfBoth(past.outcome.teacher.gradient, past.outcome.student.gradient));
     }
     FERMENT_ASSIGN_OR_RETURN(const CotrainState after, networks_->State());
-    return recorder_->End({batch, rows.unlabelled.keys, outcome, std::move(gradients), std::move(facts), *placement_},
-                          after);
+    return recorder_->End(Made(past, std::move(gradients)), after);
   }
 
   const RecipeContext& context_;
@@ -227,6 +267,8 @@ class CotrainRecipe : public Recipe {
   std::optional<Validation> validation_;
   std::unique_ptr<CotrainStep> step_;
   std::optional<StepRecorder> recorder_;
+  /// The last step, where it was not finite.
+  std::optional<Past> undone_;
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ struct StepRecord {
   CotrainState after;
 };
 
-/// Returns: the content of step.json.
+/// Returns: the content of step.json. Of a step that was undone: what it got to, null where that is not finite.
 Json StepJson(const RunSpec& spec, const StepFacts& facts, const CotrainOutcome& outcome);
 
 /// Writes into a folder that exists; step.json comes last. Errors: those of writing.
