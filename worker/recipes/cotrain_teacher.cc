@@ -17,7 +17,8 @@ void CotrainTeacher::Remember() {
   network_.Remember(steps_last() ? TrainedNetwork::Keep::kStatistics : TrainedNetwork::Keep::kAll);
 }
 
-Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, TeacherFigures& figures) {
+Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, const ClassThresholds& thresholds,
+                                               TeacherFigures& figures) {
   const std::int64_t labelled = batch.labelled.size(0);
   const std::int64_t unlabelled = batch.weak.size(0);
   const torch::Tensor logits = network_.net->forward(torch::cat({batch.labelled, batch.weak, batch.strong}));
@@ -25,7 +26,7 @@ Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, Teache
   const torch::Tensor strong = logits.narrow(0, labelled + unlabelled, unlabelled);
 
   TeacherForward forward;
-  forward.pseudo = LabelWeakViews(weak, rules_.tau, rules_.threshold);
+  forward.pseudo = LabelWeakViews(weak, rules_.tau, thresholds.Of(static_cast<std::size_t>(weak.size(1))));
   const bool offline = batch.offline_labels.defined();
   forward.labels.label = offline ? batch.offline_labels : forward.pseudo.label;
   forward.labels.trained = torch::ones_like(forward.pseudo.mask);
@@ -44,7 +45,18 @@ Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, Teache
   figures.loss_unlabelled = sums[1] / static_cast<double>(batch.global_unlabelled);
   figures.accepted = sums[2];
   figures.finite = std::isfinite(sums[0]) && std::isfinite(sums[1]);
+  if (thresholds.dynamic()) FERMENT_RETURN_IF_ERROR(CountOverRanks(forward.pseudo, thresholds.fixed(), figures));
   return forward;
+}
+
+Status CotrainTeacher::CountOverRanks(const PseudoLabels& pseudo, double confident, TeacherFigures& figures) {
+  const torch::Tensor counts = CountLabels(pseudo, confident).contiguous();
+  std::vector<double> sums(counts.data_ptr<double>(), counts.data_ptr<double>() + counts.numel());
+  FERMENT_RETURN_IF_ERROR(SumOverRanks(std::span<double>(sums), ranks_));
+  const auto classes = static_cast<std::ptrdiff_t>(sums.size() / 2);
+  figures.labelled.assign(sums.begin(), sums.begin() + classes);
+  figures.confident.assign(sums.begin() + classes, sums.end());
+  return Status();
 }
 
 Status CotrainTeacher::Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,

@@ -34,8 +34,9 @@ class TrainerLoop {
   TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options);
 
   /// Returns the same on every rank: ok when the result is published; Cancelled (143) after a checkpoint that TERM,
-  /// USR2 or the coordinator asked for; Aborted (202) when the job is another process's; DataLoss (65) past
-  /// max_nonfinite; the recipe's errors. An error that only one rank has met ends in Collective::Abort.
+  /// USR2 or the coordinator asked for; Aborted (202) when the job is another process's; Unavailable (201) when ranks
+  /// have read different checkpoints; DataLoss (65) past max_nonfinite; the recipe's errors. An error that only one
+  /// rank has met ends in Collective::Abort.
   Status Run();
 
  private:
@@ -46,6 +47,8 @@ class TrainerLoop {
   /// What the signals, the coordinator and the disk want, agreed on by all ranks.
   Result<Wish> AgreeOnWish();
   Status Account(std::uint64_t step, const StepFigures& figures);
+  /// Has the step recorded. Returns: what ends the job.
+  Status TooManyNonfinite(std::uint64_t step);
   /// Has the state of now written, unless it is.
   Status Save();
   /// Returns: the outcome of writing, on every rank, once nothing is being written.
