@@ -36,8 +36,9 @@ constexpr std::chrono::minutes kCollectiveDeadline(5);
 constexpr std::chrono::seconds kWatchAhead(5);
 /// A rank that has failed waits this long for the others to have failed the same way, before it ends them.
 constexpr std::chrono::seconds kFarewellDeadline(15);
-/// MPI may notice a lost peer before the watch has named it, which takes a beat, or three where rank 0 is the lost one.
-constexpr std::chrono::seconds kVerdictPatience(5);
+/// MPI may notice a lost peer before the watch has named it, which takes a beat, or longer where rank 0 is the lost
+/// one.
+constexpr std::chrono::seconds kVerdictPatience(8);
 
 /// What a rank has of the others, and of whoever runs the job.
 struct Company {

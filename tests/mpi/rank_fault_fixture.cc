@@ -113,7 +113,7 @@ event::ChildProcess RankFaultTest::StartJob(int steps) {
                       << "/fer, train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: "
                       << data_.string()
                       << "/fr}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\n"
-                         "cotrain: {batch: 6, mu: 1, threshold: 0.1, warmup_steps: 1, lambda_ramp_steps: 2}\n"
+                         "cotrain: {batch: 6, mu: 1, lr_teacher: 0.001, lr_student: 0.001, feedback: {form: 'off'}}\n"
                          "checkpoint: {every_steps: 5}\nresources: {device: cpu, threads_per_rank: 1}\n";
   const char* mpirun = std::getenv("FERMENT_MPIRUN");
   EXPECT_NE(mpirun, nullptr) << "run by three_hosts.sh";
@@ -138,7 +138,7 @@ bool RankFaultTest::WaitForStep(event::ChildProcess& job, int step) {
 }
 
 int RankFaultTest::StepsMade() const {
-  const std::string curve = ReadAll(run_dir() / "logs" / "curve-cotrain-0.jsonl");
+  const std::string curve = ReadAll(run_dir() / "logs" / "curve-cotrain.jsonl");
   return static_cast<int>(std::count(curve.begin(), curve.end(), '\n'));
 }
 
@@ -189,8 +189,10 @@ void RankFaultTest::ExpectNamed(RankFault fault, int rank, const std::string& wh
   EXPECT_EQ(field("what"), what) << output;
   EXPECT_EQ(field("host"), "h" + std::to_string(rank + 1)) << output;
   EXPECT_EQ(field("pid"), std::to_string(ranks_.at(rank))) << output;
-  EXPECT_EQ(field("phase"), "cotrain-0") << output;
-  EXPECT_NEAR(std::atoi(field("step").c_str()), StepsMade(), 3) << output;
+  EXPECT_EQ(field("phase"), "cotrain") << output;
+  // The last sign is up to a second old; the speaker is where the others are.
+  EXPECT_LE(std::atoi(field("step").c_str()), StepsMade() + 1) << output;
+  EXPECT_NEAR(std::atoi(field("step_here").c_str()), StepsMade(), 2) << output;
   EXPECT_GT(std::atoi(field("collective").c_str()), 0) << output;
   EXPECT_LT(naming.named_after_seconds, 30);
   EXPECT_EQ(naming.outcome.exit_code, exit_code) << output;

@@ -15,8 +15,9 @@ namespace {
 
 /// How long a rank that is through waits for the farewells of the others.
 constexpr std::chrono::seconds kFarewellPatience(30);
-/// What the lowest rank has over the others in saying that rank 0 is lost, so that one line is logged and not many.
-constexpr std::chrono::milliseconds kPrecedence(2000);
+/// What rank 1 has over the others in saying that rank 0 is lost: mpirun has ended them by then, and one line is
+/// logged.
+constexpr std::chrono::milliseconds kPrecedence(6000);
 
 WatchLimits LimitsOf(int rank, WatchLimits limits) {
   if (rank > 1) {
@@ -192,6 +193,7 @@ void RankWatch::EndBy(const Verdict& verdict) {
                          {"verb", verb},
                          {"in_collective", sign.waiting},
                          {"seconds", seconds},
+                         {"step_here", board_.Sign().step},
                          {"exit_code", code}});
   const std::string message = "rank " + std::to_string(verdict.rank) + " is " + NameOf(verdict.fate) + ", " +
                               Explain(verdict.fate) + ": host=" + name.host + " pid=" + std::to_string(name.pid) +

@@ -19,7 +19,7 @@ struct RankWatchOptions {
   WatchLimits limits;
   /// Between two signs of a rank; each is 72 bytes.
   std::chrono::milliseconds beat{1000};
-  /// In the message, such as "cotrain-0".
+  /// In the message, such as "cotrain".
   std::string job;
   /// Rank 0's: tells the coordinator. Called from the watch's thread, at most once.
   std::function<void(int exit_code, const std::string& message)> report = [](int, const std::string&) {};
@@ -28,8 +28,9 @@ struct RankWatchOptions {
 };
 
 /// Watches a job of two ranks or more. Rank 0 has a connection to each other rank and judges them by RankTable; the
-/// others judge rank 0 alone, by its silence. A verdict is logged (rank_lost), reported, told to the other ranks, and
-/// ends every process: 201 for a dead rank, 203 for one that is stopped or stuck.
+/// others judge rank 0 alone, by its silence. What is said of a rank is from its last sign, up to a beat old. A verdict
+/// is logged (rank_lost), reported, told to the other ranks, and ends every process: 201 for a dead rank, 203 for one
+/// that is stopped or stuck.
 ///
 /// Thread: one calls the methods; the watching goes on a thread of its own, which knows nothing of MPI.
 class RankWatch {

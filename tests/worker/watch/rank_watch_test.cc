@@ -27,7 +27,7 @@ struct Ending {
   RankWatchOptions Options(const WatchLimits& limits) {
     return {.limits = limits,
             .beat = milliseconds(5),
-            .job = "cotrain-0",
+            .job = "cotrain",
             .report = [this](int code, const std::string& message) { reported = std::to_string(code) + " " + message; },
             .leave = [this](int code) { left.set_value(code); }};
   }
@@ -78,7 +78,7 @@ TEST(RankWatch, RankZeroNamesTheDeadAndTellsTheOthersToLeave) {
     if (world.rank() != 0) return;
     for (const std::string& part :
          {std::string("201 rank 2 is dead"), "host=" + dead.host, "pid=" + std::to_string(dead.pid),
-          std::string("phase=cotrain-0"), std::string("step=41"), std::string("collective=97")})
+          std::string("phase=cotrain"), std::string("step=41"), std::string("collective=97")})
       EXPECT_NE(ending.reported.find(part), std::string::npos) << part << " in " << ending.reported;
   });
 }
