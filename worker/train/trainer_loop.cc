@@ -59,6 +59,7 @@ Status TrainerLoop::Run() {
 }
 
 Status TrainerLoop::Prepare() {
+  Enter(Activity::kPreparing);
   const bool start_anew = context_.recording.has_value();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
   auto finished = files_.Finished();
@@ -113,6 +114,7 @@ Status TrainerLoop::Train() {
                             " step=" + std::to_string(next_step_))
           .WithExitCode(exit_code::kTerminated);
     }
+    if (options_.board != nullptr) options_.board->EnterStep(next_step_);
     FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
     ++next_step_;
     FERMENT_RETURN_IF_ERROR(Account(next_step_ - 1, figures));
@@ -236,6 +238,7 @@ JobProgress TrainerLoop::Progress() const {
 Status TrainerLoop::Save() {
   checkpoint_due_ = false;
   if (saved_step_ == next_step_) return Status();
+  Enter(Activity::kSaving);
   const Status status = nn::Guard([&]() -> Status {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
     FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
@@ -246,10 +249,14 @@ Status TrainerLoop::Save() {
   return Status();
 }
 
-Status TrainerLoop::AwaitSaved() { return AgreeOnStatus(context_.world, leads() ? writer_->Wait() : Status()); }
+Status TrainerLoop::AwaitSaved() {
+  Enter(Activity::kSaving);
+  return AgreeOnStatus(context_.world, leads() ? writer_->Wait() : Status());
+}
 
 Status TrainerLoop::Finish() {
   FERMENT_RETURN_IF_ERROR(Save());
+  Enter(Activity::kFinishing);
   Result<RecipeResult> result = RecipeResult();
   Status status = nn::Guard([&] {
     result = recipe_.Finish();

@@ -12,6 +12,7 @@
 #include "worker/train/job_state.h"
 #include "worker/train/recipe.h"
 #include "worker/train/train_metrics.h"
+#include "worker/watch/rank_board.h"
 
 namespace ferment::worker {
 
@@ -22,6 +23,8 @@ struct TrainerLoopOptions {
   /// Least time between two progress reports, and between two log lines.
   std::chrono::milliseconds report_every{1000};
   std::chrono::milliseconds log_every{10'000};
+  /// Told of what goes on; null where nobody watches. Outlives the loop.
+  RankBoard* board = nullptr;
 };
 
 /// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must. A
@@ -57,6 +60,9 @@ class TrainerLoop {
   JobProgress Progress() const;
   Result<StepFigures> GuardedStep(std::uint64_t step);
   bool leads() const { return context_.world.rank() == 0; }
+  void Enter(Activity activity) const {
+    if (options_.board != nullptr) options_.board->Enter(activity);
+  }
 
   Recipe& recipe_;
   const RecipeContext& context_;
