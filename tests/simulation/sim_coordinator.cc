@@ -79,7 +79,7 @@ SimCoordinator::SimCoordinator(Parts parts)
   engine_ = std::make_unique<coordinator::RunEngine>(coordinator::RunEngine::Parts{
       store_, *parts_.launcher, world_.files, process_.clock(), metrics_, launches_, files_,
       [this](const RunSpec&, const coordinator::Run& run, const coordinator::Job& job) {
-        world_.oracle.LaunchPlanned(run, job);
+        world_.oracle.LaunchPlanned(run, job, world_.queue.now());
         return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
       },
       [this](std::function<void()> work) {

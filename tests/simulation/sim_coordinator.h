@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -64,25 +65,34 @@ class SimCoordinator final : private DiskWitness {
   SimProcess& process() { return process_; }
   std::uint64_t term() const { return store_.term(); }
   const coordinator::JobBook& book() const { return engine_->book(); }
-  Moment Now() const { return {store_.term(), process_.clock().Now()}; }
 
-  /// `leave` gets the answer at the instant at which it leaves this process.
+  /// A request: how it is decided, and who sees its answer at the instant at which that leaves this process.
   template <typename Answer>
-  void Ask(bool while_draining, std::function<Answer(coordinator::RunEngine&)> decide,
-           std::function<void(const Moment&, Answer)> leave) {
-    if (draining_ && !while_draining) return leave(Now(), FailedAnswer<Answer>(UnavailableError("draining")));
+  struct Question {
+    std::function<Answer(coordinator::RunEngine&)> decide;
+    std::function<void(const Moment&, const Answer&)> seen = nullptr;
+    /// Which shard it is about, if one; of a run, its id alone.
+    std::optional<coordinator::LeaseKey> about = std::nullopt;
+    bool while_draining = true;
+  };
+  template <typename Answer>
+  void Ask(const Question<Answer>& question, std::function<void(Answer)> answer) {
+    if (draining_ && !question.while_draining) return answer(FailedAnswer<Answer>(UnavailableError("draining")));
     struct Decided {
       Answer answer = FailedAnswer<Answer>(InternalError("undecided"));
       Moment moment;
     };
     auto decided = std::make_shared<Decided>();
-    Enqueue({[this, decided, decide = std::move(decide)] {
-               decided->answer = decide(*engine_);
-               decided->moment = Now();
+    Enqueue({[this, decided, question] {
+               decided->moment = {store_.term(), process_.clock().Now(), {}, 0};
+               if (question.about) world_.oracle.FillFromLog(*question.about, decided->moment);
+               decided->answer = question.decide(*engine_);
              },
-             [this, decided, leave = std::move(leave)](const Status& saved) {
-               Leave(saved.ok(), [decided, leave, saved] {
-                 leave(decided->moment, saved.ok() ? decided->answer : FailedAnswer<Answer>(saved));
+             [this, decided, seen = question.seen, answer = std::move(answer)](const Status& saved) {
+               if (!saved.ok()) decided->answer = FailedAnswer<Answer>(saved);
+               Leave(saved.ok(), [decided, seen, answer] {
+                 if (seen) seen(decided->moment, decided->answer);
+                 answer(std::move(decided->answer));
                });
              }});
   }

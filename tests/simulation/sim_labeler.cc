@@ -52,34 +52,26 @@ void SimLabeler::Crash(SimTime until_next) {
 
 void SimLabeler::Register() {
   const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2"};
-  Call<Result<std::string>>({network_, process_, name_, kLongPatience,
-                             [identity](SimCoordinator& coordinator, auto answer) {
-                               coordinator.Ask<Result<std::string>>(
-                                   false, [identity](RunEngine& engine) { return engine.leases().Register(identity); },
-                                   [answer](const Moment&, Result<std::string> id) { answer(std::move(id)); });
-                             },
-                             [this](const Result<std::string>& id) {
-                               if (!id) return Crash(seconds(1));
-                               labeler_id_ = *id;
-                               Take();
-                             }});
+  auto serve = Asks<Result<std::string>>(
+      {[identity](RunEngine& engine) { return engine.leases().Register(identity); }, nullptr, std::nullopt, false});
+  auto done = [this](const Result<std::string>& id) {
+    if (!id) return Crash(seconds(1));
+    labeler_id_ = *id;
+    Take();
+  };
+  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimLabeler::Take() {
   if (std::exchange(taking_, true)) return;
-  Call<Result<LeaseAnswer>>(
-      {network_, process_, name_, kLongPatience,
-       [id = labeler_id_, name = name_, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-         coordinator.Ask<Result<LeaseAnswer>>(
-             false, [id](RunEngine& engine) { return engine.leases().Lease(id, 1); },
-             [name, answer, &oracle](const Moment& moment, Result<LeaseAnswer> leases) {
-               if (leases) {
-                 for (const GrantedLease& lease : leases->leases) oracle.Granted(moment, name, lease);
-               }
-               answer(std::move(leases));
-             });
-       },
-       [this](const Result<LeaseAnswer>& answer) { HandleTaken(answer); }});
+  auto seen = [this](const Moment& moment, const Result<LeaseAnswer>& answer) {
+    if (!answer) return;
+    for (const GrantedLease& lease : answer->leases) world_.oracle.Granted(moment, name_, lease);
+  };
+  auto serve = Asks<Result<LeaseAnswer>>(
+      {[id = labeler_id_](RunEngine& engine) { return engine.leases().Lease(id, 1); }, seen, std::nullopt, false});
+  auto done = [this](const Result<LeaseAnswer>& answer) { HandleTaken(answer); };
+  Call<Result<LeaseAnswer>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimLabeler::HandleTaken(const Result<LeaseAnswer>& answer) {
@@ -105,26 +97,22 @@ void SimLabeler::Renew(const LeaseKey& key) {
   process_.After(held->second.lease.lease_time / 3, [this, key] {
     const auto still = held_.find(key);
     if (still == held_.end() || still->second.lost) return;
-    Call<Result<milliseconds>>({network_,
-                                process_,
-                                name_,
-                                {},
-                                [key, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                                  coordinator.Ask<Result<milliseconds>>(
-                                      true, [key](RunEngine& engine) { return engine.leases().Renew(key, 1); },
-                                      [key, answer, &oracle](const Moment& moment, Result<milliseconds> time) {
-                                        oracle.Renewed(moment, key, StatusIn(time));
-                                        answer(std::move(time));
-                                      });
-                                },
-                                [this, key](const Result<milliseconds>& time) {
-                                  const auto kept = held_.find(key);
-                                  if (kept == held_.end()) return;
-                                  const StatusCode code = StatusIn(time).code();
-                                  kept->second.lost = code == StatusCode::kAborted || code == StatusCode::kNotFound;
-                                  Renew(key);
-                                }});
+    auto seen = [this, key](const Moment& moment, const Result<milliseconds>& time) {
+      world_.oracle.Renewed(moment, key, StatusIn(time));
+    };
+    auto serve =
+        Asks<Result<milliseconds>>({[key](RunEngine& engine) { return engine.leases().Renew(key, 1); }, seen, key});
+    auto done = [this, key](const Result<milliseconds>& time) { HandleRenewed(key, StatusIn(time)); };
+    Call<Result<milliseconds>>({network_, process_, name_, {}, serve, done});
   });
+}
+
+void SimLabeler::HandleRenewed(const LeaseKey& key, const Status& renewed) {
+  const auto kept = held_.find(key);
+  if (kept == held_.end()) return;
+  kept->second.lost = renewed.code() == StatusCode::kAborted || renewed.code() == StatusCode::kNotFound;
+  if (kept->second.lost) world_.history.Say(name_ + " lost " + Name(key));
+  Renew(key);
 }
 
 void SimLabeler::Work(const LeaseKey& key) {
@@ -172,45 +160,35 @@ ShardResult SimLabeler::Write(const GrantedLease& lease) {
 void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
   world_.history.Say(name_ + " commits " + Name(key));
   world_.oracle.LeaseLeft(key);
-  Call<Result<bool>>(
-      {network_, process_, name_, kLongPatience,
-       [result, &world = world_](SimCoordinator& coordinator, auto answer) {
-         // As Scheduler::Commit: a look at the files between two requests.
-         auto commit = [result, answer, &world](SimCoordinator& to) {
-           auto before = std::make_shared<ShardFacts>();
-           to.Ask<Result<bool>>(
-               true,
-               [result, before, &world](RunEngine& engine) {
-                 if (const ShardFacts* facts = world.log.FindShard(result.key)) *before = *facts;
-                 return engine.leases().Commit(result);
-               },
-               [result, before, answer, &world](const Moment&, Result<bool> duplicate) {
-                 world.oracle.Committed(result, *before, duplicate);
-                 answer(std::move(duplicate));
-               });
-         };
-         coordinator.Ask<Result<std::string>>(
-             true,
-             [result](RunEngine& engine) -> Result<std::string> {
-               const coordinator::Run* run = engine.book().FindRun(result.key.run_id);
-               if (run == nullptr) return Fail(AbortedError("no such run"));
-               return run->run_dir;
-             },
-             [&coordinator, result, commit, answer, &world](const Moment&, const Result<std::string>& run_dir) {
-               if (!run_dir) return answer(Fail(run_dir.error()));
-               for (const coordinator::ResultFile& file : result.files) {
-                 if (!world.files.FileSize(*run_dir + "/" + file.file)) return answer(Fail(DataLossError("no file")));
-               }
-               commit(coordinator);
-             });
-       },
-       [this, key](const Result<bool>& duplicate) {
-         world_.history.Say(name_ + " committed " + Name(key) + ": " +
-                            std::string(StatusCodeName(StatusIn(duplicate).code())));
-         const StatusCode code = StatusIn(duplicate).code();
-         if (code == StatusCode::kOk || code == StatusCode::kAborted || code == StatusCode::kNotFound) return Next(key);
-         Crash(seconds(1));
-       }});
+  auto seen = [this, result](const Moment& moment, const Result<bool>& duplicate) {
+    world_.oracle.Committed(moment, result, duplicate);
+  };
+  const SimCoordinator::Question<Result<bool>> commit{
+      [result](RunEngine& engine) { return engine.leases().Commit(result); }, seen, key};
+  const SimCoordinator::Question<Result<std::string>> folder{[key](RunEngine& engine) -> Result<std::string> {
+    const coordinator::Run* run = engine.book().FindRun(key.run_id);
+    if (run == nullptr) return Fail(AbortedError("no such run"));
+    return run->run_dir;
+  }};
+  // As Scheduler::Commit: a look at the files between two requests.
+  auto serve = [this, result, commit, folder](SimCoordinator& coordinator,
+                                              const std::function<void(Result<bool>)>& answer) {
+    coordinator.Ask<Result<std::string>>(
+        folder, [this, &coordinator, result, commit, answer](const Result<std::string>& run_dir) {
+          if (!run_dir) return answer(Fail(run_dir.error()));
+          for (const coordinator::ResultFile& file : result.files) {
+            if (!world_.files.FileSize(*run_dir + "/" + file.file)) return answer(Fail(DataLossError("no file")));
+          }
+          coordinator.Ask<Result<bool>>(commit, answer);
+        });
+  };
+  auto done = [this, key](const Result<bool>& duplicate) {
+    const StatusCode code = StatusIn(duplicate).code();
+    world_.history.Say(name_ + " committed " + Name(key) + ": " + std::string(StatusCodeName(code)));
+    if (code == StatusCode::kOk || code == StatusCode::kAborted || code == StatusCode::kNotFound) return Next(key);
+    Crash(seconds(1));
+  };
+  Call<Result<bool>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimLabeler::GiveUp(const LeaseKey& key) {
@@ -218,30 +196,17 @@ void SimLabeler::GiveUp(const LeaseKey& key) {
                              world_.Chance(0.05),    {}};
   world_.history.Say(name_ + " gives up " + Name(key));
   world_.oracle.LeaseLeft(key);
-  Call<Status>({network_, process_, name_, kLongPatience,
-                [failure, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                  coordinator.Ask<Status>(
-                      true, [failure](RunEngine& engine) { return engine.leases().FailShard(failure); },
-                      [failure, answer, &oracle](const Moment&, const Status& taken) {
-                        oracle.ShardGivenUp(failure, taken);
-                        answer(taken);
-                      });
-                },
-                [this, key](const Status&) { Next(key); }});
+  auto seen = [this, failure](const Moment& moment, const Status& taken) {
+    world_.oracle.ShardGivenUp(moment, failure, taken);
+  };
+  auto serve = Asks<Status>({[failure](RunEngine& engine) { return engine.leases().FailShard(failure); }, seen, key});
+  Call<Status>({network_, process_, name_, kLongPatience, serve, [this, key](const Status&) { Next(key); }});
 }
 
 void SimLabeler::HandBack(const LeaseKey& key) {
   world_.oracle.LeaseLeft(key);
-  Call<Status>({network_,
-                process_,
-                name_,
-                {},
-                [key](SimCoordinator& coordinator, auto answer) {
-                  coordinator.Ask<Status>(
-                      true, [key](RunEngine& engine) { return engine.leases().Return(key); },
-                      [answer](const Moment&, const Status& returned) { answer(returned); });
-                },
-                [this, key](const Status&) { Next(key); }});
+  auto serve = Asks<Status>({[key](RunEngine& engine) { return engine.leases().Return(key); }});
+  Call<Status>({network_, process_, name_, {}, serve, [this, key](const Status&) { Next(key); }});
 }
 
 void SimLabeler::Next(const LeaseKey& done) {

@@ -35,6 +35,7 @@ class SimLabeler {
   void Take();
   void HandleTaken(const Result<coordinator::LeaseAnswer>& answer);
   void Renew(const coordinator::LeaseKey& key);
+  void HandleRenewed(const coordinator::LeaseKey& key, const Status& renewed);
   void Work(const coordinator::LeaseKey& key);
   void Finish(const coordinator::LeaseKey& key);
   coordinator::ShardResult Write(const coordinator::GrantedLease& lease);

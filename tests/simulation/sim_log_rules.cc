@@ -2,6 +2,7 @@
 #include "tests/simulation/sim_log_rules.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/core/pipeline.h"
 
@@ -193,7 +194,9 @@ void SimLogRules::On(const JobEnded& event) {
   JobFacts& job = JobOf(event.run_id, event.job_id);
   if (HasEnded(job.state)) history_.Violate("P2", "a job ended twice: " + event.run_id + "/" + event.job_id);
   job.state = event.state;
-  for (ShardFacts& shard : job.shards) shard.leased = false;
+  for (ShardFacts& shard : job.shards) {
+    if (std::exchange(shard.leased, false)) shard.cut_short = true;
+  }
   if (event.state == JobState::kSucceeded) CheckSuccess(event.run_id, event.job_id, job);
   const bool cause = job.shard_failed || job.failed_for_good || job.failed_attempts > kStartsAgain || folders_fail_;
   if (event.state == JobState::kFailed && !cause) {
@@ -221,6 +224,7 @@ void SimLogRules::On(const ShardLeased& event) {
   former = std::max(former, event.key.epoch);
   shard.epoch = event.key.epoch;
   shard.leased = true;
+  shard.cut_short = false;
 }
 
 ShardFacts& SimLogRules::Held(const LeaseKey& key, const std::string& what) {

@@ -21,6 +21,8 @@ struct ShardFacts {
   /// The latest lease's.
   std::uint64_t epoch = 0;
   bool leased = false;
+  /// Its job ended while it was leased.
+  bool cut_short = false;
   bool committed = false;
   std::uint32_t failures = 0;
   std::uint64_t commit_epoch = 0;

@@ -122,6 +122,14 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
   SimTime pause_ = std::chrono::milliseconds(100);
 };
 
+/// Returns: a service that is this one question.
+template <typename Answer>
+typename SimCall<Answer>::Serve Asks(SimCoordinator::Question<Answer> question) {
+  return [question = std::move(question)](SimCoordinator& coordinator, std::function<void(Answer)> answer) {
+    coordinator.Ask<Answer>(question, std::move(answer));
+  };
+}
+
 template <typename Answer>
 void Call(typename SimCall<Answer>::Parts parts) {
   std::make_shared<SimCall<Answer>>(std::move(parts))->Begin();

@@ -12,6 +12,9 @@ using coordinator::Run;
 using coordinator::RunState;
 using coordinator::ShardState;
 
+/// A trainer reports every second.
+constexpr SimTime kHeardLately = std::chrono::seconds(10);
+
 std::string Name(const LeaseKey& key) {
   return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
 }
@@ -70,7 +73,11 @@ void SimOracle::CheckTotals(const JobBook& book, const std::string& when) {
 
 void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& book) {
   latest_term_ = term;
-  for (auto& [key, lease] : leases_) lease.deadline = now + lease.time;
+  for (auto& [key, lease] : leases_) {
+    const ShardFacts shard = InLog(key);
+    lease.deadline = now + lease.time;
+    if (!shard.leased || shard.epoch != key.epoch) lease.left = true;
+  }
   for (const auto& [request_id, run_id] : submissions_) {
     const Run* run = book.FindSubmission(request_id);
     if (run == nullptr || run->run_id != run_id) {
@@ -88,28 +95,37 @@ void SimOracle::Granted(const Moment& moment, const std::string& labeler, const 
   leases_[lease.key] = {labeler, moment.clock + lease.lease_time, lease.lease_time, false};
 }
 
-void SimOracle::Renewed(const Moment& moment, const LeaseKey& key, const Status& answer) {
-  if (moment.term != latest_term_) return;
+ShardFacts SimOracle::InLog(const LeaseKey& key) const {
   const ShardFacts* shard = log_.FindShard(key);
-  const bool present = shard != nullptr && shard->epoch == key.epoch;
+  return shard == nullptr ? ShardFacts() : *shard;
+}
+
+void SimOracle::FillFromLog(const LeaseKey& about, Moment& moment) const {
+  moment.before = InLog(about);
+  const RunFacts* run = log_.FindRun(about.run_id);
+  if (run != nullptr) moment.generation = run->generation;
+}
+
+void SimOracle::Renewed(const Moment& moment, const LeaseKey& key, const Status& answer) {
+  // A fenced coordinator that has not noticed may say anything about leases; it changes nothing.
+  if (moment.term != latest_term_) return;
+  const auto lease = leases_.find(key);
   if (answer.ok()) {
-    if (!present || shard->committed) history_.Violate("T1.6", "a late renewal was accepted: " + Name(key));
-    if (const auto lease = leases_.find(key); lease != leases_.end()) {
-      lease->second.deadline = moment.clock + lease->second.time;
-    }
+    if (!moment.before.leased || moment.before.epoch != key.epoch)
+      history_.Violate("T1.6", "a late renewal was accepted: " + Name(key));
+    if (lease != leases_.end()) lease->second.deadline = moment.clock + lease->second.time;
     return;
   }
-  if (answer.code() != StatusCode::kAborted || !present || shard->committed) return;
-  const auto lease = leases_.find(key);
+  if (answer.code() != StatusCode::kAborted) return;
+  const ShardFacts now = InLog(key);
+  if (now.epoch != key.epoch || now.committed || now.cut_short) return;
   if (lease == leases_.end() || lease->second.left || moment.clock >= lease->second.deadline) return;
-  const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
-  if (HasEnded(job->state)) return;
   history_.Violate("P12",
                    "a lease was taken before its time was over: " + Name(key) + " labeler=" + lease->second.labeler);
 }
 
-void SimOracle::Committed(const coordinator::ShardResult& result, const ShardFacts& before,
-                          const Result<bool>& answer) {
+void SimOracle::Committed(const Moment& moment, const coordinator::ShardResult& result, const Result<bool>& answer) {
+  const ShardFacts& before = moment.before;
   const ShardFacts* shard = log_.FindShard(result.key);
   if (answer) {
     if (shard == nullptr || !shard->committed || shard->files != result.files) {
@@ -127,13 +143,13 @@ void SimOracle::Committed(const coordinator::ShardResult& result, const ShardFac
   if (stale && code == StatusCode::kInternal) history_.Violate("P3", "a zombie was not told: " + Name(result.key));
 }
 
-void SimOracle::ShardGivenUp(const coordinator::ShardFailure& failure, const Status& answer) {
+void SimOracle::ShardGivenUp(const Moment& moment, const coordinator::ShardFailure& failure, const Status& answer) {
   if (answer.ok()) {
     failures_taken_.insert(failure.request_id);
     return;
   }
-  const ShardFacts* shard = log_.FindShard(failure.key);
-  const bool present = shard != nullptr && shard->epoch == failure.key.epoch && !shard->committed;
+  const ShardFacts& shard = moment.before;
+  const bool present = shard.epoch == failure.key.epoch && !shard.committed && !shard.cut_short;
   if (present && answer.code() == StatusCode::kAborted && failures_taken_.contains(failure.request_id)) {
     history_.Violate("T1.3", "a failure that was taken was refused when it came again: " + Name(failure.key));
   }
@@ -174,16 +190,19 @@ void SimOracle::Submitted(const std::string& request_id, const std::string& run_
   if (!fresh && first->second != *answer) history_.Violate("T1.3", "two runs for one request: " + request_id);
 }
 
-void SimOracle::Cancelled(const std::string& run_id, const std::string& request_id, const Status& answer) {
+void SimOracle::Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id,
+                          const Status& answer) {
   if (!answer.ok()) return;
   const RunFacts* run = log_.FindRun(run_id);
-  const auto [first, fresh] = cancel_requests_.emplace(request_id, run == nullptr ? 0 : run->generation);
   if (run == nullptr) {
     history_.Violate("P2", "a cancel of nothing: run=" + run_id);
-  } else if (first->second == run->generation && run->running && !run->cancelled) {
+    return;
+  }
+  const std::uint32_t first = cancel_requests_.emplace(request_id, moment.generation).first->second;
+  if (first == run->generation) {
+    if (!run->running || run->cancelled) return;
     history_.Violate("P2", "a cancel was acknowledged and is not in the log: run=" + run_id);
-  } else if (!fresh && first->second != run->generation && log_.RunOfRequest(request_id) == run_id && run->cancelled &&
-             run->cancel_request == request_id) {
+  } else if (run->cancelled && run->cancel_request == request_id) {
     history_.Violate("T1.3", "a cancel of long ago ended the reopened run: run=" + run_id);
   }
 }
@@ -204,10 +223,15 @@ void SimOracle::LabelerGone(const std::string& labeler) {
   }
 }
 
-void SimOracle::LaunchPlanned(const Run& run, const Job& job) {
+void SimOracle::LaunchPlanned(const Run& run, const Job& job, SimTime now) {
+  const std::string name = run.run_id + "/" + job.plan.job_id;
   const RunFacts* facts = log_.FindRun(run.run_id);
-  if (facts != nullptr && facts->cancelled) {
-    history_.Violate("P2", "a trainer of a cancelled run is launched: " + run.run_id + "/" + job.plan.job_id);
+  if (facts != nullptr && facts->cancelled) history_.Violate("P2", "a trainer of a cancelled run is launched: " + name);
+  for (std::uint32_t attempt = 1; attempt < job.attempt.number; ++attempt) {
+    const auto writer = writers_.find({run.run_id, job.plan.job_id, attempt});
+    if (writer == writers_.end() || writer->second.gone || now - writer->second.heard > kHeardLately) continue;
+    history_.Violate("P5", "a new attempt while the holder of the token works and is heard: " + name + "/" +
+                               std::to_string(attempt));
   }
 }
 
@@ -219,8 +243,22 @@ void SimOracle::Launched(const coordinator::LaunchKey& key) {
 }
 
 void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process) {
-  const auto [writer, fresh] = writers_.emplace(std::tuple(key.run_id, key.job_id, key.attempt), process);
-  if (!fresh && writer->second != process) history_.Violate("P5", "two processes write one attempt: " + Name(key));
+  const auto [writer, fresh] =
+      writers_.emplace(std::tuple(key.run_id, key.job_id, key.attempt), Writer{process, {}, {}});
+  if (!fresh && writer->second.process != process) {
+    history_.Violate("P5", "two processes write one attempt: " + Name(key));
+  }
+}
+
+void SimOracle::TrainerHeard(const coordinator::LaunchKey& key, SimTime now) {
+  const auto writer = writers_.find({key.run_id, key.job_id, key.attempt});
+  if (writer != writers_.end()) writer->second.heard = now;
+}
+
+void SimOracle::TrainerGone(std::uint64_t process) {
+  for (auto& [attempt, writer] : writers_) {
+    if (writer.process == process) writer.gone = true;
+  }
 }
 
 void SimOracle::Final(const JobBook& book) {

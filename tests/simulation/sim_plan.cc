@@ -21,8 +21,8 @@ double Sometimes(RandomSequence& random, double most) { return random.Below(2) =
 
 SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   RandomSequence random(seed, StreamOf("simulation.plan"));
-  const bool large = random.Below(25) == 0;
-  labelers = large ? 4 + random.Below(29) : 2 + random.Below(7);
+  const bool large = random.Below(16) == 0;
+  labelers = large ? 4 + random.Below(29) : 3 + random.Below(8);
   runs = random.Below(4) == 0 ? 2 : 1;
   rounds = 1 + random.Below(large ? 2 : 3);
   label_shards = large ? 50 + random.Below(200) : 2 + random.Below(14);
@@ -57,7 +57,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   launch_fails = random.Below(4) == 0 ? 0.1 : 0;
   remembers_exits = random.Below(2) == 0;
   file_fails = random.Below(8) == 0 ? 0.02 : 0;
-  cancel = Sometimes(random, 0.8);
+  cancel = Sometimes(random, 0.6);
   reopen = random.Below(3) == 0 ? 0 : 0.9;
   skew = Sometimes(random, 0.3);
 }

@@ -92,7 +92,10 @@ Status SimPlatform::Signal(const LaunchKey& key, int signal) {
 }
 
 void SimPlatform::PowerLoss() {
-  for (SimTrainer* trainer : Live()) trainer->process().Kill();
+  for (SimTrainer* trainer : Live()) {
+    trainer->process().Kill();
+    world_.oracle.TrainerGone(trainer->number());
+  }
   // A queue of the cluster remembers its jobs as killed; the records of one machine name processes that are gone.
   for (auto& [name, entry] : entries_) {
     if (entry.state.kind != LaunchState::Kind::kRunning) continue;

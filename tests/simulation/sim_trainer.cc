@@ -47,6 +47,7 @@ void SimTrainer::Exit(int exit_code) {
   if (!process_.alive()) return;
   world_.history.Say(name_ + " exits with " + std::to_string(exit_code));
   process_.Kill();
+  world_.oracle.TrainerGone(parts_.number);
   parts_.exited(exit_code);
 }
 
@@ -57,23 +58,19 @@ void SimTrainer::Signal(int signal) {
 
 void SimTrainer::TakeToken() {
   const TokenRequest request{parts_.key.run_id, parts_.key.job_id, parts_.key.attempt, name_, "host", 1};
-  Call<Result<std::uint64_t>>({network_, process_, name_, kLongPatience,
-                               [request, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                                 coordinator.Ask<Result<std::uint64_t>>(
-                                     true,
-                                     [request](RunEngine& engine) { return engine.trainers().TakeToken(request); },
-                                     [request, answer, &oracle](const Moment&, const Result<std::uint64_t>& token) {
-                                       oracle.TokenGiven(request, token);
-                                       answer(token);
-                                     });
-                               },
-                               [this](const Result<std::uint64_t>& token) {
-                                 if (!token) return Exit(ProcessExitCode(token.error()));
-                                 token_ = *token;
-                                 world_.history.Say(name_ + " holds token " + std::to_string(token_));
-                                 world_.oracle.TrainerWrites(parts_.key, parts_.number);
-                                 Step();
-                               }});
+  auto seen = [request, &oracle = world_.oracle](const Moment&, const Result<std::uint64_t>& token) {
+    oracle.TokenGiven(request, token);
+  };
+  auto serve = Asks<Result<std::uint64_t>>(
+      {[request](RunEngine& engine) { return engine.trainers().TakeToken(request); }, seen});
+  auto done = [this](const Result<std::uint64_t>& token) {
+    if (!token) return Exit(ProcessExitCode(token.error()));
+    token_ = *token;
+    world_.history.Say(name_ + " holds token " + std::to_string(token_));
+    world_.oracle.TrainerWrites(parts_.key, parts_.number);
+    Step();
+  };
+  Call<Result<std::uint64_t>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimTrainer::Step() {
@@ -89,22 +86,18 @@ void SimTrainer::Step() {
 
 void SimTrainer::Report() {
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
-  Call<Result<bool>>({network_,
-                      process_,
-                      name_,
-                      {},
-                      [key](SimCoordinator& coordinator, auto answer) {
-                        coordinator.Ask<Result<bool>>(
-                            true,
-                            [key](RunEngine& engine) {
-                              return engine.trainers().Report(key, {1, 2, {}, {}});
-                            },
-                            [answer](const Moment&, const Result<bool>& stop) { answer(stop); });
-                      },
-                      [this](const Result<bool>& stop) {
-                        if (stop && *stop) return Exit(exit_code::kTerminated);
-                        if (!stop && stop.error().code() == StatusCode::kAborted) Exit(exit_code::kFenced);
-                      }});
+  auto seen = [this](const Moment&, const Result<bool>& stop) {
+    if (stop) world_.oracle.TrainerHeard(parts_.key, world_.queue.now());
+  };
+  auto serve = Asks<Result<bool>>({[key](RunEngine& engine) {
+                                     return engine.trainers().Report(key, {1, 2, {}, {}});
+                                   },
+                                   seen});
+  auto done = [this](const Result<bool>& stop) {
+    if (stop && *stop) return Exit(exit_code::kTerminated);
+    if (!stop && stop.error().code() == StatusCode::kAborted) Exit(exit_code::kFenced);
+  };
+  Call<Result<bool>>({network_, process_, name_, {}, serve, done});
 }
 
 void SimTrainer::Complete() {
@@ -115,32 +108,20 @@ void SimTrainer::Complete() {
       {64, 1.5, 1000},
       {{"teacher", job + ".t", job + "-t"}, {"student", job + ".s", job + "-s"}, {"baseline", job + ".b", job + "-b"}},
       {}};
-  Call<Status>({network_, process_, name_, kLongPatience,
-                [key, result, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                  coordinator.Ask<Status>(
-                      true, [key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); },
-                      [key, answer, &oracle](const Moment&, const Status& taken) {
-                        oracle.JobCompleted(key, taken);
-                        answer(taken);
-                      });
-                },
-                [this](const Status& taken) { Exit(taken.ok() ? exit_code::kOk : ProcessExitCode(taken)); }});
+  auto seen = [key, &oracle = world_.oracle](const Moment&, const Status& taken) { oracle.JobCompleted(key, taken); };
+  auto serve =
+      Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen});
+  auto done = [this](const Status& taken) { Exit(taken.ok() ? exit_code::kOk : ProcessExitCode(taken)); };
+  Call<Status>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimTrainer::Fail(int exit_code) {
   leaving_ = true;
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
   const coordinator::Failure failure{"it cannot go on", exit_code};
-  Call<Status>({network_,
-                process_,
-                name_,
-                {seconds(5), seconds(5)},
-                [key, failure](SimCoordinator& coordinator, auto answer) {
-                  coordinator.Ask<Status>(
-                      true, [key, failure](RunEngine& engine) { return engine.trainers().FailJob(key, failure); },
-                      [answer](const Moment&, const Status& told) { answer(told); });
-                },
-                [this, exit_code](const Status&) { Exit(exit_code); }});
+  auto serve = Asks<Status>({[key, failure](RunEngine& engine) { return engine.trainers().FailJob(key, failure); }});
+  auto done = [this, exit_code](const Status&) { Exit(exit_code); };
+  Call<Status>({network_, process_, name_, {seconds(5), seconds(5)}, serve, done});
 }
 
 }  // namespace ferment::simulation

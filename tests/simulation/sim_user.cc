@@ -16,7 +16,7 @@ SimUser::SimUser(SimNetwork& network, std::uint64_t number)
       world_(network.world()),
       name_("user-" + std::to_string(number)),
       process_(world_.queue, 1),
-      run_dir_("/runs/" + name_) {
+      run_dir_("/runs/" + name_ + "-0") {
   spec_.set_name("run" + std::to_string(number));
   spec_.add_classes("Neutral");
   spec_.mutable_teacher()->set_steps(1);
@@ -32,42 +32,37 @@ void SimUser::Begin() {
 void SimUser::Submit() {
   const coordinator::Submission submission{name_ + "-submit-" + std::to_string(++requests_), spec_, run_dir_};
   world_.history.Say(name_ + " submits " + submission.request_id);
-  Call<Result<std::string>>(
-      {network_, process_, name_, kLongPatience,
-       [submission, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-         coordinator.Ask<Result<std::string>>(
-             false, [submission](RunEngine& engine) { return engine.runs().Submit(submission); },
-             [submission, answer, &oracle](const Moment&, const Result<std::string>& run_id) {
-               oracle.Submitted(submission.request_id, submission.run_dir, run_id);
-               answer(run_id);
-             });
-       },
-       [this](const Result<std::string>& run_id) {
-         if (!run_id) {
-           world_.history.Violate("live", "a submission was not taken: " + run_id.error().ToString());
-           return;
-         }
-         run_id_ = *run_id;
-         ++watching_;
-         Watch();
-         if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
-         process_.After(world_.Between(seconds(0), world_.plan.fault_time), [this, watching = watching_] {
-           if (watching == watching_ && !content_) Cancel();
-         });
-       }});
+  auto seen = [submission, &oracle = world_.oracle](const Moment&, const Result<std::string>& run_id) {
+    oracle.Submitted(submission.request_id, submission.run_dir, run_id);
+  };
+  auto serve = Asks<Result<std::string>>(
+      {[submission](RunEngine& engine) { return engine.runs().Submit(submission); }, seen, std::nullopt, false});
+  auto done = [this](const Result<std::string>& run_id) { HandleSubmitted(run_id); };
+  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
+  if (!run_id) {
+    const bool repeated = run_id.error().code() == StatusCode::kAlreadyExists;
+    world_.history.Violate(repeated ? "T1.3" : "live", "a submission was not taken: " + run_id.error().ToString());
+    return;
+  }
+  run_id_ = *run_id;
+  ++watching_;
+  Watch();
+  if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
+  process_.After(world_.Between(seconds(0), world_.plan.fault_time), [this, watching = watching_] {
+    if (watching == watching_ && !content_) Cancel();
+  });
 }
 
 void SimUser::Watch() {
-  Call<Result<RunView>>({network_, process_, name_, kLongPatience,
-                         [run_id = run_id_, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                           coordinator.Ask<Result<RunView>>(
-                               true, [run_id](RunEngine& engine) { return engine.View(run_id); },
-                               [run_id, answer, &oracle](const Moment& moment, Result<RunView> view) {
-                                 oracle.Seen(moment, run_id, StatusIn(view));
-                                 answer(std::move(view));
-                               });
-                         },
-                         [this](const Result<RunView>& view) { HandleView(view); }});
+  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment& moment, const Result<RunView>& view) {
+    oracle.Seen(moment, run_id, StatusIn(view));
+  };
+  auto serve = Asks<Result<RunView>>({[run_id = run_id_](RunEngine& engine) { return engine.View(run_id); }, seen});
+  auto done = [this](const Result<RunView>& view) { HandleView(view); };
+  Call<Result<RunView>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimUser::HandleView(const Result<RunView>& view) {
@@ -77,27 +72,23 @@ void SimUser::HandleView(const Result<RunView>& view) {
   }
   world_.history.Say(name_ + " sees " + run_id_ + " " + std::string(RunStateName(view->state)) + " " +
                      view->failure.message);
-  if (view->state != RunState::kSucceeded && world_.Faulty() && world_.Chance(world_.plan.reopen)) {
-    process_.After(world_.Between(seconds(0), seconds(10)), [this] { Submit(); });
-    return;
-  }
-  content_ = true;
+  const bool well = view->state == RunState::kSucceeded;
+  content_ = !world_.Faulty() || !(well || world_.Chance(world_.plan.reopen));
+  if (content_) return;
+  if (well) run_dir_ = "/runs/" + name_ + "-" + std::to_string(++folders_);
+  process_.After(world_.Between(seconds(0), seconds(10)), [this] { Submit(); });
 }
 
 void SimUser::Cancel() {
   const std::string request_id = name_ + "-cancel-" + std::to_string(++requests_);
   world_.history.Say(name_ + " cancels " + request_id);
-  Call<Status>({network_, process_, name_, kLongPatience,
-                [run_id = run_id_, request_id, &oracle = world_.oracle](SimCoordinator& coordinator, auto answer) {
-                  coordinator.Ask<Status>(
-                      true,
-                      [run_id, request_id](RunEngine& engine) { return engine.runs().Cancel(run_id, request_id); },
-                      [run_id, request_id, answer, &oracle](const Moment&, const Status& taken) {
-                        oracle.Cancelled(run_id, request_id, taken);
-                        answer(taken);
-                      });
-                },
-                [](const Status&) {}});
+  auto seen = [run_id = run_id_, request_id, &oracle = world_.oracle](const Moment& moment, const Status& taken) {
+    oracle.Cancelled(moment, run_id, request_id, taken);
+  };
+  auto serve = Asks<Status>(
+      {[run_id = run_id_, request_id](RunEngine& engine) { return engine.runs().Cancel(run_id, request_id); }, seen,
+       coordinator::LeaseKey{run_id_, "", 0, 0}});
+  Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
 }
 
 }  // namespace ferment::simulation

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A person with one run: submits it, watches it, may cancel it, and submits it again where it ended badly.
+// A person with one run at a time: submits it, watches it, may cancel it, submits it again where it ended badly, and
+// another where it ended well.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +15,12 @@ class SimUser {
  public:
   SimUser(SimNetwork& network, std::uint64_t number);
   void Begin();
-  /// Whether its run has ended and it wants no more of it.
+  /// Whether the last run has ended and no more is wanted.
   bool content() const { return content_; }
 
  private:
   void Submit();
+  void HandleSubmitted(const Result<std::string>& run_id);
   void Watch();
   void HandleView(const Result<coordinator::RunView>& view);
   void Cancel();
@@ -27,8 +29,9 @@ class SimUser {
   SimWorld& world_;
   const std::string name_;
   SimProcess process_;
-  const std::string run_dir_;
+  std::string run_dir_;
   RunSpec spec_;
+  std::uint64_t folders_ = 0;
   std::uint64_t requests_ = 0;
   std::uint64_t watching_ = 0;
   std::string run_id_;
