@@ -3,7 +3,10 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
-.PHONY: demo test test-long test-python deps programs build cuda lint bench bench-demo-seeds bench-train clean
+SEEDS ?= 200000
+FIRST ?= 1
+
+.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -14,6 +17,13 @@ test: build
 # What takes longer than a change should wait for.
 test-long: build
 	FERMENT_PYTHON_CHECKS=1 FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
+
+# The coordinator in simulated time, on all cores: make sim SEEDS=200000 FIRST=1. A failing seed says how to replay it.
+sim: deps
+	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sim_test
+	seq 0 $$(( $(JOBS) - 1 )) | xargs -P $(JOBS) -I{} sh -c 'build/$(PRESET)/tests/sim_test \
+	  --first $$(( $(FIRST) + {} )) --stride $(JOBS) --count $$(( $(SEEDS) / $(JOBS) ))'
 
 # Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
 test-python: build

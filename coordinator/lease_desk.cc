@@ -40,13 +40,19 @@ Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
   }
   const Labeler* former = ledger_.book().FindLabelerByName(identity.name);
   if (former != nullptr && former->incarnation == identity.incarnation) return former->labeler_id;
+  std::string labeler_id = identity.name + "/" + identity.incarnation;
+  if (former != nullptr && ledger_.book().FindLabeler(labeler_id) != nullptr) {
+    return Fail(AbortedError("a newer process of this labeler's name has registered; leave, or give this one another "
+                             "name: labeler=" +
+                             labeler_id + " newer=" + former->incarnation)
+                    .WithExitCode(exit_code::kFenced));
+  }
   if (former != nullptr) {
     for (const LeaseKey& key : ledger_.book().LeasesOf(former->labeler_id)) {
       ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
       held_.erase(key);
     }
   }
-  std::string labeler_id = identity.name + "/" + identity.incarnation;
   ledger_.Record(LabelerRegistered{labeler_id, identity.name, identity.incarnation, identity.instruction_set});
   LogInfo("labeler.registered", {{"labeler", identity.name}, {"instruction_set", identity.instruction_set}});
   return labeler_id;

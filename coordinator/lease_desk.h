@@ -77,6 +77,7 @@ class LeaseDesk {
   /// After a restart: every granted lease gets one full lease time from now.
   void GiveFullLeaseTimes();
 
+  /// Errors: InvalidArgument; Aborted with exit code 202: a newer process of this name has registered.
   Result<std::string> Register(const LabelerIdentity& identity);
   /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
   Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);

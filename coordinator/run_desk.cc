@@ -65,7 +65,9 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
 Status RunDesk::Cancel(const std::string& run_id, const std::string& request_id) {
   const Run* run = parts_.ledger.book().FindRun(run_id);
   if (run == nullptr) return NotFoundError("no such run: run=" + run_id);
-  if (run->state != RunState::kRunning || run->cancel_requested) return {};
+  // One request acts once: where it comes again after the run was reopened, it means the run that was.
+  if (!request_id.empty() && parts_.ledger.book().KnowsCancel(request_id)) return {};
+  if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
   LogInfo("run.cancel", {{"run", run_id}});
   parts_.ledger.Record(RunCancelRequested{run_id, request_id, WallMs(parts_.clock)});
   return {};
@@ -92,9 +94,11 @@ void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
   preparing_.erase(run_id);
   prepared_.insert(run_id);
   if (status.ok()) return;
+  LogError("run.not_prepared", {{"run", run_id}, {"error", status.message()}});
   const Run* run = parts_.ledger.book().FindRun(run_id);
   for (const Job& job : run->jobs) {
-    if (HasEnded(job.state)) continue;
+    // A job that runs since before a restart is not ended over its trainer's head; WindDown stops that first.
+    if (job.state != JobState::kPending) continue;
     EndJob(*run, job, JobState::kFailed, DescribeFailure(*run, job, ToFailure(status)));
     return;
   }

@@ -19,6 +19,18 @@ Status RunEngine::Restore() {
   return {};
 }
 
+Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
+  for (const Operation& operation : batch) operation.decide();
+  if (poll) Poll();
+  const Status saved = Settle();
+  const Status told =
+      saved.ok() ? saved : UnavailableError("the coordinator's store failed: " + std::string(saved.message()));
+  for (const Operation& operation : batch) {
+    if (operation.answer) operation.answer(told);
+  }
+  return saved;
+}
+
 Status RunEngine::Settle() {
   leases_.ExpireLeases();
   std::vector<Event> batch = ledger_.TakeUnsaved();

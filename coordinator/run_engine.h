@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -20,6 +21,13 @@
 #include "coordinator/trainer_desk.h"
 
 namespace ferment::coordinator {
+
+/// A request: what decides it, and what tells the caller.
+struct Operation {
+  std::function<void()> decide;
+  /// Gets OK once the batch is saved, else why not. Empty for the coordinator's own work.
+  std::function<void(const Status&)> answer;
+};
 
 /// One round is: ask the desks (they decide and record), then Settle, then, only if that went well, answer.
 ///
@@ -46,10 +54,13 @@ class RunEngine {
 
   /// Replays the log and gives every granted lease a full lease time. Call once, first. Errors: those of EventStore.
   Status Restore();
+  /// One round over these requests; with `poll`, the launcher is asked how the trainers are, as a few times a second.
+  /// Errors: those of Settle; each caller was told Unavailable, and the process must end.
+  Status Round(std::span<const Operation> batch, bool poll);
   /// Expires leases, drives the runs, appends what was recorded in one batch, then lets its effects happen.
   /// Errors: those of EventStore::Append; then nothing of this round may be answered, and the engine is done for.
   Status Settle();
-  /// Asks the launcher how the trainers are; call a few times a second.
+  /// Asks the launcher how the trainers are.
   void Poll() { trainers_.PollAll(); }
 
   LeaseDesk& leases() { return leases_; }

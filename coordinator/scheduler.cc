@@ -119,7 +119,7 @@ Answer Scheduler::Call(std::function<Answer()> decide, bool while_draining) {
   return future.get();
 }
 
-std::vector<Scheduler::Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
+std::vector<Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
   std::vector<Operation> batch;
   std::unique_lock<Mutex> lock(mutex_);
   queued_.wait_for(lock, stop, config_.tick, [this] { return !queue_.empty(); });
@@ -135,20 +135,13 @@ void Scheduler::Loop(std::stop_token stop) {
   auto next_poll = std::chrono::steady_clock::now();
   while (!stop.stop_requested()) {
     const std::vector<Operation> batch = TakeBatch(stop);
-    for (const Operation& operation : batch) operation.decide();
-    if (const auto now = std::chrono::steady_clock::now(); now >= next_poll) {
-      engine_->Poll();
-      next_poll = now + config_.tick;
-    }
-    const Status saved = engine_->Settle();
-    const Status told =
-        saved.ok() ? saved : UnavailableError("the coordinator's store failed: " + std::string(saved.message()));
-    for (const Operation& operation : batch) {
-      if (operation.answer) operation.answer(told);
-    }
+    const auto now = std::chrono::steady_clock::now();
+    const bool poll = now >= next_poll;
+    if (poll) next_poll = now + config_.tick;
+    const Status saved = engine_->Round(batch, poll);
     if (saved.ok()) continue;
     LogError("store.failed", {{"error", saved.message()}, {"next", "this coordinator stops"}});
-    Refuse(told);
+    Refuse(UnavailableError("the coordinator's store failed: " + std::string(saved.message())));
     if (parts_.on_store_failed) parts_.on_store_failed(saved);
     return;
   }

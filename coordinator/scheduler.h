@@ -82,12 +82,6 @@ class Scheduler {
   Status FailJob(const TokenKey& key, const Failure& failure);
 
  private:
-  struct Operation {
-    std::function<void()> decide;
-    /// Gets OK once the batch is saved, else why not. Empty for the scheduler's own work.
-    std::function<void(const Status&)> answer;
-  };
-
   /// Queues `decide` and waits until what it recorded is saved.
   template <typename Answer>
   Answer Call(std::function<Answer()> decide, bool while_draining = true);

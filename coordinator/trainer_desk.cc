@@ -4,12 +4,15 @@
 #include <signal.h>
 
 #include "common/base/logging.h"
+#include "coordinator/core/pipeline.h"
 
 namespace ferment::coordinator {
 namespace {
 
 /// From the wish to stop until the kill; a checkpoint of the largest model takes a fraction of it.
 constexpr std::chrono::seconds kStopPatience{45};
+/// A trainer that holds the token and is not heard for so long is gone; twice what the slowest one takes to report.
+constexpr std::chrono::seconds kHolderSilence{60};
 
 std::int64_t WallMs(const Clock& clock) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow().time_since_epoch()).count();
@@ -86,13 +89,16 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
       if (!job->attempt.launched) parts_.ledger.Record(AttemptLaunched{key.run_id, key.job_id, key.attempt});
       return;
     case LaunchState::Kind::kExited:
+      if (state.exit_code == exit_code::kFenced && job->attempt.token != 0) return HandleFenced(key, *job);
       RecordExit(key, state.exit_code);
       return;
     case LaunchState::Kind::kUnknown:
       break;
   }
-  if (!job->attempt.launched && job->attempt.token == 0 && !draining_) {
-    Launch(*parts_.ledger.book().FindRun(key.run_id), *job);
+  const Run& run = *parts_.ledger.book().FindRun(key.run_id);
+  const bool never_ran = !job->attempt.launched && job->attempt.token == 0;
+  if (never_ran && !draining_ && !run.cancel_requested && !FirstFailure(run)) {
+    Launch(run, *job);
     return;
   }
   // It ended while nobody watched: its last word tells how.
@@ -103,6 +109,16 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
     code = job->attempt.reported->exit_code;
   }
   RecordExit(key, code);
+}
+
+void TrainerDesk::HandleFenced(const LaunchKey& key, const Job& job) {
+  if (job.attempt.completed) return RecordExit(key, exit_code::kOk);
+  const JobKey name{key.run_id, key.job_id};
+  const MonotonicTime now = parts_.clock.Now();
+  const auto [live, restarted] = live_.try_emplace(name);
+  if (restarted) live->second.heard = now;
+  if (now - live->second.heard < kHolderSilence) return;
+  RecordExit(key, exit_code::kFenced);
 }
 
 void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
@@ -158,6 +174,7 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   const std::uint64_t token = job->last_token + 1;
   parts_.ledger.Record(TokenTaken{request.run_id, request.job_id, request.attempt, token, request.incarnation,
                                   request.host, request.pid});
+  live_[{request.run_id, request.job_id}].heard = parts_.clock.Now();
   return token;
 }
 
@@ -175,6 +192,7 @@ Result<bool> TrainerDesk::Report(const TokenKey& key, TrainerProgress progress) 
   FERMENT_ASSIGN_OR_RETURN(const Job* job, HolderOf(key));
   if (HasEnded(job->state)) return true;
   Live& live = live_[{key.run_id, key.job_id}];
+  live.heard = parts_.clock.Now();
   live.samples.Observe(parts_.clock.Now(), progress.usage.samples);
   live.progress = std::move(progress);
   ++changes_;

@@ -102,11 +102,15 @@ class TrainerDesk {
   struct Live {
     TrainerProgress progress;
     RateMeter samples;
+    /// When the holder of the token last spoke.
+    MonotonicTime heard;
   };
 
   void Launch(const Run& run, const Job& job);
   void HandleLaunched(const LaunchKey& key, const Status& status);
   void HandlePolled(const LaunchKey& key, const LaunchState& state);
+  /// The start that we watch left with 202: another process may hold the token, and is the attempt then.
+  void HandleFenced(const LaunchKey& key, const Job& job);
   void RecordExit(const LaunchKey& key, int exit_code);
   void Signal(const Run& run, const Job& job, int signal);
   /// Returns: the job, whose present attempt holds this token.

@@ -151,7 +151,11 @@ void JobBook::On(const RunReopened& event) {
   if (!event.request_id.empty()) submissions_[event.request_id] = event.run_id;
 }
 
-void JobBook::On(const RunCancelRequested& event) { RunOf(event.run_id).cancel_requested = true; }
+void JobBook::On(const RunCancelRequested& event) {
+  Run& run = RunOf(event.run_id);
+  if (run.state == RunState::kRunning) run.cancel_requested = true;
+  if (!event.request_id.empty()) cancels_.insert(event.request_id);
+}
 
 void JobBook::On(const RunEnded& event) {
   Run& run = RunOf(event.run_id);

@@ -33,6 +33,7 @@ struct RunReopened {
   friend bool operator==(const RunReopened&, const RunReopened&) = default;
 };
 
+/// Of a run that has ended it changes nothing; it is logged so that the same request is known when it comes again.
 struct RunCancelRequested {
   std::string run_id;
   std::string request_id;

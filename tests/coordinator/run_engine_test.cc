@@ -439,6 +439,89 @@ TEST_F(RunEngineTest, NothingHappensOutsideBeforeTheLogKnows) {
   EXPECT_TRUE(world_.log->events.empty());
 }
 
+TEST_F(RunEngineTest, AFolderThatFailsAfterARestartStopsTheTrainerBeforeTheRunEnds) {
+  run_id_ = Submit();
+  world_.run_files.prepare_status = InternalError("no space left").WithExitCode(exit_code::kStorageFailed);
+  Restart();
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kRunning) << "its trainer still writes";
+  EXPECT_THAT(world_.launcher.signals(), Contains(Pair("teacher/1", SIGUSR2)));
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+}
+
+TEST_F(RunEngineTest, ACancelThatComesAgainDoesNotEndTheReopenedRun) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  ASSERT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "late").ok()) << "nothing to do, and yet known";
+  EXPECT_EQ(Submit(SmallSpec(), "again"), run_id_);
+  for (const char* request : {"cancel", "late"}) EXPECT_TRUE(engine()->runs().Cancel(run_id_, request).ok());
+  Settle();
+  EXPECT_FALSE(TheRun().cancel_requested);
+  Restart();
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "late").ok());
+  EXPECT_FALSE(TheRun().cancel_requested);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "new").ok());
+  EXPECT_TRUE(TheRun().cancel_requested);
+}
+
+TEST_F(RunEngineTest, AnOlderProcessOfALabelersNameIsFenced) {
+  StartLabelling();
+  Register("1");
+  const GrantedLease lease = LeaseOne(Register("2"));
+  const auto late = engine()->leases().Register({"labeler", "1", "avx2"});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code(), StatusCode::kAborted);
+  EXPECT_EQ(ProcessExitCode(late.error()), exit_code::kFenced);
+  EXPECT_TRUE(engine()->leases().Renew(lease.key, 1)) << "the newer one keeps its lease";
+}
+
+TEST_F(RunEngineTest, ACancelledRunLaunchesNothingAfterARestart) {
+  world_.log->fail_next = {};
+  run_id_ = Submit();
+  // As if the coordinator had died between intent and launch, after the cancel.
+  std::erase_if(world_.log->events, [](const Event& event) { return std::holds_alternative<AttemptLaunched>(event); });
+  world_.launcher.Forget("teacher/1");
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  world_.log->events.push_back(RunCancelRequested{run_id_, "cancel", 1});
+  Restart();
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1")) << "the first launch, and no other";
+  EXPECT_EQ(TheRun().state, RunState::kCancelled);
+}
+
+TEST_F(RunEngineTest, WhereAnAttemptWasStartedTwiceItLivesInWhoHoldsTheToken) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  world_.launcher.Exit("teacher/1", exit_code::kFenced);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U) << "a second attempt would write beside the first";
+  EXPECT_TRUE(engine()->trainers().Report(key, {}));
+  Restart();
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
+  EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+}
+
+TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
+  run_id_ = Submit();
+  TakeToken("teacher", 1);
+  world_.launcher.Exit("teacher/1", exit_code::kFenced);
+  world_.clock.Advance(59s);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
+  world_.clock.Advance(2s);
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1", "teacher/2"));
+}
+
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
   StartLabelling();
   const std::uint64_t before = engine()->View(run_id_)->revision;

@@ -1,0 +1,203 @@
+# A mutant is the simulator in front of one or two changed source files. The change is made by exact text, which must be found exactly
+# once, so that it cannot miss silently; the changed object defines all that its namesake in the library does, so the linker takes it
+# instead. Each must be caught within 500 seeds, as a breach of the named promise.
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/mutants/headers.cc" "// Anchors the precompiled header.\n")
+add_library(ferment_mutant_headers OBJECT "${CMAKE_CURRENT_BINARY_DIR}/mutants/headers.cc")
+target_link_libraries(ferment_mutant_headers PRIVATE ferment_simulation)
+target_compile_options(ferment_mutant_headers PRIVATE -O0 -fPIC)
+target_precompile_headers(ferment_mutant_headers PRIVATE "${CMAKE_SOURCE_DIR}/coordinator/run_engine.h")
+
+function(ferment_mutant name promise)
+  set(sources)
+  math(EXPR last "${ARGC} - 1")
+  foreach(i RANGE 2 ${last} 3)
+    math(EXPR j "${i} + 1")
+    math(EXPR k "${i} + 2")
+    set(source "${ARGV${i}}")
+    string(MAKE_C_IDENTIFIER "${source}" id)
+    if(NOT DEFINED text_${id})
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${source}")
+      file(READ "${CMAKE_SOURCE_DIR}/${source}" text_${id})
+      list(APPEND sources ${source})
+    endif()
+    string(REPLACE "${ARGV${j}}" "" without "${text_${id}}")
+    string(LENGTH "${text_${id}}" before)
+    string(LENGTH "${without}" after)
+    string(LENGTH "${ARGV${j}}" length)
+    math(EXPR removed "${before} - ${after}")
+    if(NOT removed EQUAL length)
+      message(FATAL_ERROR "mutant ${name}: this text must stand exactly once in ${source}:\n${ARGV${j}}")
+    endif()
+    string(REPLACE "${ARGV${j}}" "${ARGV${k}}" text_${id} "${text_${id}}")
+  endforeach()
+  set(mutated)
+  foreach(source ${sources})
+    string(MAKE_C_IDENTIFIER "${source}" id)
+    cmake_path(GET source FILENAME file)
+    set(path "${CMAKE_CURRENT_BINARY_DIR}/mutants/${name}/${file}")
+    file(CONFIGURE OUTPUT "${path}" CONTENT "@text_${id}@" @ONLY)
+    list(APPEND mutated "${path}")
+  endforeach()
+  add_executable(mutant_${name} ${mutated})
+  target_link_libraries(mutant_${name} PRIVATE ferment_sim_main)
+  target_compile_options(mutant_${name} PRIVATE -O0 -fPIC)
+  target_precompile_headers(mutant_${name} REUSE_FROM ferment_mutant_headers)
+  set_target_properties(mutant_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  add_test(NAME sim.mutant.${name} COMMAND mutant_${name} --count 500 --expect ${promise})
+  set(FERMENT_MUTANTS ${FERMENT_MUTANTS} mutant_${name} PARENT_SCOPE)
+  set_tests_properties(sim.mutant.${name} PROPERTIES TIMEOUT 300 LABELS sim)
+endfunction()
+
+# Epochs and leases.
+ferment_mutant(epoch_starts_again_after_release T1.5
+  coordinator/core/job_book.cc
+  [[  job.shards[index].state = ShardState::kPending;]]
+  [[  job.shards[index].state = ShardState::kPending; job.shards[index].epoch = 0;]])
+ferment_mutant(commit_compares_no_epoch P3
+  coordinator/lease_desk.cc
+  [[  const auto found = FindLeased(result.key);
+  if (!found) {]]
+  [[  LeaseKey present = result.key; present.epoch = at.shard->epoch;
+  const auto found = FindLeased(present);
+  if (!found) {]]
+  coordinator/core/job_book.cc
+  [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
+  [[shard.state == ShardState::kLeased)]])
+ferment_mutant(commit_compares_no_state P3
+  coordinator/lease_desk.cc
+  [[  const auto found = FindLeased(result.key);
+  if (!found) {]]
+  [[  const auto found = Find(result.key);
+  if (!found || at.shard->epoch != result.key.epoch) {]]
+  coordinator/lease_desk.cc
+  [[    metrics_.commit_fenced.Increment();
+    return Fail(found.error());]]
+  [[    metrics_.commit_fenced.Increment();
+    return Fail(AbortedError("the lease is lost"));]]
+  coordinator/core/job_book.cc
+  [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
+  [[shard.epoch == key.epoch)]])
+ferment_mutant(renewal_steals_the_lease_back T1.6
+  coordinator/lease_desk.cc
+  [[  FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
+  Held& held = held_[key];]]
+  [[  FERMENT_ASSIGN_OR_RETURN(const Found there, Find(key));
+  LeaseKey present = key; present.epoch = there.shard->epoch;
+  FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(present));
+  Held& held = held_[present];]])
+ferment_mutant(expiry_forgets_to_requeue live
+  coordinator/lease_desk.cc
+  [[    ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});]]
+  [[]])
+ferment_mutant(restart_gives_no_full_lease_time P12
+  coordinator/lease_desk.cc
+  [[    held_[key] = {clock_.Now() + time, time, 0};
+  }]]
+  [[    held_[key] = {clock_.Now() + time / 8, time, 0};
+  }]])
+# Commits.
+ferment_mutant(commit_again_counts_twice P1
+  coordinator/lease_desk.cc
+  [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(*at.shard, result);]]
+  [[  if (at.shard->state == ShardState::kCommitted && at.shard->files != result.files) return AnswerCommitted(*at.shard, result);
+  if (at.shard->state == ShardState::kCommitted) {
+    ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons, 0, 0, 0});
+    return true;
+  }]]
+  coordinator/core/job_book.cc
+  [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
+  [[shard.epoch > 0)]])
+ferment_mutant(counts_need_not_add_up P7
+  coordinator/lease_desk.cc
+  [[  if (!counts.Conserved()) {]]
+  [[  if (!counts.Conserved() && counts.read == 0) {]])
+ferment_mutant(last_commit_wins P1,P2
+  coordinator/lease_desk.cc
+  [[  if (shard.files == result.files) {]]
+  [[  const_cast<Shard&>(shard).files = result.files;
+  if (shard.files == result.files) {]])
+# The log.
+ferment_mutant(answers_before_the_save P2
+  coordinator/run_engine.cc
+  [[  if (poll) Poll();]]
+  [[  if (poll) Poll();
+  for (const Operation& operation : batch) {
+    if (operation.answer) operation.answer(Status());
+  }
+  const std::span<const Operation> asked = std::exchange(batch, {});]]
+  coordinator/run_engine.cc
+  [[  const Status told =]]
+  [[  (void)asked;
+  const Status told =]])
+ferment_mutant(goes_on_after_a_failed_sync 204
+  coordinator/run_engine.cc
+  [[    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));]]
+  [[    if (const Status ignored = parts_.store.Append(batch); !ignored.ok()) parts_.metrics.rejected.Increment();]])
+ferment_mutant(replay_skips_the_last_event P2
+  coordinator/run_engine.cc
+  [[parts_.store.Replay([this](const Event& event) {
+    ledger_.Restore(event);]]
+  [[parts_.store.Replay([this, held = std::vector<Event>()](const Event& event) mutable {
+    for (const Event& former : held) ledger_.Restore(former);
+    held = {event};]])
+ferment_mutant(store_returns_before_the_sync P2
+  tests/simulation/sim_disk.cc
+  [[  disk_.Sync();]]
+  [[]])
+ferment_mutant(fenced_store_writes_on P3
+  tests/simulation/sim_disk.cc
+  [[  if (disk_.term != term_) {]]
+  [[  if (term_ == 0) {]])
+# Runs and trainers.
+ferment_mutant(request_id_is_forgotten T1.3
+  coordinator/run_desk.cc
+  [[  if (!submission.request_id.empty()) {]]
+  [[  if (submission.request_id.empty()) {]])
+ferment_mutant(run_token_is_not_checked P5
+  coordinator/trainer_desk.cc
+  [[    if (job->attempt.incarnation == request.incarnation) return job->attempt.token;]]
+  [[    return job->attempt.token;]])
+ferment_mutant(old_token_may_complete P3
+  coordinator/trainer_desk.cc
+  [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
+  [[job->attempt.token == 0) {]])
+ferment_mutant(cancelled_run_goes_on P2
+  coordinator/run_desk.cc
+  [[  if (run.cancel_requested || FirstFailure(run)) {]]
+  [[  if (FirstFailure(run)) {]]
+  coordinator/core/pipeline.cc
+  [[run.state != RunState::kRunning || run.cancel_requested || job.state]]
+  [[run.state != RunState::kRunning || job.state]])
+ferment_mutant(succeeds_with_a_hole P1
+  coordinator/run_desk.cc
+  [[    if (job.committed == job.shards.size() && indexed)]]
+  [[    if (job.committed + 1 >= job.shards.size() && indexed)]])
+ferment_mutant(starts_again_without_limit retries
+  coordinator/core/pipeline.cc
+  [[MayRetry(reason.exit_code) && job.failed_attempts <= kRetryLimit;]]
+  [[MayRetry(reason.exit_code);]])
+ferment_mutant(launches_before_the_intent_is_saved P5
+  coordinator/trainer_desk.cc
+  [[  parts_.ledger.AfterSave([this, request = std::move(request)] {]]
+  [[  std::invoke([this, request = std::move(request)] {]])
+# Bugs that the simulator found in the core, put back.
+ferment_mutant(was_ended_over_a_running_trainer P5
+  coordinator/run_desk.cc
+  [[    if (job.state != JobState::kPending) continue;]]
+  [[    if (HasEnded(job.state)) continue;]])
+ferment_mutant(was_cancelled_again_by_an_old_request T1.3
+  coordinator/run_desk.cc
+  [[  if (!request_id.empty() && parts_.ledger.book().KnowsCancel(request_id)) return {};]]
+  [[  if (run->state != RunState::kRunning || run->cancel_requested) return {};]])
+ferment_mutant(was_replaced_by_an_older_labeler P12
+  coordinator/lease_desk.cc
+  [[  if (former != nullptr && ledger_.book().FindLabeler(labeler_id) != nullptr) {]]
+  [[  if (former != nullptr && identity.name.empty()) {]])
+ferment_mutant(was_launched_although_cancelled P2
+  coordinator/trainer_desk.cc
+  [[  if (never_ran && !draining_ && !run.cancel_requested && !FirstFailure(run)) {]]
+  [[  if (never_ran && !draining_) {]])
+ferment_mutant(was_started_beside_the_holder_of_its_token P5
+  coordinator/trainer_desk.cc
+  [[      if (state.exit_code == exit_code::kFenced && job->attempt.token != 0) return HandleFenced(key, *job);]]
+  [[]])

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_files.h"
+
+#include <chrono>
+
+namespace ferment::simulation {
+namespace {
+
+using coordinator::LabelEntry;
+using coordinator::ModelFile;
+using coordinator::ShardPlan;
+
+constexpr std::uint64_t kFileBytes = 100;
+constexpr double kMaxDamage = 0.5;
+
+std::uint32_t LeaseMs(const SimPlan& plan) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(plan.lease).count());
+}
+
+}  // namespace
+
+Status SimFiles::Trouble(const std::string& what) {
+  if (!may_fail_ || random_.Uniform(0, 1) >= plan_.file_fails) return {};
+  log_.AllowFolderFailures();
+  history_.Say("folder: failed to " + what);
+  return InternalError("no space to " + what).WithExitCode(exit_code::kStorageFailed);
+}
+
+Status SimFiles::PrepareRun(const RunSpec&, const std::filesystem::path&) { return Trouble("prepare"); }
+
+Result<ShardPlan> SimFiles::PlanLabelling(const RunSpec&, const ModelFile& teacher) {
+  FERMENT_RETURN_IF_ERROR(Trouble("plan labelling"));
+  const std::string folder = "labels/faces/" + teacher.sha256 + "/config";
+  ShardPlan plan{
+      {"faces", "config", "", LeaseMs(plan_), kMaxDamage, {{"teacher", teacher.file, teacher.sha256, folder}}}, {}};
+  for (std::uint64_t i = 0; i < plan_.label_shards; ++i) {
+    plan.shards.push_back({"", i * plan_.shard_records, plan_.shard_records});
+  }
+  return plan;
+}
+
+Result<ShardPlan> SimFiles::PlanFeatures(const RunSpec&, std::span<const ModelFile> models) {
+  FERMENT_RETURN_IF_ERROR(Trouble("plan features"));
+  ShardPlan plan{{"clips", "", "", LeaseMs(plan_), kMaxDamage, {}}, {}};
+  for (const ModelFile& model : models) {
+    plan.work.models.push_back({model.role, model.file, model.sha256, "features/clips/" + model.sha256});
+  }
+  for (std::uint64_t i = 0; i < plan_.videos; ++i) plan.shards.push_back({"video" + std::to_string(i), 0, 5});
+  return plan;
+}
+
+Status SimFiles::WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) {
+  FERMENT_RETURN_IF_ERROR(Trouble("write an index"));
+  auto& visible = indexes_[folder.string()];
+  history_.Say("index " + folder.string() + " entries=" + std::to_string(entries.size()));
+  std::map<std::uint64_t, std::string> fresh;
+  for (const LabelEntry& entry : entries) {
+    const std::string name = folder.string() + " shard=" + std::to_string(entry.shard);
+    if (!fresh.emplace(entry.shard, entry.file.sha256).second) history_.Violate("P1", "an index names twice: " + name);
+    const auto former = visible.find(entry.shard);
+    if (former != visible.end() && former->second != entry.file.sha256) {
+      history_.Violate("P1", "another label set became visible: " + name);
+    }
+    if (!entry.counts.Conserved()) history_.Violate("P7", "counts of an index do not add up: " + name);
+    if (!files_.contains(folder.parent_path().parent_path().parent_path().parent_path().string() + "/" +
+                         entry.file.file)) {
+      history_.Violate("P1", "an index names a file that is not there: " + name + " file=" + entry.file.file);
+    }
+  }
+  for (const auto& [shard, sha] : visible) {
+    if (!fresh.contains(shard)) history_.Violate("P1", "a visible label set vanished: shard=" + std::to_string(shard));
+  }
+  visible = std::move(fresh);
+  return {};
+}
+
+Status SimFiles::WritePhaseTable(const std::filesystem::path&, const std::string&) { return {}; }
+
+Status SimFiles::WriteReport(const std::filesystem::path& run_dir) {
+  FERMENT_RETURN_IF_ERROR(Trouble("write the report"));
+  reports_.insert(run_dir.string());
+  return {};
+}
+
+Result<std::uint64_t> SimFiles::FileSize(const std::filesystem::path& file) {
+  if (!files_.contains(file.string())) return Fail(NotFoundError("no such file: file=" + file.string()));
+  return kFileBytes;
+}
+
+}  // namespace ferment::simulation

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_labeler.h"
+
+#include <memory>
+
+namespace ferment::simulation {
+namespace {
+
+using coordinator::GrantedLease;
+using coordinator::LeaseAnswer;
+using coordinator::LeaseKey;
+using coordinator::RunEngine;
+using coordinator::ShardFailure;
+using coordinator::ShardResult;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::string Name(const LeaseKey& key) {
+  return key.job_id + "/" + std::to_string(key.shard) + "@" + std::to_string(key.epoch);
+}
+
+std::string RequestId(const LeaseKey& key, const char* what) {
+  return std::string(what) + "/" + key.run_id + "/" + Name(key);
+}
+
+}  // namespace
+
+SimLabeler::SimLabeler(SimNetwork& network, std::uint64_t number)
+    : network_(network),
+      world_(network.world()),
+      name_("labeler-" + std::to_string(number)),
+      process_(world_.queue, world_.ClockRate()) {}
+
+void SimLabeler::Boot() {
+  process_.Start();
+  ++incarnation_;
+  labeler_id_.clear();
+  held_.clear();
+  working_.reset();
+  next_.reset();
+  taking_ = false;
+  Register();
+}
+
+void SimLabeler::Crash(SimTime until_next) {
+  if (!process_.alive()) return;
+  world_.history.Say(name_ + " is killed");
+  process_.Kill();
+  world_.oracle.LabelerGone(name_);
+  world_.queue.After(until_next, [this] { Boot(); });
+}
+
+void SimLabeler::Register() {
+  const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2"};
+  auto serve = Asks<Result<std::string>>(
+      {[identity](RunEngine& engine) { return engine.leases().Register(identity); }, nullptr, std::nullopt, false});
+  auto done = [this](const Result<std::string>& id) {
+    if (!id) return Crash(seconds(1));
+    labeler_id_ = *id;
+    Take();
+  };
+  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimLabeler::Take() {
+  if (std::exchange(taking_, true)) return;
+  auto seen = [this](const Moment& moment, const Result<LeaseAnswer>& answer) {
+    if (!answer) return;
+    for (const GrantedLease& lease : answer->leases) world_.oracle.Granted(moment, name_, lease);
+  };
+  auto serve = Asks<Result<LeaseAnswer>>(
+      {[id = labeler_id_](RunEngine& engine) { return engine.leases().Lease(id, 1); }, seen, std::nullopt, false});
+  auto done = [this](const Result<LeaseAnswer>& answer) { HandleTaken(answer); };
+  Call<Result<LeaseAnswer>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimLabeler::HandleTaken(const Result<LeaseAnswer>& answer) {
+  taking_ = false;
+  if (!answer && answer.error().code() == StatusCode::kNotFound) return Register();
+  if (answer && !answer->leases.empty()) {
+    const GrantedLease& lease = answer->leases.front();
+    held_[lease.key] = {lease, false};
+    Renew(lease.key);
+    if (working_) {
+      next_ = lease.key;
+    } else {
+      Work(lease.key);
+    }
+    return;
+  }
+  if (!working_) process_.After(answer ? answer->retry_after : seconds(1), [this] { Take(); });
+}
+
+void SimLabeler::Renew(const LeaseKey& key) {
+  const auto held = held_.find(key);
+  if (held == held_.end() || held->second.lost) return;
+  process_.After(held->second.lease.lease_time / 3, [this, key] {
+    const auto still = held_.find(key);
+    if (still == held_.end() || still->second.lost) return;
+    auto seen = [this, key](const Moment& moment, const Result<milliseconds>& time) {
+      world_.oracle.Renewed(moment, key, StatusIn(time));
+    };
+    auto serve =
+        Asks<Result<milliseconds>>({[key](RunEngine& engine) { return engine.leases().Renew(key, 1); }, seen, key});
+    auto done = [this, key](const Result<milliseconds>& time) { HandleRenewed(key, StatusIn(time)); };
+    Call<Result<milliseconds>>({network_, process_, name_, {}, serve, done});
+  });
+}
+
+void SimLabeler::HandleRenewed(const LeaseKey& key, const Status& renewed) {
+  const auto kept = held_.find(key);
+  if (kept == held_.end()) return;
+  kept->second.lost = renewed.code() == StatusCode::kAborted || renewed.code() == StatusCode::kNotFound;
+  if (kept->second.lost) world_.history.Say(name_ + " lost " + Name(key));
+  Renew(key);
+}
+
+void SimLabeler::Work(const LeaseKey& key) {
+  working_ = key;
+  if (!next_) Take();
+  process_.After(world_.Between(world_.plan.shortest_work, world_.plan.longest_work), [this, key] { Finish(key); });
+}
+
+void SimLabeler::Finish(const LeaseKey& key) {
+  const Held held = held_.at(key);
+  if (held.lost && !(world_.Faulty() && world_.Chance(world_.plan.stubborn))) return Next(key);
+  const bool faulty = world_.Faulty();
+  if (faulty && world_.Chance(world_.plan.hand_back)) return HandBack(key);
+  if (faulty && world_.Chance(world_.plan.shard_fails)) return GiveUp(key);
+  const ShardResult result = Write(held.lease);
+  const SimTime stop = std::exchange(stop_before_commit_, SimTime(0));
+  if (stop > SimTime(0)) {
+    world_.history.Say(name_ + " stops before it commits " + Name(key));
+    process_.Stop();
+    world_.queue.After(stop, [this, life = process_.handle()] { process_.Continue(); });
+  }
+  process_.After(milliseconds(1), [this, key, result] { Commit(key, result); });
+}
+
+ShardResult SimLabeler::Write(const GrantedLease& lease) {
+  ShardResult result;
+  result.request_id = RequestId(lease.key, "commit");
+  result.labeler_id = labeler_id_;
+  result.key = lease.key;
+  const bool other = world_.Faulty() && world_.Chance(world_.plan.other_bytes);
+  for (const coordinator::WorkModel& model : lease.work.models) {
+    const std::string sha = "sha-" + lease.key.job_id + "-" + std::to_string(lease.key.shard) +
+                            (other ? "-" + name_ + "-" + std::to_string(lease.key.epoch) : "");
+    result.files.push_back({model.output_dir + "/" + sha + ".npz", sha});
+    world_.files.Write(lease.run_dir + "/" + result.files.back().file);
+  }
+  result.counts.read = lease.shard.record_count;
+  result.counts.quarantined = lease.shard.record_count / 20;
+  result.counts.abstained = lease.shard.record_count / 3;
+  result.counts.labelled = result.counts.read - result.counts.quarantined - result.counts.abstained;
+  if (world_.Faulty() && world_.Chance(world_.plan.miscount)) ++result.counts.labelled;
+  return result;
+}
+
+void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
+  world_.history.Say(name_ + " commits " + Name(key));
+  world_.oracle.LeaseLeft(key);
+  auto seen = [this, result](const Moment& moment, const Result<bool>& duplicate) {
+    world_.oracle.Committed(moment, result, duplicate);
+  };
+  const SimCoordinator::Question<Result<bool>> commit{
+      [result](RunEngine& engine) { return engine.leases().Commit(result); }, seen, key};
+  const SimCoordinator::Question<Result<std::string>> folder{[key](RunEngine& engine) -> Result<std::string> {
+    const coordinator::Run* run = engine.book().FindRun(key.run_id);
+    if (run == nullptr) return Fail(AbortedError("no such run"));
+    return run->run_dir;
+  }};
+  // As Scheduler::Commit: a look at the files between two requests.
+  auto serve = [this, result, commit, folder](SimCoordinator& coordinator,
+                                              const std::function<void(Result<bool>)>& answer) {
+    coordinator.Ask<Result<std::string>>(
+        folder, [this, &coordinator, result, commit, answer](const Result<std::string>& run_dir) {
+          if (!run_dir) return answer(Fail(run_dir.error()));
+          for (const coordinator::ResultFile& file : result.files) {
+            if (!world_.files.FileSize(*run_dir + "/" + file.file)) return answer(Fail(DataLossError("no file")));
+          }
+          coordinator.Ask<Result<bool>>(commit, answer);
+        });
+  };
+  auto done = [this, key](const Result<bool>& duplicate) {
+    const StatusCode code = StatusIn(duplicate).code();
+    world_.history.Say(name_ + " committed " + Name(key) + ": " + std::string(StatusCodeName(code)));
+    if (code == StatusCode::kOk || code == StatusCode::kAborted || code == StatusCode::kNotFound) return Next(key);
+    Crash(seconds(1));
+  };
+  Call<Result<bool>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimLabeler::GiveUp(const LeaseKey& key) {
+  const ShardFailure failure{RequestId(key, "fail"), labeler_id_, key, {"unreadable", exit_code::kBadData},
+                             world_.Chance(0.05),    {}};
+  world_.history.Say(name_ + " gives up " + Name(key));
+  world_.oracle.LeaseLeft(key);
+  auto seen = [this, failure](const Moment& moment, const Status& taken) {
+    world_.oracle.ShardGivenUp(moment, failure, taken);
+  };
+  auto serve = Asks<Status>({[failure](RunEngine& engine) { return engine.leases().FailShard(failure); }, seen, key});
+  Call<Status>({network_, process_, name_, kLongPatience, serve, [this, key](const Status&) { Next(key); }});
+}
+
+void SimLabeler::HandBack(const LeaseKey& key) {
+  world_.oracle.LeaseLeft(key);
+  auto serve = Asks<Status>({[key](RunEngine& engine) { return engine.leases().Return(key); }});
+  Call<Status>({network_, process_, name_, {}, serve, [this, key](const Status&) { Next(key); }});
+}
+
+void SimLabeler::Next(const LeaseKey& done) {
+  held_.erase(done);
+  working_.reset();
+  if (next_) {
+    const LeaseKey key = *std::exchange(next_, std::nullopt);
+    Work(key);
+  } else {
+    Take();
+  }
+}
+
+}  // namespace ferment::simulation

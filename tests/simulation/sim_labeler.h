@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One labeler, as labeler_loop, lease_keeper and grpc_lease_client behave: two leases at most, renewed at a third.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "tests/simulation/sim_network.h"
+
+namespace ferment::simulation {
+
+class SimLabeler {
+ public:
+  SimLabeler(SimNetwork& network, std::uint64_t number);
+
+  const std::string& name() const { return name_; }
+  SimProcess& process() { return process_; }
+  void Boot();
+  /// The process is gone; another boots a while later.
+  void Crash(SimTime until_next);
+  /// The next finished shard finds the process stopped between its file and its commit, for this long.
+  void StopBeforeNextCommit(SimTime time) { stop_before_commit_ = time; }
+
+ private:
+  struct Held {
+    coordinator::GrantedLease lease;
+    bool lost = false;
+  };
+
+  void Register();
+  /// Asks for one lease, unless such a call is under way.
+  void Take();
+  void HandleTaken(const Result<coordinator::LeaseAnswer>& answer);
+  void Renew(const coordinator::LeaseKey& key);
+  void HandleRenewed(const coordinator::LeaseKey& key, const Status& renewed);
+  void Work(const coordinator::LeaseKey& key);
+  void Finish(const coordinator::LeaseKey& key);
+  coordinator::ShardResult Write(const coordinator::GrantedLease& lease);
+  void Commit(const coordinator::LeaseKey& key, const coordinator::ShardResult& result);
+  void GiveUp(const coordinator::LeaseKey& key);
+  void HandBack(const coordinator::LeaseKey& key);
+  void Next(const coordinator::LeaseKey& done);
+
+  SimNetwork& network_;
+  SimWorld& world_;
+  const std::string name_;
+  SimProcess process_;
+  std::uint64_t incarnation_ = 0;
+  std::string labeler_id_;
+  std::map<coordinator::LeaseKey, Held> held_;
+  std::optional<coordinator::LeaseKey> working_;
+  std::optional<coordinator::LeaseKey> next_;
+  bool taking_ = false;
+  SimTime stop_before_commit_{0};
+};
+
+}  // namespace ferment::simulation

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Judges what left the coordinator against what was promised: answers against the log, the log against restarts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "coordinator/run_engine.h"
+#include "tests/simulation/sim_files.h"
+#include "tests/simulation/sim_history.h"
+#include "tests/simulation/sim_log_rules.h"
+
+namespace ferment::simulation {
+
+/// When and by whom a request was decided.
+struct Moment {
+  std::uint64_t term = 0;
+  MonotonicTime clock;
+  /// The shard that it was about, as it stood in the log then.
+  ShardFacts before;
+  /// How often its run had been reopened.
+  std::uint32_t generation = 0;
+};
+
+class SimOracle {
+ public:
+  SimOracle(SimHistory& history, SimLogRules& log, SimFiles& files) : history_(history), log_(log), files_(files) {}
+
+  /// The store was opened under this term, and the book was read back at `now` by the coordinator's clock.
+  void Restored(std::uint64_t term, MonotonicTime now, const coordinator::JobBook& book);
+  /// Notes how what a request is about stands in the log.
+  void FillFromLog(const coordinator::LeaseKey& about, Moment& moment) const;
+  std::uint64_t latest_term() const { return latest_term_; }
+
+  // Answers, at the instant at which they leave the coordinator.
+  void Granted(const Moment& moment, const std::string& labeler, const coordinator::GrantedLease& lease);
+  void Renewed(const Moment& moment, const coordinator::LeaseKey& key, const Status& answer);
+  void Committed(const Moment& moment, const coordinator::ShardResult& result, const Result<bool>& answer);
+  void ShardGivenUp(const Moment& moment, const coordinator::ShardFailure& failure, const Status& answer);
+  void TokenGiven(const coordinator::TokenRequest& request, const Result<std::uint64_t>& answer);
+  void JobCompleted(const coordinator::TokenKey& key, const Status& answer);
+  void Submitted(const std::string& request_id, const std::string& run_dir, const Result<std::string>& answer);
+  void Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id, const Status& answer);
+  void Seen(const Moment& moment, const std::string& run_id, const Status& answer);
+
+  // What happens around it.
+  /// The labeler itself ends its lease or process: from now on Aborted is a fair answer.
+  void LeaseLeft(const coordinator::LeaseKey& key);
+  void LabelerGone(const std::string& labeler);
+  void LaunchPlanned(const coordinator::Run& run, const coordinator::Job& job, SimTime now);
+  void Launched(const coordinator::LaunchKey& key);
+  /// `process` is about to write under the token of this attempt.
+  void TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process);
+  /// Its report was taken at this time.
+  void TrainerHeard(const coordinator::LaunchKey& key, SimTime now);
+  void TrainerGone(std::uint64_t process);
+
+  /// Once every run has ended.
+  void Final(const coordinator::JobBook& book);
+
+ private:
+  struct LeaseFacts {
+    std::string labeler;
+    MonotonicTime deadline;
+    std::chrono::milliseconds time{0};
+    bool left = false;
+  };
+  ShardFacts InLog(const coordinator::LeaseKey& key) const;
+  void CheckTotals(const coordinator::JobBook& book, const std::string& when);
+
+  SimHistory& history_;
+  SimLogRules& log_;
+  SimFiles& files_;
+  std::uint64_t latest_term_ = 0;
+  std::map<coordinator::LeaseKey, LeaseFacts> leases_;
+  std::map<std::string, std::string> submissions_;
+  /// request -> generation of the run in which it was first acknowledged.
+  std::map<std::string, std::uint32_t> cancel_requests_;
+  std::set<std::string> failures_taken_;
+  std::map<std::tuple<std::string, std::string, std::uint32_t>, std::string> tokens_;
+  struct Writer {
+    std::uint64_t process = 0;
+    SimTime heard{0};
+    bool gone = false;
+  };
+  std::map<std::tuple<std::string, std::string, std::uint32_t>, Writer> writers_;
+};
+
+}  // namespace ferment::simulation

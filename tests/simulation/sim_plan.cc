@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_plan.h"
+
+#include "common/base/random.h"
+
+namespace ferment::simulation {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+SimTime Between(RandomSequence& random, SimTime low, SimTime high) {
+  return low + SimTime(static_cast<SimTime::rep>(random.Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
+}
+
+/// Each behaviour is absent from half of the seeds, so that rare ones are also seen alone.
+double Sometimes(RandomSequence& random, double most) { return random.Below(2) == 0 ? 0 : random.Uniform(0, most); }
+
+}  // namespace
+
+SimPlan::SimPlan(std::uint64_t number) : seed(number) {
+  RandomSequence random(seed, StreamOf("simulation.plan"));
+  const bool large = random.Below(16) == 0;
+  labelers = large ? 4 + random.Below(29) : 3 + random.Below(8);
+  runs = random.Below(4) == 0 ? 2 : 1;
+  rounds = 1 + random.Below(large ? 2 : 3);
+  label_shards = large ? 50 + random.Below(200) : 2 + random.Below(14);
+  if (large && random.Below(8) == 0) label_shards = 500;
+  videos = random.Below(2) == 0 ? 0 : 1 + random.Below(6);
+  shard_records = 1 + random.Below(100);
+
+  lease = Between(random, seconds(2), seconds(20));
+  shortest_work = lease / 20;
+  longest_work = random.Below(3) == 0 ? 2 * lease : lease;
+  if (large) longest_work = lease / 4;
+  trainer_work = Between(random, seconds(1), seconds(20));
+  tick = milliseconds(random.Below(2) == 0 ? 100 : 400);
+  batch_limit = random.Below(4) == 0 ? 1 + random.Below(4) : 64;
+
+  fault_time = Between(random, seconds(10), seconds(150));
+  fault_pause = Between(random, seconds(1), seconds(25));
+  for (int kind = 0; kind < kFaultKinds; ++kind) {
+    if (random.Below(3) == 0) faults.push_back(static_cast<Fault>(kind));
+  }
+  drop = Sometimes(random, 0.15);
+  duplicate = Sometimes(random, 0.15);
+  slow = Sometimes(random, 0.2);
+  slowest = Between(random, seconds(1), seconds(40));
+  other_bytes = Sometimes(random, 0.2);
+  miscount = random.Below(4) == 0 ? 0.05 : 0;
+  shard_fails = random.Below(3) == 0 ? random.Uniform(0, 0.1) : 0;
+  hand_back = Sometimes(random, 0.1);
+  stubborn = Sometimes(random, 1);
+  trainer_dies = Sometimes(random, 0.5);
+  started_twice = Sometimes(random, 0.5);
+  launch_fails = random.Below(4) == 0 ? 0.1 : 0;
+  remembers_exits = random.Below(2) == 0;
+  file_fails = random.Below(8) == 0 ? 0.02 : 0;
+  cancel = Sometimes(random, 0.6);
+  reopen = random.Below(3) == 0 ? 0 : 0.9;
+  skew = Sometimes(random, 0.3);
+}
+
+std::string SimPlan::Describe() const {
+  std::string kinds;
+  for (const Fault fault : faults) kinds += (kinds.empty() ? "" : ",") + std::to_string(static_cast<int>(fault));
+  return "seed=" + std::to_string(seed) + " labelers=" + std::to_string(labelers) + " runs=" + std::to_string(runs) +
+         " rounds=" + std::to_string(rounds) + " shards=" + std::to_string(label_shards) +
+         " videos=" + std::to_string(videos) +
+         " lease_ms=" + std::to_string(duration_cast<milliseconds>(lease).count()) +
+         " fault_s=" + std::to_string(duration_cast<seconds>(fault_time).count()) + " faults=" + kinds;
+}
+
+}  // namespace ferment::simulation

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one seed asks for: how large the cluster is, how its people and programs behave, and what breaks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/sim_queue.h"
+
+namespace ferment::simulation {
+
+enum class Fault {
+  kKillCoordinator,
+  kPowerLoss,
+  kDrainCoordinator,
+  kStopCoordinator,
+  kSecondCoordinator,
+  kDieInSave,
+  kFailSync,
+  kSlowDisk,
+  kKillLabeler,
+  kStopLabeler,
+  kPartition,
+  kNetworkStorm,
+  kKillTrainer,
+  kStopTrainer,
+  kLaunchTrouble,
+  kJumpClock,
+};
+inline constexpr int kFaultKinds = 16;
+
+/// A value; a function of the seed alone.
+struct SimPlan {
+  explicit SimPlan(std::uint64_t seed);
+
+  std::uint64_t seed;
+  std::uint64_t labelers = 0;
+  std::uint64_t runs = 0;
+  std::uint64_t rounds = 0;
+  std::uint64_t label_shards = 0;
+  /// 0: the run has none.
+  std::uint64_t videos = 0;
+  std::uint64_t shard_records = 0;
+
+  SimTime lease{0};
+  SimTime shortest_work{0};
+  SimTime longest_work{0};
+  SimTime trainer_work{0};
+  SimTime tick{0};
+  std::uint64_t batch_limit = 0;
+
+  /// Faults come until then, on average one in `fault_pause`; afterwards all heals.
+  SimTime fault_time{0};
+  SimTime fault_pause{0};
+  std::vector<Fault> faults;
+
+  /// Of each message, at any time before `fault_time`.
+  double drop = 0;
+  double duplicate = 0;
+  double slow = 0;
+  SimTime slowest{0};
+  /// A labeler whose arithmetic gives other bytes; that miscounts; that gives up a shard; that hands one back.
+  double other_bytes = 0;
+  double miscount = 0;
+  double shard_fails = 0;
+  double hand_back = 0;
+  /// A labeler that commits although it was told that its lease is lost.
+  double stubborn = 0;
+  /// Start of a trainer: it dies at some time; the platform starts it twice; the launcher fails.
+  double trainer_dies = 0;
+  double started_twice = 0;
+  double launch_fails = 0;
+  /// The launcher knows the exit codes of jobs that a former coordinator started, as a cluster's queue does.
+  bool remembers_exits = false;
+  /// A folder operation fails.
+  double file_fails = 0;
+  double cancel = 0;
+  /// A failed or cancelled run is submitted again.
+  double reopen = 0;
+  /// Clocks run at 1 - skew to 1 + skew.
+  double skew = 0;
+
+  std::string Describe() const;
+};
+
+}  // namespace ferment::simulation

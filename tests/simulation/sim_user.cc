@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_user.h"
+
+namespace ferment::simulation {
+namespace {
+
+using coordinator::RunEngine;
+using coordinator::RunState;
+using coordinator::RunView;
+using std::chrono::seconds;
+
+}  // namespace
+
+SimUser::SimUser(SimNetwork& network, std::uint64_t number)
+    : network_(network),
+      world_(network.world()),
+      name_("user-" + std::to_string(number)),
+      process_(world_.queue, 1),
+      run_dir_("/runs/" + name_ + "-0") {
+  spec_.set_name("run" + std::to_string(number));
+  spec_.add_classes("Neutral");
+  spec_.mutable_teacher()->set_steps(1);
+  spec_.mutable_cotrain()->set_rounds(static_cast<std::uint32_t>(world_.plan.rounds));
+  if (world_.plan.videos > 0) spec_.mutable_data()->mutable_videos()->set_path("/data/clips");
+}
+
+void SimUser::Begin() {
+  process_.Start();
+  process_.After(world_.Between(seconds(0), seconds(5)), [this] { Submit(); });
+}
+
+void SimUser::Submit() {
+  const coordinator::Submission submission{name_ + "-submit-" + std::to_string(++requests_), spec_, run_dir_};
+  world_.history.Say(name_ + " submits " + submission.request_id);
+  auto seen = [submission, &oracle = world_.oracle](const Moment&, const Result<std::string>& run_id) {
+    oracle.Submitted(submission.request_id, submission.run_dir, run_id);
+  };
+  auto serve = Asks<Result<std::string>>(
+      {[submission](RunEngine& engine) { return engine.runs().Submit(submission); }, seen, std::nullopt, false});
+  auto done = [this](const Result<std::string>& run_id) { HandleSubmitted(run_id); };
+  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
+  if (!run_id) {
+    const bool repeated = run_id.error().code() == StatusCode::kAlreadyExists;
+    world_.history.Violate(repeated ? "T1.3" : "live", "a submission was not taken: " + run_id.error().ToString());
+    return;
+  }
+  run_id_ = *run_id;
+  ++watching_;
+  Watch();
+  if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
+  process_.After(world_.Between(seconds(0), world_.plan.fault_time), [this, watching = watching_] {
+    if (watching == watching_ && !content_) Cancel();
+  });
+}
+
+void SimUser::Watch() {
+  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment& moment, const Result<RunView>& view) {
+    oracle.Seen(moment, run_id, StatusIn(view));
+  };
+  auto serve = Asks<Result<RunView>>({[run_id = run_id_](RunEngine& engine) { return engine.View(run_id); }, seen});
+  auto done = [this](const Result<RunView>& view) { HandleView(view); };
+  Call<Result<RunView>>({network_, process_, name_, kLongPatience, serve, done});
+}
+
+void SimUser::HandleView(const Result<RunView>& view) {
+  if (!view || view->state == RunState::kRunning) {
+    process_.After(seconds(1), [this] { Watch(); });
+    return;
+  }
+  world_.history.Say(name_ + " sees " + run_id_ + " " + std::string(RunStateName(view->state)) + " " +
+                     view->failure.message);
+  const bool well = view->state == RunState::kSucceeded;
+  content_ = !world_.Faulty() || !(well || world_.Chance(world_.plan.reopen));
+  if (content_) return;
+  if (well) run_dir_ = "/runs/" + name_ + "-" + std::to_string(++folders_);
+  process_.After(world_.Between(seconds(0), seconds(10)), [this] { Submit(); });
+}
+
+void SimUser::Cancel() {
+  const std::string request_id = name_ + "-cancel-" + std::to_string(++requests_);
+  world_.history.Say(name_ + " cancels " + request_id);
+  auto seen = [run_id = run_id_, request_id, &oracle = world_.oracle](const Moment& moment, const Status& taken) {
+    oracle.Cancelled(moment, run_id, request_id, taken);
+  };
+  auto serve = Asks<Status>(
+      {[run_id = run_id_, request_id](RunEngine& engine) { return engine.runs().Cancel(run_id, request_id); }, seen,
+       coordinator::LeaseKey{run_id_, "", 0, 0}});
+  Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
+}
+
+}  // namespace ferment::simulation

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A person with one run at a time: submits it, watches it, may cancel it, submits it again where it ended badly, and
+// another where it ended well.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tests/simulation/sim_network.h"
+
+namespace ferment::simulation {
+
+class SimUser {
+ public:
+  SimUser(SimNetwork& network, std::uint64_t number);
+  void Begin();
+  /// Whether the last run has ended and no more is wanted.
+  bool content() const { return content_; }
+
+ private:
+  void Submit();
+  void HandleSubmitted(const Result<std::string>& run_id);
+  void Watch();
+  void HandleView(const Result<coordinator::RunView>& view);
+  void Cancel();
+
+  SimNetwork& network_;
+  SimWorld& world_;
+  const std::string name_;
+  SimProcess process_;
+  std::string run_dir_;
+  RunSpec spec_;
+  std::uint64_t folders_ = 0;
+  std::uint64_t requests_ = 0;
+  std::uint64_t watching_ = 0;
+  std::string run_id_;
+  bool content_ = false;
+};
+
+}  // namespace ferment::simulation

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All that one history has in common: time, chance, what outlives processes, and who watches.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/random.h"
+#include "tests/simulation/sim_disk.h"
+#include "tests/simulation/sim_files.h"
+#include "tests/simulation/sim_history.h"
+#include "tests/simulation/sim_log_rules.h"
+#include "tests/simulation/sim_oracle.h"
+#include "tests/simulation/sim_plan.h"
+#include "tests/simulation/sim_queue.h"
+
+namespace ferment::simulation {
+
+struct SimWorld {
+  SimWorld(std::uint64_t seed, bool trace)
+      : plan(seed),
+        random(seed, StreamOf("simulation.world")),
+        history(queue, trace),
+        log(history),
+        files(plan, history, log),
+        oracle(history, log, files) {}
+
+  const SimPlan plan;
+  RandomSequence random;
+  SimQueue queue;
+  SimHistory history;
+  SimLogRules log;
+  SimFiles files;
+  SimOracle oracle;
+  SimDisk disk;
+  DiskTrouble trouble;
+
+  bool Faulty() const { return queue.now() < plan.fault_time; }
+  bool Chance(double probability) { return random.Uniform(0, 1) < probability; }
+  SimTime Between(SimTime low, SimTime high) {
+    return low + SimTime(static_cast<SimTime::rep>(random.Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
+  }
+  /// Returns: the rate of one more machine's clock.
+  double ClockRate() { return random.Uniform(1 - plan.skew, 1 + plan.skew); }
+};
+
+}  // namespace ferment::simulation
