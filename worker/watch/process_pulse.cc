@@ -32,7 +32,9 @@ bool AnyThreadAtDisk() {
 }  // namespace
 
 ProcessPulse PulseOfThisProcess() {
-  return {CpuMicroseconds(CLOCK_PROCESS_CPUTIME_ID) - CpuMicroseconds(CLOCK_THREAD_CPUTIME_ID), AnyThreadAtDisk()};
+  // This order: the process has used no less than this thread had before.
+  const std::uint64_t own = CpuMicroseconds(CLOCK_THREAD_CPUTIME_ID);
+  return {CpuMicroseconds(CLOCK_PROCESS_CPUTIME_ID) - own, AnyThreadAtDisk()};
 }
 
 }  // namespace ferment::worker
