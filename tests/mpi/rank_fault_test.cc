@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "tests/mpi/rank_fault_fixture.h"
@@ -38,6 +39,11 @@ TEST_F(RankFaults, AJobThatIsDoneOrAskedToStopNamesNobody) {
 
 class ManyRankFaults : public RankFaultTest {
  protected:
+  void SetUp() override {
+    if (std::getenv("FERMENT_LONG_TESTS") == nullptr)
+      GTEST_SKIP() << "it takes half an hour; set FERMENT_LONG_TESTS=1 or run `make test-long`";
+    RankFaultTest::SetUp();
+  }
   static constexpr int kTimes = 20;
 };
 
