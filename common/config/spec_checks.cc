@@ -92,6 +92,23 @@ void CheckPlacement(const RunSpec& spec, Judge& judge) {
           "; allowed: a sum of resources.ranks " + Number(ranks));
 }
 
+/// What the schema offers and this version does not do: told before anything is started.
+void CheckOffered(const RunSpec& spec, Judge& judge) {
+  struct Choice {
+    std::string key;
+    std::string value;
+    std::set<std::string> done;
+  };
+  for (const auto& [key, value, done] : {Choice{"cotrain.dtype", spec.cotrain().dtype(), {"float32", "float64"}},
+                                         Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32"}},
+                                         Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
+                                         Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
+    std::string allowed;
+    for (const std::string& choice : done) allowed += (allowed.empty() ? "" : " | ") + choice;
+    judge.Require(done.contains(value), {key}, ShowText(value) + " is not in this version; allowed: " + allowed);
+  }
+}
+
 }  // namespace
 
 void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
@@ -100,6 +117,22 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckClasses(loaded.spec, judge);
   CheckTemporal(loaded.spec.temporal(), judge);
   CheckPlacement(loaded.spec, judge);
+  CheckOffered(loaded.spec, judge);
+}
+
+void NoteIdleKeys(LoadedSpec& loaded) {
+  const v1::LabelingSpec& labeling = loaded.spec.labeling();
+  const auto note = [&loaded](const std::string& key, double value, const std::string& what) {
+    const auto origin = loaded.origins.find(key);
+    const std::string place = origin == loaded.origins.end() ? "default" : origin->second.ToString();
+    loaded.warnings.push_back(place + ": " + key + ": " + NumberText(value) + " has no effect in this version; " +
+                              what);
+  };
+  const auto share = loaded.origins.find("labeling.canary_share");
+  if (labeling.canary_share() > 0 && share != loaded.origins.end() && share->second.kind != SpecOrigin::Kind::kDefault)
+    note("labeling.canary_share", labeling.canary_share(), "no labelled faces are hidden among the records");
+  if (labeling.min_accuracy() > 0)
+    note("labeling.min_accuracy", labeling.min_accuracy(), "every teacher is published; 0 says that this is known");
 }
 
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults) {

@@ -53,6 +53,19 @@ TEST(ConfigCommands, PrintsEachFaultOnALineAndLeavesWith64) {
                              "--set cotrain.mu=0: cotrain.mu: 0 is out of range; allowed: 1 to 64\n");
 }
 
+TEST(ConfigCommands, WarnsOfWhatHasNoEffectAndIsValidAllTheSame) {
+  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "labeling.min_accuracy=0.5"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kOk);
+  EXPECT_THAT(outcome.err, StartsWith("warning: --set labeling.min_accuracy=0.5: labeling.min_accuracy: 0.5 has no"));
+  EXPECT_EQ(Ferment({"config", "validate", Example("demo.yaml")}).err, "");
+}
+
+TEST(ConfigCommands, RefusesWhatIsNotInThisVersion) {
+  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "cotrain.dtype=bfloat16"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);
+  EXPECT_THAT(outcome.err, StartsWith("--set cotrain.dtype=bfloat16: cotrain.dtype: \"bfloat16\" is not in this"));
+}
+
 TEST(ConfigCommands, RefusesAFlagWithoutAValue) {
   const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "seed"});
   EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);

@@ -17,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using google::protobuf::util::MessageDifferencer;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // A folder of its own for each test, with the spec `road.yaml` in it.
@@ -279,6 +280,15 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
       {"temporal: {d_model: 65}",
        "road.yaml:1:21: temporal.heads: 8 does not divide temporal.d_model 65; allowed: 1, 5, 13"},
       {"temporal: {hop: 65}", "temporal.hop: 65 skips frames between windows; allowed: at most temporal.window 64"},
+      {"seed: 2\ncotrain: {dtype: bfloat16}",
+       "road.yaml:2:18: cotrain.dtype: \"bfloat16\" is not in this version; allowed: float32 | float64"},
+      {"labeling: {plan: int8}",
+       "road.yaml:1:18: labeling.plan: \"int8\" is not in this version; allowed: auto | fp32"},
+      {"labeling: {plan: bf16}", "labeling.plan: \"bf16\" is not in this version"},
+      {"evaluate: {select: best}", "road.yaml:1:20: evaluate.select: \"best\" is not in this version; allowed: last"},
+      {"resources: {launcher: slurm}",
+       "road.yaml:1:23: resources.launcher: \"slurm\" is not in this version; allowed: local"},
+      {"resources: {launcher: kubernetes}", "resources.launcher: \"kubernetes\" is not in this version"},
       {"cotrain: {placement: split}", "road.yaml:1:22: cotrain.placement: split needs a rank"},
       {"cotrain: {placement: split, placement_ranks: {teacher: 1, student: 2}}\nresources: {ranks: 2}",
        "road.yaml:1:56: cotrain.placement_ranks.teacher: 1 and 2 for the student make 3; allowed: a sum of "
@@ -286,6 +296,16 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
       {"cotrain: {placement: split, placement_ranks: {student: 2}}\nresources: {ranks: 2}", "make 3; allowed"},
   };
   for (const BadSpec& spec : bad) EXPECT_THAT(Faults(spec.yaml), HasSubstr(spec.fault)) << spec.yaml;
+}
+
+TEST_F(SpecLoader, WarnsOfWhatHasNoEffect) {
+  EXPECT_EQ(Load("labeling: {min_accuracy: 0}").value().warnings, std::vector<std::string>());
+  EXPECT_THAT(Load("seed: 1").value().warnings,
+              ElementsAre("default: labeling.min_accuracy: 0.6 has no effect in this version; every teacher is "
+                          "published; 0 says that this is known"));
+  EXPECT_THAT(Load("labeling: {canary_share: 0.1}", {{"labeling.min_accuracy", "0.5"}}).value().warnings,
+              ElementsAre(HasSubstr("road.yaml:1:26: labeling.canary_share: 0.1 has no effect"),
+                          HasSubstr("--set labeling.min_accuracy=0.5: labeling.min_accuracy: 0.5 has no effect")));
 }
 
 TEST_F(SpecLoader, LetsAnEncoderWithoutHeadsHaveAnyWidth) {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "tests/road/road_fixture.h"
+
+namespace ferment::road {
+namespace {
+
+/// ferment-trainer under mpirun, without a coordinator.
+class TrainerSignals : public RoadTest {
+ protected:
+  void SetUp() override {
+    RoadTest::SetUp();
+    const auto data = folder() / "data";
+    const Outcome rendered = Run({(BinFolder() / "ferment").string(),
+                                  "data",
+                                  "synth",
+                                  "--out",
+                                  data.string(),
+                                  "--image-size",
+                                  "32",
+                                  "--faces-train",
+                                  "32",
+                                  "--faces-validation",
+                                  "8",
+                                  "--fr-records",
+                                  "48",
+                                  "--identities",
+                                  "8",
+                                  "--videos-train",
+                                  "1",
+                                  "--videos-validation",
+                                  "1",
+                                  "--videos-test",
+                                  "1",
+                                  "--frames",
+                                  "16"});
+    ASSERT_EQ(rendered.exit_code, 0) << rendered.output;
+    std::ofstream(folder() / "spec.yaml")
+        << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
+        << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " << (data / "fr").string()
+        << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\ncotrain: {batch: 4, mu: 1, threshold: 0.1, "
+           "lr_teacher: 0.001, lr_student: 0.001}\n"
+           "checkpoint: {every_steps: 100000}\nresources: {device: cpu, threads_per_rank: 1}\n";
+  }
+
+  std::vector<std::string> Trainer(const std::filesystem::path& run, int steps) const {
+    return {"mpirun",
+            "-np",
+            "2",
+            "--bind-to",
+            "none",
+            "--oversubscribe",
+            (BinFolder() / "ferment-trainer").string(),
+            "--spec",
+            (folder() / "spec.yaml").string(),
+            "--run-dir",
+            run.string(),
+            "--phase",
+            "cotrain",
+            "--from-init",
+            "--set",
+            "cotrain.steps=" + std::to_string(steps)};
+  }
+  static std::vector<std::pair<std::string, std::string>> Environment() {
+    return {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+            {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+            {"OMPI_MCA_mpi_yield_when_idle", "1"},
+            // As the launcher says it (docs/decisions/0012).
+            {"OMPI_MCA_odls_base_sigkill_timeout", "2"}};
+  }
+
+  static int CurveLines(const std::filesystem::path& run) {
+    std::ifstream curve(run / "logs/curve-cotrain.jsonl");
+    return static_cast<int>(std::count(std::istreambuf_iterator<char>(curve), {}, '\n'));
+  }
+  /// Returns: steps of the whole checkpoints, ascending.
+  static std::vector<int> Checkpoints(const std::filesystem::path& run) {
+    std::vector<int> steps;
+    std::error_code absent;
+    for (const auto& entry : std::filesystem::directory_iterator(run / "phases/cotrain/checkpoints", absent)) {
+      if (std::filesystem::exists(entry.path() / "MANIFEST.json"))
+        steps.push_back(std::stoi(entry.path().filename().string().substr(5)));
+    }
+    std::ranges::sort(steps);
+    return steps;
+  }
+  static bool Finished(const std::filesystem::path& run) {
+    return std::filesystem::exists(run / "phases/cotrain/result.json");
+  }
+  /// Returns: a process of the trainer's program that `parent` has started; 0 where there is none.
+  static int ChildOf(int parent) {
+    std::error_code gone;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(parent) + "/task", gone)) {
+      std::ifstream children(thread.path() / "children");
+      for (int child = 0; children >> child;) {
+        const auto program = std::filesystem::read_symlink("/proc/" + std::to_string(child) + "/exe", gone);
+        if (program.filename() == "ferment-trainer") return child;
+      }
+    }
+    return 0;
+  }
+
+  /// Starts a job and has `interrupt` stop it in its midst. One that was too fast is started again with more steps.
+  /// Returns: the number of steps of the one that was stopped.
+  int StopInItsMidst(const std::filesystem::path& run, const std::function<void(event::ChildProcess&)>& interrupt) {
+    for (int steps = 80; steps < 100'000; steps *= 4) {
+      std::filesystem::remove_all(run);
+      event::ChildProcess mpirun = Start(Trainer(run, steps), Environment());
+      EXPECT_TRUE(WaitUntil(mpirun, [&] { return CurveLines(run) >= 2; }));
+      interrupt(mpirun);
+      const Outcome outcome = Wait(mpirun);
+      if (outcome.exit_code == 0) continue;
+      EXPECT_EQ(outcome.exit_code, 143) << outcome.output;
+      EXPECT_FALSE(Finished(run));
+      EXPECT_FALSE(Checkpoints(run).empty()) << outcome.output;
+      return steps;
+    }
+    ADD_FAILURE() << "no job was slow enough to be stopped";
+    return 0;
+  }
+
+  void ExpectTheBitsOfAnUninterruptedJob(const std::filesystem::path& run, int steps) {
+    const int saved = Checkpoints(run).back();
+    const Outcome resumed = Run(Trainer(run, steps), Environment());
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+    EXPECT_NE(resumed.output.find("resumed"), std::string::npos) << resumed.output;
+    EXPECT_NE(resumed.output.find(std::to_string(saved)), std::string::npos) << resumed.output;
+    const Outcome whole = Run(Trainer(folder() / "whole", steps), Environment());
+    ASSERT_EQ(whole.exit_code, 0) << whole.output;
+    const Json one = ReadJson(run / "phases/cotrain/result.json");
+    const Json other = ReadJson(folder() / "whole/phases/cotrain/result.json");
+    EXPECT_EQ(one["models"], other["models"]);
+    EXPECT_EQ(one["samples"], other["samples"]);
+  }
+};
+
+TEST_F(TrainerSignals, Usr1WritesACheckpointAndTheJobGoesOnAndUsr2EndsItWithOne) {
+  int at_usr1 = 0;
+  const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& mpirun) {
+    mpirun.Signal(SIGUSR1);
+    if (!WaitUntil(mpirun, [&] { return !Checkpoints(run_dir()).empty(); })) return;
+    at_usr1 = Checkpoints(run_dir()).front();
+    // It goes on: there are steps after the checkpoint.
+    if (!WaitUntil(mpirun, [&] { return CurveLines(run_dir()) > at_usr1 + 1; })) return;
+    mpirun.Signal(SIGUSR2);
+  });
+  ASSERT_GT(steps, 0);
+  EXPECT_GE(at_usr1, 2);
+  EXPECT_GT(Checkpoints(run_dir()).back(), at_usr1);
+  ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
+}
+
+TEST_F(TrainerSignals, TermOfOneRankEndsAllWithACheckpoint) {
+  const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& mpirun) {
+    // Between mpirun and the rank stands its keeper, of the same program.
+    const int rank = ChildOf(ChildOf(mpirun.pid()));
+    EXPECT_GT(rank, 0);
+    if (rank > 0) kill(rank, SIGTERM);
+  });
+  ASSERT_GT(steps, 0);
+  ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
+}
+
+}  // namespace
+}  // namespace ferment::road
