@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "worker/train/feedback.h"
 #include "worker/train/flat_reductions.h"
 #include "worker/train/losses.h"
 
@@ -45,7 +46,7 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   } else if (rates.lr_student != 0 && rules_.form == FeedbackForm::kFirstOrder) {
     figures.h_raw = figures.old_loss - figures.new_loss;
   }
-  figures.finite = std::isfinite(figures.old_loss) && std::isfinite(figures.new_loss) && std::isfinite(figures.h_raw);
+  figures.finite = IsUsableFeedback(figures.old_loss, figures.new_loss, figures.h_raw);
   return figures;
 }
 
