@@ -60,6 +60,7 @@ bench: deps
 bench-train: bench
 	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
 	tools/bench_train.py
+	tools/bench_all_reduce.py
 
 bench-demo-seeds: build
 	tools/bench_seeds.py examples/demo.yaml --seeds 1 2 3 --fresh
