@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
+"""The steps of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
 its rows, fused SGD, foreach average; eager, or with torch.compile. Same weights, same batch, same answers."""
 import argparse
 import json
@@ -20,6 +20,7 @@ SMOOTHING, TAU, THRESHOLD, LR, DECAY, EMA = 0.1, 0.7, 0.6, 0.001, 5e-4, 0.99
 
 class Trainer:
     def __init__(self, arguments):
+        self.folder = arguments.load
         state = read_tensors(arguments.load / "network.safetensors")
         batch = read_tensors(arguments.load / "batch.safetensors")
         self.labels = batch.pop("labels")
@@ -49,7 +50,19 @@ class Trainer:
         with torch.no_grad():
             return functional.cross_entropy(self.run_student(self.labelled), self.labels).item()
 
-    def step(self):
+    def supervised(self):
+        loss = functional.cross_entropy(self.run_teacher(self.labelled), self.labels, label_smoothing=SMOOTHING)
+        self.optimizers[0].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[0].step()
+        return [loss.item()]
+
+    def checkpoint(self):
+        torch.save({"nets": [net.state_dict() for net in self.nets],
+                    "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}, self.folder / "peer.pt")
+        return []
+
+    def cotrain(self):
         n, u = len(self.labels), len(self.weak)
         logits = self.run_teacher(self.joined)
         z_l, z_weak, z_strong = logits.split([n, u, u])
@@ -82,8 +95,8 @@ class Trainer:
         return [loss.item(), loss_s.item(), old, new]
 
 
-def step_flops(net, faces, labelled, unlabelled):
-    """-> of one step: three networks' worth of passes over rows; convolutions and the classifier alone count."""
+def step_flops(what, net, faces, labelled, unlabelled):
+    """-> of one step, a backward pass as two forward ones; convolutions and the classifier alone count."""
     flops = []
     hooks = [m.register_forward_hook(lambda m, _, y: flops.append(2 * y[0].numel() * m.weight[0].numel()))
              for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
@@ -92,6 +105,8 @@ def step_flops(net, faces, labelled, unlabelled):
     net.train()
     for hook in hooks:
         hook.remove()
+    if what != "cotrain":
+        return sum(flops) * (3 * labelled if what == "supervised" else 0)
     forward_and_backward = 3 * (labelled + 2 * unlabelled) + 3 * unlabelled
     return sum(flops) * (forward_and_backward + 2 * labelled)
 
@@ -114,6 +129,7 @@ def answer(message):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--what", choices=["cotrain", "supervised", "checkpoint"], default="cotrain")
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
@@ -122,13 +138,16 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = Trainer(arguments)
+    if arguments.what == "checkpoint":
+        trainer.cotrain()  # momentum is saved too
+    step = getattr(trainer, arguments.what)
     answer({"ready": True, "gemm_rate": gemm_rate(),
-            "flops": step_flops(trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))})
+            "flops": step_flops(arguments.what, trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))})
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
             began = time.perf_counter()
-            losses = trainer.step()
+            losses = step()
             seconds.append(time.perf_counter() - began)
         answer({"seconds": seconds, "losses": losses,
                 "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})

@@ -10,15 +10,21 @@
 #include "common/nn/tensor_io.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/recipes/cotrain_step.h"
+#include "worker/train/checkpoint_writer.h"
+#include "worker/train/flat_reductions.h"
+#include "worker/train/gradient_exchange.h"
+#include "worker/train/losses.h"
 #include "worker/train/train_metrics.h"
 
-// Steps of co-training by the production classes on drawn tensors, timed one by one. Reads numbers of steps from
+// Steps by the production classes on drawn tensors, timed one by one: of co-training, of supervised training, or what a
+// step waits for a checkpoint. Reads numbers of steps from
 // standard input, makes as many, and answers each with a line of JSON; tools/bench_train.py talks to it and to its
 // peers in turn.
 namespace ferment::worker {
 namespace {
 
 struct Options {
+  std::string what = "cotrain";
   nn::BackboneConfig backbone{.name = "resnet50", .width = 64, .image_size = 112, .classes = 8};
   std::int64_t batch = 16;
   std::int64_t mu = 1;
@@ -28,7 +34,8 @@ struct Options {
 
 Options ParseOptions(int argc, char** argv) {
   Options options;
-  CLI::App app("Times steps of co-training.", "train_step");
+  CLI::App app("Times steps of training.", "train_step");
+  app.add_option("--what", options.what)->check(CLI::IsMember({"cotrain", "supervised", "checkpoint"}));
   app.add_option("--backbone", options.backbone.name);
   app.add_option("--width", options.backbone.width);
   app.add_option("--image-size", options.backbone.image_size);
@@ -71,43 +78,119 @@ CotrainBatch MakeBatch(const Options& options) {
   return batch;
 }
 
+/// The networks of a job, and its ways to spend time.
+class Bench {
+ public:
+  explicit Bench(const Options& options)
+      : options_(options), batch_(MakeBatch(options)), writer_([this](const SavedJob& job) { return Write(job); }) {
+    teacher_.net->train();
+  }
+
+  /// Writes what the peers start from.
+  Status Save() const {
+    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(options_.save / "network.safetensors", nn::StateOf(*teacher_.net)));
+    return nn::SaveTensors(
+        options_.save / "batch.safetensors",
+        {{"labelled", batch_.labelled}, {"labels", batch_.labels}, {"weak", batch_.weak}, {"strong", batch_.strong}});
+  }
+
+  struct Timed {
+    double seconds = 0;
+    std::vector<double> losses;
+  };
+  Result<Timed> Make(std::uint64_t step) {
+    const auto began = std::chrono::steady_clock::now();
+    Timed timed;
+    if (options_.what == "cotrain") {
+      FERMENT_ASSIGN_OR_RETURN(timed.losses, Cotrain(step));
+    } else if (options_.what == "supervised") {
+      FERMENT_ASSIGN_OR_RETURN(timed.losses, Supervised());
+    } else {
+      FERMENT_RETURN_IF_ERROR(BeginCheckpoint(step));
+    }
+    timed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    // The next one is due when this one has long been written.
+    FERMENT_RETURN_IF_ERROR(writer_.Wait());
+    return timed;
+  }
+
+ private:
+  Result<std::vector<double>> Cotrain(std::uint64_t step) {
+    FERMENT_ASSIGN_OR_RETURN(
+        const CotrainOutcome outcome,
+        step_.Run(step, batch_, {.lr_teacher = 0.001, .lr_student = 0.001, .lambda = 1, .ema_decay = 0.99}));
+    if (!outcome.finite) return Fail(InternalError("the step is not finite"));
+    return std::vector{outcome.teacher.loss, outcome.student.loss, outcome.student.old_loss, outcome.student.new_loss};
+  }
+
+  /// As worker/recipes/supervised_recipe.cc makes it.
+  Result<std::vector<double>> Supervised() {
+    teacher_.Remember(TrainedNetwork::Keep::kAll);
+    teacher_.bucket.ZeroGradients();
+    const torch::Tensor sum = CrossEntropySum(teacher_.net->forward(batch_.labelled), batch_.labels, kSmoothing);
+    FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch_.global_labelled));
+    const double norm = teacher_.sgd.GradientNorm();
+    if (!AllFinite(teacher_.statistics.statistics())) return Fail(InternalError("statistics are not finite"));
+    teacher_.sgd.Step(0.001, norm);
+    if (!AllFinite(teacher_.bucket.weights())) return Fail(InternalError("weights are not finite"));
+    return std::vector{sum.item<double>() / static_cast<double>(batch_.global_labelled)};
+  }
+
+  Status BeginCheckpoint(std::uint64_t step) {
+    SavedJob job{.next_step = step, .samples = 0, .nonfinite = 0, .state = {}};
+    job.state.tensors = {{"teacher", nn::StateOf(*teacher_.net)},
+                         {"student", nn::StateOf(*student_.net)},
+                         {"ema", nn::StateOf(*average_.net)},
+                         {"teacher_optimizer", teacher_.bucket.Named(teacher_.sgd.momentum())},
+                         {"student_optimizer", student_.bucket.Named(student_.sgd.momentum())}};
+    return writer_.Begin(job);
+  }
+  Status Write(const SavedJob& job) const {
+    for (const auto& [name, tensors] : job.state.tensors)
+      FERMENT_RETURN_IF_ERROR(nn::SaveTensors(options_.save / ("checkpoint-" + name + ".safetensors"), tensors));
+    return Status();
+  }
+
+  static constexpr double kSmoothing = 0.1;
+  static constexpr SgdOptions kSgd = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .grad_clip = 0};
+
+  const Options options_;
+  TrainedNetwork teacher_{MakeNetwork(options_), kSgd};
+  TrainedNetwork student_{MakeNetwork(options_), kSgd};
+  AveragedNetwork average_{MakeNetwork(options_)};
+  const CotrainBatch batch_;
+  FeedbackBaseline baseline_{true};
+  const std::unique_ptr<Collective> alone_ = MakeSingleCollective();
+  const CotrainPlacement placement_{*alone_};
+  GradientExchange exchange_{teacher_.bucket, *alone_};
+  CotrainStep step_{
+      &teacher_, &student_, &average_, baseline_, {.tau = 0.7, .threshold = 0.6, .label_smoothing = kSmoothing},
+      placement_};
+  CheckpointWriter writer_;
+};
+
 void Answer(const Json& json) { std::cout << json.dump() << std::endl; }
 
 int Main(int argc, char** argv) {
   const Options options = ParseOptions(argc, argv);
   torch::set_num_threads(options.threads);
-  constexpr SgdOptions kSgd = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .grad_clip = 0};
-  TrainedNetwork teacher(MakeNetwork(options), kSgd);
-  TrainedNetwork student(MakeNetwork(options), kSgd);
-  AveragedNetwork average(MakeNetwork(options));
-  const CotrainBatch batch = MakeBatch(options);
-  const Status saved = [&]() -> Status {
-    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(options.save / "network.safetensors", nn::StateOf(*teacher.net)));
-    return nn::SaveTensors(
-        options.save / "batch.safetensors",
-        {{"labelled", batch.labelled}, {"labels", batch.labels}, {"weak", batch.weak}, {"strong", batch.strong}});
-  }();
-  if (!saved.ok()) {
+  Bench bench(options);
+  if (const Status saved = bench.Save(); !saved.ok()) {
     std::cerr << saved.ToString() << "\n";
     return 1;
   }
-  FeedbackBaseline baseline(true);
-  const auto alone = MakeSingleCollective();
-  const CotrainPlacement placement(*alone);
-  CotrainStep step(&teacher, &student, &average, baseline, {.tau = 0.7, .threshold = 0.6, .label_smoothing = 0.1},
-                   placement);
   Answer({{"ready", true}});
   std::uint64_t made = 0;
   for (int steps = 0; std::cin >> steps;) {
     Json answer = {{"seconds", Json::array()}};
     for (const std::uint64_t end = made + static_cast<std::uint64_t>(steps); made < end; ++made) {
-      const auto began = std::chrono::steady_clock::now();
-      const auto outcome =
-          step.Run(made, batch, {.lr_teacher = 0.001, .lr_student = 0.001, .lambda = 1, .ema_decay = 0.99});
-      answer["seconds"].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
-      if (!outcome || !outcome->finite) return 1;
-      answer["losses"] = {outcome->teacher.loss, outcome->student.loss, outcome->student.old_loss,
-                          outcome->student.new_loss};
+      const auto timed = bench.Make(made);
+      if (!timed) {
+        std::cerr << timed.error().ToString() << "\n";
+        return 1;
+      }
+      answer["seconds"].push_back(timed->seconds);
+      answer["losses"] = timed->losses;
     }
     answer["peak_rss_bytes"] = UsageOfThisProcess().peak_rss_bytes;
     Answer(answer);

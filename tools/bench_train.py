@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times ferment's co-training step beside PyTorch's, eager and compiled: same weights, batch, cores and mathematics, in turn in
-one run. Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
+"""Times ferment's steps beside PyTorch's, eager and compiled: same weights, batch, cores and mathematics, in turn in one run.
+What is timed: a step of co-training, a supervised one, or how long a step waits for a checkpoint (of PyTorch: torch.save).
+ Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
 
-    tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case resnet50,64,112,16,1 ...]
+    tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case cotrain,resnet50,64,112,16,1 ...]
 """
 import argparse
 import json
@@ -13,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-CASES = ["resnet50,64,112,16,1", "resnet18,16,56,32,1", "resnet18,16,56,32,4"]
+CASES = ["cotrain,resnet50,64,112,16,1", "cotrain,resnet18,16,56,32,1", "cotrain,resnet18,16,56,32,4",
+         "supervised,resnet50,64,112,16,1", "checkpoint,resnet50,64,112,2,1"]
 CLOSE = 1e-3  # of two right float32 steps in a row
 
 
@@ -46,19 +48,19 @@ class Contestant:
 
 
 def run_case(arguments, case, folder):
-    backbone, width, size, batch, mu = case.split(",")
-    network = ["--backbone", backbone, "--width", width, "--threads", str(arguments.threads)]
+    what, backbone, width, size, batch, mu = case.split(",")
+    network = ["--what", what, "--backbone", backbone, "--width", width, "--threads", str(arguments.threads)]
     peer = [arguments.python, "bench/train_peer.py", *network, "--load", folder]
     ours = [f"{arguments.bin}/train_step", *network, "--image-size", size, "--batch", batch, "--mu", mu, "--save", folder]
     contestants = [Contestant("ferment", ours), Contestant("eager", peer)]
-    if not arguments.no_compile:
+    if not arguments.no_compile and what != "checkpoint":
         contestants.append(Contestant("compiled", [*peer, "--compile"]))
     first = {c.name: c.make(1, counted=False) for c in contestants}
     for name, losses in first.items():
         if any(abs(a - b) > CLOSE * (1 + abs(b)) for a, b in zip(losses, first["ferment"])):
             sys.exit(f"{case}: {name} does not compute the same step: {losses} and {first['ferment']}")
     for c in contestants:
-        c.make(2, counted=False)
+        c.make(2, counted=False)  # compiling, and the memory of a first step
     for _ in range(arguments.rounds):
         for c in contestants:
             c.make(arguments.steps)
@@ -67,11 +69,12 @@ def run_case(arguments, case, folder):
     return contestants
 
 
-def row(case, contestants):
+def row(case, contestants, columns):
     medians = {c.name: statistics.median(c.seconds) for c in contestants}
     best = min(value for name, value in medians.items() if name != "ferment")
     spread = {c.name: (max(c.seconds) - min(c.seconds)) / medians[c.name] for c in contestants}
     times = [f"{medians[c.name] * 1e3:.0f} ms ({spread[c.name]:.0%})" for c in contestants]
+    times += [""] * (columns - len(times))
     peaks = [f"{c.peak / 2**20:.0f}" for c in contestants]
     facts = contestants[1].facts
     shares = [f"{facts['flops'] / medians[c.name] / facts['gemm_rate']:.0%}" for c in contestants]
@@ -86,7 +89,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2, help="a round")
-    parser.add_argument("--case", action="append", help="backbone,width,image size,B,mu; default: " + " ".join(CASES))
+    parser.add_argument("--case", action="append", help="what,backbone,width,image size,B,mu; default: " + " ".join(CASES))
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
     if not Path(arguments.python).exists():
@@ -95,7 +98,7 @@ def main():
     print(f"| case | {' | '.join(names)} | best peer / ferment | share of the GEMM rate | peak MiB |\n|---|{'---|' * (len(names) + 3)}", flush=True)
     for case in arguments.case or CASES:
         with tempfile.TemporaryDirectory() as folder:
-            print(row(case, run_case(arguments, case, folder)), flush=True)
+            print(row(case, run_case(arguments, case, folder), len(names)), flush=True)
 
 
 if __name__ == "__main__":
