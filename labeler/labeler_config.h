@@ -15,7 +15,7 @@ struct LabelerConfig {
   std::string coordinator;
   /// Shown on the status page; empty: host and process id.
   std::string name;
-  /// Of decoding, and of the arithmetic inside a batch; 0: all cores.
+  /// Batches in work at a time, each decoded and annotated on a thread of its own; 0: all cores.
   int threads = 0;
   /// Leave once no run has work for labelers, now or later.
   bool exit_when_idle = false;

@@ -88,7 +88,9 @@ int PrintPredictions(const PredictOptions& options) {
 
 int Run(LabelerConfig config) {
   if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  SetInferenceThreads(config.threads);
+  // Every thread decodes faces and looks at them by itself, so that none waits for another.
+  SetInferenceThreads(1);
+  config.prediction.threads = config.threads;
   // Without the signals' thread: nothing needs to be handed back, so Ctrl-C may end it where it is.
   if (config.predict) return PrintPredictions(config.prediction);
   const EndingSignals signals;

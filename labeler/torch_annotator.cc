@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,9 @@
 
 namespace ferment::labeler {
 namespace {
+
+/// So many faces' activations stay in the last cache, and a network's weights are read once for them.
+constexpr std::uint32_t kFacesAPass = 16;
 
 std::vector<float> ToVector(const torch::Tensor& tensor) {
   const float* begin = tensor.const_data_ptr<float>();
@@ -53,9 +57,8 @@ Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const
     }
   }
   const nn::BackboneConfig config = nn::BackboneOf(spec);
-  FERMENT_ASSIGN_OR_RETURN(
-      auto plan,
-      nn::InferencePlan::Load(weights, config, static_cast<int>(spec.labeling().batch()), spec.labeling().plan()));
+  const auto faces = static_cast<int>(std::min(spec.labeling().batch(), kFacesAPass));
+  FERMENT_ASSIGN_OR_RETURN(auto plan, nn::InferencePlan::Load(weights, config, faces, spec.labeling().plan()));
   return std::make_unique<TorchAnnotator>(std::move(plan), config);
 }
 
