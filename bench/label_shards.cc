@@ -164,6 +164,7 @@ class Bench {
 int Main(int argc, char** argv) {
   SetUpLogging({.program = "label_shards", .level = LogLevel::kWarning});
   SetInferenceThreads(1);
+  KeepFreedMemory();
   Bench bench(ParseOptions(argc, argv));
   if (const Status status = bench.Prepare(); !status.ok()) {
     std::cerr << status.ToString() << "\n";

@@ -18,6 +18,10 @@ namespace ferment::labeler {
 /// beside each other, one a core.
 void SetInferenceThreads(int threads);
 
+/// A pass frees and asks again for the same tens of megabytes: keeps them, rather than have the kernel clear pages
+/// anew. Call once, early in main.
+void KeepFreedMemory();
+
 /// Returns: the network in `weights` with the spec's backbone, classes and labeling.plan; at most labeling.batch faces
 /// a call. `digest` (sha256 in hex) may be empty. Errors: DataLoss where the file has another digest; those of
 /// InferencePlan::Load.

@@ -50,15 +50,17 @@ struct Geometry {
 
 std::vector<std::int32_t> TapTable(const Geometry& at, const ConvolutionShape& shape, bool whole_rows) {
   const std::int64_t columns = whole_rows ? 1 : shape.kernel;
-  std::vector<std::int32_t> table;
-  table.reserve(static_cast<std::size_t>(at.oh * at.ow * shape.kernel * columns));
+  std::vector<std::int32_t> table(static_cast<std::size_t>(at.oh * at.ow * shape.kernel * columns));
+  auto* entry = table.data();
   for (std::int64_t oy = 0; oy < at.oh; ++oy) {
     for (std::int64_t ox = 0; ox < at.ow; ++ox) {
-      for (std::int64_t tap = 0; tap < shape.kernel * columns; ++tap) {
-        const std::int64_t y = oy * shape.stride + tap / columns - shape.padding;
-        const std::int64_t x = ox * shape.stride + tap % columns - shape.padding;
-        const bool inside = y >= 0 && y < at.h && x >= 0 && x < at.w;
-        table.push_back(inside ? static_cast<std::int32_t>((y * at.w + x) * at.in) : -1);
+      for (std::int64_t ky = 0; ky < shape.kernel; ++ky) {
+        const std::int64_t y = oy * shape.stride + ky - shape.padding;
+        for (std::int64_t kx = 0; kx < columns; ++kx) {
+          const std::int64_t x = ox * shape.stride + kx - shape.padding;
+          const bool inside = y >= 0 && y < at.h && x >= 0 && x < at.w;
+          *entry++ = inside ? static_cast<std::int32_t>((y * at.w + x) * at.in) : -1;
+        }
       }
     }
   }
@@ -84,10 +86,12 @@ TileInput InputOf(const Problem& problem, std::int64_t first, std::int64_t last)
 
 FERMENT_AVX2 void Multiply(const Problem& problem, const TileInput& input, const float* weights, const float* bias,
                            const float* zeros, Vector (&sums)[kPixels][2]) {
-  for (auto& row : sums) {
+  Vector tile[kPixels][2];  // of this function's own, so that it stays in registers
+  for (auto& row : tile) {
     row[0] = *reinterpret_cast<const LooseVector*>(bias);
     row[1] = *reinterpret_cast<const LooseVector*>(bias + 8);
   }
+  const std::int64_t run = problem.run;
   for (std::int64_t tap = 0; tap < problem.taps_each; ++tap) {
     const float* from[kPixels];
 #pragma GCC unroll 6
@@ -95,18 +99,19 @@ FERMENT_AVX2 void Multiply(const Problem& problem, const TileInput& input, const
       const std::int32_t at = input.taps[i][tap];
       from[i] = at >= 0 ? input.image[i] + at : zeros;
     }
-    for (std::int64_t c = 0; c < problem.run; ++c, weights += kOut) {
+    for (std::int64_t c = 0; c < run; ++c, weights += kOut) {
       const Vector low = *reinterpret_cast<const Vector*>(weights);
       const Vector high = *reinterpret_cast<const Vector*>(weights + 8);
 #pragma GCC unroll 6
       for (std::int64_t i = 0; i < kPixels; ++i) {
         const float value = from[i][c];
         const Vector all = {value, value, value, value, value, value, value, value};
-        sums[i][0] += all * low;
-        sums[i][1] += all * high;
+        tile[i][0] += all * low;
+        tile[i][1] += all * high;
       }
     }
   }
+  std::copy_n(&tile[0][0], kPixels * 2, &sums[0][0]);
 }
 
 FERMENT_AVX2 Vector Finished(const Problem& problem, Vector value, std::int64_t channel, const float* residual) {
@@ -140,6 +145,15 @@ FERMENT_AVX2 void Store(const Problem& problem, const Vector (&sums)[kPixels][2]
   }
 }
 
+/// A tile's lines of the output and the residual are far away; they come while it is multiplied.
+void AskForOutput(const Problem& problem, std::int64_t first, std::int64_t last, std::int64_t channel) {
+  for (std::int64_t row = first; row < std::min(first + kPixels, last); ++row) {
+    const std::int64_t at = row * problem.out + channel;
+    __builtin_prefetch(problem.y + at, 1);
+    if (problem.residual != nullptr) __builtin_prefetch(problem.residual + at);
+  }
+}
+
 void Convolve(const Problem& problem) {
   const std::vector<float> zeros(static_cast<std::size_t>(problem.run));
   const std::int64_t depth = problem.taps_each * problem.run;
@@ -149,6 +163,7 @@ void Convolve(const Problem& problem) {
     for (std::int64_t channel = 0; channel < problem.out; channel += kOut) {
       for (std::int64_t row = begin; row < end; row += kPixels) {
         Vector sums[kPixels][2];
+        AskForOutput(problem, row, end, channel);
         Multiply(problem, InputOf(problem, row, end), problem.weights + channel * depth, problem.bias + channel,
                  zeros.data(), sums);
         Store(problem, sums, row, end, channel);
@@ -163,6 +178,20 @@ torch::Tensor WholeBlocks(const torch::Tensor& values) {
   auto whole = torch::zeros({(channels + kOut - 1) / kOut * kOut}, torch::kFloat32);
   whole.slice(0, 0, channels).copy_(values);
   return whole;
+}
+
+/// Returns: [images][h][w][in] with the images of `x` in the middle and zeros around them.
+torch::Tensor PaddedCopy(const torch::Tensor& x, const Geometry& with_padding, std::int64_t padding) {
+  const auto& [h, w, in, oh, ow] = with_padding;
+  auto padded = torch::zeros({x.size(0), h, w, in}, torch::kFloat32);
+  const std::int64_t row_floats = x.size(3) * in;
+  const float* from = x.const_data_ptr<float>();
+  for (std::int64_t image = 0; image < x.size(0); ++image) {
+    for (std::int64_t y = padding; y < h - padding; ++y, from += row_floats) {
+      std::copy_n(from, row_floats, padded.data_ptr<float>() + ((image * h + y) * w + padding) * in);
+    }
+  }
+  return padded;
 }
 
 const float* DataOf(const torch::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
@@ -198,8 +227,7 @@ torch::Tensor ConvolutionTiles::Run(const torch::Tensor& x, const Epilogue& epil
   if (whole_rows) {
     geometry.h += 2 * shape.padding;
     geometry.w += 2 * shape.padding;
-    padded = torch::zeros({images, in_, geometry.h, geometry.w}, y.options()).contiguous(y.suggest_memory_format());
-    padded.slice(2, shape.padding, shape.padding + real.h).slice(3, shape.padding, shape.padding + real.w).copy_(x);
+    padded = PaddedCopy(x, geometry, shape.padding);
     shape.padding = 0;
   }
   Problem problem{.x = padded.const_data_ptr<float>(),
