@@ -60,6 +60,7 @@ bench: deps
 bench-train: bench
 	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
 	tools/bench_train.py
+	tools/bench_all_reduce.py
 
 # Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
 bench-label: bench

@@ -31,6 +31,8 @@ struct TrainerConfig {
   std::vector<std::string> overrides;
   bool from_init = false;
   std::optional<StepRecording> recording;
+  /// Where a timeline of all ranks is written; empty: none is kept.
+  std::filesystem::path trace;
 };
 
 /// What argv asks for: a job, or only to print `text` and leave with `exit_code`.

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "common/base/logging.h"
@@ -18,6 +19,8 @@
 #include "worker/grpc_run_client.h"
 #include "worker/offline_run_client.h"
 #include "worker/rank_discovery.h"
+#include "worker/trace/trace_file.h"
+#include "worker/trace/traced_collective.h"
 #include "worker/train/compute_threads.h"
 #include "worker/train/cuda_context.h"
 #include "worker/train/trainer_loop.h"
@@ -49,6 +52,8 @@ struct Company {
   RankBoard& board;
   /// Null where nobody watches.
   RankWatch* watch = nullptr;
+  /// Null where no trace is wanted.
+  Trace* trace = nullptr;
 };
 
 TrainerArguments ParseTrainerArguments(int argc, char** argv) {
@@ -73,6 +78,8 @@ TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   auto* folder = app.add_option("--record-dir", recording.folder, "where --record-step writes");
   step->needs(folder);
   folder->needs(step);
+  app.add_option("--trace", config.trace,
+                 "write a timeline of all ranks to this file when the job ends; chrome://tracing and Perfetto open it");
   app.footer("Signals: USR1 writes a checkpoint; USR2 and TERM write one and end with 143.");
   TrainerArguments arguments;
   try {
@@ -131,6 +138,8 @@ Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, const Compa
                                            return CurrentCudaStream(index);
                                          }}));
     equipment.on_devices = MakeWatchedCollective(std::move(on_devices), company.board);
+    if (company.trace != nullptr)
+      equipment.on_devices = MakeTracedCollective(std::move(equipment.on_devices), *company.trace);
   }
   return equipment;
 }
@@ -144,12 +153,23 @@ Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& 
                               equipment.on_devices ? *equipment.on_devices : company.world,
                               equipment.device,
                               config.from_init,
-                              config.recording};
+                              config.recording,
+                              company.trace};
   FERMENT_ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(context));
   TrainerLoopOptions options{.checkpoint_every = spec.checkpoint().every_steps(),
                              .max_nonfinite = config.phase == "cotrain" ? spec.cotrain().max_nonfinite() : 10};
   options.board = &company.board;
-  return TrainerLoop(*recipe, context, company.client, options).Run();
+  if (company.trace == nullptr) return TrainerLoop(*recipe, context, company.client, options).Run();
+
+  // Where it cannot be written, that is told before the work and not after it.
+  FERMENT_RETURN_IF_ERROR(WriteTraceFile(config.trace, *company.trace, company.world));
+  FERMENT_RETURN_IF_ERROR(company.world.Barrier());
+  company.trace->StartNow();
+  const Status trained = TrainerLoop(*recipe, context, company.client, options).Run();
+  // The ranks of a job that failed may not be there to tell their part.
+  if (trained.ok() || ProcessExitCode(trained) == exit_code::kTerminated)
+    FERMENT_RETURN_IF_ERROR(WriteTraceFile(config.trace, *company.trace, company.world));
+  return trained;
 }
 
 /// Returns: the spec, and the run token taken, or the failure that all ranks share.
@@ -217,6 +237,7 @@ int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, c
   InstallTrainerSignals();
   int code = exit_code::kMissingService;
   RankBoard board;
+  std::optional<Trace> trace;
   std::unique_ptr<RunClient> client;
   // Goes on until MPI is left: MPI_Finalize too waits for every rank.
   std::unique_ptr<RankWatch> watch;
@@ -225,10 +246,11 @@ int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, c
     auto farewell = MakeMpiCollective(kFarewellDeadline);
     if (plain && farewell) {
       StartLogging(config, (*plain)->rank());
-      const auto world = MakeWatchedCollective(*std::move(plain), board);
+      auto world = MakeWatchedCollective(*std::move(plain), board);
+      if (!config.trace.empty()) world = MakeTracedCollective(std::move(world), trace.emplace());
       client = MakeRunClient(config);
       watch = StartWatch(config, *world, board, *client);
-      code = RunRank(config, place, {*world, **farewell, *client, board, watch.get()});
+      code = RunRank(config, place, {*world, **farewell, *client, board, watch.get(), trace ? &*trace : nullptr});
     } else {
       LogError("no_communicator", {{"error", (plain ? farewell : plain).error().ToString()}});
     }
@@ -243,7 +265,9 @@ int RunAlone(const TrainerConfig& config, const RankPlace& place) {
   const auto alone = MakeSingleCollective();
   const auto client = MakeRunClient(config);
   RankBoard board;
-  return RunRank(config, place, {*alone, *alone, *client, board});
+  Trace trace;
+  return RunRank(config, place,
+                 {*alone, *alone, *client, board, /*watch=*/nullptr, config.trace.empty() ? nullptr : &trace});
 }
 
 int Main(int argc, char** argv) {

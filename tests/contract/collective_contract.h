@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <numeric>
 #include <vector>
@@ -103,6 +104,32 @@ inline void ExpectSumsAreTheSameBitsEverywhere(worker::Collective& collective, c
   for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], mine[i % mine.size()]);
 }
 
+/// Several under way, other verbs between them, and of lengths that go different ways.
+inline void ExpectSumsThatAreUnderWay(worker::Collective& collective, const ContractMemory& memory) {
+  const auto rank = static_cast<double>(collective.rank() + 1);
+  const double ranks = collective.size();
+  std::deque<ContractBuffer<float>> floats;
+  std::deque<ContractBuffer<double>> doubles;
+  for (const std::size_t length : kContractLengths) {
+    floats.emplace_back(memory, std::vector<float>(length, static_cast<float>(rank)));
+    ASSERT_TRUE(collective.BeginSum(floats.back().span()).ok());
+    doubles.emplace_back(memory, std::vector<double>(length, 2 * rank));
+    ASSERT_TRUE(collective.BeginSum(doubles.back().span()).ok());
+    ASSERT_TRUE(collective.AdvanceSums());
+    ContractBuffer<double> between(memory, {1.0});
+    ASSERT_TRUE(collective.AllReduceSum(between.span()).ok());
+    ASSERT_EQ(between.Values()[0], ranks);
+  }
+  ASSERT_TRUE(collective.AwaitSums().ok());
+  EXPECT_EQ(collective.AdvanceSums().value(), 0u);
+  for (const auto& buffer : floats) {
+    for (const float value : buffer.Values()) ASSERT_EQ(value, static_cast<float>(ranks * (ranks + 1) / 2));
+  }
+  for (const auto& buffer : doubles) {
+    for (const double value : buffer.Values()) ASSERT_EQ(value, ranks * (ranks + 1));
+  }
+}
+
 inline void ExpectSplitsByColor(worker::Collective& collective, const ContractMemory& memory) {
   auto part = collective.Split(collective.rank() % 2);
   ASSERT_TRUE(part) << part.error().ToString();
@@ -123,6 +150,7 @@ inline void ExpectTheContractIn(const ContractMemory& memory, worker::Collective
   ExpectBroadcastsFromAnyRoot(collective, memory);
   ExpectGathersInRankOrder(collective, memory);
   ExpectSumsAreTheSameBitsEverywhere(collective, memory);
+  ExpectSumsThatAreUnderWay(collective, memory);
   ExpectSplitsByColor(collective, memory);
   ASSERT_TRUE(collective.Barrier().ok());
 }

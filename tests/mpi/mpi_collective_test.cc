@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <cstdlib>
+#include <vector>
+
 #include "tests/contract/collective_contract.h"
 
 namespace ferment::worker {
@@ -13,6 +16,63 @@ TEST(MpiCollective, KeepsTheContract) {
   auto collective = MakeMpiCollective(std::chrono::seconds(60));
   ASSERT_TRUE(collective) << collective.error().ToString();
   testing::ExpectTheContract(**collective);
+}
+
+TEST(MpiCollective, KeepsTheContractAsOverSeveralHosts) {
+  auto collective = MakeMpiCollective(std::chrono::seconds(60), HostMemory::kUnused);
+  ASSERT_TRUE(collective) << collective.error().ToString();
+  testing::ExpectTheContract(**collective);
+}
+
+TEST(MpiCollective, SumsLongBuffersInSharedMemoryToTheBitsOfMpi) {
+  auto shared = MakeMpiCollective(std::chrono::seconds(60));
+  auto plain = MakeMpiCollective(std::chrono::seconds(60), HostMemory::kUnused);
+  ASSERT_TRUE(shared && plain);
+  if ((*shared)->size() > 2) return;  // the order of three summands is MPI's own
+  std::vector<float> one(300'001);
+  for (std::size_t i = 0; i < one.size(); ++i)
+    one[i] = 1.0F / static_cast<float>(i + 7 * static_cast<std::size_t>((*shared)->rank()) + 1);
+  std::vector<float> other = one;
+  ASSERT_TRUE((*shared)->AllReduceSum(std::span<float>(one)).ok());
+  ASSERT_TRUE((*plain)->AllReduceSum(std::span<float>(other)).ok());
+  EXPECT_EQ(one, other);
+}
+
+/// More bytes than an int counts: 2.3 GB a rank.
+TEST(MpiCollective, SumsBuffersPastTwoToThe31Bytes) {
+  if (std::getenv("FERMENT_LONG_TESTS") == nullptr) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
+  for (const HostMemory memory : {HostMemory::kShared, HostMemory::kUnused}) {
+    auto collective = MakeMpiCollective(std::chrono::seconds(120), memory);
+    ASSERT_TRUE(collective);
+    if ((*collective)->size() != 2) GTEST_SKIP() << "for two ranks";
+    std::vector<float> values((std::size_t{1} << 29) + (std::size_t{1} << 25) + 3);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(i % 1021) + static_cast<float>((*collective)->rank());
+    ASSERT_TRUE((*collective)->AllReduceSum(std::span<float>(values)).ok());
+    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(values[i], 2 * static_cast<float>(i % 1021) + 1) << i;
+  }
+}
+
+TEST(MpiCollective, SaysWhenTheOthersDoNotComeToASum) {
+  for (const HostMemory memory : {HostMemory::kShared, HostMemory::kUnused}) {
+    auto collective = MakeMpiCollective(std::chrono::milliseconds(100), memory);
+    auto all = MakeMpiCollective(std::chrono::seconds(60));
+    ASSERT_TRUE(collective && all);
+    std::vector<float> values(1'000'000);
+    if ((*all)->size() > 1 && (*all)->rank() == 0) {
+      const Status status = (*collective)->AllReduceSum(std::span<float>(values));
+      EXPECT_EQ(ProcessExitCode(status), exit_code::kHang) << status.ToString();
+    }
+    ASSERT_TRUE((*all)->Barrier().ok());
+    // MPI must not be left with half of a sum.
+    if ((*all)->rank() > 0) {
+      EXPECT_TRUE((*collective)->BeginSum(std::span<float>(values)).ok());
+    }
+    if ((*all)->size() > 1 && memory == HostMemory::kUnused) {
+      EXPECT_TRUE((*collective)->AwaitSums().ok());
+    }
+    ASSERT_TRUE((*all)->Barrier().ok());
+  }
 }
 
 TEST(MpiCollective, SaysWhenTheOthersDoNotCome) {

@@ -8,6 +8,10 @@ from recorded_step import STATES, split_state
 from replay_step import Line, Replay
 
 
+# L_old and L_new past it count as not finite (docs/method.md, what the numbers follow, 11).
+LARGEST_FEEDBACK = 1e4
+
+
 def finite(values):
     return all(torch.isfinite(value).all() for value in values)
 
@@ -92,7 +96,7 @@ class UndoneReplay(Replay):
             with torch.no_grad():
                 old = self.labelled_loss(split_state(self.record["student_before"])[0], after)
                 new = self.labelled_loss(self.stepped, after)
-            found = [name for name, z in (("L_old", old), ("L_new", new)) if not finite([z])]
+            found = [name for name, z in (("L_old", old), ("L_new", new)) if not abs(z.item()) <= LARGEST_FEEDBACK]
         return found
 
     def teach(self):

@@ -20,7 +20,8 @@ namespace ferment::worker {
 /// (exit code 203) when the others did not come within the deadline given at creation; Unavailable (201) when one of
 /// them is gone or has aborted. After an error the communicator is of no use but for Abort.
 ///
-/// Thread: one thread at a time, the one that created it.
+/// Thread: one thread at a time, the one that created it; BeginSum and AdvanceSums of buffers on a GPU may come from
+/// the thread that differentiates, while that one waits for it.
 class Collective {
  public:
   virtual ~Collective() = default;
@@ -31,6 +32,15 @@ class Collective {
   /// In place: every rank's buffer becomes the element-wise sum over ranks. An empty buffer is a barrier at most.
   virtual Status AllReduceSum(std::span<float> values) = 0;
   virtual Status AllReduceSum(std::span<double> values) = 0;
+  /// Begins an in-place sum that AwaitSums ends. Several may be under way, and other verbs may come between. The buffer
+  /// is the collective's until then. A backend may make the whole sum at once, as this one does.
+  virtual Status BeginSum(std::span<float> values) { return AllReduceSum(values); }
+  virtual Status BeginSum(std::span<double> values) { return AllReduceSum(values); }
+  /// Gives the begun sums some time, without waiting for anyone. Returns: how many are still under way; they end in the
+  /// order in which they were begun.
+  virtual Result<std::size_t> AdvanceSums() { return std::size_t{0}; }
+  /// Returns when all begun sums are in their buffers.
+  virtual Status AwaitSums() { return Status(); }
   /// Copies the buffer of `root` to every rank.
   virtual Status Broadcast(std::span<std::byte> bytes, int root) = 0;
   /// Lays the buffers of all ranks one after another, in rank order. Requires: all.size() == mine.size() * size().

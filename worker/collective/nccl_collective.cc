@@ -100,6 +100,26 @@ class NcclCollective : public Collective {
 
   Status AllReduceSum(std::span<float> values) override { return Sum(values, ncclFloat32); }
   Status AllReduceSum(std::span<double> values) override { return Sum(values, ncclFloat64); }
+  Status BeginSum(std::span<float> values) override { return Begin(values, ncclFloat32); }
+  Status BeginSum(std::span<double> values) override { return Begin(values, ncclFloat64); }
+
+  /// The device tells of the last sum only.
+  Result<std::size_t> AdvanceSums() override {
+    FERMENT_RETURN_IF_ERROR(failure_);
+    if (under_way_ > 0) {
+      FERMENT_ASSIGN_OR_RETURN(const bool ended, stream_.Ended());
+      if (ended) under_way_ = 0;
+    }
+    FERMENT_ASSIGN_OR_RETURN(const std::size_t on_host, host_.AdvanceSums());
+    return under_way_ + on_host;
+  }
+
+  Status AwaitSums() override {
+    FERMENT_RETURN_IF_ERROR(failure_);
+    if (under_way_ > 0) FERMENT_RETURN_IF_ERROR(Keep(AwaitDevice("all-reduce", Clock::now() + options_.deadline)));
+    under_way_ = 0;
+    return host_.AwaitSums();
+  }
 
   Status Broadcast(std::span<std::byte> bytes, int root) override {
     FERMENT_RETURN_IF_ERROR(failure_);
@@ -178,22 +198,45 @@ class NcclCollective : public Collective {
     });
   }
 
-  /// Runs what `enqueue` puts on the stream, after the compute stream's work, to its end. A failure is for good.
-  template <typename Enqueue>
-  Status RunOnDevice(const char* what, const Enqueue& enqueue) {
-    failure_ = TryOnDevice(what, enqueue);
+  /// Its device's part runs beside whatever the compute stream is given from now on.
+  template <typename T>
+  Status Begin(std::span<T> values, ncclDataType_t type) {
+    FERMENT_RETURN_IF_ERROR(failure_);
+    if (values.empty()) return Status();
+    FERMENT_ASSIGN_OR_RETURN(const bool on_device, OnDevice(values.data()));
+    if (!on_device) return host_.BeginSum(values);
+    ++under_way_;
+    return Keep(PutOnDevice("all-reduce", Clock::now() + options_.deadline, [&] {
+      return ncclAllReduce(values.data(), values.data(), values.size(), type, ncclSum, communicator_, stream_.get());
+    }));
+  }
+
+  /// A failure is for good.
+  Status Keep(Status status) {
+    failure_ = std::move(status);
     if (!failure_.ok()) Drop();
     return failure_;
   }
 
+  /// Runs what `enqueue` puts on the stream, after the compute stream's work, to its end.
   template <typename Enqueue>
-  Status TryOnDevice(const char* what, const Enqueue& enqueue) {
+  Status RunOnDevice(const char* what, const Enqueue& enqueue) {
     const auto until = Clock::now() + options_.deadline;
+    FERMENT_RETURN_IF_ERROR(Keep(PutOnDevice(what, until, enqueue)));
+    return Keep(AwaitDevice(what, until));
+  }
+
+  template <typename Enqueue>
+  Status PutOnDevice(const char* what, Clock::time_point until, const Enqueue& enqueue) {
     FERMENT_RETURN_IF_ERROR(FromCuda(cudaSetDevice(options_.device), what));
     FERMENT_RETURN_IF_ERROR(stream_.After(static_cast<cudaStream_t>(options_.compute_stream())));
     // The work is on the stream once NCCL says that it is done with the call.
     FERMENT_RETURN_IF_ERROR(Settle(enqueue(), communicator_, what, until));
-    FERMENT_RETURN_IF_ERROR(stream_.MarkEnd());
+    return stream_.MarkEnd();
+  }
+
+  /// Waits for the last MarkEnd.
+  Status AwaitDevice(const char* what, Clock::time_point until) {
     for (;;) {
       FERMENT_ASSIGN_OR_RETURN(const bool ended, stream_.Ended());
       if (ended) return Status();
@@ -227,7 +270,7 @@ class NcclCollective : public Collective {
   }
 
   /// Ends what this rank has under way, without asking its peers: an orderly destroy waits for them, and they may be
-  /// gone. Nothing is lost by it, for every verb has ended by itself.
+  /// gone.
   void Drop() {
     if (communicator_ != nullptr) ncclCommAbort(std::exchange(communicator_, nullptr));
   }
@@ -237,6 +280,8 @@ class NcclCollective : public Collective {
   const NcclOptions options_;
   DeviceStream stream_;
   ncclComm_t communicator_ = nullptr;
+  /// Sums that were begun on the device and not awaited.
+  std::size_t under_way_ = 0;
   /// Why the communicator is of no use any more.
   Status failure_;
 };

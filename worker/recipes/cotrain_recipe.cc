@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "worker/collective/rank_agreement.h"
 #include "worker/feed/batch_feed.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/cotrain_data.h"
@@ -57,7 +56,7 @@ class CotrainRecipe : public Recipe {
     FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_, placement_->group()));
     FERMENT_ASSIGN_OR_RETURN(const CotrainRules rules, RulesOf(cotrain_));
     step_ = std::make_unique<CotrainStep>(networks_->teacher(), networks_->student(), networks_->average(), baseline_,
-                                          rules, *placement_);
+                                          rules, *placement_, context_.trace);
     if (context_.recording) recorder_.emplace(context_);
     return recorder_ ? recorder_->MakeFolder() : Status();
   }
@@ -67,9 +66,7 @@ class CotrainRecipe : public Recipe {
   Result<StepFigures> Step(std::uint64_t step) override {
     undone_.reset();
     FERMENT_RETURN_IF_ERROR(LookAgainAtPending());
-    const auto fed = feed_->Get(step);
-    FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
-    const FeedStep& rows = *fed;
+    FERMENT_ASSIGN_OR_RETURN(const FeedStep rows, GetOnAllRanks(*feed_, step, context_));
     const CotrainBatch batch = MakeBatch(rows);
     CotrainRates rates = schedule_.At(step);
     rates.record = recorder_ && recorder_->Wants(step);
@@ -159,6 +156,7 @@ class CotrainRecipe : public Recipe {
 
  private:
   CotrainBatch MakeBatch(const FeedStep& rows) const {
+    const TraceScope scope(context_.trace, "views");
     const std::uint64_t seed = context_.spec.seed();
     CotrainBatch batch;
     batch.labelled = WeakFaces(rows.labelled, seed, target_);

@@ -7,10 +7,15 @@
 namespace ferment::worker {
 
 CotrainStep::CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, AveragedNetwork* average,
-                         FeedbackBaseline& baseline, const CotrainRules& rules, const CotrainPlacement& placement)
-    : baseline_(baseline), rules_(rules), thresholds_(rules.threshold, rules.dynamic_threshold), placement_(placement) {
-  if (teacher != nullptr) teacher_.emplace(*teacher, rules_, placement.group());
-  if (student != nullptr) student_.emplace(*student, *average, rules_, placement.group());
+                         FeedbackBaseline& baseline, const CotrainRules& rules, const CotrainPlacement& placement,
+                         Trace* trace)
+    : baseline_(baseline),
+      rules_(rules),
+      thresholds_(rules.threshold, rules.dynamic_threshold),
+      placement_(placement),
+      trace_(trace) {
+  if (teacher != nullptr) teacher_.emplace(*teacher, rules_, placement.group(), trace_);
+  if (student != nullptr) student_.emplace(*student, *average, rules_, placement.group(), trace_);
 }
 
 // The numbers are those of the method's equations, docs/method.md section 1.
@@ -44,7 +49,10 @@ Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& 
     GoBack(outcome);
     return outcome;
   }
-  if (student_) student_->Average(rates.ema_decay);  // (10)
+  if (student_) {
+    const TraceScope scope(trace_, "average");
+    student_->Average(rates.ema_decay);  // (10)
+  }
   if (teacher_ && thresholds_.dynamic()) {
     thresholds_.Observe(outcome.teacher.labelled, outcome.teacher.confident,
                         static_cast<double>(batch.global_unlabelled));

@@ -49,9 +49,9 @@ struct PendingCredit {
 class CotrainStep {
  public:
   /// `teacher` is null where the placement says that the rank does not teach; `student` and `average` where it does not
-  /// learn.
+  /// learn. `trace` may be null.
   CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, AveragedNetwork* average, FeedbackBaseline& baseline,
-              const CotrainRules& rules, const CotrainPlacement& placement);
+              const CotrainRules& rules, const CotrainPlacement& placement, Trace* trace = nullptr);
   CotrainStep(const CotrainStep&) = delete;
   CotrainStep& operator=(const CotrainStep&) = delete;
 
@@ -85,6 +85,7 @@ class CotrainStep {
   const CotrainRules rules_;
   ClassThresholds thresholds_;
   const CotrainPlacement& placement_;
+  Trace* const trace_;
 };
 
 }  // namespace ferment::worker

@@ -5,20 +5,27 @@
 #include <cmath>
 #include <optional>
 
+#include "worker/train/feedback.h"
 #include "worker/train/flat_reductions.h"
 #include "worker/train/losses.h"
 
 namespace ferment::worker {
 
 CotrainStudent::CotrainStudent(TrainedNetwork& network, AveragedNetwork& average, const CotrainRules& rules,
-                               Collective& ranks)
-    : network_(network), average_(average), rules_(rules), ranks_(ranks) {
+                               Collective& ranks, Trace* trace)
+    : network_(network),
+      average_(average),
+      rules_(rules),
+      ranks_(ranks),
+      exchange_(network.bucket, ranks),
+      trace_(trace) {
   network_.net->train();
   average_.net->eval();
 }
 
 Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const RowLabels& labels,
                                              const CotrainRates& rates) {
+  const TraceScope scope(trace_, "student update");
   StudentFigures figures;
   FERMENT_RETURN_IF_ERROR(Backward(batch, labels, figures));
   if (!figures.finite) return figures;
@@ -26,11 +33,11 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   const bool by_gradient = rules_.form == FeedbackForm::kExact || rules_.form == FeedbackForm::kCosine;
   if (rates.record || (scored && by_gradient)) figures.gradient = network_.bucket.gradients().clone();
 
-  std::array sums = {scored ? LabelledLossSum(batch) : 0.0, 0.0};
+  std::array sums = {scored ? LabelledLossSum(batch, "feedback: L_old") : 0.0, 0.0};
   network_.sgd.Step(rates.lr_student, figures.grad_norm);
   figures.finite = AllFinite(network_.bucket.weights());
   if (!scored || !figures.finite) return figures;
-  sums[1] = LabelledLossSum(batch);
+  sums[1] = LabelledLossSum(batch, "feedback: L_new");
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));
   figures.old_loss = sums[0] / static_cast<double>(batch.global_labelled);
   figures.new_loss = sums[1] / static_cast<double>(batch.global_labelled);
@@ -39,16 +46,19 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   } else if (rates.lr_student != 0 && rules_.form == FeedbackForm::kFirstOrder) {
     figures.h_raw = figures.old_loss - figures.new_loss;
   }
-  figures.finite = std::isfinite(figures.old_loss) && std::isfinite(figures.new_loss) && std::isfinite(figures.h_raw);
+  figures.finite = IsUsableFeedback(figures.old_loss, figures.new_loss, figures.h_raw);
   return figures;
 }
 
 Status CotrainStudent::Backward(const CotrainBatch& batch, const RowLabels& labels, StudentFigures& figures) {
   network_.bucket.ZeroGradients();
-  const torch::Tensor sum =
-      CrossEntropySum(network_.net->forward(batch.strong), labels.label, rules_.label_smoothing, labels.trained);
-  (sum / batch.global_unlabelled).backward();
-  FERMENT_RETURN_IF_ERROR(SumOverRanks(network_.bucket.gradients(), ranks_));
+  torch::Tensor sum;
+  {
+    const TraceScope scope(trace_, "student forward");
+    sum = CrossEntropySum(network_.net->forward(batch.strong), labels.label, rules_.label_smoothing, labels.trained);
+  }
+  const TraceScope scope(trace_, "student backward");
+  FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch.global_unlabelled));
   if (rules_.average_statistics) FERMENT_RETURN_IF_ERROR(network_.statistics.AverageOverRanks(ranks_));
   std::array sums = {sum.item<double>()};
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));
@@ -69,7 +79,8 @@ torch::Tensor CotrainStudent::Scoring(const std::function<torch::Tensor()>& body
   return scored;
 }
 
-double CotrainStudent::LabelledLossSum(const CotrainBatch& batch) {
+double CotrainStudent::LabelledLossSum(const CotrainBatch& batch, const char* name) {
+  const TraceScope scope(trace_, name);
   torch::NoGradGuard no_grad;
   torch::Tensor logits = Scoring([&] { return network_.net->forward(batch.labelled); });
   if (logits.scalar_type() != torch::kFloat64) logits = logits.to(torch::kFloat32);
@@ -77,6 +88,7 @@ double CotrainStudent::LabelledLossSum(const CotrainBatch& batch) {
 }
 
 Result<double> CotrainStudent::GradientFeedback(const CotrainBatch& batch, const torch::Tensor& gradient, double lr) {
+  const TraceScope scope(trace_, "feedback: gradient");
   network_.bucket.ZeroGradients();
   Scoring([&] {
     torch::Tensor loss =

@@ -7,6 +7,7 @@
 
 #include "worker/recipes/cotrain_batch.h"
 #include "worker/train/ema.h"
+#include "worker/train/gradient_exchange.h"
 
 namespace ferment::worker {
 
@@ -26,8 +27,9 @@ struct StudentFigures {
 /// Thread: the collective's. The references outlive it.
 class CotrainStudent {
  public:
-  /// `ranks` are the student's.
-  CotrainStudent(TrainedNetwork& network, AveragedNetwork& average, const CotrainRules& rules, Collective& ranks);
+  /// `ranks` are the student's; `trace` may be null.
+  CotrainStudent(TrainedNetwork& network, AveragedNetwork& average, const CotrainRules& rules, Collective& ranks,
+                 Trace* trace);
 
   /// (4) to (7) of the method: the student's step on strong views, with L_old before and L_new after it.
   Result<StudentFigures> Learn(const CotrainBatch& batch, const RowLabels& labels, const CotrainRates& rates);
@@ -39,8 +41,8 @@ class CotrainStudent {
  private:
   /// Leaves gradient and statistics of all ranks in the network. Fills loss, norm and `finite`.
   Status Backward(const CotrainBatch& batch, const RowLabels& labels, StudentFigures& figures);
-  /// L over this rank's labelled rows with the student as it is.
-  double LabelledLossSum(const CotrainBatch& batch);
+  /// L over this rank's labelled rows with the student as it is; `name` in the trace.
+  double LabelledLossSum(const CotrainBatch& batch, const char* name);
   Result<double> GradientFeedback(const CotrainBatch& batch, const torch::Tensor& gradient, double lr);
   /// Returns: what `body` does, seeing the student as L_old and L_new do: in evaluation mode, or under x_l's own
   /// statistics.
@@ -50,6 +52,8 @@ class CotrainStudent {
   AveragedNetwork& average_;
   const CotrainRules& rules_;
   Collective& ranks_;
+  GradientExchange exchange_;
+  Trace* const trace_;
 };
 
 }  // namespace ferment::worker

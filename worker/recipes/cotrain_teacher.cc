@@ -8,8 +8,8 @@
 
 namespace ferment::worker {
 
-CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks)
-    : network_(network), rules_(rules), ranks_(ranks) {
+CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks, Trace* trace)
+    : network_(network), rules_(rules), ranks_(ranks), exchange_(network.bucket, ranks), trace_(trace) {
   network_.net->train();
 }
 
@@ -19,6 +19,7 @@ void CotrainTeacher::Remember() {
 
 Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, const ClassThresholds& thresholds,
                                                TeacherFigures& figures) {
+  const TraceScope scope(trace_, "teacher forward");
   const std::int64_t labelled = batch.labelled.size(0);
   const std::int64_t unlabelled = batch.weak.size(0);
   const torch::Tensor logits = network_.net->forward(torch::cat({batch.labelled, batch.weak, batch.strong}));
@@ -61,6 +62,7 @@ Status CotrainTeacher::CountOverRanks(const PseudoLabels& pseudo, double confide
 
 Status CotrainTeacher::Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                               double h, TeacherFigures& figures) {
+  const TraceScope scope(trace_, "teacher update");
   const torch::Tensor feedback_sum =
       CrossEntropySum(forward.credited_logits, forward.labels.label, 0, forward.labels.trained);
   const double unlabelled = static_cast<double>(batch.global_unlabelled);
@@ -68,27 +70,37 @@ Status CotrainTeacher::Update(const CotrainBatch& batch, const CotrainRates& rat
       forward.labelled_sum / batch.global_labelled + forward.unlabelled_sum * (rates.lambda / unlabelled);
   if (h != 0) loss = loss + feedback_sum * (h / unlabelled);
   network_.bucket.ZeroGradients();
-  loss.backward();
+  FERMENT_RETURN_IF_ERROR(Backward(loss));
   return Step(batch, rates, h, feedback_sum.item<double>(), figures);
 }
 
 Status CotrainTeacher::UpdateLate(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                                   const LateCredit* credit, TeacherFigures& figures) {
+  const TraceScope scope(trace_, "teacher update");
   const double unlabelled = static_cast<double>(batch.global_unlabelled);
   network_.bucket.ZeroGradients();
-  (forward.labelled_sum / batch.global_labelled + forward.unlabelled_sum * (rates.lambda / unlabelled)).backward();
-  if (credit == nullptr || credit->h == 0) return Step(batch, rates, 0, 0, figures);
+  const torch::Tensor loss =
+      forward.labelled_sum / batch.global_labelled + forward.unlabelled_sum * (rates.lambda / unlabelled);
+  if (credit == nullptr || credit->h == 0) {
+    FERMENT_RETURN_IF_ERROR(Backward(loss));
+    return Step(batch, rates, 0, 0, figures);
+  }
+  loss.backward();
   network_.net->eval();
   const torch::Tensor feedback_sum =
       CrossEntropySum(network_.net->forward(credit->view), credit->labels.label, 0, credit->labels.trained);
   network_.net->train();
-  (feedback_sum * (credit->h / unlabelled)).backward();
+  FERMENT_RETURN_IF_ERROR(Backward(feedback_sum * (credit->h / unlabelled)));
   return Step(batch, rates, credit->h, feedback_sum.item<double>(), figures);
+}
+
+Status CotrainTeacher::Backward(const torch::Tensor& loss) {
+  const TraceScope scope(trace_, "teacher backward");
+  return exchange_.Backward(loss);
 }
 
 Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
                             TeacherFigures& figures) {
-  FERMENT_RETURN_IF_ERROR(SumOverRanks(network_.bucket.gradients(), ranks_));
   if (rules_.average_statistics) FERMENT_RETURN_IF_ERROR(network_.statistics.AverageOverRanks(ranks_));
   std::array sums = {feedback_sum};
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));

@@ -5,6 +5,7 @@
 
 #include "worker/recipes/cotrain_batch.h"
 #include "worker/train/class_thresholds.h"
+#include "worker/train/gradient_exchange.h"
 #include "worker/train/losses.h"
 #include "worker/train/trained_network.h"
 
@@ -48,8 +49,8 @@ struct LateCredit {
 /// Thread: the collective's. The references outlive it.
 class CotrainTeacher {
  public:
-  /// `ranks` are the teacher's.
-  CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks);
+  /// `ranks` are the teacher's; `trace` may be null.
+  CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks, Trace* trace);
 
   /// (1) (2) (3) of the method. Fills losses, `accepted` and the counts.
   Result<TeacherForward> Forward(const CotrainBatch& batch, const ClassThresholds& thresholds, TeacherFigures& figures);
@@ -67,7 +68,9 @@ class CotrainTeacher {
 
  private:
   Status CountOverRanks(const PseudoLabels& pseudo, double confident, TeacherFigures& figures);
-  /// Sums the gradient over ranks and makes the step. `feedback_sum` is this rank's part of L_T_mpl without h.
+  /// Adds to the gradient, and sums it over ranks.
+  Status Backward(const torch::Tensor& loss);
+  /// Makes the step. Requires: the gradient of all ranks. `feedback_sum` is this rank's part of L_T_mpl without h.
   Status Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
               TeacherFigures& figures);
 
@@ -77,6 +80,8 @@ class CotrainTeacher {
   TrainedNetwork& network_;
   const CotrainRules& rules_;
   Collective& ranks_;
+  GradientExchange exchange_;
+  Trace* const trace_;
 };
 
 }  // namespace ferment::worker

@@ -5,7 +5,19 @@
 #include <cstring>
 #include <vector>
 
+#include "worker/collective/rank_agreement.h"
+
 namespace ferment::worker {
+
+Result<FeedStep> GetOnAllRanks(BatchFeed& feed, std::uint64_t step, const RecipeContext& context) {
+  Result<FeedStep> rows = FeedStep();
+  {
+    const TraceScope scope(context.trace, "data wait");
+    rows = feed.Get(step);
+  }
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context.world, rows ? Status() : rows.error()));
+  return rows;
+}
 
 Result<torch::Tensor> GatherRows(const torch::Tensor& rows, Collective& ranks) {
   const torch::Tensor own = rows.detach().to(torch::kCPU).contiguous();

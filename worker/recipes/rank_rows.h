@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The global batch from the rows that each rank holds.
+// The rows that each rank holds, and the global batch from them.
 #pragma once
 
 #include <torch/types.h>
 
 #include "common/base/result.h"
 #include "worker/collective/collective.h"
+#include "worker/feed/batch_feed.h"
+#include "worker/train/recipe.h"
 
 namespace ferment::worker {
+
+/// Returns: this rank's rows of `step`, once every rank has its own. Errors: one rank's failure is every rank's.
+Result<FeedStep> GetOnAllRanks(BatchFeed& feed, std::uint64_t step, const RecipeContext& context);
 
 /// Returns: all ranks' rows, in rank order, on every rank, bit for bit; C order, on the CPU. Ranks may differ in the
 /// number of rows, which may be 0, and in nothing else. Errors: those of the collective.

@@ -3,13 +3,15 @@
 
 #include <array>
 #include <cmath>
+#include <deque>
 #include <optional>
 #include <utility>
 
-#include "worker/collective/rank_agreement.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/face_network.h"
+#include "worker/recipes/rank_rows.h"
 #include "worker/train/flat_reductions.h"
+#include "worker/train/gradient_exchange.h"
 #include "worker/train/losses.h"
 
 namespace ferment::worker {
@@ -31,6 +33,7 @@ class SupervisedRecipe : public Recipe {
       FERMENT_ASSIGN_OR_RETURN(auto network, subject.make());
       networks_.push_back(std::make_unique<TrainedNetwork>(std::move(network), plan_.optimizer));
       networks_.back()->net->train();
+      exchanges_.emplace_back(networks_.back()->bucket, context_.world);
     }
     return Status();
   }
@@ -38,9 +41,7 @@ class SupervisedRecipe : public Recipe {
   std::uint64_t total_steps() const override { return plan_.schedule.total_steps; }
 
   Result<StepFigures> Step(std::uint64_t step) override {
-    const auto fed = feed_->Get(step);
-    FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
-    const FeedStep& rows = *fed;
+    FERMENT_ASSIGN_OR_RETURN(const FeedStep rows, GetOnAllRanks(*feed_, step, context_));
     const torch::Tensor faces = WeakFaces(rows.labelled, context_.spec.seed(), {.device = context_.device});
     const torch::Tensor labels = rows.labelled.labels.to(context_.device);
     StepFigures figures;
@@ -49,7 +50,7 @@ class SupervisedRecipe : public Recipe {
     figures.values["lr"] = lr;
     for (const auto& network : networks_) network->Remember(TrainedNetwork::Keep::kAll);
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(*networks_[i], faces, labels, lr));
+      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(i, faces, labels, lr));
       figures.finite = figures.finite && lesson.finite;
       figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
     }
@@ -106,12 +107,20 @@ class SupervisedRecipe : public Recipe {
   };
 
   /// One step of one network; equal on all ranks.
-  Result<Lesson> Learn(TrainedNetwork& network, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
+  Result<Lesson> Learn(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
+    TrainedNetwork& network = *networks_[subject];
     network.bucket.ZeroGradients();
-    const torch::Tensor sum = CrossEntropySum(network.net->forward(faces), labels, plan_.label_smoothing);
+    torch::Tensor sum;
+    {
+      const TraceScope scope(context_.trace, "forward");
+      sum = CrossEntropySum(network.net->forward(faces), labels, plan_.label_smoothing);
+    }
     const double batch = static_cast<double>(plan_.batch);
-    (sum / batch).backward();
-    FERMENT_RETURN_IF_ERROR(SumOverRanks(network.bucket.gradients(), context_.world));
+    {
+      const TraceScope scope(context_.trace, "backward");
+      FERMENT_RETURN_IF_ERROR(exchanges_[subject].Backward(sum / batch));
+    }
+    const TraceScope scope(context_.trace, "update");
     FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));
     double loss = sum.item<double>();
     if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(&loss, 1)));
@@ -129,6 +138,7 @@ class SupervisedRecipe : public Recipe {
   std::unique_ptr<BatchFeed> feed_;
   std::optional<Validation> validation_;
   std::vector<std::unique_ptr<TrainedNetwork>> networks_;
+  std::deque<GradientExchange> exchanges_;  // one a network
 };
 
 }  // namespace

@@ -152,6 +152,7 @@ class TemporalRecipe final : public Recipe {
     encoder_->zero_grad();
     Tensor loss = torch::zeros({});
     if (mine.features.size(0) > 0) {
+      const TraceScope scope(context_.trace, "forward and backward");
       const torch::Device device = context_.device;
       const Tensor logits = encoder_->forward(mine.features.to(device), mine.present.to(device));
       loss = torch::nn::functional::cross_entropy(logits.flatten(0, 1), mine.labels.flatten().to(device),

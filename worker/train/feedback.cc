@@ -18,6 +18,12 @@ Result<FeedbackForm> ParseFeedbackForm(std::string_view text) {
           .WithExitCode(exit_code::kBadSpec));
 }
 
+bool IsUsableFeedback(double old_loss, double new_loss, double h_raw) {
+  // Comparisons with NaN fail.
+  return std::abs(old_loss) <= kLargestFeedback && std::abs(new_loss) <= kLargestFeedback &&
+         std::abs(h_raw) <= kLargestFeedback;
+}
+
 double Dot(const torch::Tensor& a, const torch::Tensor& b) {
   return torch::dot(a.to(torch::kFloat64), b.to(torch::kFloat64)).item<double>();
 }

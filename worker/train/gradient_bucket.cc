@@ -76,6 +76,13 @@ Status GradientBucket::Load(const NamedTensors& tensors, torch::Tensor& flat) co
   return Status();
 }
 
+std::vector<GradientBucket::Place> GradientBucket::Places() const {
+  std::vector<Place> places;
+  for (const Slot& slot : slots_) places.push_back({slot.parameter, slot.offset});
+  std::ranges::sort(places, {}, &Place::offset);
+  return places;
+}
+
 std::vector<std::string> GradientBucket::ExcludedFromDecay() const {
   std::vector<std::string> names;
   for (const Slot& slot : slots_) {

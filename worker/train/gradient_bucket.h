@@ -50,6 +50,13 @@ class GradientBucket {
   NamedTensors Named(const torch::Tensor& flat) const;
   /// Copies tensors into `flat` by name. Errors: DataLoss naming a parameter that is missing or has another shape.
   Status Load(const NamedTensors& tensors, torch::Tensor& flat) const;
+  /// A parameter and where its part of the buffers begins.
+  struct Place {
+    torch::Tensor parameter;
+    std::int64_t offset;
+  };
+  /// Returns: all parameters, by ascending offset.
+  std::vector<Place> Places() const;
   /// Sorted names of the parameters that do not decay: all one-dimensional ones.
   std::vector<std::string> ExcludedFromDecay() const;
 

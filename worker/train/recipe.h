@@ -19,6 +19,7 @@
 #include "common/config/run_spec.h"
 #include "common/nn/tensor_io.h"
 #include "worker/collective/collective.h"
+#include "worker/trace/trace.h"
 
 namespace ferment::worker {
 
@@ -43,6 +44,8 @@ struct RecipeContext {
   /// Start from fresh networks instead of the artefacts of the phase before.
   bool from_init = false;
   std::optional<StepRecording> recording;
+  /// Null where no trace is wanted. Outlives the recipe.
+  Trace* trace = nullptr;
 
   std::string job_id() const { return JobId(phase, round); }
 };

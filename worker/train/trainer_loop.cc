@@ -124,6 +124,7 @@ Status TrainerLoop::Train() {
 }
 
 Result<StepFigures> TrainerLoop::GuardedStep(std::uint64_t step) {
+  const TraceScope scope(context_.trace, "step", static_cast<std::int64_t>(step));
   Result<StepFigures> figures = StepFigures();
   const Status status = nn::Guard([&] {
     figures = recipe_.Step(step);
@@ -239,6 +240,7 @@ Status TrainerLoop::Save() {
   checkpoint_due_ = false;
   if (saved_step_ == next_step_) return Status();
   Enter(Activity::kSaving);
+  const TraceScope scope(context_.trace, "checkpoint copy");
   const Status status = nn::Guard([&]() -> Status {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
     FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());

@@ -33,6 +33,20 @@ class WatchedCollective : public Collective {
     const Counted counted(board_, Verb::kAllReduce);
     return inner_->AllReduceSum(values);
   }
+  Status BeginSum(std::span<float> values) override {
+    const Counted counted(board_, Verb::kAllReduce);
+    return inner_->BeginSum(values);
+  }
+  Status BeginSum(std::span<double> values) override {
+    const Counted counted(board_, Verb::kAllReduce);
+    return inner_->BeginSum(values);
+  }
+  /// Waits for nobody, so that there is nothing to count.
+  Result<std::size_t> AdvanceSums() override { return inner_->AdvanceSums(); }
+  Status AwaitSums() override {
+    const Counted counted(board_, Verb::kAllReduce);
+    return inner_->AwaitSums();
+  }
   Status Broadcast(std::span<std::byte> bytes, int root) override {
     const Counted counted(board_, Verb::kBroadcast);
     return inner_->Broadcast(bytes, root);

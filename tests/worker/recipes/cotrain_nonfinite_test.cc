@@ -103,6 +103,16 @@ TEST(CotrainStep, NanLogitsOfTheStudentUndoTheStep) {
   }
 }
 
+// The losses are finite, 1e7 or so; crediting the teacher with their difference would be the end of it.
+TEST(CotrainStep, AStudentThatIsBeyondRecoveryUndoesTheStepThoughItsLossesAreFinite) {
+  for (const int ranks : {1, 2}) {
+    for (const auto form : {FeedbackForm::kFirstOrder, FeedbackForm::kExact}) {
+      ExpectUndone(ranks, nn::BatchNormMode::kFrozen, {.tau = 0.7, .form = form}, kRates,
+                   [](CotrainBatch&, Pair& pair) { pair.student.bucket.weights().mul_(1e3); });
+    }
+  }
+}
+
 // Batch statistics of such rows are infinite, while the normalised activations, and with them the losses, are finite.
 TEST(CotrainStep, InfiniteStatisticsUndoTheStepThoughLossesAreFinite) {
   for (const int ranks : {1, 2}) {

@@ -3,6 +3,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+#include <set>
 #include <string>
 
 #include "tests/road/road_fixture.h"
@@ -11,7 +13,7 @@ namespace ferment::road {
 namespace {
 
 /// ferment-trainer under mpirun, without a coordinator.
-class TrainerSignals : public RoadTest {
+class TrainerUnderMpi : public RoadTest {
  protected:
   void SetUp() override {
     RoadTest::SetUp();
@@ -139,7 +141,7 @@ class TrainerSignals : public RoadTest {
   }
 };
 
-TEST_F(TrainerSignals, Usr1WritesACheckpointAndTheJobGoesOnAndUsr2EndsItWithOne) {
+TEST_F(TrainerUnderMpi, Usr1WritesACheckpointAndTheJobGoesOnAndUsr2EndsItWithOne) {
   int at_usr1 = 0;
   const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& mpirun) {
     mpirun.Signal(SIGUSR1);
@@ -155,7 +157,7 @@ TEST_F(TrainerSignals, Usr1WritesACheckpointAndTheJobGoesOnAndUsr2EndsItWithOne)
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
 }
 
-TEST_F(TrainerSignals, TermOfOneRankEndsAllWithACheckpoint) {
+TEST_F(TrainerUnderMpi, TermOfOneRankEndsAllWithACheckpoint) {
   const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& mpirun) {
     // Between mpirun and the rank stands its keeper, of the same program.
     const int rank = ChildOf(ChildOf(mpirun.pid()));
@@ -164,6 +166,41 @@ TEST_F(TrainerSignals, TermOfOneRankEndsAllWithACheckpoint) {
   });
   ASSERT_GT(steps, 0);
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
+}
+
+TEST_F(TrainerUnderMpi, DrawsATimelineOfAllRanks) {
+  const auto file = folder() / "trace.json";
+  std::vector<std::string> command = Trainer(run_dir(), 3);
+  command.insert(command.end(), {"--trace", file.string()});
+  const Outcome outcome = Run(command, Environment());
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  std::map<std::string, std::set<int>> ranks_of;
+  // Of rank 0.
+  double backward_ended = 0;
+  double first_sum = 0;
+  const Json trace = ReadJson(file);
+  for (const Json& event : trace["traceEvents"]) {
+    const std::string name = event["name"];
+    ranks_of[name].insert(event["pid"].get<int>());
+    if (event["pid"] != 0) continue;
+    if (name == "student backward" && backward_ended == 0)
+      backward_ended = event["ts"].get<double>() + event["dur"].get<double>();
+    if (event["ph"] == "b" && first_sum == 0) first_sum = event["ts"];
+  }
+  for (const char* name : {"step", "data wait", "views", "teacher forward", "student forward", "student backward",
+                           "feedback: L_old", "feedback: L_new", "teacher backward", "sum", "all-reduce", "average"})
+    EXPECT_EQ(ranks_of[name], (std::set<int>{0, 1})) << name;
+  EXPECT_GT(first_sum, 0);
+  EXPECT_LT(first_sum, backward_ended) << "a sum begins while backward goes on";
+}
+
+TEST_F(TrainerUnderMpi, SaysBeforeTheWorkThatTheTimelineCannotBeWritten) {
+  std::vector<std::string> command = Trainer(run_dir(), 3);
+  command.insert(command.end(), {"--trace", "/absent/folder/trace.json"});
+  const Outcome outcome = Run(command, Environment());
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_NE(outcome.output.find("/absent/folder"), std::string::npos) << outcome.output;
+  EXPECT_EQ(CurveLines(run_dir()), 0);
 }
 
 }  // namespace
