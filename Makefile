@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train clean
+.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -61,6 +61,11 @@ bench-train: bench
 	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
 	tools/bench_train.py
 	tools/bench_all_reduce.py
+
+# Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
+bench-label: bench
+	bench/bench_venv.sh
+	build/bench-venv/bin/python tools/bench_label.py --pack $(PACK)
 
 bench-demo-seeds: build
 	tools/bench_seeds.py examples/demo.yaml --seeds 1 2 3 --fresh

@@ -49,6 +49,7 @@ void AddCommands(CLI::App& app) {
   AddRenderCommands(app);
   AddReportCommands(app);
   AddPredictCommand(app);
+  AddLabelsCommands(app);
   AddImportWeightsCommand(app);
   AddDataScanCommand(app);
   AddSynthCommands(app);

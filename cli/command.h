@@ -27,6 +27,7 @@ void AddReportCommands(CLI::App& app);
 void AddPredictCommand(CLI::App& app);
 void AddImportWeightsCommand(CLI::App& app);
 void AddSynthCommands(CLI::App& app);
+void AddLabelsCommands(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 
 /// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage.

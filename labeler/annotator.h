@@ -18,11 +18,11 @@ struct Annotation {
   std::vector<float> features;
 };
 
-/// Thread: one at a time.
+/// Thread: any number at a time; a call works on its own thread alone.
 class Annotator {
  public:
   virtual ~Annotator() = default;
-  /// Faces a call.
+  /// Faces a call: few enough that what a network makes of them stays in a core's caches.
   virtual std::size_t batch() const = 0;
   virtual std::size_t classes() const = 0;
   /// Requires: at most batch() faces. A face's row does not depend on the others.

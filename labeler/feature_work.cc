@@ -14,14 +14,16 @@
 namespace ferment::labeler {
 namespace {
 
-struct DecodedFrames {
+struct AnnotatedFrames {
   std::vector<std::uint32_t> numbers;
-  std::vector<dataset::Image> images;
   std::map<std::string, std::uint64_t> reasons;
+  Annotation annotation;
 };
 
-DecodedFrames DecodeFrames(const dataset::Video& video, std::size_t first, std::size_t count) {
-  DecodedFrames frames;
+Result<AnnotatedFrames> AnnotateFrames(const dataset::Video& video, Annotator& annotator, std::size_t first,
+                                       std::size_t count) {
+  AnnotatedFrames frames;
+  std::vector<dataset::Image> images;
   for (std::size_t i = first; i < first + count; ++i) {
     const std::uint32_t number = video.frames_with_image[i];
     auto image = dataset::DecodePictureFile(video.FramePath(number));
@@ -31,8 +33,10 @@ DecodedFrames DecodeFrames(const dataset::Video& video, std::size_t first, std::
       continue;
     }
     frames.numbers.push_back(number);
-    frames.images.push_back(std::move(*image));
+    images.push_back(std::move(*image));
   }
+  if (images.empty()) return frames;
+  FERMENT_ASSIGN_OR_RETURN(frames.annotation, annotator.Annotate(images));
   return frames;
 }
 
@@ -64,24 +68,22 @@ Result<FeatureFile> ExtractVideo(const FeatureExtraction& extraction, const data
   const std::size_t total = video.frames_with_image.size();
   const std::size_t batch = annotator.batch();
   const std::size_t batches = (total + batch - 1) / batch;
-  OrderedPrefetch<DecodedFrames> decoded(batches, extraction.decode_threads, [&](std::uint64_t number) {
+  OrderedPrefetch<Result<AnnotatedFrames>> annotated(batches, extraction.threads, [&](std::uint64_t number) {
     const std::size_t first = number * batch;
-    return DecodeFrames(video, first, std::min(batch, total - first));
+    return AnnotateFrames(video, annotator, first, std::min(batch, total - first));
   });
   for (std::size_t number = 0; number < batches; ++number) {
     if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a video"));
-    const DecodedFrames frames = decoded.Next();
+    FERMENT_ASSIGN_OR_RETURN(const AnnotatedFrames frames, annotated.Next());
     for (const auto& [reason, count] : frames.reasons) {
       written.reasons[reason] += count;
       written.quarantined += count;
     }
-    if (!frames.images.empty()) {
-      FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, annotator.Annotate(frames.images));
-      set.frame.insert(set.frame.end(), frames.numbers.begin(), frames.numbers.end());
-      set.features.insert(set.features.end(), annotation.features.begin(), annotation.features.end());
-      set.logits.insert(set.logits.end(), annotation.logits.begin(), annotation.logits.end());
-    }
-    done.fetch_add(frames.images.size(), std::memory_order_relaxed);
+    const auto& [logits, features] = frames.annotation;
+    set.frame.insert(set.frame.end(), frames.numbers.begin(), frames.numbers.end());
+    set.features.insert(set.features.end(), features.begin(), features.end());
+    set.logits.insert(set.logits.end(), logits.begin(), logits.end());
+    done.fetch_add(frames.numbers.size(), std::memory_order_relaxed);
   }
   written.read = total;
   const auto bytes = dataset::FeatureSetBytes(set);

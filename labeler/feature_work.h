@@ -22,7 +22,7 @@ struct FeatureExtraction {
   const RunSpec& spec;
   const std::string& dataset;
   const Model& model;
-  int decode_threads;
+  int threads;
 };
 
 struct FeatureFile {

@@ -5,9 +5,11 @@ namespace ferment::labeler {
 
 Status Check(const LabelerConfig& config) {
   const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
-  const int modes = (config.coordinator.empty() ? 0 : 1) + (config.offline ? 1 : 0) + (config.predict ? 1 : 0);
-  if (modes != 1) return usage("give one of --coordinator HOST:PORT, --offline and --predict");
+  const int modes = (config.coordinator.empty() ? 0 : 1) + (config.offline ? 1 : 0) + (config.predict ? 1 : 0) +
+                    (config.replay ? 1 : 0);
+  if (modes != 1) return usage("give one of --coordinator HOST:PORT, --offline, --predict and --replay KEY");
   if (config.offline && config.run_dir.empty()) return usage("--offline needs --run-dir DIR");
+  if (config.replay && config.run_dir.empty()) return usage("--replay needs --run-dir DIR");
   if (config.predict && (config.prediction.model.empty() || config.prediction.paths.empty())) {
     return usage("--predict needs --model EXPORT_DIR and pictures or folders of them");
   }

@@ -3,7 +3,9 @@
 // What a labeler is started with.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "labeler/predict.h"
@@ -11,11 +13,11 @@
 namespace ferment::labeler {
 
 struct LabelerConfig {
-  /// HOST:PORT of the coordinator; empty in the other two modes.
+  /// HOST:PORT of the coordinator; empty in the other modes.
   std::string coordinator;
   /// Shown on the status page; empty: host and process id.
   std::string name;
-  /// Of decoding, and of the arithmetic inside a batch; 0: all cores.
+  /// Batches in work at a time, each decoded and annotated on a thread of its own; 0: all cores.
   int threads = 0;
   /// Leave once no run has work for labelers, now or later.
   bool exit_when_idle = false;
@@ -26,6 +28,8 @@ struct LabelerConfig {
   /// Classify `prediction.paths` and leave.
   bool predict = false;
   PredictOptions prediction;
+  /// Label this record of `run_dir` again, compare and leave.
+  std::optional<std::uint64_t> replay;
 };
 
 /// Returns: success where the modes and their options fit together. Errors: InvalidArgument (exit 2).

@@ -15,6 +15,7 @@
 #include "labeler/labeler_config.h"
 #include "labeler/labeler_loop.h"
 #include "labeler/offline_lease_client.h"
+#include "labeler/replay_record.h"
 #include "labeler/torch_annotator.h"
 
 namespace ferment::labeler {
@@ -86,11 +87,27 @@ int PrintPredictions(const PredictOptions& options) {
   return written ? exit_code::kOk : exit_code::kCannotWrite;
 }
 
+int PrintReplay(const LabelerConfig& config) {
+  const bool json = config.prediction.format == PredictFormat::kJson;
+  const auto report = ReplayRecord(config.run_dir, *config.replay, json);
+  if (!report) {
+    std::fprintf(stderr, "ferment labels replay: %s\n", std::string(report.error().message()).c_str());
+    return ProcessExitCode(report.error());
+  }
+  const bool written = std::fputs(report->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  if (!written) return exit_code::kCannotWrite;
+  return report->same ? exit_code::kOk : exit_code::kBadData;
+}
+
 int Run(LabelerConfig config) {
   if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  SetInferenceThreads(config.threads);
+  // Every thread decodes faces and looks at them by itself, so that none waits for another.
+  SetInferenceThreads(1);
+  KeepFreedMemory();
+  config.prediction.threads = config.threads;
   // Without the signals' thread: nothing needs to be handed back, so Ctrl-C may end it where it is.
   if (config.predict) return PrintPredictions(config.prediction);
+  if (config.replay) return PrintReplay(config);
   const EndingSignals signals;
   const Status status = Label(config, signals.ending());
   if (signals.ending().stop_requested()) return signals.ExitCode();
@@ -109,12 +126,13 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
   app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
-  app.add_option("--run-dir", config.run_dir, "Run folder, for --offline");
+  app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave");
+  app.add_option("--run-dir", config.run_dir, "Run folder, for --offline and --replay");
   app.add_option("--job", config.job, "Label job, for --offline")->capture_default_str();
   app.add_flag("--predict", config.predict, "Print the classes of pictures and leave");
   app.add_option("--model", config.prediction.model, "Export folder of a run, for --predict");
   app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");
-  app.add_flag("--json", json, "Predictions as JSON");
+  app.add_flag("--json", json, "Predictions, or a replay, as JSON");
   app.add_flag("--csv", csv, "Predictions as CSV")->excludes("--json");
   app.add_flag("--static", config.prediction.picture_by_picture,
                "Every picture by itself: no temporal encoder over a video's frames");
@@ -125,7 +143,8 @@ int Main(int argc, char** argv) {
   }
   if (json) config.prediction.format = PredictFormat::kJson;
   if (csv) config.prediction.format = PredictFormat::kCsv;
-  SetUpLogging({.program = "ferment-labeler", .level = config.predict ? LogLevel::kWarning : LogLevel::kInfo});
+  SetUpLogging(
+      {.program = "ferment-labeler", .level = config.predict || config.replay ? LogLevel::kWarning : LogLevel::kInfo});
   if (const Status status = Check(config); !status.ok()) {
     std::fprintf(stderr, "ferment-labeler: %s\n", std::string(status.message()).c_str());
     return exit_code::kUsage;

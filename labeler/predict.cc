@@ -9,6 +9,7 @@
 #include "common/dataset/picture_decoder.h"
 #include "labeler/exported_model.h"
 #include "labeler/label_rule.h"
+#include "labeler/ordered_prefetch.h"
 #include "labeler/picture_list.h"
 
 namespace ferment::labeler {
@@ -26,8 +27,10 @@ struct ReadPictures {
 
 class Predictor {
  public:
-  explicit Predictor(ExportedModel model)
-      : model_(std::move(model)), classes_(model_.spec.classes().begin(), model_.spec.classes().end()) {}
+  Predictor(ExportedModel model, int threads)
+      : model_(std::move(model)),
+        threads_(threads),
+        classes_(model_.spec.classes().begin(), model_.spec.classes().end()) {}
 
   Status AddPictures(const PictureGroup& group) {
     FERMENT_ASSIGN_OR_RETURN(const ReadPictures read, Read(group));
@@ -71,28 +74,43 @@ class Predictor {
 
  private:
   Result<ReadPictures> Read(const PictureGroup& group) {
+    const std::size_t batch = model_.annotator->batch();
+    const std::size_t batches = (group.pictures.size() + batch - 1) / batch;
+    OrderedPrefetch<Result<ReadPictures>> annotated(batches, threads_, [&](std::uint64_t number) {
+      return ReadBatch(group, number * batch, std::min(group.pictures.size(), (number + 1) * batch));
+    });
+    ReadPictures read;
+    for (std::size_t number = 0; number < batches; ++number) {
+      FERMENT_ASSIGN_OR_RETURN(const ReadPictures part, annotated.Next());
+      read.places.insert(read.places.end(), part.places.begin(), part.places.end());
+      read.logits.insert(read.logits.end(), part.logits.begin(), part.logits.end());
+      read.features.insert(read.features.end(), part.features.begin(), part.features.end());
+    }
+    skipped_ += static_cast<int>(group.pictures.size() - read.places.size());
+    return read;
+  }
+
+  Result<ReadPictures> ReadBatch(const PictureGroup& group, std::size_t first, std::size_t last) const {
     ReadPictures read;
     std::vector<dataset::Image> images;
-    for (std::size_t place = 0; place < group.pictures.size(); ++place) {
+    for (std::size_t place = first; place < last; ++place) {
       auto image = dataset::DecodePictureFile(group.pictures[place]);
       if (image) {
         images.push_back(std::move(*image));
         read.places.push_back(place);
       } else {
         LogWarning("picture_skipped", {{"path", group.pictures[place].string()}, {"why", image.error().message()}});
-        ++skipped_;
       }
-      const bool last = place + 1 == group.pictures.size();
-      if (images.empty() || (images.size() < kBatch && !last)) continue;
-      FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, model_.annotator->Annotate(images));
-      read.logits.insert(read.logits.end(), annotation.logits.begin(), annotation.logits.end());
-      read.features.insert(read.features.end(), annotation.features.begin(), annotation.features.end());
-      images.clear();
     }
+    if (images.empty()) return read;
+    FERMENT_ASSIGN_OR_RETURN(Annotation annotation, model_.annotator->Annotate(images));
+    read.logits = std::move(annotation.logits);
+    read.features = std::move(annotation.features);
     return read;
   }
 
   ExportedModel model_;
+  int threads_;
   std::vector<std::string> classes_;
   std::vector<PredictionRow> rows_;
   int skipped_ = 0;
@@ -103,7 +121,7 @@ class Predictor {
 Result<PredictReport> Predict(const PredictOptions& options) {
   FERMENT_ASSIGN_OR_RETURN(const auto groups, ListPictures(options.paths));
   FERMENT_ASSIGN_OR_RETURN(ExportedModel model, OpenExportedModel(options.model, kBatch));
-  Predictor predictor(std::move(model));
+  Predictor predictor(std::move(model), options.threads);
   std::size_t pictures = 0;
   for (const PictureGroup& group : groups) {
     pictures += group.pictures.size();

@@ -13,6 +13,8 @@
 namespace ferment::labeler {
 
 struct PredictOptions {
+  /// Batches of pictures beside each other.
+  int threads = 1;
   /// Folder with model.json and the weights.
   std::filesystem::path model;
   /// Pictures, or folders of them.

@@ -13,16 +13,17 @@
 namespace ferment::labeler {
 namespace {
 
-struct DecodedBatch {
-  std::uint64_t first = 0;
-  /// One a record; blank where it was quarantined.
-  std::vector<dataset::Image> images;
-  /// Empty where the record is sound, else why it is not.
+struct AnnotatedBatch {
+  /// Empty where the record is sound, else why it is not; one a record.
   std::vector<std::string> reasons;
+  Annotation annotation;
 };
 
-Result<DecodedBatch> DecodeBatch(const dataset::RecordSource& source, std::uint64_t first, std::uint64_t count) {
-  DecodedBatch batch{first, {}, {}};
+Result<AnnotatedBatch> AnnotateBatch(const dataset::RecordSource& source, Annotator& annotator, std::uint64_t first,
+                                     std::uint64_t count) {
+  AnnotatedBatch batch;
+  // One a record; blank where it was quarantined.
+  std::vector<dataset::Image> images;
   for (std::uint64_t index = first; index < first + count; ++index) {
     Status damage;
     const auto record = source.Read(index);
@@ -30,13 +31,14 @@ Result<DecodedBatch> DecodeBatch(const dataset::RecordSource& source, std::uint6
       if (record.error().code() != StatusCode::kDataLoss) return Fail(record.error());
       damage = record.error();
     } else if (auto image = dataset::DecodePicture(record->image)) {
-      batch.images.push_back(std::move(*image));
+      images.push_back(std::move(*image));
     } else {
       damage = image.error();
     }
     batch.reasons.push_back(damage.ok() ? "" : dataset::DamageReason(damage));
-    if (!damage.ok()) batch.images.push_back({.width = 1, .height = 1, .rgb = {0, 0, 0}});
+    if (!damage.ok()) images.push_back({.width = 1, .height = 1, .rgb = {0, 0, 0}});
   }
+  FERMENT_ASSIGN_OR_RETURN(batch.annotation, annotator.Annotate(images));
   return batch;
 }
 
@@ -59,29 +61,29 @@ Result<dataset::LabelSet> ShardPipeline::Run(const ShardRange& range, std::stop_
   }
   const std::uint64_t batch = annotator_.batch();
   const std::uint64_t batches = (range.record_count + batch - 1) / batch;
-  OrderedPrefetch<Result<DecodedBatch>> decoded(batches, decode_threads_, [&](std::uint64_t number) {
+  OrderedPrefetch<Result<AnnotatedBatch>> annotated(batches, threads_, [&](std::uint64_t number) {
     const std::uint64_t first = number * batch;
-    return DecodeBatch(source_, range.first_record + first, std::min(batch, range.record_count - first));
+    return AnnotateBatch(source_, annotator_, range.first_record + first, std::min(batch, range.record_count - first));
   });
 
   dataset::LabelSet set;
   const std::size_t classes = annotator_.classes();
   for (std::uint64_t number = 0; number < batches; ++number) {
     if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a shard"));
-    FERMENT_ASSIGN_OR_RETURN(const DecodedBatch faces, decoded.Next());
-    FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, annotator_.Annotate(faces.images));
-    for (std::size_t i = 0; i < faces.images.size(); ++i) {
-      set.key.push_back(source_.KeyAt(faces.first + i));
+    FERMENT_ASSIGN_OR_RETURN(const AnnotatedBatch faces, annotated.Next());
+    const std::uint64_t first = range.first_record + number * batch;
+    for (std::size_t i = 0; i < faces.reasons.size(); ++i) {
+      set.key.push_back(source_.KeyAt(first + i));
       std::string reason = faces.reasons[i];
       LabelRow row = QuarantinedRow(classes);
       if (reason.empty()) {
-        row = ApplyLabelRule(rule_, std::span(annotation.logits).subspan(i * classes, classes));
+        row = ApplyLabelRule(rule_, std::span(faces.annotation.logits).subspan(i * classes, classes));
         if (row.status == dataset::LabelStatus::kQuarantined) reason = "not-finite";
       }
       if (!reason.empty()) ++set.reasons[reason];
       Append(row, set);
     }
-    done.fetch_add(faces.images.size(), std::memory_order_relaxed);
+    done.fetch_add(faces.reasons.size(), std::memory_order_relaxed);
   }
   return set;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Labels one shard: reads and decodes ahead on several threads, annotates batch by batch, applies the label rule.
+// Labels one shard: every thread reads, decodes and annotates batches of its own; the label rule follows in order.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,9 @@ struct ShardRange {
 /// with it every bit of the result depends neither on threads nor on who labels.
 class ShardPipeline {
  public:
-  /// `decode_threads` at least 1; at most that many and one more batches wait decoded. References outlive it.
-  ShardPipeline(const dataset::RecordSource& source, Annotator& annotator, LabelRule rule, int decode_threads)
-      : source_(source), annotator_(annotator), rule_(rule), decode_threads_(decode_threads) {}
+  /// `threads` at least 1; at most that many and one more batches are in work or waiting. References outlive it.
+  ShardPipeline(const dataset::RecordSource& source, Annotator& annotator, LabelRule rule, int threads)
+      : source_(source), annotator_(annotator), rule_(rule), threads_(threads) {}
 
   /// Fills key, label, confidence, probabilities, status and reasons; who they belong to is the caller's. `done` counts
   /// records as they are finished. Errors: Cancelled when asked to stop; OutOfRange where the source is shorter;
@@ -37,7 +37,7 @@ class ShardPipeline {
   const dataset::RecordSource& source_;
   Annotator& annotator_;
   LabelRule rule_;
-  int decode_threads_;
+  int threads_;
 };
 
 /// Returns: whether the share of quarantined records is past `max_damage` (labeling.max_damage).

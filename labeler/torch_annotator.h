@@ -14,11 +14,17 @@
 
 namespace ferment::labeler {
 
-/// Threads of the arithmetic inside one batch. Call once, early in main.
+/// Threads of LibTorch's arithmetic inside one operation. Call once, early in main: with 1 where whole batches go
+/// beside each other, one a core.
 void SetInferenceThreads(int threads);
 
-/// Returns: the network in `weights` with the spec's backbone, classes, labeling.batch and labeling.plan. `digest`
-/// (sha256 in hex) may be empty. Errors: DataLoss where the file has another digest; those of InferencePlan::Load.
+/// A pass frees and asks again for the same tens of megabytes: keeps them, rather than have the kernel clear pages
+/// anew. Call once, early in main.
+void KeepFreedMemory();
+
+/// Returns: the network in `weights` with the spec's backbone, classes and labeling.plan; at most labeling.batch faces
+/// a call. `digest` (sha256 in hex) may be empty. Errors: DataLoss where the file has another digest; those of
+/// InferencePlan::Load.
 Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const std::filesystem::path& weights,
                                                       const std::string& digest);
 

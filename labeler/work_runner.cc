@@ -74,7 +74,7 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
   const RunSpec& spec = *lease.spec;
   FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, SourceFor(spec));
   FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
-  ShardPipeline pipeline(*source, *annotator, {spec.labeling().tau(), spec.labeling().threshold()}, decode_threads_);
+  ShardPipeline pipeline(*source, *annotator, {spec.labeling().tau(), spec.labeling().threshold()}, threads_);
   FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set,
                            pipeline.Run({task.first_record, task.record_count}, std::move(stop), done));
   set.origin = {task.dataset, task.teacher.digest, task.label_config};
@@ -100,7 +100,7 @@ Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const Featur
   for (const Model& model : task.models) {
     FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(*lease.spec, model));
     for (const dataset::Video& video : videos) {
-      FeatureExtraction extraction{*lease.spec, task.dataset, model, decode_threads_};
+      FeatureExtraction extraction{*lease.spec, task.dataset, model, threads_};
       FERMENT_ASSIGN_OR_RETURN(const FeatureFile written, ExtractVideo(extraction, video, *annotator, stop, done));
       outcome.result.files.push_back({written.file, written.sha256});
       if (&model != &task.models.front()) continue;

@@ -29,7 +29,7 @@ struct WorkOutcome {
 /// Thread: one at a time.
 class WorkRunner {
  public:
-  WorkRunner(OpenAnnotator open, int decode_threads) : open_(std::move(open)), decode_threads_(decode_threads) {}
+  WorkRunner(OpenAnnotator open, int threads) : open_(std::move(open)), threads_(threads) {}
 
   /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to
   /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
@@ -44,7 +44,7 @@ class WorkRunner {
   Result<const dataset::RecordSource*> SourceFor(const RunSpec& spec);
 
   OpenAnnotator open_;
-  int decode_threads_;
+  int threads_;
   // The last ones used: leases come run by run, network by network.
   std::unique_ptr<Annotator> annotator_;
   std::string annotator_digest_;

@@ -100,7 +100,8 @@ LabelCounts LabelSet::Counts() const {
 }
 
 std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::string_view instruction_set) {
-  const Json config = {{"format", 1},
+  const Json config = {{"format", 2},  // 2: sums in the order of convolution_tiles
+
                        {"classes", std::vector<std::string>(spec.classes().begin(), spec.classes().end())},
                        {"backbone", spec.model().backbone()},
                        {"width", spec.model().width()},

@@ -39,7 +39,7 @@ class Backbone : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& images) { return Classify(Features(images)); }
   virtual std::int64_t feature_size() const = 0;
   /// Folds every BatchNorm that follows a convolution into it, for inference alone.
-  virtual void FoldBatchNorm() = 0;
+  virtual void FoldBatchNorm(ConvolutionEngine engine) = 0;
 
   /// Sets the mode of every BatchNorm. Requires: `exchange` outlives the network, for kSync.
   void SetBatchNorm(BatchNormMode mode, StatisticsExchange* exchange = nullptr);

@@ -233,23 +233,23 @@ torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
                               reinterpret_cast<std::int64_t>(exchange_));  // NOLINT
 }
 
-void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution) {
+void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, ConvolutionEngine engine) {
   torch::NoGradGuard no_grad;
   const auto scale = weight.to(torch::kFloat64) * (running_var.to(torch::kFloat64) + kEpsilon).rsqrt();
   const auto type = weight.scalar_type();
-  convolution.weight.copy_((convolution.weight.to(torch::kFloat64) * scale.view({-1, 1, 1, 1})).to(type));
-  folded_bias_ = (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type);
+  const auto& options = convolution.options;
+  const ConvolutionShape shape{options.kernel_size()->at(0), options.stride()->at(0),
+                               std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
+  folded_ = std::make_shared<const FoldedConvolution>(
+      (convolution.weight.to(torch::kFloat64) * scale.view({-1, 1, 1, 1})).to(type),
+      (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type), shape, engine);
 }
 
 torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
                                                   const Epilogue& epilogue) {
-  if (!folded_bias_.defined()) return Normalize(Convolve(convolution, x), epilogue);
-  const auto& options = convolution.options;
-  const auto& padding = std::get<torch::ExpandingArray<2>>(options.padding());
-  torch::Tensor y = torch::conv2d(x, convolution.weight, folded_bias_, options.stride(), padding, options.dilation(),
-                                  options.groups());
-  if (epilogue.residual.defined()) y.add_(epilogue.residual);
-  return epilogue.rectify ? y.relu_() : y;
+  if (folded_ != nullptr) return folded_->Run(x, epilogue);
+  const torch::Tensor y = Normalize(Convolve(convolution, x), epilogue);
+  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope) : y;
 }
 
 }  // namespace ferment::nn

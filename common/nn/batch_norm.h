@@ -7,8 +7,11 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "common/base/status.h"
+#include "common/nn/convolution.h"
+#include "common/nn/folded_convolution.h"
 
 namespace torch::nn {
 class Conv2dImpl;
@@ -38,12 +41,6 @@ class StatisticsExchange {
 /// Momentum 0.1, unbiased running variance, eps 1e-5. Throws c10::Error where the exchange fails: call under Guard.
 class BatchNormImpl : public torch::nn::Module {
  public:
-  /// What follows the normalisation, done in the same pass over memory where that can be: + residual, then max(0, .).
-  struct Epilogue {
-    torch::Tensor residual;  // as x, or undefined
-    bool rectify = false;
-  };
-
   explicit BatchNormImpl(std::int64_t channels);
 
   /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics.
@@ -54,7 +51,7 @@ class BatchNormImpl : public torch::nn::Module {
 
   /// Moves the evaluation-mode transform into the convolution before it; ConvolveAndNormalize then runs one operation.
   /// For good: the module can no longer be trained or saved.
-  void FoldInto(torch::nn::Conv2dImpl& convolution);
+  void FoldInto(torch::nn::Conv2dImpl& convolution, ConvolutionEngine engine);
   /// Returns: batch_norm(convolution(x)), and the epilogue of it.
   torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
                                      const Epilogue& epilogue);
@@ -79,7 +76,7 @@ class BatchNormImpl : public torch::nn::Module {
 
   BatchNormMode mode_ = BatchNormMode::kLocal;
   StatisticsExchange* exchange_ = nullptr;
-  torch::Tensor folded_bias_;
+  std::shared_ptr<const FoldedConvolution> folded_;  // modules are copied
 };
 TORCH_MODULE(BatchNorm);
 

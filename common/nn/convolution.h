@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution whose backward pass takes the faster gradient of weights where there is one.
+// A convolution whose backward pass takes the faster gradient of weights where there is one, and what may follow it.
 #pragma once
 
 #include <torch/types.h>
@@ -10,6 +10,14 @@ class Conv2dImpl;
 }
 
 namespace ferment::nn {
+
+/// What follows a convolution and its normalisation, done in the same pass over memory where that can be: + residual,
+/// then max(0, .), or slope * . below zero.
+struct Epilogue {
+  torch::Tensor residual = {};  // as what it is added to, or undefined
+  bool rectify = false;
+  torch::Tensor slope = {};  // [channels] of a PReLU, or undefined
+};
 
 /// Returns: convolution.forward(x), of a square kernel without bias, groups or dilation. `x` [N, C, H, W].
 torch::Tensor Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x);

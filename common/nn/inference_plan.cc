@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/inference_plan.h"
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include "common/base/logging.h"
@@ -20,7 +21,7 @@ Result<std::shared_ptr<Backbone>> LoadNetwork(const NamedTensors& weights, const
 }  // namespace
 
 Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
-                                          const std::string& arithmetic) {
+                                          const std::string& arithmetic, ConvolutionEngine engine) {
   if (arithmetic != "auto" && arithmetic != "fp32") {
     return Fail(
         UnimplementedError("labeling.plan is not in this version; use auto or fp32: labeling.plan=" + arithmetic)
@@ -33,7 +34,7 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
   auto folded = LoadNetwork(tensors, config);
   if (!folded) return Fail(in_file(folded.error()));
   FERMENT_RETURN_IF_ERROR(Guard([&] {
-    (*folded)->FoldBatchNorm();
+    (*folded)->FoldBatchNorm(engine);
     torch::InferenceMode inference;
     const auto probe = torch::linspace(-1, 1, std::int64_t{2} * 3 * config.image_size * config.image_size)
                            .view({2, 3, config.image_size, config.image_size});
@@ -41,6 +42,7 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
     const auto got = (*folded)->forward(probe);
     LogInfo("inference_plan_ready", {{"weights", weights.string()},
                                      {"arithmetic", "fp32"},
+                                     {"engine", engine == ConvolutionEngine::kTiles ? "avx2-tiles" : "onednn"},
                                      {"batch", batch},
                                      {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
                                      {"largest_difference", (expected - got).abs().max().item<double>()}});
@@ -51,6 +53,7 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
 Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {
   return Guard([&] {
     torch::InferenceMode inference;
+    at::init_num_threads();  // this thread may be new to LibTorch
     const std::int64_t rows = images.size(0);
     TORCH_CHECK(rows <= batch_, "a batch of ", rows, " is more than the plan's ", batch_);
     auto padded = images;

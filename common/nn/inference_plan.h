@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/nn/backbone.h"
+#include "common/nn/folded_convolution.h"
 
 namespace ferment::nn {
 
@@ -19,13 +20,14 @@ struct Prediction {
   torch::Tensor logits;    // [N, C] float32
 };
 
-/// Thread: one at a time. The same batch gives the same numbers on any machine of one instruction set class.
+/// Thread: any number at a time, each for a batch of its own. A face's numbers depend on the face alone, on any machine
+/// of one instruction set class.
 class InferencePlan {
  public:
-  /// `arithmetic`: auto or fp32. Logs how far it is from the plain network. Errors: Unimplemented (64) for bf16 and
-  /// int8; InvalidArgument for weights of another network; those of LoadTensors.
+  /// `arithmetic`: auto or fp32. Logs the engine and how far it is from the plain network. Errors: Unimplemented (64)
+  /// for bf16 and int8; InvalidArgument for weights of another network; those of LoadTensors.
   static Result<InferencePlan> Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
-                                    const std::string& arithmetic);
+                                    const std::string& arithmetic, ConvolutionEngine engine = EngineOfThisProcessor());
 
   /// `images` [n, 3, H, W] normalised, n <= batch(); padded to the batch, so that a face's numbers do not depend on how
   /// many came with it. Errors: those of Guard.

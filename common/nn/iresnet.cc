@@ -40,15 +40,15 @@ class UnitImpl : public torch::nn::Module {
   }
 
   torch::Tensor forward(const torch::Tensor& x) {
-    auto y = norm2_->ConvolveAndNormalize(*convolution1_, norm1_->forward(x));
-    y = norm3_->ConvolveAndNormalize(*convolution2_, prelu_->forward(y));
-    return y.add_(shortcut_.is_empty() ? x : shortcut_norm_->ConvolveAndNormalize(*shortcut_, x));
+    const torch::Tensor shortcut = shortcut_.is_empty() ? x : shortcut_norm_->ConvolveAndNormalize(*shortcut_, x);
+    const torch::Tensor y = norm2_->ConvolveAndNormalize(*convolution1_, norm1_->forward(x), {.slope = prelu_->weight});
+    return norm3_->ConvolveAndNormalize(*convolution2_, y, {.residual = shortcut});
   }
 
-  void Fold() {
-    norm2_->FoldInto(*convolution1_);
-    norm3_->FoldInto(*convolution2_);
-    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_);
+  void Fold(ConvolutionEngine engine) {
+    norm2_->FoldInto(*convolution1_, engine);
+    norm3_->FoldInto(*convolution2_, engine);
+    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, engine);
   }
 
  private:
@@ -99,7 +99,7 @@ class IResNet final : public Backbone {
 
   torch::Tensor Features(const torch::Tensor& images) override {
     auto x = images.contiguous(torch::MemoryFormat::ChannelsLast);
-    x = stem_prelu_->forward(stem_norm_->ConvolveAndNormalize(*stem_, x));
+    x = stem_norm_->ConvolveAndNormalize(*stem_, x, {.slope = stem_prelu_->weight});
     for (auto& unit : units_) x = unit->forward(x);
     // The embedding reads channel by channel, so the memory order must be the one its weights were trained with.
     x = last_norm_->forward(x).contiguous(torch::MemoryFormat::Contiguous).flatten(1);
@@ -109,9 +109,9 @@ class IResNet final : public Backbone {
   torch::Tensor Classify(const torch::Tensor& features) override { return classifier_->forward(features); }
   std::int64_t feature_size() const override { return classifier_->options.in_features(); }
 
-  void FoldBatchNorm() override {
-    stem_norm_->FoldInto(*stem_);
-    for (auto& unit : units_) unit->Fold();
+  void FoldBatchNorm(ConvolutionEngine engine) override {
+    stem_norm_->FoldInto(*stem_, engine);
+    for (auto& unit : units_) unit->Fold(engine);
   }
 
  private:

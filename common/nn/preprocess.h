@@ -22,7 +22,7 @@ torch::Tensor StackPixels(std::span<const dataset::Image> images, int image_size
 /// Returns: (x / 255 - kPixelMean) / kPixelStd, float32.
 torch::Tensor Normalize(const torch::Tensor& pixels);
 
-/// Returns: Normalize(StackPixels(images, image_size)).
+/// Returns: Normalize(StackPixels(images, image_size)), in one pass.
 torch::Tensor StackImages(std::span<const dataset::Image> images, int image_size);
 
 }  // namespace ferment::nn

@@ -59,9 +59,9 @@ class BlockImpl : public torch::nn::Module {
     return y;
   }
 
-  void Fold() {
-    for (std::size_t i = 0; i < convolutions_.size(); ++i) norms_[i]->FoldInto(*convolutions_[i]);
-    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_);
+  void Fold(ConvolutionEngine engine) {
+    for (std::size_t i = 0; i < convolutions_.size(); ++i) norms_[i]->FoldInto(*convolutions_[i], engine);
+    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, engine);
   }
 
  private:
@@ -120,9 +120,9 @@ class ResNet final : public Backbone {
   torch::Tensor Classify(const torch::Tensor& features) override { return classifier_->forward(features); }
   std::int64_t feature_size() const override { return classifier_->options.in_features(); }
 
-  void FoldBatchNorm() override {
-    stem_norm_->FoldInto(*stem_);
-    for (auto& block : blocks_) block->Fold();
+  void FoldBatchNorm(ConvolutionEngine engine) override {
+    stem_norm_->FoldInto(*stem_, engine);
+    for (auto& block : blocks_) block->Fold(engine);
   }
 
  private:

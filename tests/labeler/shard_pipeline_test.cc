@@ -47,7 +47,7 @@ TEST(ShardPipeline, EveryRecordIsInTheSetOnceAndInOrder) {
   const auto counts = set.Counts();
   EXPECT_EQ(counts.read, counts.labelled + counts.abstained + counts.quarantined);
   EXPECT_EQ(set.reasons.at("bad-magic"), counts.quarantined);
-  EXPECT_EQ(annotator.sizes, (std::vector<std::size_t>{16, 16, 8}));
+  EXPECT_EQ(annotator.sizes(), (std::vector<std::size_t>{16, 16, 8}));
 }
 
 TEST(ShardPipeline, ThreadsDoNotChangeTheResult) {
@@ -56,7 +56,7 @@ TEST(ShardPipeline, ThreadsDoNotChangeTheResult) {
   const auto b = LabelFlatFaces(4, four);
   EXPECT_EQ(a.label, b.label);
   EXPECT_EQ(a.probabilities_half, b.probabilities_half);
-  EXPECT_EQ(one.sizes, four.sizes);
+  EXPECT_EQ(one.sizes(), four.sizes());
 }
 
 TEST(ShardPipeline, StopsWhenAskedAndRefusesAShardPastTheEnd) {

@@ -31,6 +31,19 @@ class WholeRoad : public RoadTest {
     for (const auto& [video, rows] : ByVideo(videos))
       ExpectSameFrames(ParseTable(Predict({(frames / video).string()})), rows);
   }
+
+  /// The label sets are sound, and the first record comes out again bit for bit.
+  void ExpectLabelsVerifiedAndReplayed() {
+    const std::string ferment = (BinFolder() / "ferment").string();
+    const std::vector<std::vector<std::string>> commands = {
+        {"ls"}, {"show"}, {"verify"}, {"quarantine"}, {"replay", "1"}};
+    for (const auto& words : commands) {
+      std::vector<std::string> argv = {ferment, "labels", words[0], run_dir().string()};
+      argv.insert(argv.end(), words.begin() + 1, words.end());
+      const Outcome outcome = Run(argv);
+      EXPECT_EQ(outcome.exit_code, 0) << words[0] << ": " << outcome.output;
+    }
+  }
 };
 
 TEST_F(WholeRoad, OneSpecInAReportOutPredictedAgainAndASecondCallOnlySaysSo) {
@@ -39,6 +52,7 @@ TEST_F(WholeRoad, OneSpecInAReportOutPredictedAgainAndASecondCallOnlySaysSo) {
   ExpectFinishedRun();
   ExpectNoProcessLeft();
   ExpectPredictedAgain();
+  ExpectLabelsVerifiedAndReplayed();
   const auto written = std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json");
   const Outcome second = Run(RunCommand());
   EXPECT_EQ(second.exit_code, 0) << second.output;

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "common/base/json.h"
+#include "common/nn/convolution_tiles.h"
 #include "common/nn/tensor_io.h"
 #include "common/nn/torch_guard.h"
 
@@ -41,18 +42,25 @@ TEST(Backbone, WeightsDependOnSeedAndStreamAlone) {
   EXPECT_FALSE(torch::equal(first[0].second, other[0].second));
 }
 
-TEST(Backbone, FoldingKeepsTheAnswer) {
-  for (const std::string name : {"resnet18", "resnet50", "iresnet50"}) {
-    auto network = MakeBackbone({.name = name, .width = 8, .image_size = 48, .classes = 6}, 4, 0);
-    const auto images = torch::randn({4, 3, 48, 48});
-    network->train();
-    network->forward(images);
-    network->eval();
-    torch::NoGradGuard no_grad;
-    const auto plain = network->forward(images);
-    network->FoldBatchNorm();
-    EXPECT_EQ(plain.sizes().vec(), (std::vector<std::int64_t>{4, 6}));
-    EXPECT_LE((plain - network->forward(images)).abs().max().item<float>(), 1e-3F * plain.abs().max().item<float>());
+TEST(Backbone, FoldingKeepsTheAnswerInEveryEngineThatTheProcessorHas) {
+  std::vector<ConvolutionEngine> engines = {ConvolutionEngine::kOneDnn};
+  if (ConvolutionTiles::SuitThisProcessor()) engines.push_back(ConvolutionEngine::kTiles);
+  for (const ConvolutionEngine engine : engines) {
+    // 10 channels fill no vector; 8 are read as whole rows of the kernel, 16 tap by tap.
+    for (const auto& [name, width] : std::vector<std::pair<std::string, int>>{
+             {"resnet18", 16}, {"resnet18", 10}, {"resnet50", 8}, {"iresnet50", 8}, {"iresnet50", 16}}) {
+      auto network = MakeBackbone({.name = name, .width = width, .image_size = 48, .classes = 6}, 4, 0);
+      const auto images = torch::randn({4, 3, 48, 48});
+      network->train();
+      network->forward(images);
+      network->eval();
+      torch::NoGradGuard no_grad;
+      const auto plain = network->forward(images);
+      network->FoldBatchNorm(engine);
+      EXPECT_EQ(plain.sizes().vec(), (std::vector<std::int64_t>{4, 6}));
+      EXPECT_LE((plain - network->forward(images)).abs().max().item<float>(), 1e-3F * plain.abs().max().item<float>())
+          << name << " " << width << " engine " << static_cast<int>(engine);
+    }
   }
 }
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What bench/label_shards.cc does, as a good user of an inference engine would write it: libjpeg-turbo through simplejpeg on a
+thread ahead of the network, batches in the engine's best order, a durable NPZ a shard. Same network, pack and rule."""
+import argparse
+import json
+import mmap
+import os
+import struct
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
+from ranked_network import NarrowResNet  # noqa: E402
+from recorded_step import read_tensors  # noqa: E402
+
+THRESHOLD = 0.6
+
+
+class Pack:
+    """Pictures of an InsightFace pack whose key 0 holds the header record."""
+
+    def __init__(self, folder):
+        with open(folder / "train.rec", "rb") as file:
+            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        places = dict(tuple(map(int, line.split())) for line in (folder / "train.idx").read_text().splitlines())
+        _, count = self.record(places[0])
+        self.keys = list(range(1, count))
+        self.places = [places[key] for key in self.keys]
+
+    def record(self, at):
+        """-> (where the picture is, first label of the header)."""
+        _, length, flag, label = struct.unpack_from("<IIIf", self.bytes, at)
+        size = length & (2**29 - 1)
+        begin = at + 8 + 24 + 4 * flag
+        first = struct.unpack_from("<f", self.bytes, at + 32)[0] if flag else label
+        return slice(begin, at + 8 + size), int(first)
+
+    def picture(self, index):
+        return self.bytes[self.record(self.places[index])[0]]
+
+
+class Network:
+    """Normalised float32 [B, 3, S, S] to logits."""
+
+    def __init__(self, arguments):
+        net = NarrowResNet(arguments.backbone, arguments.width, 8)
+        net.load_state_dict(read_tensors(arguments.work / "network.safetensors"))
+        self.net = net.eval()
+        self.example = torch.randn(arguments.batch, 3, arguments.image_size, arguments.image_size)
+        getattr(self, arguments.engine)(arguments)
+
+    def eager(self, _):
+        from torch.fx.experimental.optimization import fuse
+        self.torch_net(fuse(self.net))
+
+    def compiled(self, _):
+        import torch._inductor.config
+        torch._inductor.config.freezing = True
+        self.torch_net(torch.compile(self.net.to(memory_format=torch.channels_last)))
+
+    def torch_net(self, net):
+        net = net.to(memory_format=torch.channels_last)
+        self.run = lambda x: net(x.contiguous(memory_format=torch.channels_last)).numpy()
+
+    def onnxruntime(self, arguments):
+        import onnxruntime
+        file = str(arguments.work / "network.onnx")
+        torch.onnx.export(self.net, self.example, file, dynamo=False, input_names=["x"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = arguments.threads
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self.run = lambda x: session.run(None, {"x": x.contiguous().numpy()})[0]
+
+    def openvino(self, arguments):
+        import openvino
+        model = openvino.convert_model(self.net, example_input=self.example, input=[list(self.example.shape)])
+        compiled = openvino.Core().compile_model(
+            model, "CPU", {"INFERENCE_NUM_THREADS": arguments.threads, "PERFORMANCE_HINT": "LATENCY",
+                           "INFERENCE_PRECISION_HINT": "f32"})
+        request = compiled.create_infer_request()
+        self.run = lambda x: request.infer([x.contiguous().numpy()], share_inputs=True)[0]
+
+
+class Labeler:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.pack = Pack(arguments.pack)
+        self.network = Network(arguments)
+        self.pool = ThreadPoolExecutor(1)
+        self.shards = 0
+
+    def decode(self, first, count):
+        size = self.arguments.image_size
+        faces = np.stack([simplejpeg.decode_jpeg(self.pack.picture(first + i)) for i in range(count)])
+        pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).float()
+        if pixels.shape[2] != size:
+            pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+        return pixels.div_(127.5).sub_(1)
+
+    def label(self, records):
+        batch = self.arguments.batch
+        began = time.perf_counter()
+        parts = [(first, min(batch, records - first)) for first in range(0, records, batch)]
+        ahead = [self.pool.submit(self.decode, *part) for part in parts[:2]]
+        logits = []
+        for number, (_, count) in enumerate(parts):
+            x = ahead.pop(0).result()
+            if number + 2 < len(parts):
+                ahead.append(self.pool.submit(self.decode, *parts[number + 2]))
+            if count < batch:
+                x = torch.cat([x, torch.zeros(batch - count, *x.shape[1:])])
+            logits.append(np.array(self.network.run(x)[:count]))
+        file = self.write(np.concatenate(logits), records)
+        return {"seconds": time.perf_counter() - began, "file": str(file)}
+
+    def write(self, logits, records):
+        p = torch.from_numpy(logits).softmax(1).numpy().astype(np.float16)
+        confidence = p.max(1)
+        file = self.arguments.work / f"{self.arguments.engine}-{self.shards:06d}.npz"
+        self.shards += 1
+        with open(f"{file}.tmp", "wb") as out:
+            np.savez(out, key=np.array(self.pack.keys[:records], np.uint64), label=p.argmax(1).astype(np.uint8),
+                     confidence=confidence, probabilities=p, status=(confidence < THRESHOLD).astype(np.uint8))
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(f"{file}.tmp", file)
+        return file
+
+
+def flops(net, face):
+    sums = []
+    hooks = [m.register_forward_hook(lambda m, _, y: sums.append(2 * y[0].numel() * m.weight[0].numel()))
+             for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    net(face)
+    for hook in hooks:
+        hook.remove()
+    return sum(sums)
+
+
+def gemm_rate(size=1536, rounds=6):
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+def answer(message):
+    print(json.dumps(message), flush=True)
+
+
+@torch.inference_mode()
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", required=True, choices=["eager", "compiled", "onnxruntime", "openvino"])
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=112)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with torch.inference_mode(False):
+        labeler = Labeler(arguments)
+        face = labeler.network.example[:1]
+    answer({"ready": True, "flops": flops(NarrowResNet(arguments.backbone, arguments.width, 8).eval(), face)})
+    for line in sys.stdin:
+        what, records = line.split()
+        answer({"rate": gemm_rate()} if what == "gemm" else labeler.label(int(records)))
+
+
+if __name__ == "__main__":
+    main()

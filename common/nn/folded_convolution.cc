@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/folded_convolution.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/nn/convolution_tiles.h"
+
+namespace ferment::nn {
+namespace {
+
+using Sizes = std::vector<std::int64_t>;
+using Scalars = torch::List<std::optional<at::Scalar>>;
+
+/// torch.compile calls these by the same names; they have no header.
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> FindOperator(const char* name, const char* overload) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+}
+
+torch::Tensor Reorder(const torch::Tensor& weight, const ConvolutionShape& shape) {
+  using Signature = torch::Tensor(const torch::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, std::int64_t,
+                                  at::OptionalIntArrayRef);
+  static const auto reorder = FindOperator<Signature>("mkldnn::_reorder_convolution_weight", "");
+  const Sizes padding(2, shape.padding), stride(2, shape.stride), dilation(2, 1);
+  return reorder.call(weight, padding, stride, dilation, 1, std::nullopt);
+}
+
+}  // namespace
+
+ConvolutionEngine EngineOfThisProcessor() {
+  return ConvolutionTiles::SuitThisProcessor() ? ConvolutionEngine::kTiles : ConvolutionEngine::kOneDnn;
+}
+
+FoldedConvolution::FoldedConvolution(const torch::Tensor& weight, const torch::Tensor& bias,
+                                     const ConvolutionShape& shape, ConvolutionEngine engine)
+    : bias_(bias), shape_(shape) {
+  if (engine == ConvolutionEngine::kTiles) {
+    tiles_ = std::make_unique<const ConvolutionTiles>(weight, bias, shape);
+  } else {
+    weight_ = Reorder(weight.contiguous(torch::MemoryFormat::ChannelsLast), shape);
+  }
+}
+
+FoldedConvolution::~FoldedConvolution() = default;
+
+torch::Tensor FoldedConvolution::Run(const torch::Tensor& x, const Epilogue& epilogue) const {
+  const auto input = x.contiguous(torch::MemoryFormat::ChannelsLast);
+  return tiles_ != nullptr ? tiles_->Run(input, epilogue) : RunOneDnn(input, epilogue);
+}
+
+torch::Tensor FoldedConvolution::RunOneDnn(const torch::Tensor& x, const Epilogue& epilogue) const {
+  const Sizes padding(2, shape_.padding), stride(2, shape_.stride), dilation(2, 1);
+  torch::Tensor y;
+  if (epilogue.residual.defined()) {
+    using Signature = torch::Tensor(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&,
+                                    const std::optional<torch::Tensor>&, at::IntArrayRef, at::IntArrayRef,
+                                    at::IntArrayRef, std::int64_t, std::string_view, std::optional<at::Scalar>,
+                                    std::optional<std::string_view>, Scalars, std::optional<std::string_view>);
+    static const auto convolve = FindOperator<Signature>("mkldnn::_convolution_pointwise", "binary");
+    y = convolve.call(x, epilogue.residual, weight_, bias_, padding, stride, dilation, 1, "add", std::nullopt,
+                      epilogue.rectify ? std::optional<std::string_view>("relu") : std::nullopt, Scalars(), "");
+  } else {
+    using Signature = torch::Tensor(const torch::Tensor&, const torch::Tensor&, const std::optional<torch::Tensor>&,
+                                    at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, std::int64_t, std::string_view,
+                                    Scalars, std::optional<std::string_view>);
+    static const auto convolve = FindOperator<Signature>("mkldnn::_convolution_pointwise", "");
+    y = convolve.call(x, weight_, bias_, padding, stride, dilation, 1, epilogue.rectify ? "relu" : "none", Scalars(),
+                      "");
+  }
+  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope) : y;
+}
+
+}  // namespace ferment::nn

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "cli/command.h"
+#include "common/base/json.h"
+#include "common/config/run_layout.h"
+#include "common/dataset/label_index.h"
+#include "common/io/half_float.h"
+
+namespace ferment::cli {
+namespace {
+
+using dataset::LabelStatus;
+using ::testing::HasSubstr;
+
+/// Two folders of label sets of six records in two shards; the second teacher labels one record otherwise.
+class LabelsCommandsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove_all(run_);
+    first_ = Fill(std::string(64, 'a'), 0);
+    second_ = Fill(std::string(64, 'b'), 1);
+  }
+
+  std::filesystem::path Fill(const std::string& teacher, std::uint8_t label_of_key_2) {
+    const auto folder = RunLayout(run_).LabelSets("pack", teacher, config_);
+    for (std::uint64_t shard = 0; shard < 2; ++shard) {
+      dataset::LabelSet set;
+      set.origin = {"pack", teacher, config_};
+      set.shard = shard;
+      set.classes = {"calm", "glad"};
+      for (std::uint64_t key = 3 * shard + 1; key <= 3 * shard + 3; ++key) {
+        const bool damaged = key == 6;
+        const bool unsure = key == 5;
+        set.key.push_back(key);
+        set.label.push_back(damaged ? dataset::kNoLabel : key == 2 ? label_of_key_2 : 0);
+        set.status.push_back(damaged  ? LabelStatus::kQuarantined
+                             : unsure ? LabelStatus::kAbstained
+                                      : LabelStatus::kLabelled);
+        const float p = unsure ? 0.5F : 0.75F;
+        set.confidence_half.push_back(damaged ? 0 : io::HalfFromFloat(p));
+        const bool glad = set.label.back() == 1;
+        set.probabilities_half.push_back(damaged ? 0 : io::HalfFromFloat(glad ? 1 - p : p));
+        set.probabilities_half.push_back(damaged ? 0 : io::HalfFromFloat(glad ? p : 1 - p));
+        if (damaged) set.reasons["jpeg-truncated"] = 1;
+      }
+      const auto file = dataset::WriteLabelSet(folder, set);
+      EXPECT_TRUE(file) << file.error().message();
+      EXPECT_TRUE(dataset::CommitToLabelIndex(folder, shard, *file).ok());
+    }
+    return folder;
+  }
+
+  int Labels(std::vector<std::string> words) {
+    words.insert(words.begin(), {"ferment", "labels"});
+    std::vector<const char*> line;
+    for (const std::string& word : words) line.push_back(word.c_str());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    const int code = RunCommandLine(static_cast<int>(line.size()), line.data());
+    out_ = ::testing::internal::GetCapturedStdout();
+    err_ = ::testing::internal::GetCapturedStderr();
+    return code;
+  }
+
+  const std::filesystem::path run_ = std::filesystem::path(::testing::TempDir()) / "labels_run";
+  const std::string config_ = std::string(64, 'c');
+  std::filesystem::path first_, second_;
+  std::string out_, err_;
+};
+
+TEST_F(LabelsCommandsTest, ListsEveryFolderWithItsSums) {
+  ASSERT_EQ(Labels({"ls", run_.string()}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr(first_.string() + ": shards 2, read 6, labelled 4, abstained 1, quarantined 1, digest "));
+  EXPECT_THAT(out_, HasSubstr(second_.string()));
+  ASSERT_EQ(Labels({"ls", run_.string(), "--json"}), 0);
+  EXPECT_EQ(ParseJson(out_)->size(), 2U);
+}
+
+TEST_F(LabelsCommandsTest, ShowsClassesAndReasonsOfOneFolder) {
+  ASSERT_EQ(Labels({"show", second_.string(), "--json"}), 0) << err_;
+  const Json shown = (*ParseJson(out_))[0];
+  EXPECT_EQ(shown["labelled_by_class"], (Json{{"calm", 3}, {"glad", 1}}));
+  EXPECT_EQ(shown["quarantined_by_reason"], (Json{{"jpeg-truncated", 1}}));
+  EXPECT_EQ(shown["mean_confidence"], 0.75);
+  EXPECT_EQ(Labels({"show", second_.string()}), 0);
+  EXPECT_THAT(out_, HasSubstr("  glad: 1\n"));
+}
+
+TEST_F(LabelsCommandsTest, VerifyFindsAChangedByteAndAnUnnamedFile) {
+  std::ofstream(first_ / "000007-stray.npz") << "x";
+  ASSERT_EQ(Labels({"verify", run_.string()}), 0) << out_;
+  EXPECT_THAT(out_, HasSubstr("not in the index"));
+  const auto index = dataset::ReadLabelIndex(first_);
+  const auto file = first_ / index->at(1).file;
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekp(200);
+  bytes.put('\x55');
+  bytes.close();
+  EXPECT_EQ(Labels({"verify", run_.string()}), exit_code::kBadData);
+  EXPECT_THAT(out_, HasSubstr("NOT sound"));
+  EXPECT_THAT(out_, HasSubstr(index->at(1).file));
+  EXPECT_THAT(out_, HasSubstr(second_.string() + ": sound"));
+}
+
+TEST_F(LabelsCommandsTest, VerifyFindsAFolderOfAnotherTeacher) {
+  const auto moved = first_.parent_path().parent_path() / std::string(16, 'd') / first_.filename();
+  std::filesystem::create_directories(moved.parent_path());
+  std::filesystem::rename(first_, moved);
+  EXPECT_EQ(Labels({"verify", moved.string()}), exit_code::kBadData);
+  EXPECT_THAT(out_, HasSubstr("origin"));
+}
+
+TEST_F(LabelsCommandsTest, DiffCountsWhatChanged) {
+  ASSERT_EQ(Labels({"diff", first_.string(), second_.string(), "--json"}), 0) << err_;
+  const Json found = *ParseJson(out_);
+  EXPECT_EQ(found["records_in_both"], 6);
+  EXPECT_EQ(found["same"], 5);
+  EXPECT_EQ(found["changed"][0], (Json{{"from", "calm"}, {"to", "glad"}, {"records", 1}}));
+  EXPECT_EQ(Labels({"diff", run_.string(), second_.string()}), exit_code::kUsage);
+  EXPECT_THAT(err_, HasSubstr("folders=2"));
+}
+
+TEST_F(LabelsCommandsTest, AFolderWithoutLabelSetsIsSaidToBeOne) {
+  EXPECT_EQ(Labels({"ls", (run_ / "nowhere").string()}), exit_code::kBadData);
+  EXPECT_THAT(err_, HasSubstr("nowhere"));
+}
+
+}  // namespace
+}  // namespace ferment::cli

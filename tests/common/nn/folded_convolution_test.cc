@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/folded_convolution.h"
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <limits>
+
+#include "common/nn/convolution_tiles.h"
+
+namespace ferment::nn {
+namespace {
+
+struct Case {
+  std::int64_t in, out, side;
+  ConvolutionShape shape;
+};
+
+std::vector<ConvolutionEngine> Engines() {
+  std::vector<ConvolutionEngine> engines = {ConvolutionEngine::kOneDnn};
+  if (ConvolutionTiles::SuitThisProcessor()) engines.push_back(ConvolutionEngine::kTiles);
+  return engines;
+}
+
+/// Of one convolution and all that can follow it, in float64.
+torch::Tensor Expected(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
+                       const ConvolutionShape& shape, const Epilogue& epilogue) {
+  auto y = torch::conv2d(x.to(torch::kFloat64), weight.to(torch::kFloat64), bias.to(torch::kFloat64), shape.stride,
+                         shape.padding);
+  if (epilogue.residual.defined()) y += epilogue.residual;
+  if (epilogue.rectify) y = y.relu();
+  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope.to(torch::kFloat64)) : y;
+}
+
+TEST(FoldedConvolution, IsTheConvolutionAndWhatFollowsIt) {
+  torch::manual_seed(5);
+  const std::vector<Case> cases = {{3, 16, 21, {7, 2, 3}}, {16, 16, 9, {3, 1, 1}}, {16, 40, 9, {3, 2, 1}},
+                                   {64, 10, 5, {1, 1, 0}}, {24, 32, 8, {1, 2, 0}}, {5, 6, 7, {3, 1, 1}},
+                                   {200, 17, 4, {3, 1, 1}}};
+  for (const ConvolutionEngine engine : Engines()) {
+    for (const Case& c : cases) {
+      const auto x = torch::randn({3, c.in, c.side, c.side}).contiguous(torch::MemoryFormat::ChannelsLast);
+      const auto weight = torch::randn({c.out, c.in, c.shape.kernel, c.shape.kernel});
+      const auto bias = torch::randn({c.out});
+      const FoldedConvolution convolution(weight, bias, c.shape, engine);
+      const auto like = Expected(x, weight, bias, c.shape, {});
+      const auto residual = torch::randn(like.sizes(), torch::kFloat32).contiguous(torch::MemoryFormat::ChannelsLast);
+      for (const Epilogue& epilogue : {Epilogue{}, Epilogue{{}, true, {}}, Epilogue{residual, true, {}},
+                                       Epilogue{residual, false, {}}, Epilogue{{}, false, torch::rand({c.out})}}) {
+        const auto expected = Expected(x, weight, bias, c.shape, epilogue);
+        const auto error = (convolution.Run(x, epilogue) - expected).abs().max().item<double>();
+        EXPECT_LE(error, 1e-5 * expected.abs().max().item<double>())
+            << "engine " << static_cast<int>(engine) << " in " << c.in << " out " << c.out;
+      }
+    }
+  }
+}
+
+TEST(FoldedConvolution, TilesGiveAFaceTheSameBitsInAnyCompany) {
+  if (!ConvolutionTiles::SuitThisProcessor()) GTEST_SKIP() << "the tiles are for AVX2 without AVX-512";
+  const auto x = torch::randn({7, 16, 5, 5}).contiguous(torch::MemoryFormat::ChannelsLast);
+  const FoldedConvolution convolution(torch::randn({20, 16, 3, 3}), torch::randn({20}), {3, 1, 1},
+                                      ConvolutionEngine::kTiles);
+  const auto all = convolution.Run(x, {});
+  for (std::int64_t face = 0; face < 7; ++face) {
+    EXPECT_TRUE(torch::equal(all.slice(0, face, face + 1), convolution.Run(x.slice(0, face, face + 1), {})));
+  }
+}
+
+TEST(FoldedConvolution, ANaNComesThroughTheRectifierOfTheTiles) {
+  if (!ConvolutionTiles::SuitThisProcessor()) GTEST_SKIP() << "the tiles are for AVX2 without AVX-512";
+  auto x = torch::zeros({1, 16, 4, 4}).contiguous(torch::MemoryFormat::ChannelsLast);
+  x[0][3][1][1] = std::numeric_limits<float>::quiet_NaN();
+  const FoldedConvolution convolution(torch::ones({16, 16, 1, 1}), torch::zeros({16}), {1, 1, 0},
+                                      ConvolutionEngine::kTiles);
+  EXPECT_TRUE(convolution.Run(x, {{}, true, {}}).isnan().any().item<bool>());
+}
+
+}  // namespace
+}  // namespace ferment::nn

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "common/base/instruction_set.h"
+#include "common/base/json.h"
+#include "common/config/run_layout.h"
+#include "common/dataset/label_index.h"
+#include "common/dataset/open_sources.h"
+#include "common/dataset/picture_decoder.h"
+#include "common/io/checksum.h"
+#include "common/nn/backbone.h"
+#include "common/nn/tensor_io.h"
+#include "labeler/labeler_loop.h"
+#include "labeler/offline_lease_client.h"
+#include "labeler/replay_record.h"
+#include "labeler/shard_pipeline.h"
+#include "labeler/torch_annotator.h"
+#include "tests/support/rendered_spec.h"
+
+namespace ferment::labeler {
+namespace {
+
+/// A run folder whose teacher phase has ended; the teacher's weights follow from the seed.
+class OfflineRun {
+ public:
+  OfflineRun(const std::filesystem::path& folder, RunSpec spec) : layout_(folder), spec_(std::move(spec)) {
+    std::filesystem::create_directories(layout_.Job("teacher"));
+    std::ofstream(layout_.Spec()) << SpecToYaml(spec_);
+    const auto weights = layout_.Job("teacher") / "teacher.safetensors";
+    EXPECT_TRUE(nn::SaveTensors(weights, nn::StateOf(*nn::MakeBackbone(nn::BackboneOf(spec_), 7, 0))).ok());
+    teacher_ = *io::Sha256OfFile(weights);
+    const Json model = {{"role", "teacher"}, {"file", "phases/teacher/teacher.safetensors"}, {"sha256", teacher_}};
+    Json result;
+    result["models"] = Json::array({model});
+    std::ofstream(layout_.Result("teacher")) << result.dump();
+  }
+
+  std::filesystem::path Labels() const {
+    const std::string dataset = dataset::DatasetName(spec_.data().fr().path());
+    return layout_.LabelSets(dataset, teacher_, dataset::LabelConfigDigest(spec_, "fp32", InstructionSetClass()));
+  }
+
+  /// Empties the label folder and fills it anew.
+  void Label(int labelers, int threads) {
+    std::filesystem::remove_all(Labels());
+    auto client = MakeOfflineLeaseClient(layout_.root(), "label");
+    ASSERT_TRUE(client) << client.error().message();
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < labelers; ++i) {
+      workers.emplace_back([&] {
+        WorkRunner runner(
+            [](const RunSpec& spec, const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest); },
+            threads);
+        EXPECT_TRUE(LabelerLoop(**client, runner, /*exit_when_idle=*/true).Run({}).ok());
+      });
+    }
+  }
+
+  std::vector<dataset::LabelSet> Sets() const {
+    std::vector<dataset::LabelSet> sets;
+    const auto index = dataset::ReadLabelIndex(Labels());
+    EXPECT_TRUE(index);
+    for (const auto& [shard, file] : *index) sets.push_back(*dataset::ReadLabelSet(Labels(), file));
+    return sets;
+  }
+  std::filesystem::path teacher_file() const { return layout_.Job("teacher") / "teacher.safetensors"; }
+  const RunSpec& spec() const { return spec_; }
+
+ private:
+  RunLayout layout_;
+  RunSpec spec_;
+  std::string teacher_;
+};
+
+std::filesystem::path Scratch(const std::string& name) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / name;
+  std::filesystem::remove_all(folder);
+  return folder;
+}
+
+TEST(OfflineLabels, NeitherLabelersNorThreadsChangeABit) {
+  const auto folder = Scratch("labelers");
+  auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec) << spec.error().message();
+  spec->mutable_data()->mutable_fr()->set_shard_records(3);
+  OfflineRun run(folder / "run", *spec);
+  std::string expected;
+  for (const int labelers : {1, 2, 8}) {
+    for (const int threads : {1, 2}) {
+      run.Label(labelers, threads);
+      const auto index = dataset::ReadLabelIndex(run.Labels());
+      ASSERT_TRUE(index);
+      EXPECT_EQ(index->size(), 8U);
+      const std::string digest = dataset::LabelIndexDigest(*index);
+      if (expected.empty()) expected = digest;
+      EXPECT_EQ(digest, expected) << labelers << " labelers, threads each " << threads;
+    }
+  }
+}
+
+TEST(OfflineLabels, ARecordReplayedIsItsRowAgainAndATamperedRowIsNot) {
+  const auto folder = Scratch("replayed");
+  auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  OfflineRun run(folder / "run", *spec);
+  run.Label(1, 2);
+  auto sets = run.Sets();
+  ASSERT_EQ(sets.size(), 1U);
+  for (const std::uint64_t key : {sets[0].key.front(), sets[0].key.back()}) {
+    const auto replayed = ReplayRecord(folder / "run", key, /*json=*/false);
+    ASSERT_TRUE(replayed) << replayed.error().message();
+    EXPECT_TRUE(replayed->same) << replayed->text;
+  }
+  EXPECT_EQ(ReplayRecord(folder / "run", 999'999, false).error().code(), StatusCode::kNotFound);
+
+  sets[0].probabilities_half[0] ^= 1;
+  std::filesystem::remove(run.Labels() / "index.json");
+  const auto file = dataset::WriteLabelSet(run.Labels(), sets[0]);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(dataset::CommitToLabelIndex(run.Labels(), 0, *file).ok());
+  const auto replayed = ReplayRecord(run.Labels(), sets[0].key.front(), /*json=*/true);
+  ASSERT_TRUE(replayed) << replayed.error().message();
+  EXPECT_FALSE(replayed->same);
+}
+
+/// Returns: kinds of the records that damage.csv wants quarantined, by key.
+std::map<std::uint64_t, std::string> QuarantineList(const std::filesystem::path& folder) {
+  std::map<std::uint64_t, std::string> kinds;
+  std::ifstream file(folder / "damage.csv");
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::string key, offset, kind, expect;
+    std::getline(std::getline(std::getline(std::getline(fields, key, ','), offset, ','), kind, ','), expect, ',');
+    if (expect == "quarantine") kinds[std::stoull(key)] = kind;
+  }
+  return kinds;
+}
+
+class DamagedPack : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(DamagedPack, QuarantinesWhatDamageCsvListsAndLabelsTheRestAsIfItWereNotThere) {
+  const char* faces = std::getenv("FERMENT_REAL_FACES");
+  if (faces == nullptr)
+    GTEST_SKIP() << "FERMENT_REAL_FACES is not set: it names the folder real-faces of the test data";
+  const auto pack = std::filesystem::path(faces) / GetParam();
+  const auto folder = Scratch(GetParam());
+  auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  spec->mutable_data()->mutable_fr()->set_path(pack.string());
+  spec->mutable_data()->mutable_fr()->set_format("insightface");
+  spec->mutable_data()->mutable_fr()->set_shard_records(128);
+  spec->mutable_labeling()->set_max_damage(1);
+  OfflineRun run(folder / "run", *spec);
+  run.Label(2, 1);
+
+  const auto source = dataset::OpenFr(*spec);
+  ASSERT_TRUE(source);
+  const auto annotator = MakeTorchAnnotator(*spec, run.teacher_file(), "");
+  ASSERT_TRUE(annotator);
+  auto expected = QuarantineList(pack);
+  std::map<std::string, std::uint64_t> expected_reasons, reasons;
+  for (const auto& [key, kind] : expected) ++expected_reasons[kind];
+  std::uint64_t read = 0;
+  for (const dataset::LabelSet& set : run.Sets()) {
+    const auto counts = set.Counts();
+    EXPECT_EQ(counts.read, counts.labelled + counts.abstained + counts.quarantined);
+    read += counts.read;
+    for (const auto& [reason, count] : set.reasons) reasons[reason] += count;
+    for (std::size_t i = 0; i < set.size(); ++i) {
+      const bool quarantined = set.status[i] == dataset::LabelStatus::kQuarantined;
+      ASSERT_EQ(quarantined, expected.contains(set.key[i])) << "key " << set.key[i];
+      if (quarantined) continue;
+      // Alone, so without damage anywhere near it.
+      const auto record = (*source)->Read(*dataset::IndexOfKey(**source, set.key[i]));
+      ASSERT_TRUE(record);
+      const auto image = dataset::DecodePicture(record->image);
+      const auto annotation = (*annotator)->Annotate({&*image, 1});
+      ASSERT_TRUE(annotation);
+      const LabelRow row = ApplyLabelRule({spec->labeling().tau(), spec->labeling().threshold()}, annotation->logits);
+      EXPECT_EQ(row.label, set.label[i]);
+      EXPECT_EQ(row.confidence_half, set.confidence_half[i]) << "key " << set.key[i];
+    }
+  }
+  EXPECT_EQ(read, (*source)->size());
+  EXPECT_EQ(reasons, expected_reasons);
+  const auto replayed = ReplayRecord(folder / "run", expected.begin()->first, /*json=*/false);
+  ASSERT_TRUE(replayed) << replayed.error().message();
+  EXPECT_TRUE(replayed->same);
+  EXPECT_THAT(replayed->text, ::testing::HasSubstr("damage: " + expected.begin()->second));
+}
+
+INSTANTIATE_TEST_SUITE_P(OfTheSharedFaces, DamagedPack, ::testing::Values("fr_damaged", "fr_damaged_light"));
+
+}  // namespace
+}  // namespace ferment::labeler

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Labels a shard from RecordIO pictures to a committed label set, ferment and its peers in turn in one run, after checking that all
+find the same probabilities. Prints Markdown: faces a second (medians, spread), ratio, share of the GEMM rate and of bare decode.
+
+    build/bench-venv/bin/python tools/bench_label.py --pack DIR [--rounds 5] [--case resnet50,64,112,128 ...]
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+CASES = ["resnet50,64,112,160", "resnet18,16,56,4096"]  # backbone, width, pixels a side, faces a shard
+PEERS = ["eager", "compiled", "onnxruntime", "openvino"]
+CLOSE = 2e-3  # of two right probabilities in half precision
+
+
+class Contestant:
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.facts = self.read()
+        self.answers = []
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} has left with {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, what, number=0):
+        print(what, number, file=self.process.stdin, flush=True)
+        return self.read()
+
+    def median(self, key="seconds"):
+        return statistics.median(answer[key] for answer in self.answers)
+
+    def spread(self):
+        seconds = [answer["seconds"] for answer in self.answers]
+        return (max(seconds) - min(seconds)) / statistics.median(seconds)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def check_same(contestants, faces):
+    found = {c.name: np.load(c.ask("label", faces)["file"])["probabilities"].astype(np.float32) for c in contestants}
+    for name, probabilities in found.items():
+        if not np.allclose(probabilities, found["ferment"], atol=CLOSE):
+            sys.exit(f"{name} has other probabilities, by up to {np.abs(probabilities - found['ferment']).max()}")
+
+
+def run_case(arguments, case, folder):
+    backbone, width, size, faces = case.split(",")
+    network = ["--backbone", backbone, "--width", width, "--image-size", size, "--pack", arguments.pack, "--work", folder,
+               "--threads", str(arguments.threads)]
+    contestants = [Contestant("ferment", [f"{arguments.bin}/label_shards", *network])]
+    for peer in arguments.peers:
+        contestants.append(Contestant(peer, [sys.executable, "bench/label_peer.py", "--engine", peer, *network]))
+    check_same(contestants, min(int(faces), 100))
+    decode, rates = [], []
+    for _ in range(arguments.rounds):
+        for c in contestants:
+            c.answers.append(c.ask("label", faces))
+        decode.append(contestants[0].ask("decode", faces)["seconds"])
+        if len(contestants) > 1:
+            rates.append(contestants[1].ask("gemm")["rate"])
+    for c in contestants:
+        c.end()
+    return contestants, statistics.median(decode), statistics.median(rates or [float("nan")])
+
+
+def report(case, contestants, decode, rate):
+    faces = int(case.split(",")[3])
+    ours = contestants[0]
+    flops = contestants[-1].facts.get("flops", float("nan"))
+    print(f"\n{case}: {flops / 1e9:.3f} GFLOP a face, a product of matrices {rate / 1e9:.0f} GFLOP/s, "
+          f"bare decode {faces / decode:.0f} faces/s\n")
+    print("| who | faces/s | spread | ferment / it | share of the GEMM rate | share of bare decode |\n|---|---|---|---|---|---|")
+    for c in contestants:
+        seconds = c.median()
+        print(f"| {c.name} | {faces / seconds:.1f} | {c.spread():.0%} | {seconds / ours.median():.2f} | "
+              f"{flops * faces / seconds / rate:.0%} | {decode / seconds:.2f} |")
+    network, cpu = ours.median("network_share"), ours.median("cpu_share")
+    print(f"\nferment's cores: {network:.1%} of the time in the network, {cpu - network:.1%} in decoding and the rest, "
+          f"{1 - cpu:.1%} idle or taken by others", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default="build/bench/bin")
+    parser.add_argument("--pack", required=True, help="folder of an InsightFace pack")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--case", action="append", help="backbone,width,image size,faces; default: " + " ".join(CASES))
+    parser.add_argument("--peers", nargs="*", default=PEERS)
+    arguments = parser.parse_args()
+    for case in arguments.case or CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            report(case, *run_case(arguments, case, folder))
+
+
+if __name__ == "__main__":
+    main()
