@@ -350,6 +350,9 @@ TEST_F(RunEngineTest, ATrainerThatVanishedCountsAsKilledUnlessItHadCompleted) {
   Settle();
   world_.launcher.Forget("teacher/1");
   Settle();
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "it may live, and only its trace be lost";
+  world_.clock.Advance(31s);
+  Settle();
   EXPECT_EQ(JobNamed("teacher").failed_attempts, 1U);
   const TokenKey key = TakeToken("teacher", 2);
   EXPECT_TRUE(engine()->trainers().Complete(key, {{}, {{"teacher", "f", "s"}}, {}}).ok());
@@ -510,11 +513,23 @@ TEST_F(RunEngineTest, WhereAnAttemptWasStartedTwiceItLivesInWhoHoldsTheToken) {
   EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
 }
 
+TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing) {
+  run_id_ = Submit();
+  std::erase_if(world_.log->events, [](const Event& event) { return std::holds_alternative<AttemptLaunched>(event); });
+  world_.launcher.Forget("teacher/1");
+  world_.launcher.Refuse(InternalError("the queue does not answer"));
+  Restart();
+  const TokenKey key = TakeToken("teacher", 1);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
+  EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
+}
+
 TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
   run_id_ = Submit();
   TakeToken("teacher", 1);
   world_.launcher.Exit("teacher/1", exit_code::kFenced);
-  world_.clock.Advance(59s);
+  world_.clock.Advance(29s);
   Settle();
   EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
   world_.clock.Advance(2s);

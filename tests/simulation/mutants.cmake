@@ -199,5 +199,5 @@ ferment_mutant(was_launched_although_cancelled P2
   [[  if (never_ran && !draining_) {]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/trainer_desk.cc
-  [[      if (state.exit_code == exit_code::kFenced && job->attempt.token != 0) return HandleFenced(key, *job);]]
+  [[  if (HolderMayLive(key, *job)) return;]]
   [[]])

@@ -38,7 +38,7 @@ class SimCluster {
   void StartCoordinatorAfter(SimTime delay);
   void StartCoordinator();
   /// Returns: the coordinator that a call arrives at; rarely an older one that has not noticed that it is fenced.
-  SimCoordinator* Reach();
+  SimCoordinator* Reach(const std::string& node);
   SimCoordinator* Latest();
 
   void PlanFault();

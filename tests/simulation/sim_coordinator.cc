@@ -53,7 +53,7 @@ void SimTaskRunner::Wake() {
     try {
       RunOne();
     } catch (const ProcessDied& death) {
-      died_(death);
+      parts_.died(death);
       return;
     }
     Wake();
@@ -61,7 +61,7 @@ void SimTaskRunner::Wake() {
 }
 
 void SimTaskRunner::RunOne() {
-  if (tasks_.empty()) return;
+  if (tasks_.empty() || !parts_.may_run()) return;
   const auto task = std::move(tasks_.front());
   tasks_.pop_front();
   task();
@@ -74,12 +74,16 @@ SimCoordinator::SimCoordinator(Parts parts)
       store_(world_.disk, world_.trouble, *this),
       registry_(metrics::MakePrometheusRegistry()),
       metrics_(*registry_),
-      launches_(world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }),
-      files_(world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }) {
+      launches_(
+          {world_, process_, [] { return true; }, [this](const ProcessDied& death) { Die("killed " + death.where); }}),
+      // A store that more than one can hold must fence the folder too; with SQLite's lock there is nothing to fence.
+      files_({world_, process_, [this] { return world_.disk.term == store_.term(); },
+              [this](const ProcessDied& death) { Die("killed " + death.where); }}) {
   engine_ = std::make_unique<coordinator::RunEngine>(coordinator::RunEngine::Parts{
       store_, *parts_.launcher, world_.files, process_.clock(), metrics_, launches_, files_,
       [this](const RunSpec&, const coordinator::Run& run, const coordinator::Job& job) {
-        world_.oracle.LaunchPlanned(run, job, world_.queue.now());
+        // Of a fenced one nothing comes: it cannot save.
+        if (term() == world_.disk.term) world_.oracle.LaunchPlanned(run, job, world_.queue.now());
         return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
       },
       [this](std::function<void()> work) {

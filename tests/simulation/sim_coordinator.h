@@ -30,17 +30,23 @@ Answer FailedAnswer(const Status& failure) {
 /// A thread that runs tasks one after another; each takes a while, and happens at some instant within it.
 class SimTaskRunner final : public coordinator::TaskRunner {
  public:
-  SimTaskRunner(SimWorld& world, SimProcess& process, std::function<void(const ProcessDied&)> died)
-      : world_(world), process_(process), died_(std::move(died)) {}
+  struct Parts {
+    SimWorld& world;
+    SimProcess& process;
+    std::function<bool()> may_run;
+    std::function<void(const ProcessDied&)> died;
+  };
+  explicit SimTaskRunner(Parts parts) : parts_(std::move(parts)), world_(parts_.world), process_(parts_.process) {}
   void Post(std::function<void()> task) override;
   /// The thread happens to run now.
   void RunOne();
 
  private:
   void Wake();
+
+  const Parts parts_;
   SimWorld& world_;
   SimProcess& process_;
-  const std::function<void(const ProcessDied&)> died_;
   std::deque<std::function<void()>> tasks_;
   bool awake_ = false;
 };

@@ -53,6 +53,11 @@ std::string SimLogRules::RunOfRequest(const std::string& request_id) const {
   return found == requests_.end() ? "" : found->second;
 }
 
+std::uint32_t SimLogRules::GenerationOfCancel(const std::string& request_id, std::uint32_t otherwise) const {
+  const auto found = cancel_generations_.find(request_id);
+  return found == cancel_generations_.end() ? otherwise : found->second;
+}
+
 void SimLogRules::OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what) {
   if (requests_.emplace(request_id, run_id).second) return;
   history_.Violate("T1.3", "one request " + what + " twice: request=" + request_id + " run=" + run_id);
@@ -93,6 +98,7 @@ void SimLogRules::On(const RunReopened& event) {
 void SimLogRules::On(const RunCancelRequested& event) {
   OnceOnly(event.request_id, event.run_id, "cancelled");
   RunFacts& run = runs_[event.run_id];
+  cancel_generations_.emplace(event.request_id, run.generation);
   if (!run.running) return;
   run.cancelled = true;
   run.cancel_request = event.request_id;

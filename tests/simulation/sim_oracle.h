@@ -60,6 +60,8 @@ class SimOracle {
   /// Its report was taken at this time.
   void TrainerHeard(const coordinator::LaunchKey& key, SimTime now);
   void TrainerGone(std::uint64_t process);
+  /// The start that the launcher watches died, and not because it was the second: nobody can know of another then.
+  void WatchedStartDied(const coordinator::LaunchKey& key);
 
   /// Once every run has ended.
   void Final(const coordinator::JobBook& book);
@@ -72,7 +74,10 @@ class SimOracle {
     bool left = false;
   };
   ShardFacts InLog(const coordinator::LeaseKey& key) const;
-  void CheckTotals(const coordinator::JobBook& book, const std::string& when);
+  /// Compares what a coordinator knows with what the log says; unsaved decisions would differ.
+  void CheckBook(const coordinator::JobBook& book, const std::string& when);
+  void CheckAttempt(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
+  void CheckShards(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
 
   SimHistory& history_;
   SimLogRules& log_;
@@ -89,6 +94,7 @@ class SimOracle {
     SimTime heard{0};
     bool gone = false;
   };
+  std::set<std::tuple<std::string, std::string, std::uint32_t>> watched_died_;
   std::map<std::tuple<std::string, std::string, std::uint32_t>, Writer> writers_;
 };
 

@@ -54,9 +54,11 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   stubborn = Sometimes(random, 1);
   trainer_dies = Sometimes(random, 0.5);
   started_twice = Sometimes(random, 0.5);
+  stops_before_end = Sometimes(random, 0.5);
   launch_fails = random.Below(4) == 0 ? 0.1 : 0;
   remembers_exits = random.Below(2) == 0;
   file_fails = random.Below(8) == 0 ? 0.02 : 0;
+  shared_store = random.Below(2) == 0;
   cancel = Sometimes(random, 0.6);
   reopen = random.Below(3) == 0 ? 0 : 0.9;
   skew = Sometimes(random, 0.3);

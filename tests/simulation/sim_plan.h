@@ -71,11 +71,15 @@ struct SimPlan {
   /// Start of a trainer: it dies at some time; the platform starts it twice; the launcher fails.
   double trainer_dies = 0;
   double started_twice = 0;
+  /// Finds itself stopped between its last file and its last word.
+  double stops_before_end = 0;
   double launch_fails = 0;
   /// The launcher knows the exit codes of jobs that a former coordinator started, as a cluster's queue does.
   bool remembers_exits = false;
   /// A folder operation fails.
   double file_fails = 0;
+  /// Two coordinators may hold the store at once, the older one fenced; SQLite's lock lets nobody in beside the first.
+  bool shared_store = false;
   double cancel = 0;
   /// A failed or cancelled run is submitted again.
   double reopen = 0;

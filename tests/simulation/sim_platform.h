@@ -31,6 +31,7 @@ class SimTrainer {
   void Signal(int signal);
   SimProcess& process() { return process_; }
   std::uint64_t number() const { return parts_.number; }
+  const std::string& name() const { return name_; }
 
  private:
   void TakeToken();

@@ -112,7 +112,13 @@ void SimTrainer::Complete() {
   auto serve =
       Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen});
   auto done = [this](const Status& taken) { Exit(taken.ok() ? exit_code::kOk : ProcessExitCode(taken)); };
-  Call<Status>({network_, process_, name_, kLongPatience, serve, done});
+  auto call = [this, serve, done] { Call<Status>({network_, process_, name_, kLongPatience, serve, done}); };
+  if (world_.Faulty() && world_.Chance(world_.plan.stops_before_end)) {
+    world_.history.Say(name_ + " stops before it completes");
+    process_.Stop();
+    world_.queue.After(world_.Between(seconds(1), seconds(90)), [this] { process_.Continue(); });
+  }
+  process_.After(milliseconds(1), call);
 }
 
 void SimTrainer::Fail(int exit_code) {
