@@ -525,6 +525,28 @@ TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing)
   EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
 }
 
+TEST_F(RunEngineTest, AResultThatWasTakenCountsHoweverTheTrainerLeaves) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->trainers().Complete(TakeToken("teacher", 1), {{}, {{"teacher", "f", "s"}}, {}}).ok());
+  world_.launcher.Exit("teacher/1", 137);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U);
+}
+
+TEST_F(RunEngineTest, AResultThatArrivesAfterADrainIsNotMadeAgain) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  engine()->trainers().Drain();
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  Restart();
+  EXPECT_TRUE(engine()->trainers().Complete(key, {{}, {{"teacher", "f", "s"}}, {}}).ok());
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+}
+
 TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
   run_id_ = Submit();
   TakeToken("teacher", 1);

@@ -201,3 +201,7 @@ ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/trainer_desk.cc
   [[  if (HolderMayLive(key, *job)) return;]]
   [[]])
+ferment_mutant(was_made_again_although_completed P2
+  coordinator/core/pipeline.cc
+  [[  if (attempt.completed) return {ExitVerdict::Kind::kSucceeded, {}};]]
+  [[  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};]])

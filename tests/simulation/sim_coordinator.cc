@@ -47,7 +47,7 @@ void SimTaskRunner::Post(std::function<void()> task) {
 void SimTaskRunner::Wake() {
   if (awake_ || tasks_.empty()) return;
   awake_ = true;
-  const bool slow = world_.Faulty() && world_.Chance(0.05);
+  const bool slow = world_.Faulty() && world_.Chance(world_.plan.slow_task);
   process_.After(world_.Between(milliseconds(0), slow ? seconds(5) : milliseconds(40)), [this] {
     awake_ = false;
     try {

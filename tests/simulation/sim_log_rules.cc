@@ -89,7 +89,8 @@ void SimLogRules::On(const RunReopened& event) {
   for (auto& [job_id, job] : run.jobs) {
     if (job.state != JobState::kFailed && job.state != JobState::kCancelled) continue;
     job.state = JobState::kPending;
-    job.started = job.shard_failed = job.failed_for_good = false;
+    // What a trainer brought while its job was being cancelled went with the job.
+    job.completed = job.started = job.shard_failed = job.failed_for_good = false;
     job.failed_attempts = 0;
     for (ShardFacts& shard : job.shards) shard.failures = 0;
   }
@@ -129,6 +130,7 @@ void SimLogRules::On(const AttemptIntended& event) {
   if (event.attempt <= job.attempt || !job.exited) {
     history_.Violate("P5", "an attempt begins before the former has ended: " + name);
   }
+  if (job.completed) history_.Violate("P2", "a result that was taken is made again: " + name);
   if (job.failed_attempts > kStartsAgain || job.failed_for_good) {
     history_.Violate(
         "retries", "started again past the limit: " + name + " failed_attempts=" + std::to_string(job.failed_attempts));
@@ -168,7 +170,7 @@ void SimLogRules::On(const AttemptExited& event) {
   JobFacts& job = JobOf(event.run_id, event.job_id);
   if (job.exited) history_.Violate("P5", "an attempt exited twice: " + event.run_id + "/" + event.job_id);
   job.exited = true;
-  if (event.stopped || (job.completed && event.exit_code == 0)) return;
+  if (event.stopped || job.completed) return;
   ++job.failed_attempts;
   const bool riddle = event.exit_code == exit_code::kOk || event.exit_code == exit_code::kBug;
   job.failed_for_good = job.reported_for_good || (!riddle && !MayPass(event.exit_code));

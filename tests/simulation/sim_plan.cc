@@ -58,6 +58,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   launch_fails = random.Below(4) == 0 ? 0.1 : 0;
   remembers_exits = random.Below(2) == 0;
   file_fails = random.Below(8) == 0 ? 0.02 : 0;
+  slow_task = Sometimes(random, 0.4);
   shared_store = random.Below(2) == 0;
   cancel = Sometimes(random, 0.6);
   reopen = random.Below(3) == 0 ? 0 : 0.9;

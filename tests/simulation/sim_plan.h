@@ -74,6 +74,8 @@ struct SimPlan {
   /// Finds itself stopped between its last file and its last word.
   double stops_before_end = 0;
   double launch_fails = 0;
+  /// A task of the coordinator's (a launch, a file) takes seconds.
+  double slow_task = 0;
   /// The launcher knows the exit codes of jobs that a former coordinator started, as a cluster's queue does.
   bool remembers_exits = false;
   /// A folder operation fails.

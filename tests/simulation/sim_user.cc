@@ -51,7 +51,9 @@ void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
   ++watching_;
   Watch();
   if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
-  process_.After(world_.Between(seconds(0), world_.plan.fault_time), [this, watching = watching_] {
+  // People who mistyped cancel at once.
+  const SimTime latest = world_.Chance(0.5) ? SimTime(seconds(5)) : world_.plan.fault_time;
+  process_.After(world_.Between(seconds(0), latest), [this, watching = watching_] {
     if (watching == watching_ && !content_) Cancel();
   });
 }
