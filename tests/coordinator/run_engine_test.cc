@@ -547,6 +547,19 @@ TEST_F(RunEngineTest, AResultThatArrivesAfterADrainIsNotMadeAgain) {
   EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
 }
 
+TEST_F(RunEngineTest, ATrainerOfBeforeTheRunWasReopenedIsFenced) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  ASSERT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_TRUE(engine()->runs().Submit({"again", SmallSpec(), kRunDir}));
+  EXPECT_EQ(engine()->trainers().Complete(key, {}).code(), StatusCode::kAborted)
+      << "it would be forgotten at the start";
+  EXPECT_FALSE(engine()->trainers().Report(key, {}));
+}
+
 TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
   run_id_ = Submit();
   TakeToken("teacher", 1);

@@ -159,7 +159,8 @@ ferment_mutant(run_token_is_not_checked P5
   [[    return job->attempt.token;]])
 ferment_mutant(old_token_may_complete P3
   coordinator/trainer_desk.cc
-  [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
+  [[job->attempt.token == 0 ||
+      job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
 ferment_mutant(cancelled_run_goes_on P2
   coordinator/run_desk.cc
@@ -201,7 +202,11 @@ ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/trainer_desk.cc
   [[  if (HolderMayLive(key, *job)) return;]]
   [[]])
-ferment_mutant(was_made_again_although_completed P2
+ferment_mutant(was_made_again_although_completed P2,cause
   coordinator/core/pipeline.cc
   [[  if (attempt.completed) return {ExitVerdict::Kind::kSucceeded, {}};]]
   [[  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};]])
+ferment_mutant(was_taken_from_before_the_run_was_reopened P2
+  coordinator/trainer_desk.cc
+  [[job == nullptr || job->state == JobState::kPending ||]]
+  [[job == nullptr ||]])

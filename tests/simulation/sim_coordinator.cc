@@ -16,6 +16,13 @@ using std::chrono::seconds;
 
 constexpr SimTime kDrainPatience = seconds(20);
 
+bool TurnsARun(const coordinator::Event& event) {
+  using namespace coordinator;  // NOLINT(google-build-using-namespace): every event by its name
+  return std::holds_alternative<RunCancelRequested>(event) || std::holds_alternative<RunReopened>(event) ||
+         std::holds_alternative<AttemptIntended>(event) || std::holds_alternative<TokenTaken>(event) ||
+         std::holds_alternative<JobCompleted>(event) || std::holds_alternative<JobEnded>(event);
+}
+
 std::string Describe(const coordinator::Event& event) {
   static constexpr std::array<const char*, 17> kNames = {
       "submitted",  "reopened",  "cancel",      "run-ended", "intended",    "launched",
@@ -135,6 +142,10 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   for (const coordinator::Event& event : events) line += " " + Describe(event);
   world_.history.Say(line);
   world_.log.Take(term, world_.disk.term, events);
+  if (world_.Faulty() && std::any_of(events.begin(), events.end(), TurnsARun) &&
+      world_.Chance(world_.plan.dies_at_turn)) {
+    throw ProcessDied{"at a turn"};
+  }
 }
 
 void SimCoordinator::Failed(const Status& why) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_plan.h"
 
+#include <iterator>
+
 #include "common/base/random.h"
 
 namespace ferment::simulation {
@@ -35,7 +37,8 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   longest_work = random.Below(3) == 0 ? 2 * lease : lease;
   if (large) longest_work = lease / 4;
   trainer_work = Between(random, seconds(1), seconds(20));
-  tick = milliseconds(random.Below(2) == 0 ? 100 : 400);
+  const SimTime ticks[] = {milliseconds(100), milliseconds(400), milliseconds(1'500)};
+  tick = ticks[random.Below(std::size(ticks))];
   batch_limit = random.Below(4) == 0 ? 1 + random.Below(4) : 64;
 
   fault_time = Between(random, seconds(10), seconds(150));
@@ -44,7 +47,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
     if (random.Below(3) == 0) faults.push_back(static_cast<Fault>(kind));
   }
   drop = Sometimes(random, 0.15);
-  duplicate = Sometimes(random, 0.15);
+  duplicate = Sometimes(random, 0.4);
   slow = Sometimes(random, 0.2);
   slowest = Between(random, seconds(1), seconds(40));
   other_bytes = Sometimes(random, 0.2);
@@ -57,7 +60,9 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   stops_before_end = Sometimes(random, 0.5);
   launch_fails = random.Below(4) == 0 ? 0.1 : 0;
   remembers_exits = random.Below(2) == 0;
-  file_fails = random.Below(8) == 0 ? 0.02 : 0;
+  file_fails = random.Below(5) == 0 ? random.Uniform(0.02, 0.15) : 0;
+  dies_at_turn = Sometimes(random, 0.3);
+  dies_young = Sometimes(random, 0.3);
   slow_task = Sometimes(random, 0.4);
   shared_store = random.Below(2) == 0;
   cancel = Sometimes(random, 0.6);

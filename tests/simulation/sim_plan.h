@@ -74,6 +74,10 @@ struct SimPlan {
   /// Finds itself stopped between its last file and its last word.
   double stops_before_end = 0;
   double launch_fails = 0;
+  /// The coordinator dies right after it logged something that turns a run: a cancel, an intent, an end.
+  double dies_at_turn = 0;
+  /// A labeler dies soon after it started.
+  double dies_young = 0;
   /// A task of the coordinator's (a launch, a file) takes seconds.
   double slow_task = 0;
   /// The launcher knows the exit codes of jobs that a former coordinator started, as a cluster's queue does.

@@ -123,6 +123,8 @@ void SimTrainer::Complete() {
 
 void SimTrainer::Fail(int exit_code) {
   leaving_ = true;
+  // It writes nothing more.
+  world_.oracle.TrainerGone(parts_.number);
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
   const coordinator::Failure failure{"it cannot go on", exit_code};
   auto serve = Asks<Status>({[key, failure](RunEngine& engine) { return engine.trainers().FailJob(key, failure); }});
