@@ -82,6 +82,32 @@ class Trainer:
         return [loss.item(), loss_s.item(), old, new]
 
 
+def step_flops(net, faces, labelled, unlabelled):
+    """-> of one step: three networks' worth of passes over rows; convolutions and the classifier alone count."""
+    flops = []
+    hooks = [m.register_forward_hook(lambda m, _, y: flops.append(2 * y[0].numel() * m.weight[0].numel()))
+             for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    with torch.no_grad():
+        net.eval()(faces[:1])
+    net.train()
+    for hook in hooks:
+        hook.remove()
+    forward_and_backward = 3 * (labelled + 2 * unlabelled) + 3 * unlabelled
+    return sum(flops) * (forward_and_backward + 2 * labelled)
+
+
+def gemm_rate(size=2048, rounds=8):
+    """-> float32 operations a second of LibTorch's best product of matrices, on the threads that steps use."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    a @ b
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
 def answer(message):
     print(json.dumps(message), flush=True)
 
@@ -96,7 +122,8 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = Trainer(arguments)
-    answer({"ready": True})
+    answer({"ready": True, "gemm_rate": gemm_rate(),
+            "flops": step_flops(trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))})
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):

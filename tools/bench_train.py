@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Times ferment's co-training step beside PyTorch's, eager and compiled: same weights, batch, cores and mathematics, in turn in
-one run. Prints a Markdown table of medians, ratios and peak memory.
+one run. Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
 
     tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case resnet50,64,112,16,1 ...]
 """
@@ -23,7 +23,7 @@ class Contestant:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.seconds = []
         self.peak = 0
-        self.read()
+        self.facts = self.read()
 
     def read(self):
         line = self.process.stdout.readline()
@@ -73,7 +73,10 @@ def row(case, contestants):
     spread = {c.name: (max(c.seconds) - min(c.seconds)) / medians[c.name] for c in contestants}
     times = [f"{medians[c.name] * 1e3:.0f} ms ({spread[c.name]:.0%})" for c in contestants]
     peaks = [f"{c.peak / 2**20:.0f}" for c in contestants]
-    return f"| {case} | {' | '.join(times)} | {best / medians['ferment']:.2f} | {' / '.join(peaks)} |"
+    facts = contestants[1].facts
+    shares = [f"{facts['flops'] / medians[c.name] / facts['gemm_rate']:.0%}" for c in contestants]
+    return (f"| {case} | {' | '.join(times)} | {best / medians['ferment']:.2f} | {' / '.join(shares)} of "
+            f"{facts['gemm_rate'] / 1e9:.0f} GFLOP/s | {' / '.join(peaks)} |")
 
 
 def main():
@@ -89,7 +92,7 @@ def main():
     if not Path(arguments.python).exists():
         sys.exit(f"no {arguments.python}: tests/support/test_venv.sh makes it with FERMENT_PYTHON_CHECKS=1")
     names = ["ferment", "eager"] + ([] if arguments.no_compile else ["compiled"])
-    print(f"| case | {' | '.join(names)} | best peer / ferment | peak MiB |\n|---|{'---|' * (len(names) + 2)}", flush=True)
+    print(f"| case | {' | '.join(names)} | best peer / ferment | share of the GEMM rate | peak MiB |\n|---|{'---|' * (len(names) + 3)}", flush=True)
     for case in arguments.case or CASES:
         with tempfile.TemporaryDirectory() as folder:
             print(row(case, run_case(arguments, case, folder)), flush=True)

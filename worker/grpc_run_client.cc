@@ -43,6 +43,7 @@ class GrpcRunClient : public RunClient {
     auto response =
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
     if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);
+    MutexLock lock(mutex_);
     token_ = response->token();
     reporter_ = std::jthread([this](std::stop_token stop) { SendReports(stop); });
     return Status();
@@ -66,7 +67,7 @@ class GrpcRunClient : public RunClient {
     StopReports();
     v1::CompleteJobRequest request;
     Address(request);
-    request.set_token(token_);
+    request.set_token(token());
     request.set_samples(result.last.samples);
     request.set_cpu_seconds(result.last.cpu_seconds);
     request.set_peak_rss_bytes(result.last.peak_rss_bytes);
@@ -86,7 +87,7 @@ class GrpcRunClient : public RunClient {
     StopReports();
     v1::FailJobRequest request;
     Address(request);
-    request.set_token(token_);
+    request.set_token(token());
     request.set_exit_code(exit_code);
     request.set_message(std::string(message));
     auto response =
@@ -103,10 +104,21 @@ class GrpcRunClient : public RunClient {
     request.set_job_id(options_.job_id);
   }
 
+  std::uint64_t token() const {
+    MutexLock lock(mutex_);
+    return token_;
+  }
+
+  /// Whoever comes second does not wait for the first.
   void StopReports() {
-    if (!reporter_.joinable()) return;
-    reporter_.request_stop();
-    reporter_.join();
+    std::jthread reporter;
+    {
+      MutexLock lock(mutex_);
+      reporter.swap(reporter_);
+    }
+    if (!reporter.joinable()) return;
+    reporter.request_stop();
+    reporter.join();
   }
 
   void SendReports(std::stop_token stop) {
@@ -124,7 +136,7 @@ class GrpcRunClient : public RunClient {
   void Send(const JobProgress& progress, std::stop_token stop) {
     v1::ReportProgressRequest request;
     Address(request);
-    request.set_token(token_);
+    request.set_token(token());
     request.set_step(progress.step);
     request.set_total_steps(progress.total_steps);
     request.set_samples(progress.samples);
@@ -140,18 +152,18 @@ class GrpcRunClient : public RunClient {
     }
   }
 
-  // Constant after Acquire.
+  // Constant after construction.
   const GrpcRunClientOptions options_;
   const std::unique_ptr<v1::TrainerService::Stub> stub_;
-  std::uint64_t token_ = 0;
   // Synchronizes itself.
   std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> fenced_ = false;
   // Under mutex_.
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
+  std::uint64_t token_ FERMENT_GUARDED_BY(mutex_) = 0;
   std::optional<JobProgress> waiting_ FERMENT_GUARDED_BY(mutex_);
-  std::jthread reporter_;
+  std::jthread reporter_ FERMENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace

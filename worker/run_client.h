@@ -36,7 +36,7 @@ struct JobResult {
   std::vector<PublishedModel> models;
 };
 
-/// Used by rank 0 only.
+/// Used by rank 0 only. Thread: one at a time, but for ReportFailure.
 class RunClient {
  public:
   virtual ~RunClient() = default;
@@ -50,7 +50,8 @@ class RunClient {
   virtual Status Fenced() const = 0;
   /// Call after result.json is on disk. Errors: Aborted, Unavailable after the retries.
   virtual Status Complete(const JobResult& result) = 0;
-  /// Says why the process is about to leave with `exit_code`; errors are of no more use.
+  /// Says why the process is about to leave with `exit_code`; errors are of no more use. Thread: any, even while
+  /// another is inside of a method.
   virtual void ReportFailure(int exit_code, std::string_view message) = 0;
 };
 

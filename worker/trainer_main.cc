@@ -23,14 +23,33 @@
 #include "worker/train/trainer_loop.h"
 #include "worker/train/trainer_signals.h"
 #include "worker/trainer_config.h"
+#include "worker/watch/rank_keeper.h"
+#include "worker/watch/rank_watch.h"
+#include "worker/watch/watched_collective.h"
 
 namespace ferment::worker {
 namespace {
 
 /// A rank that waits longer than this for the others takes the job for hung.
 constexpr std::chrono::minutes kCollectiveDeadline(5);
+/// The watch names who keeps the others waiting before their collective gives up.
+constexpr std::chrono::seconds kWatchAhead(5);
 /// A rank that has failed waits this long for the others to have failed the same way, before it ends them.
 constexpr std::chrono::seconds kFarewellDeadline(15);
+/// MPI may notice a lost peer before the watch has named it, which takes a beat, or longer where rank 0 is the lost
+/// one.
+constexpr std::chrono::seconds kVerdictPatience(8);
+
+/// What a rank has of the others, and of whoever runs the job.
+struct Company {
+  Collective& world;
+  /// A second communicator of the same ranks, on which nothing is ever pending.
+  Collective& farewell;
+  RunClient& client;
+  RankBoard& board;
+  /// Null where nobody watches.
+  RankWatch* watch = nullptr;
+};
 
 TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   TrainerConfig config;
@@ -88,7 +107,8 @@ struct Equipment {
   std::unique_ptr<Collective> on_devices;
 };
 
-Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, Collective& world) {
+Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, const Company& company) {
+  Collective& world = company.world;
   const std::string& wanted = spec.resources().device();
   if (wanted == "cpu") return Equipment();
   setenv("NCCL_DEBUG", "WARN", /*overwrite=*/0);
@@ -105,30 +125,31 @@ Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, Collective&
   LogInfo("device_chosen", {{"device", half->devices[static_cast<std::size_t>(index)]}, {"ranks", world.size()}});
   Equipment equipment{torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index)), nullptr};
   if (world.size() > 1) {
-    FERMENT_ASSIGN_OR_RETURN(equipment.on_devices,
+    FERMENT_ASSIGN_OR_RETURN(auto on_devices,
                              half->module->make_collective(
                                  world, {.device = index, .deadline = kCollectiveDeadline, .compute_stream = [index] {
                                            return CurrentCudaStream(index);
                                          }}));
+    equipment.on_devices = MakeWatchedCollective(std::move(on_devices), company.board);
   }
   return equipment;
 }
 
-Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& place, Collective& world,
-             RunClient& client) {
-  FERMENT_ASSIGN_OR_RETURN(const Equipment equipment, Equip(spec, place, world));
+Status Train(const TrainerConfig& config, const RunSpec& spec, const RankPlace& place, const Company& company) {
+  FERMENT_ASSIGN_OR_RETURN(const Equipment equipment, Equip(spec, place, company));
   const RecipeContext context{spec,
                               RunLayout(std::filesystem::absolute(config.run_dir)),
                               config.phase,
                               config.round,
-                              equipment.on_devices ? *equipment.on_devices : world,
+                              equipment.on_devices ? *equipment.on_devices : company.world,
                               equipment.device,
                               config.from_init,
                               config.recording};
   FERMENT_ASSIGN_OR_RETURN(const auto recipe, MakeRecipe(context));
-  const TrainerLoopOptions options{.checkpoint_every = spec.checkpoint().every_steps(),
-                                   .max_nonfinite = config.phase == "cotrain" ? spec.cotrain().max_nonfinite() : 10};
-  return TrainerLoop(*recipe, context, client, options).Run();
+  TrainerLoopOptions options{.checkpoint_every = spec.checkpoint().every_steps(),
+                             .max_nonfinite = config.phase == "cotrain" ? spec.cotrain().max_nonfinite() : 10};
+  options.board = &company.board;
+  return TrainerLoop(*recipe, context, company.client, options).Run();
 }
 
 /// Returns: the spec, and the run token taken, or the failure that all ranks share.
@@ -144,35 +165,50 @@ Result<RunSpec> Admit(const TrainerConfig& config, Collective& world, RunClient&
 }
 
 /// Says why once a job, gives rank 0 the time to report it, and ends the ranks that do not know of it.
-void EndInFailure(const Status& status, int code, Collective& world, Collective& farewell, RunClient& client) {
+void EndInFailure(const Status& status, int code, const Company& company) {
+  Collective& world = company.world;
   const bool leads = world.rank() == 0;
+  if (company.watch != nullptr && (code == exit_code::kPeerLost || code == exit_code::kHang))
+    company.watch->AwaitVerdict(kVerdictPatience);
   if (leads) LogError("job_failed", {{"error", status.ToString()}, {"exit_code", code}});
-  if (leads && code != exit_code::kFenced) client.ReportFailure(code, status.message());
-  if (world.size() == 1 || farewell.Barrier().ok()) return;
+  if (leads && code != exit_code::kFenced) company.client.ReportFailure(code, status.message());
+  if (world.size() == 1 || company.farewell.Barrier().ok()) return;
   if (!leads) LogError("rank_failed_alone", {{"error", status.ToString()}, {"exit_code", code}});
+  if (company.watch != nullptr) company.watch->SayFailed(code);
   world.Abort(code);
 }
 
-/// `farewell` is a second communicator of the same ranks, on which nothing is ever pending.
-int RunRank(const TrainerConfig& config, const RankPlace& place, Collective& world, Collective& farewell) {
-  SetUpLogging({.program = "ferment-trainer",
-                .level = world.rank() == 0 ? LogLevel::kInfo : LogLevel::kWarning,
-                .context = {{"job", JobId(config.phase, config.round)}, {"rank", world.rank()}}});
-  LogInfo("rank_found", {{"by", place.source}, {"rank", world.rank()}, {"of", world.size()}});
-  const auto client = MakeRunClient(config);
-  auto spec = Admit(config, world, *client);
+int RunRank(const TrainerConfig& config, const RankPlace& place, const Company& company) {
+  LogInfo("rank_found", {{"by", place.source}, {"rank", company.world.rank()}, {"of", company.world.size()}});
+  auto spec = Admit(config, company.world, company.client);
   Status status = spec ? Status() : spec.error();
   if (spec) {
     UseComputeThreads(*spec, place.local_size);
-    status = Train(config, *spec, place, world, *client);
+    status = Train(config, *spec, place, company);
   }
+  company.board.Enter(Activity::kLeaving);
   const int code = status.ok() ? exit_code::kOk : ProcessExitCode(status);
   if (code == exit_code::kTerminated) {
     LogInfo("stopped", {{"why", status.message()}});
   } else if (!status.ok()) {
-    EndInFailure(status, code, world, farewell, *client);
+    EndInFailure(status, code, company);
   }
   return code;
+}
+
+void StartLogging(const TrainerConfig& config, int rank) {
+  SetUpLogging({.program = "ferment-trainer",
+                .level = rank == 0 ? LogLevel::kInfo : LogLevel::kWarning,
+                .context = {{"job", JobId(config.phase, config.round)}, {"rank", rank}}});
+}
+
+std::unique_ptr<RankWatch> StartWatch(const TrainerConfig& config, Collective& world, const RankBoard& board,
+                                      RunClient& client) {
+  RankWatchOptions options;
+  options.limits.wait = kCollectiveDeadline - kWatchAhead;
+  options.job = JobId(config.phase, config.round);
+  options.report = [&client](int code, const std::string& message) { client.ReportFailure(code, message); };
+  return RankWatch::Start(world, board, std::move(options));
 }
 
 int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, char** argv) {
@@ -180,17 +216,34 @@ int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, c
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   InstallTrainerSignals();
   int code = exit_code::kMissingService;
+  RankBoard board;
+  std::unique_ptr<RunClient> client;
+  // Goes on until MPI is left: MPI_Finalize too waits for every rank.
+  std::unique_ptr<RankWatch> watch;
   {
-    auto world = MakeMpiCollective(kCollectiveDeadline);
+    auto plain = MakeMpiCollective(kCollectiveDeadline);
     auto farewell = MakeMpiCollective(kFarewellDeadline);
-    if (world && farewell) {
-      code = RunRank(config, place, **world, **farewell);
+    if (plain && farewell) {
+      StartLogging(config, (*plain)->rank());
+      const auto world = MakeWatchedCollective(*std::move(plain), board);
+      client = MakeRunClient(config);
+      watch = StartWatch(config, *world, board, *client);
+      code = RunRank(config, place, {*world, **farewell, *client, board, watch.get()});
     } else {
-      LogError("no_communicator", {{"error", (world ? farewell : world).error().ToString()}});
+      LogError("no_communicator", {{"error", (plain ? farewell : plain).error().ToString()}});
     }
   }
   MPI_Finalize();
   return code;
+}
+
+int RunAlone(const TrainerConfig& config, const RankPlace& place) {
+  InstallTrainerSignals();
+  StartLogging(config, 0);
+  const auto alone = MakeSingleCollective();
+  const auto client = MakeRunClient(config);
+  RankBoard board;
+  return RunRank(config, place, {*alone, *alone, *client, board});
 }
 
 int Main(int argc, char** argv) {
@@ -204,10 +257,11 @@ int Main(int argc, char** argv) {
     LogError("rank_not_found", {{"error", place.error().ToString()}});
     return ProcessExitCode(place.error());
   }
-  if (place->mpi) return RunUnderMpi(*arguments.config, *place, argc, argv);
-  InstallTrainerSignals();
-  const auto alone = MakeSingleCollective();
-  return RunRank(*arguments.config, *place, *alone, *alone);
+  if (!place->mpi) return RunAlone(*arguments.config, *place);
+  if (place->size > 1) {
+    StandBehindKeeper(argc, argv, JobId(arguments.config->phase, arguments.config->round), place->rank);
+  }
+  return RunUnderMpi(*arguments.config, *place, argc, argv);
 }
 
 }  // namespace

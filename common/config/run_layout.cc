@@ -13,6 +13,10 @@ std::filesystem::path RunLayout::Model(std::string_view job_id, std::string_view
   return Job(job_id) / "models" / (std::string(role) + ".safetensors");
 }
 
+std::filesystem::path RunLayout::Nonfinite(std::string_view job_id, std::uint64_t step) const {
+  return Job(job_id) / ("nonfinite-" + std::to_string(step));
+}
+
 std::filesystem::path RunLayout::Log(std::string_view job_id) const {
   return root_ / "logs" / (std::string(job_id) + ".jsonl");
 }

@@ -35,6 +35,8 @@ class RunLayout {
   std::filesystem::path Checkpoints(std::string_view job_id) const { return Job(job_id) / "checkpoints"; }
   /// phases/<job>/models/<role>.safetensors
   std::filesystem::path Model(std::string_view job_id, std::string_view role) const;
+  /// What a step read that was undone because its numbers were not finite.
+  std::filesystem::path Nonfinite(std::string_view job_id, std::uint64_t step) const;
   /// Written last by a finished trainer job: models with digests, metrics, samples.
   std::filesystem::path Result(std::string_view job_id) const { return Job(job_id) / "result.json"; }
   /// Standard output and error of the job's processes.

@@ -5,7 +5,11 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>
 
+#include <optional>
 #include <vector>
+
+#include "common/nn/channel_loops.h"
+#include "common/nn/convolution.h"
 
 namespace ferment::nn {
 namespace {
@@ -32,30 +36,28 @@ void SumOverRanks(StatisticsExchange* exchange, const torch::Tensor& values) {
   TORCH_CHECK(status.ok(), "batch_norm sync: ", status.ToString());
 }
 
-struct Moments {
-  torch::Tensor mean;      // [C] float64
-  torch::Tensor variance;  // [C] float64, biased
-  double count;
-};
-
-/// Each rank's own mean and squared deviations are exact in x's type; joined in float64 (Chan's formula).
-Moments MomentsOverRanks(const torch::Tensor& x, StatisticsExchange* exchange) {
-  const std::int64_t channels = x.size(1);
-  const double own_count = static_cast<double>(x.numel() / channels);
-  auto sums = torch::zeros({2 * channels + 1}, x.options().dtype(torch::kFloat64));
-  if (own_count > 0) {
-    const auto [variance, mean] =
-        torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
-    const auto wide_mean = mean.to(torch::kFloat64);
-    sums.slice(0, 0, channels).copy_(wide_mean * own_count);
-    sums.slice(0, channels, 2 * channels).copy_((variance.to(torch::kFloat64) + wide_mean.square()) * own_count);
-    sums[2 * channels].fill_(own_count);
-  }
+/// Replaces a rank's own [2, C] mean and mean squared deviation of `count` rows by those of all ranks' rows, joined in
+/// float64 (Chan's formula). Returns: how many rows those are.
+double JoinMomentsOverRanks(torch::Tensor& moments, double count, StatisticsExchange* exchange) {
+  const std::int64_t channels = moments.size(1);
+  auto sums = torch::zeros({2 * channels + 1}, moments.options());
+  sums.slice(0, 0, channels).copy_(moments[0] * count);
+  sums.slice(0, channels, 2 * channels).copy_((moments[1] + moments[0].square()) * count);
+  sums[2 * channels].fill_(count);
   SumOverRanks(exchange, sums);
-  const double count = sums[2 * channels].item<double>();
-  const auto mean = sums.slice(0, 0, channels) / count;
-  const auto variance = (sums.slice(0, channels, 2 * channels) / count - mean.square()).clamp_min(0);
-  return {mean, variance, count};
+  const double all = sums[2 * channels].item<double>();
+  moments[0].copy_(sums.slice(0, 0, channels) / all);
+  moments[1].copy_((sums.slice(0, channels, 2 * channels) / all - moments[0].square()).clamp_min(0));
+  return all;
+}
+
+/// Returns: [2, C] float64, as ChannelMoments has them.
+torch::Tensor OwnMoments(const torch::Tensor& x) {
+  if (HasChannelLoops(x)) return ChannelMoments(x);
+  const std::int64_t channels = x.size(1);
+  if (x.numel() == 0) return torch::zeros({2, channels}, x.options().dtype(torch::kFloat64));
+  const auto [variance, mean] = torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
+  return torch::stack({mean, variance}).to(torch::kFloat64);
 }
 
 /// y = (x - mean) / sqrt(variance + eps) * weight + bias with the moments of all ranks; the gradient knows that each of
@@ -102,6 +104,65 @@ struct SyncNormalize : public torch::autograd::Function<SyncNormalize> {
   }
 };
 
+/// The same and its epilogue on the CPU, in two passes over memory each way. `count` rows have made mean and variance;
+/// 0: they are constants.
+struct LoopNormalize : public torch::autograd::Function<LoopNormalize> {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& mean,
+                               const torch::Tensor& inverse_deviation, const std::optional<torch::Tensor>& given,
+                               bool rectify, double count, std::int64_t exchange) {
+    const torch::Tensor residual = given.value_or(torch::Tensor());
+    const auto type = x.scalar_type();
+    const auto scale = weight.to(torch::kFloat64) * inverse_deviation;
+    const auto shift = bias.to(torch::kFloat64) - mean * scale;
+    ChannelTransform transform{scale.to(type), shift.to(type), residual, rectify};
+    torch::Tensor y = Transform(x, transform);
+    const bool look_at_y = rectify && residual.defined();
+    context->save_for_backward(
+        {x, look_at_y ? y : torch::Tensor(), transform.scale, transform.shift, mean.to(type), inverse_deviation});
+    context->saved_data["residual"] = residual.defined();
+    context->saved_data["rectify"] = rectify;
+    context->saved_data["count"] = count;
+    context->saved_data["exchange"] = exchange;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor& x = saved[0];
+    const auto type = x.scalar_type();
+    const auto& inverse_deviation = saved[5];
+    const bool with_residual = context->saved_data["residual"].toBool();
+    const double count = context->saved_data["count"].toDouble();
+    ChannelGradient gradient{.dy = gradients[0].contiguous(x.suggest_memory_format()),
+                             .x = x,
+                             .y = saved[1],
+                             .mean = saved[4],
+                             .transform = {saved[2], saved[3], saved[1], context->saved_data["rectify"].toBool()}};
+    const torch::Tensor own = GradientSums(gradient);
+    auto slope = torch::zeros_like(inverse_deviation);
+    auto offset = torch::zeros_like(inverse_deviation);
+    if (count > 0) {
+      torch::Tensor sums = own;
+      const auto exchange = context->saved_data["exchange"].toInt();
+      if (exchange != 0) {
+        sums = own.clone();
+        SumOverRanks(reinterpret_cast<StatisticsExchange*>(exchange), sums);  // NOLINT
+      }
+      const auto scale = gradient.transform.scale.to(torch::kFloat64) / -count;
+      offset = scale * sums[0];
+      slope = scale * sums[1] * inverse_deviation.square();
+    }
+    const InputGradient input = GradientOfInput(gradient, slope.to(type), offset.to(type), with_residual);
+    return {input.dx,        (own[1] * inverse_deviation).to(type),
+            own[0].to(type), torch::Tensor(),
+            torch::Tensor(), input.dz,
+            torch::Tensor(), torch::Tensor(),
+            torch::Tensor()};
+  }
+};
+
 }  // namespace
 
 BatchNormImpl::BatchNormImpl(std::int64_t channels)
@@ -116,23 +177,57 @@ void BatchNormImpl::SetMode(BatchNormMode mode, StatisticsExchange* exchange) {
   exchange_ = exchange;
 }
 
-torch::Tensor BatchNormImpl::forward(const torch::Tensor& x) {
+torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const Epilogue& epilogue) {
   const bool own_statistics = is_training() && mode_ != BatchNormMode::kFrozen;
   if (own_statistics) num_batches_tracked.add_(1);
-  if (own_statistics && mode_ == BatchNormMode::kSync) return NormalizeOverRanks(x);
-  return torch::batch_norm(x, weight, bias, running_mean, running_var, own_statistics, kMomentum, kEpsilon,
-                           /*cudnn_enabled=*/true);
+  if (HasChannelLoops(x)) return NormalizeInLoops(x, epilogue, own_statistics);
+  torch::Tensor y = own_statistics && mode_ == BatchNormMode::kSync
+                        ? NormalizeOverRanks(x)
+                        : torch::batch_norm(x, weight, bias, running_mean, running_var, own_statistics, kMomentum,
+                                            kEpsilon, /*cudnn_enabled=*/true);
+  if (epilogue.residual.defined()) y.add_(epilogue.residual);
+  return epilogue.rectify ? y.relu_() : y;
+}
+
+torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const Epilogue& epilogue, bool own_statistics) {
+  Moments moments{{}, {}, 0};
+  StatisticsExchange* exchange = own_statistics && mode_ == BatchNormMode::kSync ? exchange_ : nullptr;
+  {
+    torch::NoGradGuard no_grad;
+    if (own_statistics) {
+      moments = MomentsOf(x);
+      MoveRunningStatistics(moments);
+    } else {
+      moments.mean = running_mean.to(torch::kFloat64);
+      moments.variance = running_var.to(torch::kFloat64);
+    }
+  }
+  // An undefined tensor is no argument of a function with gradients, an empty optional is.
+  const auto residual = epilogue.residual.defined() ? std::optional(epilogue.residual) : std::nullopt;
+  return LoopNormalize::apply(x, weight, bias, moments.mean, (moments.variance + kEpsilon).rsqrt(), residual,
+                              epilogue.rectify, moments.count, reinterpret_cast<std::int64_t>(exchange));  // NOLINT
+}
+
+BatchNormImpl::Moments BatchNormImpl::MomentsOf(const torch::Tensor& x) const {
+  torch::Tensor own = OwnMoments(x);
+  double count = static_cast<double>(x.numel() / x.size(1));
+  if (mode_ == BatchNormMode::kSync) count = JoinMomentsOverRanks(own, count, exchange_);
+  return {own[0], own[1], count};
+}
+
+void BatchNormImpl::MoveRunningStatistics(const Moments& moments) {
+  const double unbiased = moments.count > 1 ? moments.count / (moments.count - 1) : 1.0;
+  const auto type = running_mean.scalar_type();
+  running_mean.mul_(1 - kMomentum).add_(moments.mean.to(type), kMomentum);
+  running_var.mul_(1 - kMomentum).add_((moments.variance * unbiased).to(type), kMomentum);
 }
 
 torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
   Moments moments;
   {
     torch::NoGradGuard no_grad;
-    moments = MomentsOverRanks(x, exchange_);
-    const double unbiased = moments.count > 1 ? moments.count / (moments.count - 1) : 1.0;
-    const auto type = running_mean.scalar_type();
-    running_mean.mul_(1 - kMomentum).add_(moments.mean.to(type), kMomentum);
-    running_var.mul_(1 - kMomentum).add_((moments.variance * unbiased).to(type), kMomentum);
+    moments = MomentsOf(x);
+    MoveRunningStatistics(moments);
   }
   return SyncNormalize::apply(x, weight, bias, moments.mean, moments.variance, moments.count,
                               reinterpret_cast<std::int64_t>(exchange_));  // NOLINT
@@ -146,12 +241,15 @@ void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution) {
   folded_bias_ = (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type);
 }
 
-torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x) {
-  if (!folded_bias_.defined()) return forward(convolution.forward(x));
+torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
+                                                  const Epilogue& epilogue) {
+  if (!folded_bias_.defined()) return Normalize(Convolve(convolution, x), epilogue);
   const auto& options = convolution.options;
   const auto& padding = std::get<torch::ExpandingArray<2>>(options.padding());
-  return torch::conv2d(x, convolution.weight, folded_bias_, options.stride(), padding, options.dilation(),
-                       options.groups());
+  torch::Tensor y = torch::conv2d(x, convolution.weight, folded_bias_, options.stride(), padding, options.dilation(),
+                                  options.groups());
+  if (epilogue.residual.defined()) y.add_(epilogue.residual);
+  return epilogue.rectify ? y.relu_() : y;
 }
 
 }  // namespace ferment::nn

@@ -38,10 +38,16 @@ class StatisticsExchange {
 /// Momentum 0.1, unbiased running variance, eps 1e-5. Throws c10::Error where the exchange fails: call under Guard.
 class BatchNormImpl : public torch::nn::Module {
  public:
+  /// What follows the normalisation, done in the same pass over memory where that can be: + residual, then max(0, .).
+  struct Epilogue {
+    torch::Tensor residual;  // as x, or undefined
+    bool rectify = false;
+  };
+
   explicit BatchNormImpl(std::int64_t channels);
 
   /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics.
-  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor forward(const torch::Tensor& x) { return Normalize(x, Epilogue()); }
   /// Requires: `exchange` outlives the module, for kSync; other modes do not look at it.
   void SetMode(BatchNormMode mode, StatisticsExchange* exchange);
   BatchNormMode mode() const { return mode_; }
@@ -49,13 +55,27 @@ class BatchNormImpl : public torch::nn::Module {
   /// Moves the evaluation-mode transform into the convolution before it; ConvolveAndNormalize then runs one operation.
   /// For good: the module can no longer be trained or saved.
   void FoldInto(torch::nn::Conv2dImpl& convolution);
-  /// Returns: batch_norm(convolution(x)).
-  torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x);
+  /// Returns: batch_norm(convolution(x)), and the epilogue of it.
+  torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
+                                     const Epilogue& epilogue);
+  torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x) {
+    return ConvolveAndNormalize(convolution, x, Epilogue());
+  }
 
   torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 
  private:
+  struct Moments {
+    torch::Tensor mean;      // [C] float64
+    torch::Tensor variance;  // [C] float64, biased
+    double count;
+  };
+  Moments MomentsOf(const torch::Tensor& x) const;
+  torch::Tensor Normalize(const torch::Tensor& x, const Epilogue& epilogue);
+  /// By the loops of channel_loops.h.
+  torch::Tensor NormalizeInLoops(const torch::Tensor& x, const Epilogue& epilogue, bool own_statistics);
   torch::Tensor NormalizeOverRanks(const torch::Tensor& x);
+  void MoveRunningStatistics(const Moments& moments);
 
   BatchNormMode mode_ = BatchNormMode::kLocal;
   StatisticsExchange* exchange_ = nullptr;

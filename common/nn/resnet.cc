@@ -49,12 +49,14 @@ class BlockImpl : public torch::nn::Module {
   }
 
   torch::Tensor forward(const torch::Tensor& x) {
+    const torch::Tensor shortcut = shortcut_.is_empty() ? x : shortcut_norm_->ConvolveAndNormalize(*shortcut_, x);
     torch::Tensor y = x;
     for (std::size_t i = 0; i < convolutions_.size(); ++i) {
-      y = norms_[i]->ConvolveAndNormalize(*convolutions_[i], y);
-      if (i + 1 < convolutions_.size()) y = y.relu_();
+      const bool last = i + 1 == convolutions_.size();
+      y = norms_[i]->ConvolveAndNormalize(*convolutions_[i], y,
+                                          {.residual = last ? shortcut : torch::Tensor(), .rectify = true});
     }
-    return y.add_(shortcut_.is_empty() ? x : shortcut_norm_->ConvolveAndNormalize(*shortcut_, x)).relu_();
+    return y;
   }
 
   void Fold() {
@@ -109,7 +111,7 @@ class ResNet final : public Backbone {
 
   torch::Tensor Features(const torch::Tensor& images) override {
     auto x = images.contiguous(torch::MemoryFormat::ChannelsLast);
-    x = stem_norm_->ConvolveAndNormalize(*stem_, x).relu_();
+    x = stem_norm_->ConvolveAndNormalize(*stem_, x, {.residual = {}, .rectify = true});
     x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
     for (auto& block : blocks_) x = block->forward(x);
     return x.mean({2, 3});

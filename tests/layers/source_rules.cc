@@ -56,7 +56,8 @@ constexpr std::array kDoors = {
 constexpr const char* kPlatform =
     "^(sys/.*|netinet/.*|arpa/.*|linux/.*|net/"
     ".*|unistd\\.h|fcntl\\.h|signal\\.h|spawn\\.h|poll\\.h|errno\\.h|dirent\\.h|"
-    "dlfcn\\.h|pthread\\.h|sched\\.h|time\\.h|netdb\\.h|termios\\.h|pwd\\.h|immintrin\\.h|cpuid\\.h|malloc\\.h|stdio\\."
+    "dlfcn\\.h|pthread\\.h|ifaddrs\\.h|sched\\.h|time\\.h|netdb\\.h|termios\\.h|pwd\\.h|immintrin\\.h|cpuid\\.h|"
+    "malloc\\.h|stdio\\."
     "h|"
     "stdlib\\.h|string\\.h|setjmp\\.h|omp\\.h|ext/.*)$";
 

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, log_softmax, softmax
 
 from ranked_network import RankedNetwork, build_network
 from recorded_step import RecordedStep, split_state
+from replay_step import dynamic_thresholds
 
 # fault -> the lines of the replay that see it: these, and no others.
 FAULTS = {
@@ -34,6 +35,10 @@ FAULTS = {
     "the consistency loss is not masked": {"L_T_u", "teacher gradient"},
     "tau is in the consistency loss": {"L_T_u", "teacher gradient"},
     "the ramp starts at zero": {"lambda"},
+    "class thresholds see the step's own labels": {"thresholds"},
+    "the mask has one threshold for all classes": {"mask"},
+    "the class status counts rank 0's faces": {"class status"},
+    "a label of a class is confident by its own threshold": {"class status"},
     "the student's loss is a mean of rank means": {"L_S_u", "student gradient"},
     "the teacher's loss is a mean of rank means": {"L_T_l", "teacher gradient"},
     "BatchNorm weights decay": {"student momentum", "student weights", "teacher momentum", "teacher weights"},
@@ -124,9 +129,29 @@ class FaultyTrainer:
         self.p = softmax(weak / config["tau"], 1)
         batch["q"] = self.p.amax(1)
         batch["y_hat"] = (strong if self.has("the label is the strong view's") else weak).argmax(1)
-        batch["mask"] = (batch["q"] >= config["threshold"]).to(batch["q"])
+        batch["mask"] = (batch["q"] >= self.class_thresholds()[batch["y_hat"]]).to(batch["q"])
         batch["trained"] = batch["mask"] if config["student_mask"] else torch.ones_like(batch["mask"])
         self.scalars["accepted"] = batch["mask"].sum().item()
+
+    def class_thresholds(self):
+        """-> [C]; moves the class status."""
+        config, label, q = self.config, self.out["batch"]["y_hat"], self.out["batch"]["q"].double()
+        one_for_all = torch.full([config["C"]], config["threshold"], dtype=torch.float64)
+        if config.get("threshold_rule", "fixed") == "fixed":
+            return one_for_all
+        status = self.out.step["thresholds"]
+        before = [torch.tensor(status[f"{kind}_before"], dtype=torch.float64) for kind in ("labelled", "confident")]
+        used = dynamic_thresholds(config["threshold"], *before)
+        rows = torch.nn.functional.one_hot(label, config["C"]).double()
+        sure = q >= (used[label] if self.has("a label of a class is confident by its own threshold") else config["threshold"])
+        seen = slice(0, self.record.step["ranks"]["teacher"][0]["unlabelled"][1]) if self.has(
+            "the class status counts rank 0's faces") else slice(None)
+        shares = [rows[seen].sum(0) / len(q), (rows * sure[:, None])[seen].sum(0) / len(q)]
+        after = [0.99 * old + 0.01 * share for old, share in zip(before, shares)]
+        if self.has("class thresholds see the step's own labels"):
+            used = dynamic_thresholds(config["threshold"], *after)
+        status.update(used=used.tolist(), labelled_after=after[0].tolist(), confident_after=after[1].tolist())
+        return one_for_all if self.has("the mask has one threshold for all classes") else used
 
     def mean(self, of_ranks, count, fault):
         """The global mean of what each rank has of every row."""

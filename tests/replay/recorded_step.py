@@ -111,6 +111,10 @@ def form_faults(record, network):
     one_dimensional = sorted(n for n, p in network.named_parameters() if p.dim() == 1)
     expect(config["weight_decay_excluded"] == one_dimensional, "weight_decay_excluded is not every 1-D parameter")
     expect(len(step["class_names"]) == config["C"], "class_names are not C names")
+    dynamic = config.get("threshold_rule") == "dynamic"
+    shares = {f"{kind}_{when}" for kind in ("labelled", "confident") for when in ("before", "after")}
+    expect(set(step.get("thresholds", {})) == (shares | {"used"} if dynamic else set()), "thresholds: names")
+    expect(all(len(values) == config["C"] for values in step.get("thresholds", {}).values()), "thresholds: not C numbers")
 
     size, labelled, unlabelled = step["backbone"]["image_size"], config["B"], config["B"] * config["mu"]
     shapes = {"x_l": [labelled, 3, size, size], "x_u_weak": [unlabelled, 3, size, size],

@@ -4,7 +4,8 @@
     python tests/replay/replay_step.py DIR
 
 Each line is recomputed from the recorded inputs of its own (L_new from student_after, the teacher's gradient from the
-recorded h), so that a fault shows where it is and nowhere else. Exit code 0: every line holds; 1: one does not, and the
+recorded h), so that a fault shows where it is and nowhere else. Of a step that was not finite and has been undone, the
+table says where the first number comes from that is not finite. Exit code 0: every line holds; 1: one does not, and the
 table says which; 2: the folder cannot be replayed.
 """
 import argparse
@@ -46,6 +47,15 @@ class Line:
     @property
     def holds(self):
         return self.difference <= self.allowed  # False for NaN
+
+
+def dynamic_thresholds(threshold, labelled, confident):
+    """-> [C] of the shares of faces that got each label, and of those that did so with confidence."""
+    if confident.sum() <= 0:
+        return torch.full_like(confident, threshold)
+    average = confident.sum() / labelled.sum()
+    learned = ((confident + 0.01 * average) / (labelled + 0.01) / average).clamp(max=1)
+    return threshold * learned / (2 - learned)
 
 
 class Replay:
@@ -91,7 +101,8 @@ class Replay:
         parameters, statistics = split_state(self.record[stem])
         return {n: p.clone().requires_grad_() for n, p in parameters.items()}, statistics
 
-    def check_teacher_forward(self):
+    def teacher_forward(self):
+        """One forward of the teacher, and its losses under the recorded mask."""
         record, batch, config = self.record, self.batch, self.config
         self.parameters, statistics = self.leaves("teacher_before")
         parts = [record.rows("teacher", batch[name], kind) for name, kind in
@@ -99,9 +110,17 @@ class Replay:
         logits, self.teacher_statistics = self.network.train(
             self.parameters, statistics, [torch.cat(rows) for rows in zip(*parts)])
         split = [z.split([len(part) for part in rows]) for z, rows in zip(logits, zip(*parts))]
-        labelled, self.weak, self.strong = (torch.cat(part) for part in zip(*split))
+        self.labelled, self.weak, self.strong = (torch.cat(part) for part in zip(*split))
+        self.p = softmax(self.weak.detach() / config["tau"], 1)
+        self.loss_labelled = cross_entropy(self.labelled, batch["y_l"], label_smoothing=config["label_smoothing"],
+                                           reduction="sum") / config["B"]
+        per_row = -(self.p * log_softmax(self.strong, 1)).sum(1)
+        self.loss_unlabelled = (batch["mask"] * per_row).sum() / len(self.weak)
 
-        p = softmax(self.weak.detach() / config["tau"], 1)
+    def check_teacher_forward(self):
+        record, batch, config = self.record, self.batch, self.config
+        self.teacher_forward()
+        p = self.p
         near = self.tolerance.loss * 10
         self.lines.append(Line("q", (batch["q"] - p.amax(1)).abs().max().item(), near))
         chosen = p.gather(1, batch["y_hat"].clamp(0, config["C"] - 1)[:, None])[:, 0]
@@ -110,23 +129,38 @@ class Replay:
         wrong |= (batch["y_hat"] < 0) | (batch["y_hat"] >= config["C"])
         if config["pseudo_label_source"] == "online":
             self.lines.append(Line("y_hat", wrong.sum().item(), 0, "labels that are not the weak view's"))
-        at_edge = (batch["q"].double() - config["threshold"]).abs() < 1e-7
-        mask = (batch["q"].double() >= config["threshold"]).to(batch["mask"])
+        own = batch["y_hat"].clamp(0, config["C"] - 1) if config["pseudo_label_source"] == "online" else lowest
+        limit = self.check_thresholds(own)[own]
+        at_edge = (batch["q"].double() - limit).abs() < 1e-7
+        mask = (batch["q"].double() >= limit).to(batch["mask"])
         self.lines.append(Line("mask", ((mask != batch["mask"]) & ~at_edge).sum().item(), 0))
         masked = config["student_mask"] and config["pseudo_label_source"] == "online"
         trained = batch["mask"] if masked else torch.ones_like(batch["mask"])
         self.lines.append(Line("trained", (trained != batch["trained"]).sum().item(), 0))
         self.number("accepted", batch["mask"].sum().item(), 0)
-
-        count = len(self.weak)
-        smoothing = config["label_smoothing"]
-        self.loss_labelled = cross_entropy(labelled, batch["y_l"], label_smoothing=smoothing, reduction="sum") / config["B"]
-        per_row = -(p * log_softmax(self.strong, 1)).sum(1)
-        self.loss_unlabelled = (batch["mask"] * per_row).sum() / count
         self.number("L_T_l", self.loss_labelled.item(), self.tolerance.loss)
         self.number("L_T_u", self.loss_unlabelled.item(), self.tolerance.loss)
         ramp = min(1.0, (record.step["step"] + 1) / config["lambda_ramp_steps"])
         self.number("lambda", config["lambda_u"] * ramp, EXACT)
+
+    def check_thresholds(self, own):
+        """own: [mu*B] the teacher's labels. -> [C] thresholds as recorded; under the dynamic rule they follow from the
+        class status before the step, and the status moves after it."""
+        config, q = self.config, self.batch["q"].double()
+        if config.get("threshold_rule", "fixed") == "fixed":
+            return torch.full([config["C"]], config["threshold"], dtype=torch.float64)
+        recorded = {name: torch.tensor(values, dtype=torch.float64)
+                    for name, values in self.record.step["thresholds"].items()}
+        computed = dynamic_thresholds(config["threshold"], recorded["labelled_before"], recorded["confident_before"])
+        self.lines.append(Line("thresholds", (recorded["used"] - computed).abs().max().item(), EXACT))
+        rows = torch.nn.functional.one_hot(own, config["C"]).double()
+        sure = (q >= config["threshold"]).double()
+        counts = {"labelled": rows.sum(0), "confident": (rows * sure[:, None]).sum(0)}
+        at_edge = ((q - config["threshold"]).abs() < 1e-7).sum().item()
+        off = max((recorded[f"{name}_after"] - 0.99 * recorded[f"{name}_before"] - 0.01 * n / len(q)).abs().max().item()
+                  for name, n in counts.items())
+        self.lines.append(Line("class status", off, EXACT + 0.01 * at_edge / len(q)))
+        return recorded["used"]
 
     def check_student(self):
         batch, config = self.batch, self.config
@@ -244,6 +278,11 @@ class Replay:
             self.tensors(name, pairs, self.tolerance.average)
 
 
+def replay_of(record):
+    from replay_undone import UndoneReplay  # which is built on this file
+    return UndoneReplay(record) if "undone" in record.step else Replay(record)
+
+
 def print_table(lines):
     print(f"{'line':<20} {'difference':>11} {'allowed':>11}")
     for line in lines:
@@ -256,7 +295,7 @@ def main():
     arguments = parser.parse_args()
     try:
         record = RecordedStep.read(arguments.folder)
-        replay = Replay(record)
+        replay = replay_of(record)
     except (OSError, KeyError, ValueError) as error:
         print(f"cannot replay {arguments.folder}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2

@@ -30,6 +30,8 @@ struct CotrainBatch {
 struct CotrainRules {
   double tau = 1;
   double threshold = 0;
+  /// Each class has a threshold of its own, which follows the teacher.
+  bool dynamic_threshold = false;
   double label_smoothing = 0;
   bool student_mask = false;
   FeedbackForm form = FeedbackForm::kFirstOrder;

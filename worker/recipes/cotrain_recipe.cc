@@ -10,13 +10,11 @@
 #include "worker/feed/batch_feed.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/cotrain_data.h"
+#include "worker/recipes/cotrain_networks.h"
+#include "worker/recipes/cotrain_plan.h"
 #include "worker/recipes/cotrain_step.h"
-#include "worker/recipes/face_network.h"
-#include "worker/recipes/published_models.h"
 #include "worker/recipes/rank_rows.h"
 #include "worker/recipes/step_recorder.h"
-#include "worker/train/learning_rate.h"
-#include "worker/train/rank_statistics.h"
 #include "worker/train/validation.h"
 
 namespace ferment::worker {
@@ -31,33 +29,23 @@ Status NotYet(std::string_view key, std::string_view value) {
 Status CheckOffered(const RecipeContext& context) {
   const auto& cotrain = context.spec.cotrain();
   if (cotrain.dtype() != "float32" && cotrain.dtype() != "float64") return NotYet("cotrain.dtype", cotrain.dtype());
-  if (cotrain.pseudo_label().threshold_rule() != "fixed")
-    return NotYet("cotrain.pseudo_label.threshold_rule", cotrain.pseudo_label().threshold_rule());
   return Status();
-}
-
-nn::BatchNormMode BatchNormModeOf(const std::string& name) {
-  if (name == "sync") return nn::BatchNormMode::kSync;
-  return name == "frozen" ? nn::BatchNormMode::kFrozen : nn::BatchNormMode::kLocal;
-}
-
-/// Returns: `tensors` under longer names.
-NamedTensors Prefixed(std::string_view prefix, NamedTensors tensors) {
-  for (auto& [name, tensor] : tensors) name.insert(0, prefix);
-  return tensors;
 }
 
 class CotrainRecipe : public Recipe {
  public:
   explicit CotrainRecipe(const RecipeContext& context)
-      : context_(context), cotrain_(context.spec.cotrain()), baseline_(cotrain_.feedback().baseline()) {
+      : context_(context),
+        cotrain_(context.spec.cotrain()),
+        schedule_(cotrain_, context.round),
+        baseline_(cotrain_.feedback().baseline()) {
     target_ = {.device = context.device, .dtype = cotrain_.dtype() == "float64" ? torch::kFloat64 : torch::kFloat32};
   }
 
   Status Prepare() override {
     FERMENT_RETURN_IF_ERROR(CheckOffered(context_));
     FERMENT_ASSIGN_OR_RETURN(placement_, CotrainPlacement::Make(cotrain_, context_.world));
-    FERMENT_RETURN_IF_ERROR(PrepareNetworks());
+    FERMENT_ASSIGN_OR_RETURN(networks_, CotrainNetworks::Make(context_, *placement_, target_.dtype));
     FERMENT_ASSIGN_OR_RETURN(auto labelled, OpenLabelledStream(context_.spec));
     FERMENT_ASSIGN_OR_RETURN(auto unlabelled, OpenUnlabelledStream(context_));
     feed_ = std::make_unique<BatchFeed>(
@@ -67,15 +55,9 @@ class CotrainRecipe : public Recipe {
                            .rank = placement_->group().rank(),
                            .ranks = placement_->group().size()});
     FERMENT_ASSIGN_OR_RETURN(validation_, Validation::Load(context_, placement_->group()));
-    FERMENT_ASSIGN_OR_RETURN(const CotrainRules rules, Rules());
-    step_ =
-        std::make_unique<CotrainStep>(teacher_.get(), student_.get(), average_.get(), baseline_, rules, *placement_);
-    const std::uint64_t steps = cotrain_.steps();
-    teacher_rate_ = {.base = cotrain_.lr_teacher(), .total_steps = steps, .warmup_steps = cotrain_.warmup_steps()};
-    student_rate_ = {.base = cotrain_.lr_student(),
-                     .total_steps = steps,
-                     .warmup_steps = cotrain_.warmup_steps(),
-                     .wait_steps = cotrain_.student_wait_steps()};
+    FERMENT_ASSIGN_OR_RETURN(const CotrainRules rules, RulesOf(cotrain_));
+    step_ = std::make_unique<CotrainStep>(networks_->teacher(), networks_->student(), networks_->average(), baseline_,
+                                          rules, *placement_);
     if (context_.recording) recorder_.emplace(context_);
     return recorder_ ? recorder_->MakeFolder() : Status();
   }
@@ -83,19 +65,21 @@ class CotrainRecipe : public Recipe {
   std::uint64_t total_steps() const override { return cotrain_.steps(); }
 
   Result<StepFigures> Step(std::uint64_t step) override {
+    undone_.reset();
     FERMENT_RETURN_IF_ERROR(LookAgainAtPending());
     const auto fed = feed_->Get(step);
     FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, fed ? Status() : fed.error()));
     const FeedStep& rows = *fed;
     const CotrainBatch batch = MakeBatch(rows);
-    CotrainRates rates = RatesOf(step);
+    CotrainRates rates = schedule_.At(step);
     rates.record = recorder_ && recorder_->Wants(step);
     if (rates.record) {
-      FERMENT_ASSIGN_OR_RETURN(const CotrainState before, Networks());
+      FERMENT_ASSIGN_OR_RETURN(const CotrainState before, networks_->State());
       recorder_->Begin(before);
     }
     FERMENT_ASSIGN_OR_RETURN(const CotrainOutcome outcome, step_->Run(step, batch, rates));
-    if (rates.record) FERMENT_RETURN_IF_ERROR(Record(step, rows, batch, rates, outcome));
+    if (rates.record) FERMENT_RETURN_IF_ERROR(Record({step, rows.unlabelled.keys, batch, rates, outcome}));
+    if (!outcome.finite) undone_ = {step, rows.unlabelled.keys, batch, rates, outcome};
     StepFigures figures;
     figures.samples = static_cast<std::uint64_t>(batch.global_labelled + batch.global_unlabelled);
     figures.finite = outcome.finite;
@@ -121,13 +105,17 @@ class CotrainRecipe : public Recipe {
   }
 
   Result<RecipeState> State() const override {
-    FERMENT_ASSIGN_OR_RETURN(CotrainState networks, Networks());
+    FERMENT_ASSIGN_OR_RETURN(CotrainState networks, networks_->State());
     RecipeState state;
     state.tensors["teacher"] = std::move(networks.teacher);
     state.tensors["student"] = std::move(networks.student);
     state.tensors["ema"] = std::move(networks.average);
     state.tensors["optimizer"] = std::move(networks.optimizer);
     state.scalars["baseline"] = baseline_.value();
+    if (const ClassThresholds& thresholds = step_->thresholds(); thresholds.dynamic()) {
+      const ClassStatus& status = thresholds.status();
+      state.scalars["class_status"] = {{"labelled", status.labelled}, {"confident", status.confident}};
+    }
     if (const auto& pending = step_->pending(); pending && placement_->teaches()) {
       NamedTensors labels = {{"label", pending->credit.labels.label}, {"trained", pending->credit.labels.trained}};
       for (auto& [name, tensor] : labels) {
@@ -140,23 +128,18 @@ class CotrainRecipe : public Recipe {
   }
 
   Status Restore(const RecipeState& state, std::uint64_t) override {
-    for (const char* stem : {"teacher", "student", "ema", "optimizer"}) {
-      if (!state.tensors.contains(stem)) {
-        return DataLossError(std::string("the checkpoint lacks a file: ") + stem)
-            .WithExitCode(exit_code::kUnreadableState);
-      }
-    }
-    if (teacher_) {
-      FERMENT_RETURN_IF_ERROR(nn::LoadState(*teacher_->net, state.tensors.at("teacher")));
-      FERMENT_RETURN_IF_ERROR(LoadOptimizer("teacher.", *teacher_, state.tensors.at("optimizer")));
-    }
-    if (student_) {
-      FERMENT_RETURN_IF_ERROR(nn::LoadState(*student_->net, state.tensors.at("student")));
-      FERMENT_RETURN_IF_ERROR(nn::LoadState(*average_->net, state.tensors.at("ema")));
-      FERMENT_RETURN_IF_ERROR(LoadOptimizer("student.", *student_, state.tensors.at("optimizer")));
-    }
+    FERMENT_RETURN_IF_ERROR(networks_->Restore(state.tensors));
     baseline_.set_value(state.scalars.value("baseline", 0.0));
+    FERMENT_RETURN_IF_ERROR(RestoreThresholds(state.scalars.value("class_status", Json::object())));
     return RestorePending(state);
+  }
+
+  Result<bool> RecordUndone(const std::filesystem::path& folder) override {
+    if (!undone_) return false;
+    FERMENT_RETURN_IF_ERROR(CheckReplayable(context_.spec));
+    FERMENT_ASSIGN_OR_RETURN(const CotrainState state, networks_->State());
+    FERMENT_RETURN_IF_ERROR(StepRecorder(context_, {undone_->step, folder}).RecordUndone(Made(*undone_, {}), state));
+    return true;
   }
 
   Result<RecipeResult> Finish() override {
@@ -164,91 +147,17 @@ class CotrainRecipe : public Recipe {
     result.metrics = {{"baseline", baseline_.value()}, {"damaged_faces", static_cast<double>(feed_->DamagedFaces())}};
     FERMENT_ASSIGN_OR_RETURN(result.metrics["macro_f1"], EvaluateAverage(&result.metrics["accuracy"]));
     std::array teacher = {0.0};
-    if (teacher_) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*teacher_->net));
+    if (const TrainedNetwork* network = networks_->teacher()) {
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*network->net));
       teacher[0] = confusion.MacroF1();
     }
     FERMENT_RETURN_IF_ERROR(placement_->FromTeacher(teacher));
     result.metrics["macro_f1_teacher"] = teacher[0];
-    FERMENT_ASSIGN_OR_RETURN(NamedTensors student, OfStudents(average_ ? average_->net : nullptr));
-    FERMENT_ASSIGN_OR_RETURN(NamedTensors raw, OfStudents(student_ ? student_->net : nullptr));
-    if (context_.world.rank() != 0) return result;
-    result.models.push_back({"teacher", PublishedState(*teacher_->net)});
-    result.models.push_back({"student", PublishedState(student)});
-    result.models.push_back({"student_raw", PublishedState(raw)});
+    FERMENT_ASSIGN_OR_RETURN(result.models, networks_->Models());
     return result;
   }
 
  private:
-  Status PrepareNetworks() {
-    std::shared_ptr<nn::Backbone> teacher;
-    std::shared_ptr<nn::Backbone> student;
-    std::shared_ptr<nn::Backbone> average;
-    if (context_.from_init) {
-      FERMENT_ASSIGN_OR_RETURN(teacher, MakeInitialNetwork(context_, 0, target_.dtype));
-    } else {
-      FERMENT_ASSIGN_OR_RETURN(const auto models, PublishedModels::Read(context_.layout, TeacherJobOf(context_.round)));
-      FERMENT_ASSIGN_OR_RETURN(const NamedTensors weights, models.Load("teacher"));
-      FERMENT_ASSIGN_OR_RETURN(teacher, MakeNetwork(context_, weights, target_.dtype));
-      if (context_.round > 0) {
-        FERMENT_ASSIGN_OR_RETURN(const NamedTensors raw, models.Load("student_raw"));
-        FERMENT_ASSIGN_OR_RETURN(student, MakeNetwork(context_, raw, target_.dtype));
-        FERMENT_ASSIGN_OR_RETURN(const NamedTensors averaged, models.Load("student"));
-        FERMENT_ASSIGN_OR_RETURN(average, MakeNetwork(context_, averaged, target_.dtype));
-      }
-    }
-    if (student == nullptr && cotrain_.student_init() == "model") {
-      FERMENT_ASSIGN_OR_RETURN(student, MakeInitialNetwork(context_, 1, target_.dtype));
-    }
-    if (student == nullptr) {
-      FERMENT_ASSIGN_OR_RETURN(student, MakeNetwork(context_, nn::StateOf(*teacher), target_.dtype));
-    }
-    if (average == nullptr) {
-      FERMENT_ASSIGN_OR_RETURN(average, MakeNetwork(context_, nn::StateOf(*student), target_.dtype));
-    }
-    const nn::BatchNormMode mode = BatchNormModeOf(cotrain_.batch_norm());
-    exchange_ = std::make_unique<RankStatistics>(placement_->group());
-    teacher->SetBatchNorm(mode, exchange_.get());
-    student->SetBatchNorm(mode, exchange_.get());
-    const SgdOptions optimizer = {.momentum = cotrain_.momentum(),
-                                  .nesterov = cotrain_.nesterov(),
-                                  .weight_decay = cotrain_.weight_decay(),
-                                  .grad_clip = cotrain_.grad_clip()};
-    if (placement_->teaches()) teacher_ = std::make_unique<TrainedNetwork>(std::move(teacher), optimizer);
-    if (placement_->learns()) {
-      student_ = std::make_unique<TrainedNetwork>(std::move(student), optimizer);
-      average_ = std::make_unique<AveragedNetwork>(std::move(average));
-    }
-    return Status();
-  }
-
-  Result<CotrainRules> Rules() const {
-    CotrainRules rules;
-    rules.tau = cotrain_.tau();
-    rules.threshold = cotrain_.threshold();
-    rules.label_smoothing = cotrain_.label_smoothing();
-    rules.student_mask = cotrain_.student_mask();
-    FERMENT_ASSIGN_OR_RETURN(rules.form, ParseFeedbackForm(cotrain_.feedback().form()));
-    rules.credit_strong_view = cotrain_.feedback().view() == "strong";
-    rules.batch_statistics = cotrain_.feedback().statistics() == "batch";
-    rules.average_statistics = cotrain_.batch_norm() == "local";
-    rules.late_feedback = cotrain_.feedback().max_lag() > 0;
-    return rules;
-  }
-
-  CotrainRates RatesOf(std::uint64_t step) const {
-    CotrainRates rates;
-    rates.lr_teacher = teacher_rate_.At(step);
-    rates.lr_student = student_rate_.At(step);
-    const double ramp = static_cast<double>(step + 1) / static_cast<double>(cotrain_.lambda_ramp_steps());
-    rates.lambda = cotrain_.lambda_u() * std::min(1.0, ramp);
-    rates.feedback_on = step >= cotrain_.feedback().start_step();
-    // The average of a first round starts from few steps; a later round's goes on.
-    const double s = static_cast<double>(step);
-    rates.ema_decay = context_.round == 0 ? std::min(cotrain_.ema_decay(), (1 + s) / (10 + s)) : cotrain_.ema_decay();
-    return rates;
-  }
-
   CotrainBatch MakeBatch(const FeedStep& rows) const {
     const std::uint64_t seed = context_.spec.seed();
     CotrainBatch batch;
@@ -268,8 +177,8 @@ class CotrainRecipe : public Recipe {
   /// Macro F1 of the averaged student, and its accuracy where that is asked for; the same on every rank.
   Result<double> EvaluateAverage(double* accuracy = nullptr) const {
     std::array figures = {0.0, 0.0};
-    if (average_) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*average_->net));
+    if (const AveragedNetwork* network = networks_->average()) {
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*network->net));
       figures = {confusion.MacroF1(), confusion.Accuracy()};
     }
     FERMENT_RETURN_IF_ERROR(placement_->FromStudent(figures));
@@ -277,33 +186,19 @@ class CotrainRecipe : public Recipe {
     return figures[0];
   }
 
-  /// Returns: on rank 0 the state of a network that the student's ranks have, null elsewhere; its own state on others.
-  Result<NamedTensors> OfStudents(const std::shared_ptr<nn::Backbone>& network) const {
-    return placement_->StudentsToRankZero(nn::StateOf(network ? *network : *teacher_->net));
-  }
-
-  /// Every rank calls. Returns: on rank 0 the networks as they are; where this rank has them the tensors share their
-  /// memory.
-  Result<CotrainState> Networks() const {
-    CotrainState state;
-    if (teacher_) state.teacher = nn::StateOf(*teacher_->net);
-    FERMENT_ASSIGN_OR_RETURN(state.student, OfStudents(student_ ? student_->net : nullptr));
-    FERMENT_ASSIGN_OR_RETURN(state.average, OfStudents(average_ ? average_->net : nullptr));
-    FERMENT_ASSIGN_OR_RETURN(state.optimizer, OfBoth(teacher_ ? teacher_->sgd.momentum() : torch::Tensor(),
-                                                     student_ ? student_->sgd.momentum() : torch::Tensor()));
-    return state;
-  }
-
-  /// Every rank calls, with the flat buffers that it has. Returns: on rank 0 both by name, teacher.<parameter> and
-  /// student.<parameter>.
-  Result<NamedTensors> OfBoth(const torch::Tensor& teacher, const torch::Tensor& student) const {
-    const TrainedNetwork& any = student_ ? *student_ : *teacher_;
-    FERMENT_ASSIGN_OR_RETURN(NamedTensors both, placement_->StudentsToRankZero(Prefixed(
-                                                    "student.", any.bucket.Named(student_ ? student : teacher))));
-    if (!teacher_) return both;
-    NamedTensors all = Prefixed("teacher.", teacher_->bucket.Named(teacher));
-    all.insert(all.end(), both.begin(), both.end());
-    return all;
+  Status RestoreThresholds(const Json& saved) {
+    ClassStatus status;
+    for (const auto& [name, shares] : {std::pair("labelled", &status.labelled), {"confident", &status.confident}}) {
+      *shares = saved.value(name, std::vector<double>());
+      const int classes = static_cast<int>(shares->size());
+      if (classes != 0 && classes != context_.spec.classes_size()) {
+        return DataLossError("the checkpoint has a class status of other classes: classes=" + std::to_string(classes) +
+                             " expected=" + std::to_string(context_.spec.classes_size()))
+            .WithExitCode(exit_code::kUnreadableState);
+      }
+    }
+    step_->thresholds().set_status(std::move(status));
+    return Status();
   }
 
   Status RestorePending(const RecipeState& state) {
@@ -332,46 +227,48 @@ class CotrainRecipe : public Recipe {
     return Status();
   }
 
-  Status Record(std::uint64_t step, const FeedStep& rows, const CotrainBatch& batch, const CotrainRates& rates,
-                const CotrainOutcome& outcome) {
-    StepFacts facts = {.step = step,
+  /// A step with all that it was given and has made.
+  struct Past {
+    std::uint64_t step;
+    std::vector<std::uint64_t> keys;
+    CotrainBatch batch;
+    CotrainRates rates;
+    CotrainOutcome outcome;
+  };
+
+  MadeStep Made(const Past& past, NamedTensors gradients) const {
+    StepFacts facts = {.step = past.step,
                        .world_size = context_.world.size(),
                        .teacher_ranks = RowsOfRanks(context_.spec, placement_->teacher_ranks()),
                        .student_ranks = RowsOfRanks(context_.spec, placement_->student_ranks()),
-                       .weight_decay_excluded = (teacher_ ? *teacher_ : *student_).bucket.ExcludedFromDecay(),
-                       .rates = rates};
-    NamedTensors gradients;
-    if (outcome.finite) {
-      FERMENT_ASSIGN_OR_RETURN(gradients, OfBoth(outcome.teacher.gradient, outcome.student.gradient));
-    }
-    FERMENT_ASSIGN_OR_RETURN(const CotrainState after, Networks());
-    return recorder_->End({batch, rows.unlabelled.keys, outcome, std::move(gradients), std::move(facts), *placement_},
-                          after);
+                       .weight_decay_excluded = networks_->ExcludedFromDecay(),
+                       .rates = past.rates};
+    return {past.batch, past.keys, past.outcome, std::move(gradients), std::move(facts), *placement_};
   }
 
-  static Status LoadOptimizer(std::string_view prefix, TrainedNetwork& network, const NamedTensors& state) {
-    NamedTensors own;
-    for (const auto& [name, tensor] : state) {
-      if (name.starts_with(prefix)) own.emplace_back(name.substr(prefix.size()), tensor);
+  Status Record(const Past& past) {
+    NamedTensors gradients;
+    if (past.outcome.finite) {
+      FERMENT_ASSIGN_OR_RETURN(gradients,
+                               networks_->OfBoth(past.outcome.teacher.gradient, past.outcome.student.gradient));
     }
-    return network.bucket.Load(own, network.sgd.momentum());
+    FERMENT_ASSIGN_OR_RETURN(const CotrainState after, networks_->State());
+    return recorder_->End(Made(past, std::move(gradients)), after);
   }
 
   const RecipeContext& context_;
   const v1::CotrainSpec& cotrain_;
+  const CotrainSchedule schedule_;
   ViewTarget target_;
   FeedbackBaseline baseline_;
   std::optional<CotrainPlacement> placement_;
-  std::unique_ptr<RankStatistics> exchange_;
-  std::unique_ptr<TrainedNetwork> teacher_;
-  std::unique_ptr<TrainedNetwork> student_;
-  std::unique_ptr<AveragedNetwork> average_;
+  std::unique_ptr<CotrainNetworks> networks_;
   std::unique_ptr<BatchFeed> feed_;
   std::optional<Validation> validation_;
   std::unique_ptr<CotrainStep> step_;
-  LearningRateSchedule teacher_rate_;
-  LearningRateSchedule student_rate_;
   std::optional<StepRecorder> recorder_;
+  /// The last step, where it was not finite.
+  std::optional<Past> undone_;
 };
 
 }  // namespace

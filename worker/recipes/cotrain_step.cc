@@ -8,7 +8,7 @@ namespace ferment::worker {
 
 CotrainStep::CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, AveragedNetwork* average,
                          FeedbackBaseline& baseline, const CotrainRules& rules, const CotrainPlacement& placement)
-    : baseline_(baseline), rules_(rules), placement_(placement) {
+    : baseline_(baseline), rules_(rules), thresholds_(rules.threshold, rules.dynamic_threshold), placement_(placement) {
   if (teacher != nullptr) teacher_.emplace(*teacher, rules_, placement.group());
   if (student != nullptr) student_.emplace(*student, *average, rules_, placement.group());
 }
@@ -16,29 +16,40 @@ CotrainStep::CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, Avera
 // The numbers are those of the method's equations, docs/method.md section 1.
 Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& batch, const CotrainRates& rates) {
   CotrainOutcome outcome;
-  const Before before = Remember();
+  Remember();
   outcome.baseline_before = outcome.baseline_after = baseline_.value();
 
+  const auto mark = [&outcome](StepPart part) {
+    if (!outcome.finite && !outcome.undone_in) outcome.undone_in = part;
+  };
   FERMENT_RETURN_IF_ERROR(Label(batch, outcome));  // (1) (2) (3)
+  mark(StepPart::kLabels);
   if (rules_.late_feedback) {
     // Two groups of ranks, each at its own part.
     FERMENT_RETURN_IF_ERROR(Teach(batch, rates, outcome));
     FERMENT_RETURN_IF_ERROR(Learn(batch, rates, outcome));
     FERMENT_RETURN_IF_ERROR(ShareStudent(rates, outcome));
+    mark(StepPart::kStudent);
     FERMENT_RETURN_IF_ERROR(ShareTeacher(outcome));
   } else {
     FERMENT_RETURN_IF_ERROR(Learn(batch, rates, outcome));  // (4) L_old, (5), (6)
     FERMENT_RETURN_IF_ERROR(ShareStudent(rates, outcome));  // (7)
+    mark(StepPart::kStudent);
     FERMENT_RETURN_IF_ERROR(Teach(batch, rates, outcome));  // (8) (9)
     FERMENT_RETURN_IF_ERROR(ShareTeacher(outcome));
   }
+  mark(StepPart::kTeacher);
   forward_.reset();
   if (!outcome.finite) {
-    GoBackTo(before);
-    outcome.baseline_after = baseline_.value();
+    GoBack(outcome);
     return outcome;
   }
   if (student_) student_->Average(rates.ema_decay);  // (10)
+  if (teacher_ && thresholds_.dynamic()) {
+    thresholds_.Observe(outcome.teacher.labelled, outcome.teacher.confident,
+                        static_cast<double>(batch.global_unlabelled));
+    outcome.status_after = thresholds_.status();
+  }
   if (rules_.late_feedback) {
     pending_ = {step, {rules_.credit_strong_view ? batch.strong : batch.weak, outcome.labels, outcome.h}};
   }
@@ -47,9 +58,13 @@ Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& 
 
 Status CotrainStep::Label(const CotrainBatch& batch, CotrainOutcome& outcome) {
   if (teacher_) {
-    FERMENT_ASSIGN_OR_RETURN(forward_, teacher_->Forward(batch, outcome.teacher));
+    FERMENT_ASSIGN_OR_RETURN(forward_, teacher_->Forward(batch, thresholds_, outcome.teacher));
     outcome.pseudo = forward_->pseudo;
     outcome.labels = forward_->labels;
+    if (thresholds_.dynamic()) {
+      outcome.thresholds = thresholds_.Of(outcome.teacher.labelled.size());
+      outcome.status_before = outcome.status_after = thresholds_.status();
+    }
   }
   FERMENT_ASSIGN_OR_RETURN(outcome.labels,
                            placement_.CarryLabels(outcome.labels, batch.global_unlabelled, batch.strong.options()));
@@ -97,18 +112,16 @@ Status CotrainStep::Share(bool& finite, std::span<double* const> figures, Cotrai
   return Status();
 }
 
-CotrainStep::Before CotrainStep::Remember() {
-  Before before{std::nullopt, std::nullopt, baseline_.value()};
-  if (teacher_) before.teacher = teacher_->network().Take();
-  if (student_) before.student = student_->network().Take();
-  return before;
+void CotrainStep::Remember() {
+  if (teacher_) teacher_->Remember();
+  if (student_) student_->network().Remember(TrainedNetwork::Keep::kAll);
 }
 
-void CotrainStep::GoBackTo(const Before& before) {
-  torch::NoGradGuard no_grad;
-  if (teacher_) teacher_->network().PutBack(*before.teacher);
-  if (student_) student_->network().PutBack(*before.student);
-  baseline_.set_value(before.baseline);
+void CotrainStep::GoBack(CotrainOutcome& outcome) {
+  if (teacher_) teacher_->network().GoBack();
+  if (student_) student_->network().GoBack();
+  baseline_.set_value(outcome.baseline_before);
+  outcome.baseline_after = outcome.baseline_before;
 }
 
 }  // namespace ferment::worker

@@ -11,16 +11,25 @@
 
 namespace ferment::worker {
 
+/// Where a step may turn out not to be finite, in their order (late feedback: the teacher's part is told of last too).
+enum class StepPart { kLabels, kStudent, kTeacher };
+
 /// Equal on all ranks, but for the rows and gradients, which only the ranks of their network have.
 struct CotrainOutcome {
   /// False: a loss, gradient, statistic or weight was not finite; networks, statistics, optimisers and baseline are as
   /// before the step.
   bool finite = true;
+  /// Set where it is not finite.
+  std::optional<StepPart> undone_in;
   TeacherFigures teacher;
   StudentFigures student;
   double h = 0;
   double baseline_before = 0;
   double baseline_after = 0;
+  /// Under class thresholds, on the teacher's ranks: those of this step, and the status that they come from.
+  std::vector<double> thresholds;
+  ClassStatus status_before;
+  ClassStatus status_after;
   /// The teacher's rows, where this rank has some.
   PseudoLabels pseudo;
   RowLabels labels;
@@ -50,6 +59,8 @@ class CotrainStep {
 
   /// Under rules.late_feedback: what the next step will credit.
   std::optional<PendingCredit>& pending() { return pending_; }
+  /// Where this rank teaches, those of the next step.
+  ClassThresholds& thresholds() { return thresholds_; }
 
  private:
   /// The teacher's forward pass, and its labels on the ranks that learn.
@@ -62,14 +73,9 @@ class CotrainStep {
   Status Share(bool& finite, std::span<double* const> figures, CotrainOutcome& outcome,
                Status (CotrainPlacement::*from)(std::span<double>) const) const;
 
-  /// What a step that turns out not to be finite is undone with.
-  struct Before {
-    std::optional<TrainedNetwork::Snapshot> teacher;
-    std::optional<TrainedNetwork::Snapshot> student;
-    double baseline;
-  };
-  Before Remember();
-  void GoBackTo(const Before& before);
+  /// Around a step that may turn out not to be finite.
+  void Remember();
+  void GoBack(CotrainOutcome& outcome);
 
   std::optional<CotrainTeacher> teacher_;
   std::optional<CotrainStudent> student_;
@@ -77,6 +83,7 @@ class CotrainStep {
   std::optional<PendingCredit> pending_;
   FeedbackBaseline& baseline_;
   const CotrainRules rules_;
+  ClassThresholds thresholds_;
   const CotrainPlacement& placement_;
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "worker/train/flat_reductions.h"
 #include "worker/train/losses.h"
 
 namespace ferment::worker {
@@ -27,7 +28,7 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
 
   std::array sums = {scored ? LabelledLossSum(batch) : 0.0, 0.0};
   network_.sgd.Step(rates.lr_student, figures.grad_norm);
-  figures.finite = AllFinite(network_.bucket.weights()) && AllFinite(network_.sgd.momentum());
+  figures.finite = AllFinite(network_.bucket.weights());
   if (!scored || !figures.finite) return figures;
   sums[1] = LabelledLossSum(batch);
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));

@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "worker/train/flat_reductions.h"
+
 namespace ferment::worker {
 
 CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks)
@@ -11,7 +13,12 @@ CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rule
   network_.net->train();
 }
 
-Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, TeacherFigures& figures) {
+void CotrainTeacher::Remember() {
+  network_.Remember(steps_last() ? TrainedNetwork::Keep::kStatistics : TrainedNetwork::Keep::kAll);
+}
+
+Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, const ClassThresholds& thresholds,
+                                               TeacherFigures& figures) {
   const std::int64_t labelled = batch.labelled.size(0);
   const std::int64_t unlabelled = batch.weak.size(0);
   const torch::Tensor logits = network_.net->forward(torch::cat({batch.labelled, batch.weak, batch.strong}));
@@ -19,7 +26,7 @@ Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, Teache
   const torch::Tensor strong = logits.narrow(0, labelled + unlabelled, unlabelled);
 
   TeacherForward forward;
-  forward.pseudo = LabelWeakViews(weak, rules_.tau, rules_.threshold);
+  forward.pseudo = LabelWeakViews(weak, rules_.tau, thresholds.Of(static_cast<std::size_t>(weak.size(1))));
   const bool offline = batch.offline_labels.defined();
   forward.labels.label = offline ? batch.offline_labels : forward.pseudo.label;
   forward.labels.trained = torch::ones_like(forward.pseudo.mask);
@@ -38,7 +45,18 @@ Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, Teache
   figures.loss_unlabelled = sums[1] / static_cast<double>(batch.global_unlabelled);
   figures.accepted = sums[2];
   figures.finite = std::isfinite(sums[0]) && std::isfinite(sums[1]);
+  if (thresholds.dynamic()) FERMENT_RETURN_IF_ERROR(CountOverRanks(forward.pseudo, thresholds.fixed(), figures));
   return forward;
+}
+
+Status CotrainTeacher::CountOverRanks(const PseudoLabels& pseudo, double confident, TeacherFigures& figures) {
+  const torch::Tensor counts = CountLabels(pseudo, confident).contiguous();
+  std::vector<double> sums(counts.data_ptr<double>(), counts.data_ptr<double>() + counts.numel());
+  FERMENT_RETURN_IF_ERROR(SumOverRanks(std::span<double>(sums), ranks_));
+  const auto classes = static_cast<std::ptrdiff_t>(sums.size() / 2);
+  figures.labelled.assign(sums.begin(), sums.begin() + classes);
+  figures.confident.assign(sums.begin() + classes, sums.end());
+  return Status();
 }
 
 Status CotrainTeacher::Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
@@ -81,8 +99,13 @@ Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates
       std::isfinite(figures.loss) && std::isfinite(figures.grad_norm) && AllFinite(network_.statistics.statistics());
   if (!figures.finite) return Status();
   if (rates.record) figures.gradient = network_.bucket.gradients().clone();
+  if (steps_last()) {
+    figures.finite = network_.sgd.StaysFinite(rates.lr_teacher, figures.grad_norm);
+    if (figures.finite) network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
+    return Status();
+  }
   network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
-  figures.finite = AllFinite(network_.bucket.weights()) && AllFinite(network_.sgd.momentum());
+  figures.finite = AllFinite(network_.bucket.weights());
   return Status();
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "worker/recipes/cotrain_batch.h"
+#include "worker/train/class_thresholds.h"
 #include "worker/train/losses.h"
 #include "worker/train/trained_network.h"
 
@@ -20,6 +21,10 @@ struct TeacherFigures {
   double grad_norm = 0;
   /// Unlabelled rows that passed the threshold.
   double accepted = 0;
+  /// Under class thresholds, on the teacher's ranks alone: rows of each label, and those that reach the fixed
+  /// threshold.
+  std::vector<double> labelled;
+  std::vector<double> confident;
   /// Raw gradient after the sum over ranks, where recording was asked for.
   torch::Tensor gradient;
 };
@@ -46,8 +51,8 @@ class CotrainTeacher {
   /// `ranks` are the teacher's.
   CotrainTeacher(TrainedNetwork& network, const CotrainRules& rules, Collective& ranks);
 
-  /// (1) (2) (3) of the method. Fills losses and `accepted`.
-  Result<TeacherForward> Forward(const CotrainBatch& batch, TeacherFigures& figures);
+  /// (1) (2) (3) of the method. Fills losses, `accepted` and the counts.
+  Result<TeacherForward> Forward(const CotrainBatch& batch, const ClassThresholds& thresholds, TeacherFigures& figures);
   /// (8) (9): the teacher's step, crediting this step's labels with `h`. `figures` is what Forward filled, finite.
   Status Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward, double h,
                 TeacherFigures& figures);
@@ -56,12 +61,18 @@ class CotrainTeacher {
   Status UpdateLate(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                     const LateCredit* credit, TeacherFigures& figures);
 
+  /// Before a step that may have to be undone.
+  void Remember();
   TrainedNetwork& network() { return network_; }
 
  private:
+  Status CountOverRanks(const PseudoLabels& pseudo, double confident, TeacherFigures& figures);
   /// Sums the gradient over ranks and makes the step. `feedback_sum` is this rank's part of L_T_mpl without h.
   Status Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
               TeacherFigures& figures);
+
+  /// Whether nothing that could fail comes after the teacher's step, and it can be asked beforehand.
+  bool steps_last() const { return !rules_.late_feedback && network_.bucket.weights().is_cpu(); }
 
   TrainedNetwork& network_;
   const CotrainRules& rules_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/recipes/step_record.h"
 
+#include <array>
+
 #include "common/io/atomic_file.h"
 
 namespace ferment::worker {
@@ -22,6 +24,7 @@ Json ConfigJson(const RunSpec& spec, const StepFacts& facts) {
           {"C", spec.classes_size()},
           {"tau", cotrain.tau()},
           {"threshold", cotrain.threshold()},
+          {"threshold_rule", cotrain.pseudo_label().threshold_rule()},
           {"label_smoothing", cotrain.label_smoothing()},
           {"lambda_u", cotrain.lambda_u()},
           {"lambda_ramp_steps", cotrain.lambda_ramp_steps()},
@@ -61,6 +64,25 @@ Json ScalarsJson(const CotrainRates& rates, const CotrainOutcome& outcome) {
           {"accepted", outcome.teacher.accepted}};
 }
 
+/// The status before the first step is that of nothing seen.
+Json ThresholdsJson(const CotrainOutcome& outcome) {
+  const std::vector<double> unseen(outcome.thresholds.size());
+  const auto or_unseen = [&](const std::vector<double>& shares) { return shares.empty() ? unseen : shares; };
+  return {{"used", outcome.thresholds},
+          {"labelled_before", or_unseen(outcome.status_before.labelled)},
+          {"confident_before", or_unseen(outcome.status_before.confident)},
+          {"labelled_after", or_unseen(outcome.status_after.labelled)},
+          {"confident_after", or_unseen(outcome.status_after.confident)}};
+}
+
+/// Takes away what a step that was undone did not get to.
+void KeepReached(StepPart undone_in, Json& scalars) {
+  if (undone_in == StepPart::kTeacher) return;
+  for (const char* name : {"L_old", "L_new", "h_raw", "h", "L_T_mpl", "L_T", "grad_norm_teacher"})
+    scalars[name] = nullptr;
+  if (undone_in == StepPart::kLabels) scalars["L_S_u"] = scalars["grad_norm_student"] = nullptr;
+}
+
 Status WriteState(const std::filesystem::path& folder, const std::string& suffix, const CotrainState& state) {
   FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / ("teacher" + suffix), state.teacher));
   FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / ("student" + suffix), state.student));
@@ -80,16 +102,23 @@ std::vector<RankRows> RowsOfRanks(const RunSpec& spec, int ranks) {
 
 Json StepJson(const RunSpec& spec, const StepFacts& facts, const CotrainOutcome& outcome) {
   const auto& model = spec.model();
-  return {{"format", 1},
-          {"step", facts.step},
-          {"dtype", spec.cotrain().dtype()},
-          {"placement", spec.cotrain().placement()},
-          {"world_size", facts.world_size},
-          {"ranks", {{"teacher", RanksJson(facts.teacher_ranks)}, {"student", RanksJson(facts.student_ranks)}}},
-          {"backbone", {{"name", model.backbone()}, {"width", model.width()}, {"image_size", model.image_size()}}},
-          {"class_names", std::vector<std::string>(spec.classes().begin(), spec.classes().end())},
-          {"config", ConfigJson(spec, facts)},
-          {"scalars", ScalarsJson(facts.rates, outcome)}};
+  Json json = {{"format", 1},
+               {"step", facts.step},
+               {"dtype", spec.cotrain().dtype()},
+               {"placement", spec.cotrain().placement()},
+               {"world_size", facts.world_size},
+               {"ranks", {{"teacher", RanksJson(facts.teacher_ranks)}, {"student", RanksJson(facts.student_ranks)}}},
+               {"backbone", {{"name", model.backbone()}, {"width", model.width()}, {"image_size", model.image_size()}}},
+               {"class_names", std::vector<std::string>(spec.classes().begin(), spec.classes().end())},
+               {"config", ConfigJson(spec, facts)},
+               {"scalars", ScalarsJson(facts.rates, outcome)}};
+  if (outcome.undone_in) {
+    constexpr std::array kParts = {"labels", "student", "teacher"};
+    json["undone"] = kParts.at(static_cast<std::size_t>(*outcome.undone_in));
+    KeepReached(*outcome.undone_in, json["scalars"]);
+  }
+  if (!outcome.thresholds.empty()) json["thresholds"] = ThresholdsJson(outcome);
+  return json;
 }
 
 Status WriteStepRecord(const std::filesystem::path& folder, const StepRecord& record) {

@@ -7,19 +7,11 @@
 #include <vector>
 
 #include "worker/feed/rank_sampler.h"
+#include "worker/recipes/cotrain_networks.h"
 #include "worker/recipes/cotrain_step.h"
 #include "worker/train/recipe.h"
 
 namespace ferment::worker {
-
-/// All that a step changes, by file.
-struct CotrainState {
-  NamedTensors teacher;
-  NamedTensors student;
-  NamedTensors average;
-  /// Momentum, teacher.<parameter> and student.<parameter>.
-  NamedTensors optimizer;
-};
 
 /// The rows of the global batch that one rank of a network sees.
 struct RankRows {
@@ -51,7 +43,7 @@ struct StepRecord {
   CotrainState after;
 };
 
-/// Returns: the content of step.json.
+/// Returns: the content of step.json. Of a step that was undone: what it got to, null where that is not finite.
 Json StepJson(const RunSpec& spec, const StepFacts& facts, const CotrainOutcome& outcome);
 
 /// Writes into a folder that exists; step.json comes last. Errors: those of writing.

@@ -33,11 +33,15 @@ Status CheckRecordable(const RecipeContext& context) {
     return CannotRecord("the run ends before it: step=" + std::to_string(context.recording->step) +
                         " cotrain.steps=" + std::to_string(cotrain.steps()));
   }
-  if (cotrain.feedback().max_lag() != 0) {
-    return CannotRecord("feedback must come from the same step: cotrain.feedback.max_lag=" +
-                        std::to_string(cotrain.feedback().max_lag()));
+  return CheckReplayable(context.spec);
+}
+
+Status CheckReplayable(const RunSpec& spec) {
+  const std::uint32_t max_lag = spec.cotrain().feedback().max_lag();
+  if (max_lag != 0) {
+    return CannotRecord("feedback must come from the same step: cotrain.feedback.max_lag=" + std::to_string(max_lag));
   }
-  const std::string& backbone = context.spec.model().backbone();
+  const std::string& backbone = spec.model().backbone();
   if (backbone != "resnet18" && backbone != "resnet50")
     return CannotRecord("the replay knows resnet18 and resnet50 only: model.backbone=" + backbone);
   return Status();
@@ -85,6 +89,16 @@ Status StepRecorder::End(const MadeStep& made, const CotrainState& state) {
                          std::to_string(recording_.step))
         .WithExitCode(exit_code::kBadData);
   }
+  return Write(made, state);
+}
+
+Status StepRecorder::RecordUndone(const MadeStep& made, const CotrainState& state) {
+  FERMENT_RETURN_IF_ERROR(MakeFolder());
+  Begin(state);
+  return Write(made, state);
+}
+
+Status StepRecorder::Write(const MadeStep& made, const CotrainState& state) {
   FERMENT_ASSIGN_OR_RETURN(record_.batch, GatherBatch(made));
   Status written;
   if (context_.world.rank() == 0) {

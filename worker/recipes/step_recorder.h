@@ -10,6 +10,8 @@ namespace ferment::worker {
 /// Errors: InvalidArgument (64) where the step that is to be recorded does not come, or cannot be written in a form
 /// that a replay knows.
 Status CheckRecordable(const RecipeContext& context);
+/// Errors: InvalidArgument (64) where the replay does not know this spec's steps.
+Status CheckReplayable(const RunSpec& spec);
 
 /// What the recorder asks of a step that has been made. References to this rank's rows, and to what all ranks share.
 struct MadeStep {
@@ -27,7 +29,9 @@ struct MadeStep {
 class StepRecorder {
  public:
   /// Requires: the context has a recording.
-  explicit StepRecorder(const RecipeContext& context) : context_(context), recording_(*context.recording) {}
+  explicit StepRecorder(const RecipeContext& context) : StepRecorder(context, *context.recording) {}
+  StepRecorder(const RecipeContext& context, StepRecording recording)
+      : context_(context), recording_(std::move(recording)) {}
 
   /// An earlier record in it is no longer whole. Errors: those of making it, on every rank.
   Status MakeFolder() const;
@@ -38,8 +42,11 @@ class StepRecorder {
   /// After it. Errors: DataLoss (65) where the step was not finite, for then nothing was changed; those of writing and
   /// of the collective.
   Status End(const MadeStep& made, const CotrainState& state);
+  /// All at once, for a step that was not finite and has been undone: `state` is before and after.
+  Status RecordUndone(const MadeStep& made, const CotrainState& state);
 
  private:
+  Status Write(const MadeStep& made, const CotrainState& state);
   Result<NamedTensors> GatherBatch(const MadeStep& made) const;
 
   const RecipeContext& context_;

@@ -9,6 +9,7 @@
 #include "worker/collective/rank_agreement.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/face_network.h"
+#include "worker/train/flat_reductions.h"
 #include "worker/train/losses.h"
 
 namespace ferment::worker {
@@ -46,15 +47,14 @@ class SupervisedRecipe : public Recipe {
     figures.samples = plan_.batch * networks_.size();
     const double lr = plan_.schedule.At(step);
     figures.values["lr"] = lr;
-    std::vector<TrainedNetwork::Snapshot> before;
-    for (const auto& network : networks_) before.push_back(network->Take());
+    for (const auto& network : networks_) network->Remember(TrainedNetwork::Keep::kAll);
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(*networks_[i], faces, labels, lr));
       figures.finite = figures.finite && lesson.finite;
       figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
     }
     // One network's failure undoes the step of all, so that all see the same batches.
-    for (std::size_t i = 0; !figures.finite && i < networks_.size(); ++i) networks_[i]->PutBack(before[i]);
+    for (std::size_t i = 0; !figures.finite && i < networks_.size(); ++i) networks_[i]->GoBack();
     if (!Validation::Due(step, total_steps())) return figures;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
@@ -121,7 +121,7 @@ class SupervisedRecipe : public Recipe {
       return Lesson{loss, false};
     }
     network.sgd.Step(lr, norm);
-    return Lesson{loss, AllFinite(network.bucket.weights()) && AllFinite(network.sgd.momentum())};
+    return Lesson{loss, AllFinite(network.bucket.weights())};
   }
 
   const RecipeContext& context_;

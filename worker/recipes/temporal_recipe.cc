@@ -16,6 +16,7 @@
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/adamw.h"
+#include "worker/train/flat_reductions.h"
 #include "worker/train/gradient_bucket.h"
 #include "worker/train/learning_rate.h"
 

@@ -5,7 +5,7 @@ namespace ferment::worker {
 
 void AveragedNetwork::MoveTowards(const TrainedNetwork& student, double decay) {
   torch::NoGradGuard no_grad;
-  bucket.weights().mul_(decay).add_(student.bucket.weights(), 1 - decay);
+  bucket.weights().lerp_(student.bucket.weights(), 1 - decay);
   statistics.MoveTowards(student.statistics, decay);
 }
 

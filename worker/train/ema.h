@@ -10,7 +10,7 @@ namespace ferment::worker {
 /// Averaged weights, and averaged statistics to go with them (docs/method.md, rule 11).
 struct AveragedNetwork {
   explicit AveragedNetwork(std::shared_ptr<nn::Backbone> backbone)
-      : net(std::move(backbone)), bucket(*net), statistics(*net) {}
+      : net(std::move(backbone)), bucket(*net, /*trained=*/false), statistics(*net) {}
 
   /// e <- decay * e + (1 - decay) * s for parameters, running_mean and running_var; num_batches_tracked is copied.
   void MoveTowards(const TrainedNetwork& student, double decay);

@@ -2,7 +2,6 @@
 #include "worker/train/gradient_bucket.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "common/base/check.h"
@@ -30,9 +29,7 @@ Status SumOverRanks(std::span<double> figures, Collective& ranks) {
   return ranks.size() == 1 ? Status() : ranks.AllReduceSum(figures);
 }
 
-bool AllFinite(const torch::Tensor& flat) { return std::isfinite(torch::sum(flat, torch::kFloat64).item<double>()); }
-
-GradientBucket::GradientBucket(torch::nn::Module& module) {
+GradientBucket::GradientBucket(torch::nn::Module& module, bool trained) {
   torch::NoGradGuard no_grad;
   for (const auto& item : module.named_parameters()) slots_.push_back({item.key(), item.value(), 0});
   FERMENT_CHECK(!slots_.empty()) << "a network without parameters";
@@ -46,12 +43,12 @@ GradientBucket::GradientBucket(torch::nn::Module& module) {
     if (decays) decayed_ = total;
   }
   weights_ = torch::zeros({total}, slots_.front().parameter.options().requires_grad(false));
-  gradients_ = torch::zeros_like(weights_);
+  if (trained) gradients_ = torch::zeros_like(weights_);
   for (Slot& slot : slots_) {
     torch::Tensor view = View(weights_, slot);
     view.copy_(slot.parameter);
     slot.parameter.set_data(view);
-    slot.parameter.mutable_grad() = View(gradients_, slot);
+    if (trained) slot.parameter.mutable_grad() = View(gradients_, slot);
   }
 }
 

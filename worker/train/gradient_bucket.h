@@ -21,9 +21,6 @@ Status SumOverRanks(torch::Tensor& flat, Collective& ranks);
 /// Sums figures over ranks, in place.
 Status SumOverRanks(std::span<double> figures, Collective& ranks);
 
-/// Returns: whether no element is infinite or NaN, nor their sum in float64; equal tensors give equal answers.
-bool AllFinite(const torch::Tensor& flat);
-
 /// Replaces the storage of a module's parameters by views of `weights()`, and gives them gradients that are views of
 /// `gradients()`, which backward adds to. Parameters of more than one dimension come first: they are the ones that
 /// decay. The module must not be moved, cast, or told to zero its gradients afterwards; copying into its parameters is
@@ -32,7 +29,8 @@ bool AllFinite(const torch::Tensor& flat);
 /// Thread: the loop's. Owns: both buffers; keeps the module's parameters alive.
 class GradientBucket {
  public:
-  explicit GradientBucket(torch::nn::Module& module);
+  /// `trained` false: without gradients, for a network that follows another.
+  explicit GradientBucket(torch::nn::Module& module, bool trained = true);
   GradientBucket(const GradientBucket&) = delete;
   GradientBucket& operator=(const GradientBucket&) = delete;
 
@@ -42,6 +40,8 @@ class GradientBucket {
   torch::Tensor& gradients() { return gradients_; }
   /// The part [0, n) of a buffer of this layout that weight decay applies to.
   torch::Tensor DecayedPart(const torch::Tensor& flat) const { return flat.narrow(0, 0, decayed_); }
+  /// The rest of it.
+  torch::Tensor OtherPart(const torch::Tensor& flat) const { return flat.slice(0, decayed_); }
 
   void ZeroGradients() { gradients_.zero_(); }
   /// Returns: a buffer of this layout, zeros.

@@ -3,6 +3,8 @@
 
 #include <torch/nn/functional/loss.h>
 
+#include "common/base/check.h"
+
 namespace ferment::worker {
 
 torch::Tensor CrossEntropyPerSample(const torch::Tensor& logits, const torch::Tensor& labels, double smoothing) {
@@ -21,7 +23,8 @@ torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& m
   return -((target * torch::log_softmax(logits, 1)).sum(1) * mask).sum();
 }
 
-PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double threshold) {
+PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, const std::vector<double>& thresholds) {
+  FERMENT_CHECK(thresholds.size() == static_cast<std::size_t>(weak_logits.size(1)));
   torch::NoGradGuard no_grad;
   PseudoLabels labels;
   labels.probabilities = torch::softmax(weak_logits.detach() / tau, 1);
@@ -31,8 +34,16 @@ PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double
   const torch::Tensor is_max = labels.probabilities == labels.confidence.unsqueeze(1);
   // A row with a NaN has no maximum. It gets some class, so that its loss becomes a NaN instead of an exception.
   labels.label = torch::where(is_max, classes, weak_logits.size(1)).amin(1).clamp_max(weak_logits.size(1) - 1);
-  labels.mask = (labels.confidence >= threshold).to(weak_logits.scalar_type());
+  const torch::Tensor limits = torch::tensor(thresholds, torch::kFloat64).to(weak_logits.options());
+  labels.mask = (labels.confidence >= limits.index_select(0, labels.label)).to(weak_logits.scalar_type());
   return labels;
+}
+
+torch::Tensor CountLabels(const PseudoLabels& labels, double confident) {
+  torch::NoGradGuard no_grad;
+  const torch::Tensor rows = torch::one_hot(labels.label, labels.probabilities.size(1)).to(torch::kFloat64);
+  const torch::Tensor sure = (labels.confidence >= confident).to(torch::kFloat64).unsqueeze(1);
+  return torch::stack({rows.sum(0), (rows * sure).sum(0)}).to(torch::kCPU);
 }
 
 }  // namespace ferment::worker

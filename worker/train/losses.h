@@ -5,6 +5,8 @@
 
 #include <torch/types.h>
 
+#include <vector>
+
 namespace ferment::worker {
 
 /// Returns: [N] (1-e)(-log p_y) + e/C sum_c(-log p_c), as torch's cross_entropy with label_smoothing e.
@@ -22,8 +24,12 @@ struct PseudoLabels {
   torch::Tensor probabilities;  // [N, C] softmax(z / tau), detached
   torch::Tensor confidence;     // [N] their maximum
   torch::Tensor label;          // [N] int64, the lowest index of the maximum; some class where a probability is NaN
-  torch::Tensor mask;           // [N] 1 where confidence >= threshold, else 0; dtype of the logits
+  torch::Tensor mask;           // [N] 1 where confidence >= the label's threshold, else 0; dtype of the logits
 };
-PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, double threshold);
+/// `thresholds`: [C] of each label.
+PseudoLabels LabelWeakViews(const torch::Tensor& weak_logits, double tau, const std::vector<double>& thresholds);
+
+/// Returns: [2, C] float64 on the CPU: rows of each label, and those of them whose confidence reaches `confident`.
+torch::Tensor CountLabels(const PseudoLabels& labels, double confident);
 
 }  // namespace ferment::worker

@@ -16,26 +16,32 @@ struct SgdOptions {
   double grad_clip = 0;
 };
 
-/// g <- g * min(1, clip / (norm + 1e-6)); g <- g + wd * w; v <- momentum * v + g; w <- w - lr * (g + momentum * v, or
-/// v). The bucket's gradients stay as they were. Momentum starts at 0.
+/// g <- g * min(1, clip / (norm + 1e-6)), in the bucket; then, leaving the bucket's gradients so, d = g + wd * w;
+/// v <- momentum * v + d; w <- w - lr * (d + momentum * v, or v). Momentum starts at 0.
 class Sgd {
  public:
   Sgd(GradientBucket& bucket, const SgdOptions& options);
 
   /// Returns: the L2 norm of the bucket's gradients, in double.
   double GradientNorm() const;
-  /// Requires: `norm` = GradientNorm(), where a clip is set.
+  /// Requires of both: `norm` = GradientNorm(), where a clip is set.
   void Step(double lr, double norm);
+  /// Returns: whether weights and momentum would be finite after Step(lr, norm), and no larger than half of the
+  /// largest number. Changes nothing. Requires: a network on the CPU.
+  bool StaysFinite(double lr, double norm) const;
 
   const SgdOptions& options() const { return options_; }
   /// The momentum buffer, in the bucket's layout.
   torch::Tensor& momentum() { return momentum_; }
 
  private:
+  double ClipFactor(double norm) const;
+  template <typename T>
+  bool StaysFiniteAs(double lr, double norm) const;
+
   GradientBucket& bucket_;
   const SgdOptions options_;
   torch::Tensor momentum_;
-  torch::Tensor update_;
 };
 
 }  // namespace ferment::worker

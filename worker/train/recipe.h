@@ -97,6 +97,9 @@ class Recipe {
   virtual Result<RecipeState> State() const = 0;
   /// Goes on from `state`, of which `next_step` steps were made.
   virtual Status Restore(const RecipeState& state, std::uint64_t next_step) = 0;
+  /// After a step that was not finite, and before any other: writes what it read into `folder`, for a replay. Every
+  /// rank is called. Returns: whether this recipe has a form for that. Errors: those of writing.
+  virtual Result<bool> RecordUndone(const std::filesystem::path& /*folder*/) { return false; }
   /// Last figures and what is to be published. Every rank is called; rank 0's models are written.
   virtual Result<RecipeResult> Finish() = 0;
 };

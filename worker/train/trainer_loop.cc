@@ -5,7 +5,9 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "common/base/logging.h"
 #include "common/nn/torch_guard.h"
@@ -24,6 +26,23 @@ std::string Short(double value) {
   return text;
 }
 
+/// Errors: Unavailable (201, so that the job is started again) where the ranks have not all read the same checkpoint.
+Status AgreeOnCheckpoint(Collective& ranks, const std::optional<std::uint64_t>& mine) {
+  constexpr std::uint64_t kNone = ~std::uint64_t{0};
+  const std::uint64_t own = mine.value_or(kNone);
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
+  FERMENT_RETURN_IF_ERROR(ranks.AllGather(std::as_bytes(std::span<const std::uint64_t>(&own, 1)),
+                                          std::as_writable_bytes(std::span<std::uint64_t>(all))));
+  const auto other = std::ranges::find_if(all, [&](std::uint64_t step) { return step != all[0]; });
+  if (other == all.end()) return Status();
+  const auto name = [](std::uint64_t step) { return step == kNone ? std::string("none") : std::to_string(step); };
+  return UnavailableError(
+             "ranks read different checkpoints, so the file system shows new files late to some, or run-dir "
+             "is not one folder; start the job again: rank 0 step=" +
+             name(all[0]) + ", rank " + std::to_string(other - all.begin()) + " step=" + name(*other))
+      .WithExitCode(exit_code::kPeerLost);
+}
+
 }  // namespace
 
 TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client,
@@ -40,6 +59,7 @@ Status TrainerLoop::Run() {
 }
 
 Status TrainerLoop::Prepare() {
+  Enter(Activity::kPreparing);
   const bool start_anew = context_.recording.has_value();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
   auto finished = files_.Finished();
@@ -54,8 +74,11 @@ Status TrainerLoop::Prepare() {
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
 
   auto saved = files_.Newest();
-  Status restored = saved ? Status() : saved.error();
-  if (saved && *saved) {
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, saved ? Status() : saved.error()));
+  FERMENT_RETURN_IF_ERROR(
+      AgreeOnCheckpoint(context_.world, *saved ? std::optional((*saved)->next_step) : std::nullopt));
+  Status restored;
+  if (*saved) {
     restored = nn::Guard([&] { return recipe_.Restore((*saved)->state, (*saved)->next_step); });
     next_step_ = (*saved)->next_step;
     samples_ = (*saved)->samples;
@@ -91,6 +114,7 @@ Status TrainerLoop::Train() {
                             " step=" + std::to_string(next_step_))
           .WithExitCode(exit_code::kTerminated);
     }
+    if (options_.board != nullptr) options_.board->EnterStep(next_step_);
     FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
     ++next_step_;
     FERMENT_RETURN_IF_ERROR(Account(next_step_ - 1, figures));
@@ -135,12 +159,7 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
     ++nonfinite_;
     if (leads())
       LogWarning("loss_not_finite", {{"step", step}, {"count", nonfinite_}, {"max_nonfinite", options_.max_nonfinite}});
-    if (nonfinite_ > options_.max_nonfinite) {
-      return DataLossError("the loss was not finite too often; lower the learning rate, or look at the data: steps=" +
-                           std::to_string(nonfinite_) + " max_nonfinite=" + std::to_string(options_.max_nonfinite) +
-                           " last_step=" + std::to_string(step))
-          .WithExitCode(exit_code::kBadData);
-    }
+    if (nonfinite_ > options_.max_nonfinite) return TooManyNonfinite(step);
   }
   for (const auto& [name, value] : figures.values) figures_[name] = value;
   figures_["nonfinite"] = static_cast<double>(nonfinite_);
@@ -175,6 +194,26 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
   return Status();
 }
 
+Status TrainerLoop::TooManyNonfinite(std::uint64_t step) {
+  const std::filesystem::path folder = context_.layout.Nonfinite(context_.job_id(), step);
+  Result<bool> recorded = false;
+  const Status status = nn::Guard([&] {
+    recorded = recipe_.RecordUndone(folder);
+    return recorded ? Status() : recorded.error();
+  });
+  std::string record;
+  if (!status.ok()) {
+    record = "; what that step read is not recorded: " + std::string(status.message());
+  } else if (*recorded) {
+    record = "; what that step read: " + folder.string() + "; replay it: python tests/replay/replay_step.py " +
+             folder.string();
+  }
+  return DataLossError("the loss was not finite too often; lower the learning rate, or look at the data: steps=" +
+                       std::to_string(nonfinite_) + " max_nonfinite=" + std::to_string(options_.max_nonfinite) +
+                       " last_step=" + std::to_string(step) + record)
+      .WithExitCode(exit_code::kBadData);
+}
+
 JobProgress TrainerLoop::Progress() const {
   const ProcessUsage usage = UsageOfThisProcess();
   JobProgress progress;
@@ -199,6 +238,7 @@ JobProgress TrainerLoop::Progress() const {
 Status TrainerLoop::Save() {
   checkpoint_due_ = false;
   if (saved_step_ == next_step_) return Status();
+  Enter(Activity::kSaving);
   const Status status = nn::Guard([&]() -> Status {
     SavedJob job{next_step_, samples_, nonfinite_, {}};
     FERMENT_ASSIGN_OR_RETURN(job.state, recipe_.State());
@@ -209,10 +249,14 @@ Status TrainerLoop::Save() {
   return Status();
 }
 
-Status TrainerLoop::AwaitSaved() { return AgreeOnStatus(context_.world, leads() ? writer_->Wait() : Status()); }
+Status TrainerLoop::AwaitSaved() {
+  Enter(Activity::kSaving);
+  return AgreeOnStatus(context_.world, leads() ? writer_->Wait() : Status());
+}
 
 Status TrainerLoop::Finish() {
   FERMENT_RETURN_IF_ERROR(Save());
+  Enter(Activity::kFinishing);
   Result<RecipeResult> result = RecipeResult();
   Status status = nn::Guard([&] {
     result = recipe_.Finish();

@@ -12,6 +12,7 @@
 #include "worker/train/job_state.h"
 #include "worker/train/recipe.h"
 #include "worker/train/train_metrics.h"
+#include "worker/watch/rank_board.h"
 
 namespace ferment::worker {
 
@@ -22,6 +23,8 @@ struct TrainerLoopOptions {
   /// Least time between two progress reports, and between two log lines.
   std::chrono::milliseconds report_every{1000};
   std::chrono::milliseconds log_every{10'000};
+  /// Told of what goes on; null where nobody watches. Outlives the loop.
+  RankBoard* board = nullptr;
 };
 
 /// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must. A
@@ -34,8 +37,9 @@ class TrainerLoop {
   TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client, const TrainerLoopOptions& options);
 
   /// Returns the same on every rank: ok when the result is published; Cancelled (143) after a checkpoint that TERM,
-  /// USR2 or the coordinator asked for; Aborted (202) when the job is another process's; DataLoss (65) past
-  /// max_nonfinite; the recipe's errors. An error that only one rank has met ends in Collective::Abort.
+  /// USR2 or the coordinator asked for; Aborted (202) when the job is another process's; Unavailable (201) when ranks
+  /// have read different checkpoints; DataLoss (65) past max_nonfinite; the recipe's errors. An error that only one
+  /// rank has met ends in Collective::Abort.
   Status Run();
 
  private:
@@ -46,6 +50,8 @@ class TrainerLoop {
   /// What the signals, the coordinator and the disk want, agreed on by all ranks.
   Result<Wish> AgreeOnWish();
   Status Account(std::uint64_t step, const StepFigures& figures);
+  /// Has the step recorded. Returns: what ends the job.
+  Status TooManyNonfinite(std::uint64_t step);
   /// Has the state of now written, unless it is.
   Status Save();
   /// Returns: the outcome of writing, on every rank, once nothing is being written.
@@ -54,6 +60,9 @@ class TrainerLoop {
   JobProgress Progress() const;
   Result<StepFigures> GuardedStep(std::uint64_t step);
   bool leads() const { return context_.world.rank() == 0; }
+  void Enter(Activity activity) const {
+    if (options_.board != nullptr) options_.board->Enter(activity);
+  }
 
   Recipe& recipe_;
   const RecipeContext& context_;

@@ -29,6 +29,7 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
   std::mutex mutex;
   torch::set_num_threads(1);
   rules.average_statistics = mode == nn::BatchNormMode::kLocal;
+  rules.dynamic_threshold = true;
   testing::RunRanks(count, [&](Collective& ranks) {
     std::unique_ptr<Pair> pair;
     std::unique_ptr<World> world;
@@ -45,6 +46,8 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
     ASSERT_TRUE(good->finite);
 
     const torch::Tensor before = Everything(*pair, baseline);
+    const ClassStatus status = step.thresholds().status();
+    EXPECT_EQ(status.labelled.size(), static_cast<std::size_t>(kClasses));
     CotrainBatch batch = world->RowsOf(ranks);
     batch.labelled = batch.labelled.clone();
     batch.weak = batch.weak.clone();
@@ -57,6 +60,7 @@ void ExpectUndone(int count, nn::BatchNormMode mode, CotrainRules rules, const C
     EXPECT_EQ(bad->baseline_after, bad->baseline_before);
     EXPECT_TRUE(torch::equal(harmed.nan_to_num(-7), Everything(*pair, baseline).nan_to_num(-7)))
         << "rank " << ranks.rank();
+    EXPECT_EQ(step.thresholds().status(), status) << "rank " << ranks.rank();
     double still_harmed = torch::equal(before, harmed) ? 0 : 1;
     ASSERT_TRUE(ranks.AllReduceSum(std::span<double>(&still_harmed, 1)).ok());
     if (still_harmed > 0) return;

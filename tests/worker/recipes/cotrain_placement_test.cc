@@ -31,6 +31,7 @@ struct Made {
   std::vector<double> numbers;
   torch::Tensor teacher;
   torch::Tensor student;
+  ClassStatus status;
 };
 
 CotrainPlacement Place(Collective& world, const Groups& groups) {
@@ -86,6 +87,7 @@ Made MakeSteps(const Groups& groups, nn::BatchNormMode mode, CotrainRules rules,
     const std::lock_guard lock(mutex);
     made.numbers = mine;
     made.finite = finite;
+    if (pair->placement.teaches()) made.status = step.thresholds().status();
     if (pair->placement.teaches())
       made.teacher = torch::cat({pair->teacher.bucket.weights(), pair->teacher.sgd.momentum()}).clone();
     if (pair->placement.learns()) {
@@ -103,6 +105,7 @@ void ExpectSame(const Made& one, const Made& other) {
     EXPECT_NEAR(one.numbers[i], other.numbers[i], 1e-9 * (1 + std::abs(one.numbers[i]))) << "number " << i;
   EXPECT_TRUE(torch::allclose(one.teacher, other.teacher, 1e-8, 1e-10));
   EXPECT_TRUE(torch::allclose(one.student, other.student, 1e-8, 1e-10));
+  EXPECT_EQ(one.status, other.status);
 }
 
 TEST(CotrainPlacement, Check5ComputesWhatOneRankComputesOnAnyRanks) {
@@ -116,6 +119,21 @@ TEST(CotrainPlacement, Check5ComputesWhatOneRankComputesOnAnyRanks) {
                                           << static_cast<int>(mode) << ", form " << static_cast<int>(form));
         ExpectSame(alone, MakeSteps(groups, mode, rules));
       }
+    }
+  }
+}
+
+TEST(CotrainPlacement, ClassThresholdsAreTheSameOnAnyRanksAndInBothPlacements) {
+  for (const bool late : {false, true}) {
+    CotrainRules rules = {.tau = 0.5, .threshold = 0.4, .dynamic_threshold = true, .student_mask = true};
+    rules.late_feedback = late;
+    const Made least = MakeSteps(late ? Groups{1, 1} : Groups{1, 0}, nn::BatchNormMode::kSync, rules);
+    EXPECT_EQ(least.status.labelled.size(), static_cast<std::size_t>(kClasses));
+    EXPECT_NE(least.status.labelled, least.status.confident);
+    for (const Groups& groups : {Groups{2, 0}, Groups{3, 0}, Groups{1, 1}, Groups{2, 1}, Groups{1, 2}}) {
+      if (late && groups.student == 0) continue;
+      SCOPED_TRACE(::testing::Message() << groups.teacher << " + " << groups.student << " ranks, late " << late);
+      ExpectSame(least, MakeSteps(groups, nn::BatchNormMode::kSync, rules));
     }
   }
 }

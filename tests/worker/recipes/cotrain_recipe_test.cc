@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
+#include "worker/train/checkpoint_folder.h"
 #include "worker/train/trainer_loop.h"
 
 namespace ferment::worker {
@@ -24,7 +28,8 @@ class StoppingClient : public testing::RecordedRunClient {
 };
 
 /// Trains on as many ranks as the spec says. Rank 0 tells `client`.
-Status Train(const RunSpec& spec, const std::filesystem::path& run, RunClient& client) {
+Status Train(const RunSpec& spec, const std::filesystem::path& run, RunClient& client,
+             const TrainerLoopOptions& options = {.checkpoint_every = 2}) {
   Status status;
   testing::RunRanks(static_cast<int>(spec.resources().ranks()), [&](Collective& world) {
     const RecipeContext context{
@@ -32,7 +37,7 @@ Status Train(const RunSpec& spec, const std::filesystem::path& run, RunClient& c
     const auto recipe = MakeCotrainRecipe(context);
     testing::RecordedRunClient deaf;
     const bool leads = world.rank() == 0;
-    const Status own = TrainerLoop(*recipe, context, leads ? client : deaf, {.checkpoint_every = 2}).Run();
+    const Status own = TrainerLoop(*recipe, context, leads ? client : deaf, options).Run();
     if (leads) status = own;
   });
   return status;
@@ -69,6 +74,7 @@ class CotrainRecipeTest : public ::testing::Test {
       EXPECT_EQ(whole.completed[0].models[i].sha256, second.completed[0].models.at(i).sha256)
           << whole.completed[0].models[i].role;
     }
+    EXPECT_EQ(SavedScalars("whole"), SavedScalars("resumed"));
     for (auto* client : {&whole, &second}) {
       std::erase_if(client->completed[0].last.metrics, [](const auto& figure) {
         return figure.first == "samples_per_second" || figure.first.starts_with("checkpoint_");  // times
@@ -76,6 +82,12 @@ class CotrainRecipeTest : public ::testing::Test {
     }
     EXPECT_EQ(whole.completed[0].last.metrics, second.completed[0].last.metrics);
     EXPECT_EQ(whole.completed[0].last.metrics.at("nonfinite"), 0);
+  }
+
+  /// Of the last checkpoint.
+  Json SavedScalars(const std::string& run) const {
+    const auto saved = CheckpointFolder(RunLayout(folder_ / run).Checkpoints("cotrain")).Newest();
+    return saved && *saved ? (*saved)->scalars : Json();
   }
 
   void Split(std::uint32_t teacher, std::uint32_t student) {
@@ -106,6 +118,17 @@ TEST_F(CotrainRecipeTest, SoDoesOneWithLateFeedback) {
   ExpectSameBitsAfterAStop();
 }
 
+// The class status has to come back too.
+TEST_F(CotrainRecipeTest, SoDoesOneUnderClassThresholds) {
+  spec_.mutable_cotrain()->mutable_pseudo_label()->set_threshold_rule("dynamic");
+  spec_.mutable_cotrain()->set_threshold(0.3);
+  spec_.mutable_cotrain()->set_student_mask(true);
+  ExpectSameBitsAfterAStop();
+  const Json status = SavedScalars("whole").at("recipe").at("class_status");
+  EXPECT_EQ(status.at("labelled").size(), 8U);
+  EXPECT_NE(status.at("labelled"), status.at("confident"));
+}
+
 TEST_F(CotrainRecipeTest, AJobGoesOnInTheOtherPlacement) {
   testing::RecordedRunClient whole;
   ASSERT_TRUE(Train(spec_, folder_ / "whole", whole).ok());
@@ -118,6 +141,89 @@ TEST_F(CotrainRecipeTest, AJobGoesOnInTheOtherPlacement) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "resumed" / "phases" / "cotrain.old-1"));
   EXPECT_NEAR(whole.completed.at(0).last.metrics.at("baseline"), second.completed.at(0).last.metrics.at("baseline"),
               1e-4);
+}
+
+/// Steps so long that the numbers soon leave float32.
+class CotrainNonfiniteTest : public CotrainRecipeTest {
+ protected:
+  void SetUp() override {
+    CotrainRecipeTest::SetUp();
+    auto& cotrain = *spec_.mutable_cotrain();
+    cotrain.set_steps(200);
+    cotrain.set_warmup_steps(0);
+    cotrain.set_lr_teacher(100);
+    cotrain.set_lr_student(100);
+    cotrain.set_weight_decay(1);
+  }
+
+  /// Trains past two steps that are not finite. Returns: the folder of the last of them.
+  std::filesystem::path ExpectRecord() {
+    testing::RecordedRunClient client;
+    const auto run = folder_ / ("run-" + std::to_string(spec_.resources().ranks()) + spec_.cotrain().placement());
+    const Status failed = Train(spec_, run, client, {.max_nonfinite = 1});
+    EXPECT_EQ(failed.exit_code(), exit_code::kBadData) << failed.ToString();
+    EXPECT_TRUE(client.completed.empty());
+    std::vector<std::filesystem::path> folders;
+    for (const auto& entry : std::filesystem::directory_iterator(run / "phases" / "cotrain")) {
+      if (entry.path().filename().string().starts_with("nonfinite-")) folders.push_back(entry.path());
+    }
+    EXPECT_EQ(folders.size(), 1U) << failed.ToString();
+    if (folders.size() != 1) return {};
+    const std::string step = folders[0].filename().string().substr(10);
+    EXPECT_NE(failed.message().find("last_step=" + step), std::string::npos) << failed.ToString();
+    EXPECT_NE(failed.message().find("replay_step.py " + folders[0].string()), std::string::npos) << failed.ToString();
+    return folders[0];
+  }
+};
+
+TEST_F(CotrainNonfiniteTest, PastMaxNonfiniteTheLastStepIsRecordedWithWhatItRead) {
+  for (const int ranks : {1, 2, 3}) {
+    SCOPED_TRACE(ranks);
+    if (ranks < 3) {
+      spec_.mutable_resources()->set_ranks(static_cast<std::uint32_t>(ranks));
+    } else {
+      Split(1, 2);
+    }
+    const auto folder = ExpectRecord();
+    ASSERT_FALSE(folder.empty());
+    std::ifstream file(folder / "step.json");
+    std::stringstream text;
+    text << file.rdbuf();
+    const Json step = ParseJson(text.str()).value();
+    EXPECT_EQ(step.at("world_size"), ranks);
+    EXPECT_EQ(std::to_string(step.at("step").get<int>()), folder.filename().string().substr(10));
+    const std::string part = step.at("undone");
+    EXPECT_TRUE(part == "labels" || part == "student" || part == "teacher") << part;
+    EXPECT_EQ(step.at("scalars").at("L_old").is_null(), part != "teacher");
+    for (const std::string stem : {"teacher", "student", "ema", "optimizer"}) {
+      const auto before = nn::LoadTensors(folder / (stem + "_before.safetensors"));
+      const auto after = nn::LoadTensors(folder / (stem + "_after.safetensors"));
+      ASSERT_TRUE(before && after) << stem;
+      EXPECT_FALSE(before->empty()) << stem;
+      ASSERT_EQ(before->size(), after->size()) << stem;
+      for (std::size_t i = 0; i < before->size(); ++i) {
+        EXPECT_TRUE(torch::isfinite((*before)[i].second).all().item<bool>()) << stem << " " << (*before)[i].first;
+        EXPECT_TRUE(torch::equal((*before)[i].second, (*after)[i].second)) << stem << " " << (*before)[i].first;
+      }
+    }
+    const auto batch = nn::LoadTensors(folder / "batch.safetensors");
+    ASSERT_TRUE(batch);
+    for (const auto& [name, tensor] : *batch) {
+      const bool labelled = name == "x_l" || name == "y_l";
+      EXPECT_EQ(tensor.size(0), labelled ? 4 : 8) << name;
+    }
+    EXPECT_EQ(batch->size(), 9U);
+    EXPECT_TRUE(nn::LoadTensors(folder / "gradients.safetensors"));
+  }
+}
+
+TEST_F(CotrainNonfiniteTest, WhereTheReplayDoesNotKnowTheStepTheMessageSaysWhy) {
+  Split(1, 1);
+  spec_.mutable_cotrain()->mutable_feedback()->set_max_lag(1);
+  testing::RecordedRunClient client;
+  const Status failed = Train(spec_, folder_ / "late", client, {.max_nonfinite = 0});
+  EXPECT_EQ(failed.exit_code(), exit_code::kBadData) << failed.ToString();
+  EXPECT_NE(failed.message().find("not recorded: cannot record a step"), std::string::npos) << failed.ToString();
 }
 
 }  // namespace

@@ -92,7 +92,8 @@ TEST(CotrainStep, Check3TheTeacherBelievesMoreInWhatHelped) {
         torch::NoGradGuard no_grad;
         return -CrossEntropySum(pair.teacher.net->forward(batch.weak), label, 0).item<double>();
       };
-      const torch::Tensor label = LabelWeakViews(pair.teacher.net->forward(batch.weak), 1, 0).label;
+      const torch::Tensor label =
+          LabelWeakViews(pair.teacher.net->forward(batch.weak), 1, std::vector<double>(kClasses)).label;
       const double before = believed(label);
       const auto outcome = step.Run(0, batch, {.lr_teacher = 1e-9, .lr_student = 1e-3});
       ASSERT_TRUE(outcome);
@@ -100,6 +101,37 @@ TEST(CotrainStep, Check3TheTeacherBelievesMoreInWhatHelped) {
       EXPECT_GT((believed(label) - before) * sign, 0);
     });
   }
+}
+
+TEST(CotrainStep, ClassThresholdsAreThoseOfTheStepsBefore) {
+  testing::RunRanks(1, [](Collective& ranks) {
+    Pair pair(nn::BatchNormMode::kFrozen, ranks, kPlain);
+    FeedbackBaseline baseline(true);
+    const World world(4);
+    CotrainStep step = pair.Step(baseline, {.tau = 0.5, .threshold = 0.4, .dynamic_threshold = true});
+    ClassThresholds expected(0.4, /*dynamic=*/true);
+    bool moved = false;
+    for (std::uint64_t s = 0; s < 3; ++s) {
+      const auto outcome = step.Run(s, world.RowsOf(ranks), {.lr_teacher = 0.1, .lr_student = 0.01});
+      ASSERT_TRUE(outcome);
+      EXPECT_EQ(outcome->thresholds, expected.Of(kClasses)) << "step " << s;
+      EXPECT_EQ(outcome->status_before, expected.status()) << "step " << s;
+      moved = moved || outcome->thresholds != std::vector<double>(kClasses, 0.4);
+      const torch::Tensor limits = torch::tensor(outcome->thresholds, torch::kFloat64);
+      const torch::Tensor mask = outcome->pseudo.confidence >= limits.index_select(0, outcome->pseudo.label);
+      EXPECT_TRUE(torch::equal(mask.to(torch::kFloat64), outcome->pseudo.mask)) << "step " << s;
+      EXPECT_EQ(outcome->teacher.accepted, mask.sum().item<double>());
+
+      const torch::Tensor counts = CountLabels(outcome->pseudo, 0.4);
+      EXPECT_EQ(counts[0].sum().item<double>(), kUnlabelled);
+      const auto row = [&](int i) {
+        return std::vector<double>(counts[i].data_ptr<double>(), counts[i].data_ptr<double>() + kClasses);
+      };
+      expected.Observe(row(0), row(1), kUnlabelled);
+      EXPECT_EQ(outcome->status_after, expected.status()) << "step " << s;
+    }
+    EXPECT_TRUE(moved);
+  });
 }
 
 TEST(Ema, AveragesWeightsAndStatisticsAndCopiesTheCount) {

@@ -6,9 +6,11 @@
 
 #include <limits>
 
+#include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
 #include "worker/recipes/face_network.h"
+#include "worker/train/trainer_loop.h"
 
 namespace ferment::worker {
 namespace {
@@ -79,6 +81,25 @@ TEST_F(SupervisedRecipeTest, AnInfiniteStatisticIsUndoneThoughLossesAreFinite) {
 
 TEST_F(SupervisedRecipeTest, AStepTooLongForTheWeightsIsUndone) {
   ExpectUndone(2, std::numeric_limits<double>::infinity(), [](nn::Backbone&) {});
+}
+
+TEST_F(SupervisedRecipeTest, PastMaxNonfiniteItEndsWith65) {
+  testing::RunRanks(2, [&](Collective& ranks) {
+    const RecipeContext context{
+        .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "finetune", .world = ranks, .recording = {}};
+    SupervisedPlan plan{.batch = 8,
+                        .schedule = {.base = std::numeric_limits<double>::infinity(), .total_steps = 100},
+                        .optimizer = {},
+                        .label_smoothing = 0.1,
+                        .subjects = {{"sound", [&] { return MakeInitialNetwork(context, 0, torch::kFloat32); }}},
+                        .batch_key = "finetune.batch"};
+    const auto recipe = MakeSupervisedRecipe(context, std::move(plan));
+    testing::RecordedRunClient client;
+    const Status failed = TrainerLoop(*recipe, context, client, {.max_nonfinite = 2}).Run();
+    EXPECT_EQ(failed.exit_code(), exit_code::kBadData) << failed.ToString();
+    EXPECT_NE(failed.message().find("steps=3 max_nonfinite=2 last_step=2"), std::string::npos) << failed.ToString();
+    EXPECT_EQ(failed.message().find("replay"), std::string::npos) << failed.ToString();
+  });
 }
 
 }  // namespace

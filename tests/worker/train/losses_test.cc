@@ -21,7 +21,7 @@ TEST(Losses, SmoothTheTargetOverAllClasses) {
 }
 
 TEST(Losses, NameTheLowestOfEqualClasses) {
-  const PseudoLabels labels = LabelWeakViews(kLogits(), 0.5, 0.6);
+  const PseudoLabels labels = LabelWeakViews(kLogits(), 0.5, {0.6, 0.6, 0.6});
   EXPECT_EQ(labels.label[0].item<std::int64_t>(), 1);
   EXPECT_EQ(labels.label[1].item<std::int64_t>(), 0);
   EXPECT_EQ(labels.mask[0].item<double>(), 1);
@@ -29,11 +29,18 @@ TEST(Losses, NameTheLowestOfEqualClasses) {
   EXPECT_NEAR(labels.confidence[0].item<double>(), torch::softmax(kLogits() / 0.5, 1)[0][1].item<double>(), 1e-15);
 }
 
+TEST(Losses, MaskEachLabelByItsOwnThresholdAndCountByTheFixedOne) {
+  const torch::Tensor logits = torch::tensor({{2.0, 0.0}, {0.1, 0.0}, {0.0, 0.1}, {0.0, 1.0}}, torch::kFloat64);
+  const PseudoLabels labels = LabelWeakViews(logits, 1, {0.95, 0.52});
+  EXPECT_TRUE(torch::equal(labels.mask, torch::tensor({0.0, 0.0, 1.0, 1.0}, torch::kFloat64)));
+  EXPECT_TRUE(torch::equal(CountLabels(labels, 0.6), torch::tensor({{2.0, 2.0}, {1.0, 1.0}}, torch::kFloat64)));
+}
+
 TEST(Losses, NameAClassThatExistsEvenForLogitsThatAreNoNumbers) {
   torch::Tensor logits = kLogits();
   logits[0][1] = std::numeric_limits<double>::quiet_NaN();
   logits[1][2] = std::numeric_limits<double>::infinity();
-  const PseudoLabels labels = LabelWeakViews(logits, 0.5, 0);
+  const PseudoLabels labels = LabelWeakViews(logits, 0.5, {0, 0, 0});
   EXPECT_LT(labels.label.max().item<std::int64_t>(), 3);
   EXPECT_GE(labels.label.min().item<std::int64_t>(), 0);
   EXPECT_EQ(labels.mask.sum().item<double>(), 0);
@@ -46,7 +53,7 @@ TEST(Losses, Check4TheSoftSelfTargetHasNoGradient) {
   ConsistencySum(torch::softmax(logits, 1).detach(), torch::ones({2}, torch::kFloat64), logits).backward();
   EXPECT_LT(logits.grad().abs().max().item<double>(), 1e-15);
   torch::Tensor hard = kLogits().requires_grad_();
-  CrossEntropySum(hard, LabelWeakViews(hard, 1, 0).label, 0).backward();
+  CrossEntropySum(hard, LabelWeakViews(hard, 1, {0, 0, 0}).label, 0).backward();
   EXPECT_GT(hard.grad().abs().max().item<double>(), 0.1);
 }
 

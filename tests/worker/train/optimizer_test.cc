@@ -6,9 +6,11 @@
 #include <torch/nn/modules/linear.h>
 
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "common/base/json.h"
+#include "worker/train/flat_reductions.h"
 
 namespace ferment::worker {
 namespace {
@@ -48,7 +50,7 @@ TEST(Optimizer, FollowsTheReferenceTraces) {
   EXPECT_EQ(runs, 5);
 }
 
-TEST(Optimizer, ClipsByTheNormOfTheWholeGradientAndLeavesItRaw) {
+TEST(Optimizer, ClipsByTheNormOfTheWholeGradientInPlace) {
   Vector module({0, 0});
   GradientBucket bucket(module);
   Sgd sgd(bucket, {.momentum = 0, .nesterov = false, .grad_clip = 1});
@@ -56,7 +58,28 @@ TEST(Optimizer, ClipsByTheNormOfTheWholeGradientAndLeavesItRaw) {
   EXPECT_DOUBLE_EQ(sgd.GradientNorm(), 5);
   sgd.Step(1, sgd.GradientNorm());
   EXPECT_NEAR(module.x[0].item<double>(), -3 / (5 + 1e-6), 1e-15);
-  EXPECT_DOUBLE_EQ(sgd.GradientNorm(), 5);
+  EXPECT_NEAR(sgd.GradientNorm(), 1, 1e-6);
+}
+
+TEST(Optimizer, KnowsBeforehandWhetherAStepStaysFinite) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  const auto stays = [](double weight, double gradient, double momentum, double lr, double decay = 0) {
+    Vector module({0.5, weight});
+    GradientBucket bucket(module);
+    Sgd sgd(bucket, {.momentum = 0.9, .nesterov = true, .weight_decay = decay});
+    (module.x * torch::tensor({{1.0}, {gradient}}, torch::kFloat64)).sum().backward();
+    bucket.DecayedPart(sgd.momentum())[1] = momentum;
+    const bool answer = sgd.StaysFinite(lr, 0);
+    sgd.Step(lr, 0);
+    EXPECT_TRUE(!answer || (AllFinite(bucket.weights()) && AllFinite(sgd.momentum())));
+    return answer;
+  };
+  EXPECT_TRUE(stays(1, 1, 1, 0.1));
+  EXPECT_TRUE(stays(1, 1e100, 1, 0.1));
+  EXPECT_FALSE(stays(1, kLargest, 1, 4)) << "a weight overflows";
+  EXPECT_FALSE(stays(1, kLargest, kLargest, 0)) << "momentum overflows";
+  EXPECT_FALSE(stays(kLargest, 1, 0, 0, 4)) << "the decayed gradient overflows";
+  EXPECT_FALSE(stays(1, 1, std::numeric_limits<double>::quiet_NaN(), 0.1));
 }
 
 TEST(Optimizer, DoesNotDecayOneDimensionalParameters) {

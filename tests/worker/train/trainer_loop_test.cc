@@ -137,6 +137,45 @@ TEST_F(TrainerLoopTest, AFencedJobLeavesWith202AndWritesNothingMore) {
   EXPECT_FALSE(HasCheckpoint("run", 3));
 }
 
+TEST_F(TrainerLoopTest, RanksThatReadDifferentCheckpointsSayWhichAndDoNotTrain) {
+  RecordedRunClient client;
+  for (const char* run : {"early", "late"}) {
+    client.stop = false;
+    ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
+      client.stop = step == (run == std::string("early") ? 1U : 3U);
+      return Status();
+    }});
+    EXPECT_EQ(Train(run, recipe, client).exit_code(), exit_code::kTerminated);
+  }
+  client.stop = false;
+  testing::RunRanks(3, [&](Collective& ranks) {
+    ScriptedRecipe recipe({});
+    RecordedRunClient own;
+    const RecipeContext context = Context(ranks.rank() == 2 ? "early" : "late", ranks);
+    const Status failed = TrainerLoop(recipe, context, own, {}).Run();
+    EXPECT_EQ(failed.exit_code(), exit_code::kPeerLost) << failed.ToString();
+    EXPECT_NE(failed.message().find("rank 0 step=4, rank 2 step=2"), std::string::npos) << failed.ToString();
+    EXPECT_TRUE(recipe.made.empty());
+  });
+}
+
+TEST_F(TrainerLoopTest, ARankThatSeesNoCheckpointYetIsToldFromOneThatDoes) {
+  RecordedRunClient client;
+  ScriptedRecipe first({.before = [&](std::uint64_t step) {
+    client.stop = step == 1;
+    return Status();
+  }});
+  EXPECT_EQ(Train("late", first, client).exit_code(), exit_code::kTerminated);
+  testing::RunRanks(2, [&](Collective& ranks) {
+    ScriptedRecipe recipe({});
+    RecordedRunClient own;
+    const RecipeContext context = Context(ranks.rank() == 0 ? "late" : "nothing", ranks);
+    const Status failed = TrainerLoop(recipe, context, own, {}).Run();
+    EXPECT_EQ(failed.exit_code(), exit_code::kPeerLost) << failed.ToString();
+    EXPECT_NE(failed.message().find("rank 0 step=2, rank 1 step=none"), std::string::npos) << failed.ToString();
+  });
+}
+
 TEST_F(TrainerLoopTest, AllRanksStopTogetherThoughOnlyTheFirstWasAsked) {
   std::array<RecordedRunClient, 2> clients;
   testing::RunRanks(2, [&](Collective& ranks) {

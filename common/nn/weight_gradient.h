@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The gradient of a convolution's weights, for processors whose fastest instructions are AVX2.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace ferment::nn {
+
+/// Square kernel, equal strides and paddings, one group, no dilation.
+struct ConvolutionShape {
+  std::int64_t kernel = 1;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+};
+
+/// Returns: whether WeightGradient takes convolutions of `input`: float32 [N, I, H, W], dense and channels-last, not
+/// empty, I a multiple of 16, on a CPU with AVX2 and without AVX-512 (where oneDNN's own is good).
+bool HasWeightGradient(const torch::Tensor& input);
+
+/// Returns: [O, I, kernel, kernel], channels-last: the gradient of the loss by the weights of a convolution of `input`
+/// whose output's gradient is `gradient` [N, O, H', W'], channels-last. The same bits on any number of threads.
+/// Requires: HasWeightGradient(input).
+///
+/// A product of matrices, dW = dY^T X, once for each tap of the kernel, in the manner of Goto and van de Geijn
+/// (Anatomy of high-performance matrix multiplication, 2008): panels of both are copied so that tiles of 6 x 16 sums
+/// stay in registers. Pixels are the inner dimension, so no matrix of shifted images is written down.
+torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape);
+
+}  // namespace ferment::nn

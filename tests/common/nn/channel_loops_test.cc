@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/channel_loops.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/utils.h>
+
+#include <limits>
+
+#include "common/nn/batch_norm.h"
+
+namespace ferment::nn {
+namespace {
+
+torch::Tensor Rows(std::vector<std::int64_t> sizes, torch::ScalarType type = torch::kFloat64) {
+  const torch::Tensor x = torch::randn(sizes, type);
+  return sizes.size() == 4 ? x.contiguous(torch::MemoryFormat::ChannelsLast) : x;
+}
+
+TEST(ChannelLoops, MomentsAreThoseOfAllRowsFarFromZero) {
+  torch::manual_seed(1);
+  // More rows than a block holds, and a mean a thousand deviations away, where sums of squares would lose all digits.
+  for (const std::int64_t channels : {1, 7, 64, 40000}) {
+    const torch::Tensor x = (Rows({9, channels, 5, 3}) * 0.01 + 10).contiguous(torch::MemoryFormat::ChannelsLast);
+    const torch::Tensor moments = ChannelMoments(x.to(torch::kFloat32));
+    const auto [variance, mean] = torch::var_mean(x.to(torch::kFloat32).to(torch::kFloat64), {0, 2, 3}, c10::Scalar(0));
+    EXPECT_LT(((moments[0] - mean).abs() / mean.abs()).max().item<double>(), 1e-6) << channels;
+    EXPECT_LT(((moments[1] - variance).abs() / variance).max().item<double>(), 1e-3) << channels;
+  }
+  EXPECT_TRUE(torch::equal(ChannelMoments(torch::zeros({0, 4})), torch::zeros({2, 4}, torch::kFloat64)));
+}
+
+TEST(ChannelLoops, GiveTheSameBitsOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  const torch::Tensor x = Rows({40, 48, 9, 9}, torch::kFloat32);
+  at::set_num_threads(1);
+  const torch::Tensor alone = ChannelMoments(x);
+  at::set_num_threads(3);
+  EXPECT_TRUE(torch::equal(ChannelMoments(x), alone));
+  at::set_num_threads(before);
+}
+
+TEST(ChannelLoops, HandOnANumberThatIsNotFinite) {
+  for (const bool with_residual : {true, false}) {
+    torch::Tensor x = torch::ones({3, 4});
+    x[1][2] = std::numeric_limits<float>::quiet_NaN();
+    const ChannelTransform transform{torch::ones({4}), torch::zeros({4}),
+                                     with_residual ? torch::ones({3, 4}) : torch::Tensor(), /*rectify=*/true};
+    const torch::Tensor y = Transform(x, transform);
+    EXPECT_TRUE(torch::equal(y.isnan(), x.isnan()));
+    EXPECT_TRUE(ChannelMoments(x)[0][2].isnan().item<bool>());
+    const torch::Tensor sums = GradientSums({x, x, y, torch::zeros({4}), transform});
+    EXPECT_TRUE(sums[0][2].isnan().item<bool>());
+    EXPECT_EQ(sums[0][1].item<double>(), 3);
+  }
+}
+
+/// bn(x) with its epilogue, from LibTorch's own operations.
+torch::Tensor Reference(torch::nn::BatchNorm2d& norm, const torch::Tensor& x, const torch::Tensor& residual,
+                        bool rectify) {
+  torch::Tensor y = norm->forward(x);
+  if (residual.defined()) y = y + residual;
+  return rectify ? torch::relu(y) : y;
+}
+
+/// One convolution of the identity, so that the layer is reached by the way that networks take.
+torch::nn::Conv2d Identity(std::int64_t channels) {
+  torch::nn::Conv2d layer(torch::nn::Conv2dOptions(channels, channels, 1).bias(false));
+  layer->to(torch::kFloat64);
+  torch::NoGradGuard no_grad;
+  layer->weight.copy_(torch::eye(channels, torch::kFloat64).view({channels, channels, 1, 1}));
+  return layer;
+}
+
+TEST(BatchNorm, WithItsEpilogueIsPyTorchsForwardAndBackward) {
+  torch::manual_seed(2);
+  constexpr std::int64_t kChannels = 16;
+  for (const bool training : {true, false}) {
+    for (const bool with_residual : {true, false}) {
+      for (const bool rectify : {true, false}) {
+        SCOPED_TRACE(::testing::Message() << training << with_residual << rectify);
+        BatchNorm ours(kChannels);
+        torch::nn::BatchNorm2d theirs(kChannels);
+        for (torch::nn::Module* module :
+             {static_cast<torch::nn::Module*>(ours.get()), static_cast<torch::nn::Module*>(theirs.get())}) {
+          module->to(torch::kFloat64);
+          module->train(training);
+          torch::NoGradGuard no_grad;
+          module->named_parameters()["weight"].copy_(torch::linspace(-1, 2, kChannels));
+          module->named_parameters()["bias"].copy_(torch::linspace(-0.3, 0.2, kChannels));
+          module->named_buffers()["running_mean"].fill_(0.2);
+        }
+        torch::nn::Conv2d identity = Identity(kChannels);
+        std::vector<torch::Tensor> results[2];
+        const torch::Tensor values = Rows({5, kChannels, 6, 4}) * 2 + 1, added = Rows({5, kChannels, 6, 4});
+        const torch::Tensor dy = Rows({5, kChannels, 6, 4});
+        for (const bool own : {true, false}) {
+          const torch::Tensor x = values.clone().requires_grad_();
+          const torch::Tensor residual = with_residual ? added.clone().requires_grad_() : torch::Tensor();
+          const torch::Tensor y = own ? ours->ConvolveAndNormalize(*identity, x, {residual, rectify})
+                                      : Reference(theirs, x, residual, rectify);
+          y.backward(dy);
+          const auto parameters = own ? ours->parameters() : theirs->parameters();
+          const auto buffers = own ? ours->buffers() : theirs->buffers();
+          results[own] = {y, x.grad(), parameters[0].grad(), parameters[1].grad(), buffers[0], buffers[1]};
+          if (with_residual) results[own].push_back(residual.grad());
+        }
+        for (std::size_t i = 0; i < results[0].size(); ++i) {
+          EXPECT_TRUE(torch::allclose(results[1][i], results[0][i], 1e-11, 1e-11)) << "result " << i;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ferment::nn

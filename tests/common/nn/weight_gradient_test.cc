@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/weight_gradient.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/convolution_backward.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/utils.h>
+
+#include "common/nn/convolution.h"
+
+namespace ferment::nn {
+namespace {
+
+struct Case {
+  std::int64_t images, in, out, side;
+  ConvolutionShape shape;
+};
+
+torch::Tensor Faces(std::int64_t images, std::int64_t channels, std::int64_t side) {
+  return torch::randn({images, channels, side, side}).contiguous(torch::MemoryFormat::ChannelsLast);
+}
+
+class WeightGradientTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!HasWeightGradient(Faces(1, 16, 1))) GTEST_SKIP() << "for processors with AVX2 and without AVX-512";
+    torch::manual_seed(3);
+  }
+};
+
+TEST_F(WeightGradientTest, IsThatOfDoublePrecisionForEveryShapeOfKernel) {
+  // Sides that a stride does not divide, channel counts that a tile does not, fewer and more pixels than a panel holds.
+  for (const Case& c : {Case{2, 16, 6, 5, {1, 1, 0}}, Case{3, 32, 64, 9, {3, 1, 1}}, Case{2, 48, 20, 7, {3, 2, 1}},
+                        Case{1, 16, 1, 1, {1, 1, 0}}, Case{2, 64, 130, 8, {1, 2, 0}}, Case{5, 16, 7, 14, {3, 1, 1}},
+                        Case{1, 16, 8, 4, {7, 2, 3}}, Case{4, 16, 3, 17, {3, 2, 1}}}) {
+    const torch::Tensor x = Faces(c.images, c.in, c.side);
+    const torch::Tensor w = torch::randn({c.out, c.in, c.shape.kernel, c.shape.kernel});
+    const std::vector<std::int64_t> stride(2, c.shape.stride), padding(2, c.shape.padding);
+    const torch::Tensor y = torch::conv2d(x, w, {}, stride, padding);
+    const torch::Tensor dy = Faces(c.images, c.out, y.size(2));
+    const torch::Tensor expected = std::get<1>(
+        at::convolution_backward(dy.to(torch::kFloat64), x.to(torch::kFloat64), w.to(torch::kFloat64), std::nullopt,
+                                 stride, padding, {1, 1}, false, {0, 0}, 1, {false, true, false}));
+    const torch::Tensor got = WeightGradient(x, dy, c.shape);
+    ASSERT_EQ(got.sizes(), expected.sizes());
+    EXPECT_LT((got - expected).norm().item<double>(), 2e-6 * expected.norm().item<double>())
+        << c.in << " to " << c.out << " kernel=" << c.shape.kernel << " side=" << c.side;
+  }
+}
+
+TEST_F(WeightGradientTest, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  const torch::Tensor x = Faces(4, 32, 14);
+  for (const std::int64_t out : {8, 200}) {
+    const torch::Tensor dy = Faces(4, out, 14);
+    at::set_num_threads(1);
+    const torch::Tensor alone = WeightGradient(x, dy, {3, 1, 1});
+    at::set_num_threads(3);
+    EXPECT_TRUE(torch::equal(WeightGradient(x, dy, {3, 1, 1}), alone)) << out;
+  }
+  at::set_num_threads(before);
+}
+
+TEST_F(WeightGradientTest, LeavesToOthersWhatItCannotDo) {
+  EXPECT_FALSE(HasWeightGradient(Faces(1, 3, 8)));
+  EXPECT_FALSE(HasWeightGradient(torch::randn({2, 16, 8, 8})));
+  EXPECT_FALSE(HasWeightGradient(Faces(1, 16, 8).to(torch::kFloat64)));
+  EXPECT_FALSE(HasWeightGradient(torch::empty({0, 16, 8, 8})));
+}
+
+TEST(Convolution, IsPyTorchsForwardAndBackward) {
+  torch::manual_seed(4);
+  for (const std::int64_t in : {3, 16}) {
+    torch::nn::Conv2d layer(torch::nn::Conv2dOptions(in, 24, 3).stride(2).padding(1).bias(false));
+    const torch::Tensor x = Faces(3, in, 11).requires_grad_();
+    const torch::Tensor expected = layer->forward(x);
+    const torch::Tensor dy = torch::randn_like(expected);
+    expected.backward(dy);
+    const torch::Tensor dx = x.grad().clone(), dw = layer->weight.grad().clone();
+    x.mutable_grad() = torch::Tensor();
+    layer->zero_grad();
+    const torch::Tensor got = Convolve(*layer, x);
+    EXPECT_TRUE(torch::equal(got, expected));
+    got.backward(dy);
+    EXPECT_TRUE(torch::allclose(x.grad(), dx, 1e-5, 1e-5));
+    EXPECT_TRUE(torch::allclose(layer->weight.grad(), dw, 1e-4, 1e-4));
+  }
+}
+
+}  // namespace
+}  // namespace ferment::nn

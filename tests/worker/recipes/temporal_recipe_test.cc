@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/temporal_recipe.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+
+#include "common/dataset/affwild2_source.h"
+#include "common/dataset/feature_set.h"
+#include "common/dataset/open_sources.h"
+#include "common/io/atomic_file.h"
+#include "tests/support/recorded_run_client.h"
+#include "tests/support/rendered_spec.h"
+#include "tests/support/run_ranks.h"
+#include "worker/train/trainer_loop.h"
+
+namespace ferment::worker {
+namespace {
+
+constexpr std::size_t kFeatures = 6;
+
+torch::Tensor Flat(const RecipeState& state) {
+  std::vector<torch::Tensor> parts;
+  for (const auto& [stem, tensors] : state.tensors)
+    for (const auto& [name, tensor] : tensors) parts.push_back(tensor.flatten().to(torch::kFloat64));
+  return torch::cat(parts).detach().clone();
+}
+
+/// A run that has come as far as the features, which are made up.
+class TemporalRecipeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    torch::set_num_threads(1);
+    auto spec = testing::RenderedSpec(folder_);
+    ASSERT_TRUE(spec) << spec.error().ToString();
+    spec_ = *std::move(spec);
+    auto& temporal = *spec_.mutable_temporal();
+    temporal.set_d_model(8);
+    temporal.set_layers(1);
+    temporal.set_heads(2);
+    temporal.set_feed_forward(8);
+    temporal.set_window(8);
+    temporal.set_hop(4);
+    temporal.set_batch(4);
+    temporal.set_steps(20);
+    Json models = Json::array();
+    for (const char* role : {"student", "baseline"})
+      models.push_back({{"role", role}, {"file", "none"}, {"sha256", Digest(role)}});
+    ASSERT_TRUE(io::CreateFolders(layout_.Job("finetune")).ok());
+    ASSERT_TRUE(io::WriteFileAtomically(layout_.Result("finetune"), Json{{"models", models}}.dump()).ok());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static std::string Digest(const std::string& role) { return std::string(64, role == "student" ? 'a' : 'b'); }
+
+  /// Writes features of every video, with `first` in the first number of each frame.
+  void WriteFeatures(float first) const {
+    const auto videos = dataset::LoadVideos(spec_);
+    ASSERT_TRUE(videos) << videos.error().ToString();
+    const std::string dataset = dataset::DatasetName(spec_.data().videos().path());
+    for (const char* role : {"student", "baseline"}) {
+      const auto into = layout_.Features(dataset, Digest(role));
+      ASSERT_TRUE(io::CreateFolders(into).ok());
+      for (const dataset::Video& video : *videos) {
+        dataset::FeatureSet set;
+        set.dataset = dataset;
+        set.video = video.name;
+        set.model = Digest(role);
+        set.classes.assign(spec_.classes().begin(), spec_.classes().end());
+        for (const auto frame : video.frames_with_image) {
+          set.frame.push_back(static_cast<std::uint32_t>(frame));
+          for (std::size_t i = 0; i < kFeatures; ++i)
+            set.features.push_back(i == 0 ? first : std::sin(static_cast<float>(frame) * static_cast<float>(i)));
+          set.logits.insert(set.logits.end(), set.classes.size(), 0.0F);
+        }
+        const auto bytes = dataset::FeatureSetBytes(set);
+        ASSERT_TRUE(io::WriteFileAtomically(into / (video.name + ".npz"), bytes).ok());
+      }
+    }
+  }
+  RecipeContext Context(Collective& world) const {
+    return {.spec = spec_, .layout = layout_, .phase = "temporal", .world = world, .recording = {}};
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::path(::testing::TempDir()) / ("temporal-" + std::to_string(getpid()));
+  const RunLayout layout_{folder_ / "run"};
+  RunSpec spec_;
+};
+
+TEST_F(TemporalRecipeTest, AStepWhoseLossIsNotFiniteChangesNothingOnAnyRank) {
+  for (const float first : {std::numeric_limits<float>::quiet_NaN(), 1.0F}) {
+    WriteFeatures(first);
+    for (const int count : {1, 2}) {
+      testing::RunRanks(count, [&](Collective& ranks) {
+        const RecipeContext context = Context(ranks);
+        const auto recipe = MakeTemporalRecipe(context);
+        const Status prepared = recipe->Prepare();
+        ASSERT_TRUE(prepared.ok()) << prepared.ToString();
+        const torch::Tensor before = Flat(recipe->State().value());
+        for (const std::uint64_t step : {0, 1}) {
+          const auto figures = recipe->Step(step);
+          ASSERT_TRUE(figures) << figures.error().ToString();
+          EXPECT_EQ(figures->finite, std::isfinite(first)) << "rank " << ranks.rank();
+        }
+        EXPECT_EQ(torch::equal(before, Flat(recipe->State().value())), !std::isfinite(first))
+            << "rank " << ranks.rank();
+      });
+    }
+  }
+}
+
+TEST_F(TemporalRecipeTest, PastMaxNonfiniteItEndsWith65) {
+  WriteFeatures(std::numeric_limits<float>::infinity());
+  testing::RunRanks(2, [&](Collective& ranks) {
+    const RecipeContext context = Context(ranks);
+    const auto recipe = MakeTemporalRecipe(context);
+    testing::RecordedRunClient client;
+    const Status failed = TrainerLoop(*recipe, context, client, {.max_nonfinite = 2}).Run();
+    EXPECT_EQ(failed.exit_code(), exit_code::kBadData) << failed.ToString();
+    EXPECT_NE(failed.message().find("steps=3 max_nonfinite=2 last_step=2"), std::string::npos) << failed.ToString();
+    EXPECT_EQ(failed.message().find("replay"), std::string::npos) << failed.ToString();
+  });
+}
+
+}  // namespace
+}  // namespace ferment::worker

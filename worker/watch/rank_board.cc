@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/watch/rank_board.h"
+
+namespace ferment::worker {
+
+const char* NameOf(Activity activity) {
+  switch (activity) {
+    case Activity::kStarting:
+      return "starting";
+    case Activity::kPreparing:
+      return "preparing";
+    case Activity::kStepping:
+      return "stepping";
+    case Activity::kSaving:
+      return "saving";
+    case Activity::kFinishing:
+      return "finishing";
+    case Activity::kLeaving:
+      return "leaving";
+  }
+  return "unknown";
+}
+
+const char* NameOf(Verb verb) {
+  switch (verb) {
+    case Verb::kNone:
+      return "none";
+    case Verb::kAllReduce:
+      return "all-reduce";
+    case Verb::kBroadcast:
+      return "broadcast";
+    case Verb::kAllGather:
+      return "all-gather";
+    case Verb::kBarrier:
+      return "barrier";
+    case Verb::kSplit:
+      return "split";
+  }
+  return "unknown";
+}
+
+void RankBoard::Enter(Activity activity) {
+  MutexLock lock(mutex_);
+  sign_.activity = activity;
+}
+
+void RankBoard::EnterStep(std::uint64_t step) {
+  MutexLock lock(mutex_);
+  sign_.activity = Activity::kStepping;
+  sign_.step = step;
+}
+
+void RankBoard::BeginCollective(Verb verb) {
+  MutexLock lock(mutex_);
+  ++sign_.collectives;
+  sign_.verb = verb;
+  ++depth_;
+}
+
+void RankBoard::EndCollective() {
+  MutexLock lock(mutex_);
+  --depth_;
+}
+
+RankSign RankBoard::Sign() const {
+  MutexLock lock(mutex_);
+  RankSign sign = sign_;
+  sign.waiting = depth_ > 0;
+  return sign;
+}
+
+}  // namespace ferment::worker
