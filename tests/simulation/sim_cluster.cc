@@ -17,9 +17,7 @@ constexpr SimTime kTimeToFinish = minutes(30);
 }  // namespace
 
 SimCluster::SimCluster(std::uint64_t seed, bool trace)
-    : world_(seed, trace),
-      network_(world_, [this](const std::string& node) { return Reach(node); }),
-      platform_(network_) {
+    : world_(seed, trace), network_(world_, [this] { return Reach(); }), platform_(network_) {
   for (std::uint64_t i = 0; i < world_.plan.labelers; ++i) {
     labelers_.push_back(std::make_unique<SimLabeler>(network_, i));
   }
@@ -62,7 +60,8 @@ void SimCluster::StartCoordinator() {
   starting_ = false;
   const std::uint64_t number = ++coordinator_number_;
   auto coordinator = std::make_unique<SimCoordinator>(
-      SimCoordinator::Parts{world_, platform_.MakeLauncher(number), world_.ClockRate(), [this] {
+      SimCoordinator::Parts{world_, platform_.MakeLauncher(number), world_.ClockRate(),
+                            [this] {
                               for (auto& one : coordinators_) {
                                 if (!one->process().alive()) buried_.push_back(std::move(one));
                               }
@@ -70,17 +69,16 @@ void SimCluster::StartCoordinator() {
                               if (coordinators_.empty()) {
                                 StartCoordinatorAfter(world_.Between(milliseconds(200), seconds(8)));
                               }
-                            }});
+                            },
+                            [this](SimCoordinator& one) { StopForAWhile(one, world_.Chance(0.7)); }});
   coordinators_.push_back(std::move(coordinator));
   coordinators_.back()->Start();
 }
 
 SimCoordinator* SimCluster::Latest() { return coordinators_.empty() ? nullptr : coordinators_.back().get(); }
 
-SimCoordinator* SimCluster::Reach(const std::string& node) {
-  // What a fenced coordinator shows to people may be old, and nobody promised otherwise.
-  const bool person = node.starts_with("user");
-  if (!person && coordinators_.size() > 1 && world_.Chance(0.2)) return coordinators_.front().get();
+SimCoordinator* SimCluster::Reach() {
+  if (coordinators_.size() > 1 && world_.Chance(0.2)) return coordinators_.front().get();
   return Latest();
 }
 
@@ -141,16 +139,20 @@ void SimCluster::BreakCoordinator(Fault fault) {
     default:
       break;
   }
-  // Stopped for a while; where a second one starts meanwhile, the first wakes up fenced.
-  latest->process().Stop();
-  world_.history.Say("coordinator term=" + std::to_string(latest->term()) + " is stopped");
+  StopForAWhile(*latest, fault == Fault::kSecondCoordinator);
+}
+
+void SimCluster::StopForAWhile(SimCoordinator& coordinator, bool another_starts) {
+  coordinator.process().Stop();
+  world_.history.Say("coordinator term=" + std::to_string(coordinator.term()) + " is stopped");
   const SimTime time = world_.Between(milliseconds(100), 2 * world_.plan.lease);
-  world_.queue.After(time, [this, number = latest->term()] {
+  world_.queue.After(time, [this, number = coordinator.term()] {
     for (const auto& one : coordinators_) {
       if (one->term() == number) one->process().Continue();
     }
   });
-  if (fault == Fault::kSecondCoordinator && world_.plan.shared_store) StartCoordinatorAfter(time / 2);
+  // The first wakes up fenced.
+  if (another_starts && world_.plan.shared_store) StartCoordinatorAfter(time / 2);
 }
 
 void SimCluster::BreakAround(Fault fault) {

@@ -38,7 +38,8 @@ class SimCluster {
   void StartCoordinatorAfter(SimTime delay);
   void StartCoordinator();
   /// Returns: the coordinator that a call arrives at; rarely an older one that has not noticed that it is fenced.
-  SimCoordinator* Reach(const std::string& node);
+  SimCoordinator* Reach();
+  void StopForAWhile(SimCoordinator& coordinator, bool another_starts);
   SimCoordinator* Latest();
 
   void PlanFault();

@@ -68,7 +68,7 @@ void SimTaskRunner::Wake() {
 }
 
 void SimTaskRunner::RunOne() {
-  if (tasks_.empty() || !parts_.may_run()) return;
+  if (tasks_.empty()) return;
   const auto task = std::move(tasks_.front());
   tasks_.pop_front();
   task();
@@ -81,13 +81,11 @@ SimCoordinator::SimCoordinator(Parts parts)
       store_(world_.disk, world_.trouble, *this),
       registry_(metrics::MakePrometheusRegistry()),
       metrics_(*registry_),
-      launches_(
-          {world_, process_, [] { return true; }, [this](const ProcessDied& death) { Die("killed " + death.where); }}),
-      // A store that more than one can hold must fence the folder too; with SQLite's lock there is nothing to fence.
-      files_({world_, process_, [this] { return world_.disk.term == store_.term(); },
-              [this](const ProcessDied& death) { Die("killed " + death.where); }}) {
+      run_files_({world_, process_, store_.term(), [this] { parts_.stop(*this); }}),
+      launches_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}),
+      files_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}) {
   engine_ = std::make_unique<coordinator::RunEngine>(coordinator::RunEngine::Parts{
-      store_, *parts_.launcher, world_.files, process_.clock(), metrics_, launches_, files_,
+      store_, *parts_.launcher, run_files_, process_.clock(), metrics_, launches_, files_,
       [this](const RunSpec&, const coordinator::Run& run, const coordinator::Job& job) {
         // Of a fenced one nothing comes: it cannot save.
         if (term() == world_.disk.term) world_.oracle.LaunchPlanned(run, job, world_.queue.now());
@@ -142,10 +140,21 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   for (const coordinator::Event& event : events) line += " " + Describe(event);
   world_.history.Say(line);
   world_.log.Take(term, world_.disk.term, events);
+  for (const coordinator::Event& event : events) {
+    if (const auto* reopened = std::get_if<coordinator::RunReopened>(&event)) HearOf(reopened->run_id);
+  }
   if (world_.Faulty() && std::any_of(events.begin(), events.end(), TurnsARun) &&
       world_.Chance(world_.plan.dies_at_turn)) {
     throw ProcessDied{"at a turn"};
   }
+}
+
+void SimCoordinator::HearOf(const std::string& run_id) {
+  const auto [first, last] = world_.until_reopened.equal_range(run_id);
+  for (auto late = first; late != last; ++late) {
+    world_.queue.After(world_.Between(SimTime(0), milliseconds(50)), late->second);
+  }
+  world_.until_reopened.erase(first, last);
 }
 
 void SimCoordinator::Failed(const Status& why) {

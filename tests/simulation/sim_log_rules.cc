@@ -213,7 +213,10 @@ void SimLogRules::On(const JobEnded& event) {
   }
 }
 
-void SimLogRules::On(const LabelerRegistered&) {}
+void SimLogRules::On(const LabelerRegistered& event) {
+  if (labelers_.insert(event.labeler_id).second) return;
+  history_.Violate("P12", "an older process of a labeler's name took the newer one's place: " + event.labeler_id);
+}
 
 void SimLogRules::On(const ShardLeased& event) {
   NothingAfterCancel(event.key.run_id, "leased " + Name(event.key));
@@ -250,6 +253,8 @@ void SimLogRules::On(const ShardReleased& event) {
   ShardFacts& shard = Held(event.key, "released");
   shard.leased = false;
   if (event.reason == ReleaseReason::kFailed) ++shard.failures;
+  // A first registration that comes after its process died looks like a newer process (docs/robustness.md, open).
+  if (event.reason == ReleaseReason::kReplaced) shard.cut_short = true;
 }
 
 void SimLogRules::On(const ShardCommitted& event) {

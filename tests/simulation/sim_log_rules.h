@@ -114,6 +114,7 @@ class SimLogRules {
   std::map<std::string, RunFacts> runs_;
   /// Never forgotten, whatever is planned anew.
   std::map<std::pair<std::string, std::string>, std::map<std::uint64_t, std::uint64_t>> epochs_;
+  std::set<std::string> labelers_;
   std::map<std::string, std::string> requests_;
   std::map<std::string, std::uint32_t> cancel_generations_;
 };

@@ -29,12 +29,11 @@ inline constexpr Patience kLongPatience{std::chrono::seconds(5), std::chrono::mi
 class SimNetwork {
  public:
   /// `reach` gives the coordinator that a call arrives at, or nullptr while there is none.
-  SimNetwork(SimWorld& world, std::function<SimCoordinator*(const std::string&)> reach)
-      : world_(world), reach_(std::move(reach)) {}
+  SimNetwork(SimWorld& world, std::function<SimCoordinator*()> reach) : world_(world), reach_(std::move(reach)) {}
 
   /// Takes a message from or to this node some time later, or never, or twice.
   void Carry(const std::string& node, const std::function<void()>& deliver);
-  SimCoordinator* Reach(const std::string& node) { return reach_(node); }
+  SimCoordinator* Reach() { return reach_(); }
   void Cut(const std::string& node) { cut_.insert(node); }
   void Mend(const std::string& node) { cut_.erase(node); }
   void MendAll() { cut_.clear(); }
@@ -43,7 +42,7 @@ class SimNetwork {
 
  private:
   SimWorld& world_;
-  const std::function<SimCoordinator*(const std::string&)> reach_;
+  const std::function<SimCoordinator*()> reach_;
   std::set<std::string> cut_;
   SimTime storm_until_{0};
 };
@@ -88,7 +87,7 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
                                  self->process_.Bound([self, attempt, answer] { self->Answered(attempt, answer); }));
     };
     parts_.network.Carry(parts_.node, [self, reply] {
-      SimCoordinator* coordinator = self->parts_.network.Reach(self->parts_.node);
+      SimCoordinator* coordinator = self->parts_.network.Reach();
       if (coordinator == nullptr) {
         reply(FailedAnswer<Answer>(UnavailableError("connection refused")));
       } else {

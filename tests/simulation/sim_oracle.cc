@@ -80,6 +80,7 @@ void SimOracle::CheckShards(const Job& job, const JobFacts& facts, const std::st
 
 void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& book) {
   latest_term_ = term;
+  latest_began_ = now;
   for (auto& [key, lease] : leases_) {
     const ShardFacts shard = InLog(key);
     lease.deadline = now + lease.time;
@@ -94,12 +95,16 @@ void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& b
   CheckBook(book, "after a restart");
 }
 
+MonotonicTime SimOracle::LeaseEnd(const Moment& moment, std::chrono::milliseconds time) const {
+  return (moment.term == latest_term_ ? moment.clock : latest_began_) + time;
+}
+
 void SimOracle::Granted(const Moment& moment, const std::string& labeler, const coordinator::GrantedLease& lease) {
   const ShardFacts* shard = log_.FindShard(lease.key);
   if (shard == nullptr || shard->epoch < lease.key.epoch) {
     history_.Violate("P2", "a lease was granted before it was logged: " + Name(lease.key));
   }
-  leases_[lease.key] = {labeler, moment.clock + lease.lease_time, lease.lease_time, false};
+  leases_[lease.key] = {labeler, LeaseEnd(moment, lease.lease_time), lease.lease_time, false};
 }
 
 ShardFacts SimOracle::InLog(const LeaseKey& key) const {
@@ -114,13 +119,11 @@ void SimOracle::FillFromLog(const LeaseKey& about, Moment& moment) const {
 }
 
 void SimOracle::Renewed(const Moment& moment, const LeaseKey& key, const Status& answer) {
-  // A fenced coordinator that has not noticed may say anything about leases; it changes nothing.
-  if (moment.term != latest_term_) return;
   const auto lease = leases_.find(key);
   if (answer.ok()) {
     if (!moment.before.leased || moment.before.epoch != key.epoch)
       history_.Violate("T1.6", "a late renewal was accepted: " + Name(key));
-    if (lease != leases_.end()) lease->second.deadline = moment.clock + lease->second.time;
+    if (lease != leases_.end()) lease->second.deadline = LeaseEnd(moment, lease->second.time);
     return;
   }
   if (answer.code() != StatusCode::kAborted) return;
@@ -215,10 +218,10 @@ void SimOracle::Cancelled(const Moment& moment, const std::string& run_id, const
   }
 }
 
-void SimOracle::Seen(const Moment& moment, const std::string& run_id, const Status& answer) {
-  // A fenced coordinator that has not noticed may know less; it changes nothing.
-  if (answer.code() != StatusCode::kNotFound || moment.term != latest_term_) return;
-  history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);
+void SimOracle::Seen(const std::string& run_id, const Status& answer) {
+  if (answer.code() == StatusCode::kNotFound) {
+    history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);
+  }
 }
 
 void SimOracle::LeaseLeft(const LeaseKey& key) {

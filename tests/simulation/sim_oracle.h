@@ -47,7 +47,7 @@ class SimOracle {
   void JobCompleted(const coordinator::TokenKey& key, const Status& answer);
   void Submitted(const std::string& request_id, const std::string& run_dir, const Result<std::string>& answer);
   void Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id, const Status& answer);
-  void Seen(const Moment& moment, const std::string& run_id, const Status& answer);
+  void Seen(const std::string& run_id, const Status& answer);
 
   // What happens around it.
   /// The labeler itself ends its lease or process: from now on Aborted is a fair answer.
@@ -73,6 +73,8 @@ class SimOracle {
     std::chrono::milliseconds time{0};
     bool left = false;
   };
+  /// A grant of a former coordinator, seen late, lasts as long as the latest one gave it.
+  MonotonicTime LeaseEnd(const Moment& moment, std::chrono::milliseconds time) const;
   ShardFacts InLog(const coordinator::LeaseKey& key) const;
   /// Compares what a coordinator knows with what the log says; unsaved decisions would differ.
   void CheckBook(const coordinator::JobBook& book, const std::string& when);
@@ -83,6 +85,7 @@ class SimOracle {
   SimLogRules& log_;
   SimFiles& files_;
   std::uint64_t latest_term_ = 0;
+  MonotonicTime latest_began_;
   std::map<coordinator::LeaseKey, LeaseFacts> leases_;
   std::map<std::string, std::string> submissions_;
   /// request -> generation of the run in which it was first acknowledged.

@@ -68,6 +68,8 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   cancel = Sometimes(random, 0.6);
   reopen = random.Below(3) == 0 ? 0 : 0.9;
   skew = Sometimes(random, 0.3);
+  last_word = Sometimes(random, 1);
+  stops_before_rename = shared_store ? Sometimes(random, 0.3) : 0;
 }
 
 std::string SimPlan::Describe() const {

@@ -74,6 +74,8 @@ struct SimPlan {
   /// Finds itself stopped between its last file and its last word.
   double stops_before_end = 0;
   double launch_fails = 0;
+  /// Told to leave, it has just said that it has completed, and that arrives when its run has been submitted again.
+  double last_word = 0;
   /// The coordinator dies right after it logged something that turns a run: a cancel, an intent, an end.
   double dies_at_turn = 0;
   /// A labeler dies soon after it started.
@@ -86,6 +88,8 @@ struct SimPlan {
   double file_fails = 0;
   /// Two coordinators may hold the store at once, the older one fenced; SQLite's lock lets nobody in beside the first.
   bool shared_store = false;
+  /// With a shared store: a coordinator is stopped before it writes an index, or between its fence and the rename.
+  double stops_before_rename = 0;
   double cancel = 0;
   /// A failed or cancelled run is submitted again.
   double reopen = 0;

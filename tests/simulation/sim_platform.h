@@ -37,6 +37,7 @@ class SimTrainer {
   void TakeToken();
   void Step();
   void Report();
+  SimCall<Status>::Serve Completes() const;
   void Complete();
   void Fail(int exit_code);
   void Exit(int exit_code);

@@ -59,8 +59,8 @@ void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
 }
 
 void SimUser::Watch() {
-  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment& moment, const Result<RunView>& view) {
-    oracle.Seen(moment, run_id, StatusIn(view));
+  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment&, const Result<RunView>& view) {
+    oracle.Seen(run_id, StatusIn(view));
   };
   auto serve = Asks<Result<RunView>>({[run_id = run_id_](RunEngine& engine) { return engine.View(run_id); }, seen});
   auto done = [this](const Result<RunView>& view) { HandleView(view); };
