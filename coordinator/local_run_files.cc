@@ -11,6 +11,7 @@
 #include "common/dataset/label_index.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
+#include "common/io/fenced_writer.h"
 #include "common/report/run_report.h"
 
 namespace ferment::coordinator {
@@ -79,7 +80,8 @@ class LocalRunFiles final : public RunFiles {
     return plan;
   }
 
-  Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) override {
+  Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
+                         const Fence& fence) override {
     dataset::LabelIndex index;
     for (const LabelEntry& entry : entries) {
       const RecordCounts& counts = entry.counts;
@@ -87,15 +89,16 @@ class LocalRunFiles final : public RunFiles {
                             entry.file.sha256,
                             {counts.read, counts.labelled, counts.abstained, counts.quarantined}};
     }
-    FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-    return dataset::WriteLabelIndex(folder, index);
+    return dataset::WriteLabelIndex(folder, index, Through(fence));
   }
 
-  Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text) override {
-    return io::WriteFileAtomically(RunLayout(run_dir).PhaseTable(), text);
+  Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) override {
+    return writer_.Write(RunLayout(run_dir).PhaseTable(), text, fence);
   }
 
-  Status WriteReport(const std::filesystem::path& run_dir) override { return report::WriteReport(run_dir); }
+  Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) override {
+    return report::WriteReport(run_dir, Through(fence));
+  }
 
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
     std::error_code missing;
@@ -103,6 +106,15 @@ class LocalRunFiles final : public RunFiles {
     if (missing) return Fail(NotFoundError("no such file: file=" + file.string()));
     return size;
   }
+
+ private:
+  io::WriteText Through(const Fence& fence) {
+    return [this, &fence](const std::filesystem::path& path, std::string_view text) {
+      return writer_.Write(path, text, fence);
+    };
+  }
+
+  io::FencedWriter writer_;
 };
 
 }  // namespace

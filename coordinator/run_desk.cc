@@ -194,7 +194,7 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
   planning_.erase(key);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
-  if (run->state != RunState::kRunning || job->state != JobState::kPending) return;
+  if (run->state != RunState::kRunning || run->cancel_requested || job->state != JobState::kPending) return;
   if (!plan) {
     EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(plan.error())));
     return;
@@ -223,7 +223,7 @@ bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
   const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
   parts_.ledger.AfterSave([this, key, folder, entries = std::move(entries)] {
     parts_.files.Post([this, key, folder, entries] {
-      const Status status = parts_.run_files.WriteLabelIndex(folder, entries);
+      const Status status = parts_.run_files.WriteLabelIndex(folder, entries, parts_.fence);
       parts_.come_back([this, key, committed = entries.size(), status] { HandleIndexed(key, committed, status); });
     });
   });
@@ -259,7 +259,7 @@ void RunDesk::WritePhaseTable(const Run& run) {
   written = text;
   parts_.ledger.AfterSave([this, run_dir = run.run_dir, text = std::move(text)] {
     parts_.files.Post([this, run_dir, text] {
-      const Status status = parts_.run_files.WritePhaseTable(run_dir, text);
+      const Status status = parts_.run_files.WritePhaseTable(run_dir, text, parts_.fence);
       if (!status.ok()) LogError("phases.not_written", {{"run_dir", run_dir}, {"error", status.message()}});
     });
   });
@@ -269,7 +269,7 @@ void RunDesk::Finish(const Run& run) {
   if (!finishing_.insert(run.run_id).second) return;
   parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir] {
     parts_.files.Post([this, run_id, run_dir] {
-      const Status report = parts_.run_files.WriteReport(run_dir);
+      const Status report = parts_.run_files.WriteReport(run_dir, parts_.fence);
       parts_.come_back([this, run_id, report] { HandleFinished(run_id, report); });
     });
   });

@@ -40,6 +40,8 @@ class RunDesk {
     TaskRunner& files;
     /// Queues work for the scheduler's thread.
     std::function<void(std::function<void()>)> come_back;
+    /// Fails once another coordinator leads; called on the `files` thread.
+    Fence fence;
   };
   explicit RunDesk(Parts parts) : parts_(std::move(parts)) {}
 

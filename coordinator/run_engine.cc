@@ -7,7 +7,8 @@ RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
       leases_(ledger_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
-      runs_({ledger_, parts_.clock, trainers_, parts_.run_files, parts_.files, parts_.come_back}) {}
+      runs_({ledger_, parts_.clock, trainers_, parts_.run_files, parts_.files, parts_.come_back,
+             [this] { return parts_.store.Confirm(); }}) {}
 
 Status RunEngine::Restore() {
   FERMENT_RETURN_IF_ERROR(parts_.store.Replay([this](const Event& event) {
@@ -40,7 +41,10 @@ Status RunEngine::Settle() {
     if (more.empty()) break;
     batch.insert(batch.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
-  if (!batch.empty()) {
+  if (batch.empty()) {
+    // What is answered without a save is true only while this coordinator leads.
+    FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());
+  } else {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     parts_.metrics.Mirror(ledger_.book());
   }

@@ -57,8 +57,9 @@ class RunEngine {
   /// One round over these requests; with `poll`, the launcher is asked how the trainers are, as a few times a second.
   /// Errors: those of Settle; each caller was told Unavailable, and the process must end.
   Status Round(std::span<const Operation> batch, bool poll);
-  /// Expires leases, drives the runs, appends what was recorded in one batch, then lets its effects happen.
-  /// Errors: those of EventStore::Append; then nothing of this round may be answered, and the engine is done for.
+  /// Expires leases, drives the runs, appends what was recorded in one batch, or confirms that this coordinator still
+  /// leads, then lets the effects happen. Errors: those of EventStore::Append; then nothing of this round may be
+  /// answered, and the engine is done for.
   Status Settle();
   /// Asks the launcher how the trainers are.
   void Poll() { trainers_.PollAll(); }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,13 @@ struct LabelEntry {
   RecordCounts counts;
 };
 
+/// Fails once another coordinator leads (EventStore::Confirm). As io::Fence.
+using Fence = std::function<Status()>;
+
+/// What takes a Fence shows nothing new once the fence has failed, nor after a later leader wrote the same file: a
+/// coordinator that is stopped at any instant and goes on finds that it comes too late. Errors of these: Aborted with
+/// 202, then; those of the fence and of io::WriteFileAtomically.
+///
 /// Thread: all calls but FileSize come from one thread at a time, never the scheduler's.
 class RunFiles {
  public:
@@ -39,10 +47,11 @@ class RunFiles {
   /// One shard a video that has frames. Errors: as PlanLabelling.
   virtual Result<ShardPlan> PlanFeatures(const RunSpec& spec, std::span<const ModelFile> models) = 0;
   /// Replaces index.json in `folder` atomically.
-  virtual Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) = 0;
+  virtual Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
+                                 const Fence& fence) = 0;
   /// Replaces the run's phases.json atomically.
-  virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text) = 0;
-  virtual Status WriteReport(const std::filesystem::path& run_dir) = 0;
+  virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) = 0;
+  virtual Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) = 0;
   /// Errors: NotFound. Thread: any.
   virtual Result<std::uint64_t> FileSize(const std::filesystem::path& file) = 0;
 };

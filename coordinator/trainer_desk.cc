@@ -11,8 +11,9 @@ namespace {
 
 /// From the wish to stop until the kill; a checkpoint of the largest model takes a fraction of it.
 constexpr std::chrono::seconds kStopPatience{45};
-/// A trainer that holds the token and is not heard for so long is gone; twice what the slowest one takes to report.
-constexpr std::chrono::seconds kHolderSilence{60};
+/// A trainer that holds the token, whose end nobody saw, and that is not heard for so long is gone. They report every
+/// second or every step.
+constexpr std::chrono::seconds kHolderSilence{30};
 
 std::int64_t WallMs(const Clock& clock) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow().time_since_epoch()).count();
@@ -59,6 +60,8 @@ void TrainerDesk::HandleLaunched(const LaunchKey& key, const Status& status) {
   }
   const int code = ProcessExitCode(status);
   LogError("job.not_launched", {{"run", key.run_id}, {"job", key.job_id}, {"error", status.message()}});
+  // An earlier start of this attempt, which left no trace, has taken the token: PollAll sees to it.
+  if (LiveJob(key)->attempt.token != 0) return;
   parts_.ledger.Record(JobFailureReported{key.run_id, key.job_id, key.attempt, {std::string(status.message()), code}});
   RecordExit(key, code);
 }
@@ -89,9 +92,8 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
       if (!job->attempt.launched) parts_.ledger.Record(AttemptLaunched{key.run_id, key.job_id, key.attempt});
       return;
     case LaunchState::Kind::kExited:
-      if (state.exit_code == exit_code::kFenced && job->attempt.token != 0) return HandleFenced(key, *job);
-      RecordExit(key, state.exit_code);
-      return;
+      if (state.exit_code != exit_code::kFenced || job->attempt.token == 0) return RecordExit(key, state.exit_code);
+      break;
     case LaunchState::Kind::kUnknown:
       break;
   }
@@ -101,8 +103,9 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
     Launch(run, *job);
     return;
   }
-  // It ended while nobody watched: its last word tells how.
-  int code = exit_code::kKilled;
+  if (HolderMayLive(key, *job)) return;
+  // It ended while nobody watched, or as the one of two starts that came second: the holder's last word tells how.
+  int code = state.kind == LaunchState::Kind::kExited ? state.exit_code : exit_code::kKilled;
   if (job->attempt.completed) {
     code = exit_code::kOk;
   } else if (job->attempt.reported) {
@@ -111,14 +114,12 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   RecordExit(key, code);
 }
 
-void TrainerDesk::HandleFenced(const LaunchKey& key, const Job& job) {
-  if (job.attempt.completed) return RecordExit(key, exit_code::kOk);
-  const JobKey name{key.run_id, key.job_id};
+bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
+  if (job.attempt.token == 0 || job.attempt.completed || job.attempt.reported) return false;
   const MonotonicTime now = parts_.clock.Now();
-  const auto [live, restarted] = live_.try_emplace(name);
+  const auto [live, restarted] = live_.try_emplace({key.run_id, key.job_id});
   if (restarted) live->second.heard = now;
-  if (now - live->second.heard < kHolderSilence) return;
-  RecordExit(key, exit_code::kFenced);
+  return now - live->second.heard < kHolderSilence;
 }
 
 void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
@@ -180,7 +181,9 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
 
 Result<const Job*> TrainerDesk::HolderOf(const TokenKey& key) const {
   const Job* job = parts_.ledger.book().FindJob(key.run_id, key.job_id);
-  if (job == nullptr || job->attempt.token == 0 || job->attempt.token != key.token) {
+  // A job that waits to be started anew has no holder, though one of before may still speak.
+  if (job == nullptr || job->state == JobState::kPending || job->attempt.token == 0 ||
+      job->attempt.token != key.token) {
     return Fail(AbortedError("not the job's token: run=" + key.run_id + " job=" + key.job_id +
                              " token=" + std::to_string(key.token))
                     .WithExitCode(exit_code::kFenced));

@@ -109,8 +109,9 @@ class TrainerDesk {
   void Launch(const Run& run, const Job& job);
   void HandleLaunched(const LaunchKey& key, const Status& status);
   void HandlePolled(const LaunchKey& key, const LaunchState& state);
-  /// The start that we watch left with 202: another process may hold the token, and is the attempt then.
-  void HandleFenced(const LaunchKey& key, const Job& job);
+  /// Returns: whether the holder of the attempt's token spoke lately, or has not had the time to since we started. It
+  /// may be another process than the start that the launcher watches, and is the attempt then.
+  bool HolderMayLive(const LaunchKey& key, const Job& job);
   void RecordExit(const LaunchKey& key, int exit_code);
   void Signal(const Run& run, const Job& job, int signal);
   /// Returns: the job, whose present attempt holds this token.

@@ -83,8 +83,14 @@ Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
 }
 
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
+  return WriteLabelIndex(folder, index, [](const std::filesystem::path& path, std::string_view text) {
+    return io::WriteFileAtomically(path, text);
+  });
+}
+
+Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return io::WriteFileAtomically(folder / kIndexName, IndexToJson(index).dump(1) + "\n");
+  return write(folder / kIndexName, IndexToJson(index).dump(1) + "\n");
 }
 
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {

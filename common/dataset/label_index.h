@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/dataset/label_set.h"
+#include "common/io/atomic_file.h"
 
 namespace ferment::dataset {
 
@@ -21,8 +22,9 @@ using LabelIndex = std::map<std::uint64_t, LabelFile>;
 Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder);
 
 /// Replaces `folder`/index.json atomically. Thread: one writer a folder (the coordinator). Errors: those of
-/// io::WriteFileAtomically.
+/// io::WriteFileAtomically, or of `write` in its place.
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
+Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write);
 
 /// Reads the index, enters one shard and replaces it. The same entry again changes nothing. Errors: AlreadyExists where
 /// the shard has another digest; those of reading and writing.

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <random>
 #include <string>
 #include <system_error>
 
@@ -16,9 +17,13 @@ namespace {
 
 constexpr std::string_view kTemporarySuffix = ".ferment-tmp";
 
+std::string TemporaryPrefix(const std::filesystem::path& path) { return "." + path.filename().string() + "."; }
+
+/// Two containers that share a folder may both be process 1, and none may rename the other's file.
 std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
   static std::atomic<std::uint64_t> counter = 0;
-  return path.parent_path() / ("." + path.filename().string() + "." + std::to_string(::getpid()) + "-" +
+  static const std::string machine = std::to_string(std::random_device()());
+  return path.parent_path() / (TemporaryPrefix(path) + machine + "-" + std::to_string(::getpid()) + "-" +
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
@@ -33,22 +38,22 @@ Status WriteAll(int file, std::span<const std::byte> bytes, const std::filesyste
 }
 
 Status WriteSynced(const std::filesystem::path& temporary, std::span<const std::byte> bytes,
-                   const std::filesystem::path& path) {
+                   const std::filesystem::path& path, const std::function<Status()>& may_appear) {
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file < 0) return WriteErrno(errno, "cannot create", path);
   Status status = WriteAll(file, bytes, path);
   if (status.ok() && ::fsync(file) != 0) status = WriteErrno(errno, "cannot sync", path);
   if (::close(file) != 0 && status.ok()) status = WriteErrno(errno, "cannot close", path);
+  if (status.ok() && may_appear) status = may_appear();
   if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0)
     status = WriteErrno(errno, "cannot rename to", path);
   return status;
 }
 
-}  // namespace
-
-Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+Status Replace(const std::filesystem::path& path, std::span<const std::byte> bytes,
+               const std::function<Status()>& may_appear) {
   const std::filesystem::path temporary = TemporaryBeside(path);
-  const Status status = WriteSynced(temporary, bytes, path);
+  const Status status = WriteSynced(temporary, bytes, path, may_appear);
   if (!status.ok()) {
     ::unlink(temporary.c_str());
     return status;
@@ -56,8 +61,39 @@ Status WriteFileAtomically(const std::filesystem::path& path, std::span<const st
   return SyncFolder(path.parent_path());
 }
 
+}  // namespace
+
+Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  return Replace(path, bytes, nullptr);
+}
+
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text) {
-  return WriteFileAtomically(path, std::as_bytes(std::span(text)));
+  return Replace(path, std::as_bytes(std::span(text)), nullptr);
+}
+
+Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+                           const std::function<Status()>& may_appear) {
+  return Replace(path, std::as_bytes(std::span(text)), may_appear);
+}
+
+Status RemoveTemporariesOf(const std::filesystem::path& path) {
+  const std::string prefix = TemporaryPrefix(path);
+  std::error_code error;
+  std::filesystem::directory_iterator entry(path.parent_path(), error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(prefix) || !IsTemporaryName(name)) continue;
+    // What stands between is numbers alone, else it is of a file with a longer name.
+    const std::size_t end = name.size() - kTemporarySuffix.size();
+    if (name.find_first_not_of("0123456789-", prefix.size()) != end) continue;
+    if (::unlink(entry->path().c_str()) != 0 && errno != ENOENT) {
+      return WriteErrno(errno, "cannot remove", entry->path());
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return WriteErrno(error.value(), "cannot list the folder of", path);
+  }
+  return {};
 }
 
 Status CreateFolders(const std::filesystem::path& folder) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -17,6 +18,15 @@ namespace ferment::io {
 /// parent folder, 204 for no space or a failed sync).
 Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
+/// `may_appear` is asked before the rename; where it fails, the file stays as it was.
+Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+                           const std::function<Status()>& may_appear);
+/// How a function that makes a file has it written.
+using WriteText = std::function<Status(const std::filesystem::path&, std::string_view)>;
+
+/// Removes what other writers of `path` have not renamed yet, so that they fail; a missing folder has none.
+/// Errors: those of io::WriteErrno.
+Status RemoveTemporariesOf(const std::filesystem::path& path);
 
 /// Creates the folder and its missing parents. Errors: those of io::WriteErrno.
 Status CreateFolders(const std::filesystem::path& folder);

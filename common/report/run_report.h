@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/base/status.h"
+#include "common/io/atomic_file.h"
 
 namespace ferment::report {
 
@@ -13,7 +14,8 @@ namespace ferment::report {
 /// missing is said in it. Safe to call again; the same folder gives the same bytes.
 ///
 /// Errors: NotFound where the folder has no spec; DataLoss where a file of the run cannot be read, naming it; the
-/// errors of writing.
+/// errors of writing, or of `write` in its place.
 Status WriteReport(const std::filesystem::path& run_dir);
+Status WriteReport(const std::filesystem::path& run_dir, const io::WriteText& write);
 
 }  // namespace ferment::report

@@ -211,8 +211,7 @@ void JobBook::On(const AttemptExited& event) {
       << "job=" << event.job_id << " attempt=" << event.attempt;
   job.attempt.exit_code = event.exit_code;
   job.attempt.stopped = event.stopped;
-  const bool well = event.exit_code == 0 && job.attempt.completed;
-  if (!well && !event.stopped) ++job.failed_attempts;
+  if (!job.attempt.completed && !event.stopped) ++job.failed_attempts;
 }
 
 void JobBook::On(const ShardsPlanned& event) {

@@ -71,7 +71,8 @@ ExitVerdict JudgeExit(const Run& run, const Job& job) {
   FERMENT_CHECK(job.attempt.exit_code.has_value()) << "job=" << job.plan.job_id;
   const Attempt& attempt = job.attempt;
   const int code = *attempt.exit_code;
-  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};
+  // Its files were synced before it said so: they count, however the process left afterwards.
+  if (attempt.completed) return {ExitVerdict::Kind::kSucceeded, {}};
   if (attempt.stopped) return {ExitVerdict::Kind::kStartAgain, {}};
 
   Failure reason;

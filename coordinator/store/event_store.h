@@ -17,7 +17,7 @@ namespace ferment::coordinator {
 
 /// One store has one writer: opening it starts a new term, and every append asserts that the term is still the latest.
 ///
-/// Thread: all calls come from one thread at a time.
+/// Thread: all calls but Confirm come from one thread at a time.
 class EventStore {
  public:
   virtual ~EventStore() = default;
@@ -27,6 +27,10 @@ class EventStore {
   /// repeated sync may claim what the first one lost.
   /// Errors: Aborted with exit code 202: a newer term owns the store. Internal with 204: no space, or the sync failed.
   virtual Status Append(std::span<const Event> events) = 0;
+  /// Asks whether this term is still the latest. OK says that it was at some instant of the call: what was known before
+  /// the call was all there was to know; and whoever leads later has not begun yet. A failure is final, as Append's.
+  /// Errors: Aborted with exit code 202: a newer term owns the store; Append's. Thread: any.
+  virtual Status Confirm() = 0;
   /// Calls `visit` with every event since the beginning, in order; stops at its first failure and returns it.
   /// Errors: DataLoss: a row cannot be read. FailedPrecondition with 78: a newer version wrote it.
   virtual Status Replay(const std::function<Status(const Event&)>& visit) = 0;

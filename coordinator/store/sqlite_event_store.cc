@@ -90,6 +90,9 @@ class SqliteEventStore final : public EventStore {
     return status;
   }
 
+  /// The file is locked for as long as this process lives.
+  Status Confirm() override { return {}; }
+
   Status Replay(const std::function<Status(const Event&)>& visit) override {
     FERMENT_ASSIGN_OR_RETURN(Statement statement, Compile("SELECT sequence, body FROM event ORDER BY sequence"));
     int code = SQLITE_ROW;

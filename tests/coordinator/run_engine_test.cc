@@ -350,6 +350,9 @@ TEST_F(RunEngineTest, ATrainerThatVanishedCountsAsKilledUnlessItHadCompleted) {
   Settle();
   world_.launcher.Forget("teacher/1");
   Settle();
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "it may live, and only its trace be lost";
+  world_.clock.Advance(31s);
+  Settle();
   EXPECT_EQ(JobNamed("teacher").failed_attempts, 1U);
   const TokenKey key = TakeToken("teacher", 2);
   EXPECT_TRUE(engine()->trainers().Complete(key, {{}, {{"teacher", "f", "s"}}, {}}).ok());
@@ -510,11 +513,58 @@ TEST_F(RunEngineTest, WhereAnAttemptWasStartedTwiceItLivesInWhoHoldsTheToken) {
   EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
 }
 
+TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing) {
+  run_id_ = Submit();
+  std::erase_if(world_.log->events, [](const Event& event) { return std::holds_alternative<AttemptLaunched>(event); });
+  world_.launcher.Forget("teacher/1");
+  world_.launcher.Refuse(InternalError("the queue does not answer"));
+  Restart();
+  const TokenKey key = TakeToken("teacher", 1);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
+  EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
+}
+
+TEST_F(RunEngineTest, AResultThatWasTakenCountsHoweverTheTrainerLeaves) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->trainers().Complete(TakeToken("teacher", 1), {{}, {{"teacher", "f", "s"}}, {}}).ok());
+  world_.launcher.Exit("teacher/1", 137);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U);
+}
+
+TEST_F(RunEngineTest, AResultThatArrivesAfterADrainIsNotMadeAgain) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  engine()->trainers().Drain();
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  Restart();
+  EXPECT_TRUE(engine()->trainers().Complete(key, {{}, {{"teacher", "f", "s"}}, {}}).ok());
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+}
+
+TEST_F(RunEngineTest, ATrainerOfBeforeTheRunWasReopenedIsFenced) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  ASSERT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_TRUE(engine()->runs().Submit({"again", SmallSpec(), kRunDir}));
+  EXPECT_EQ(engine()->trainers().Complete(key, {}).code(), StatusCode::kAborted)
+      << "it would be forgotten at the start";
+  EXPECT_FALSE(engine()->trainers().Report(key, {}));
+}
+
 TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
   run_id_ = Submit();
   TakeToken("teacher", 1);
   world_.launcher.Exit("teacher/1", exit_code::kFenced);
-  world_.clock.Advance(59s);
+  world_.clock.Advance(29s);
   Settle();
   EXPECT_EQ(JobNamed("teacher").attempt.number, 1U);
   world_.clock.Advance(2s);

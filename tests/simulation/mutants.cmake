@@ -44,7 +44,6 @@ function(ferment_mutant name promise)
   target_precompile_headers(mutant_${name} REUSE_FROM ferment_mutant_headers)
   set_target_properties(mutant_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   add_test(NAME sim.mutant.${name} COMMAND mutant_${name} --count 500 --expect ${promise})
-  set(FERMENT_MUTANTS ${FERMENT_MUTANTS} mutant_${name} PARENT_SCOPE)
   set_tests_properties(sim.mutant.${name} PROPERTIES TIMEOUT 300 LABELS sim)
 endfunction()
 
@@ -146,8 +145,16 @@ ferment_mutant(store_returns_before_the_sync P2
   [[]])
 ferment_mutant(fenced_store_writes_on P3
   tests/simulation/sim_disk.cc
-  [[  if (disk_.term != term_) {]]
-  [[  if (term_ == 0) {]])
+  [[  if (failed_.ok() && disk_.term != term_) {]]
+  [[  if (failed_.ok() && term_ == 0) {]])
+ferment_mutant(folder_is_not_fenced P1
+  coordinator/run_engine.cc
+  [[[this] { return parts_.store.Confirm(); }]]
+  [[[] { return Status(); }]])
+ferment_mutant(answers_without_leading P2,T1.3,T1.6
+  coordinator/run_engine.cc
+  [[    FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());]]
+  [[]])
 # Runs and trainers.
 ferment_mutant(request_id_is_forgotten T1.3
   coordinator/run_desk.cc
@@ -159,12 +166,16 @@ ferment_mutant(run_token_is_not_checked P5
   [[    return job->attempt.token;]])
 ferment_mutant(old_token_may_complete P3
   coordinator/trainer_desk.cc
-  [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
+  [[job->attempt.token == 0 ||
+      job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
 ferment_mutant(cancelled_run_goes_on P2
   coordinator/run_desk.cc
   [[  if (run.cancel_requested || FirstFailure(run)) {]]
   [[  if (FirstFailure(run)) {]]
+  coordinator/run_desk.cc
+  [[ || run->cancel_requested || job->state]]
+  [[ || job->state]]
   coordinator/core/pipeline.cc
   [[run.state != RunState::kRunning || run.cancel_requested || job.state]]
   [[run.state != RunState::kRunning || job.state]])
@@ -199,5 +210,13 @@ ferment_mutant(was_launched_although_cancelled P2
   [[  if (never_ran && !draining_) {]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/trainer_desk.cc
-  [[      if (state.exit_code == exit_code::kFenced && job->attempt.token != 0) return HandleFenced(key, *job);]]
+  [[  if (HolderMayLive(key, *job)) return;]]
   [[]])
+ferment_mutant(was_made_again_although_completed P2,cause
+  coordinator/core/pipeline.cc
+  [[  if (attempt.completed) return {ExitVerdict::Kind::kSucceeded, {}};]]
+  [[  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};]])
+ferment_mutant(was_taken_from_before_the_run_was_reopened P2
+  coordinator/trainer_desk.cc
+  [[job == nullptr || job->state == JobState::kPending ||]]
+  [[job == nullptr ||]])

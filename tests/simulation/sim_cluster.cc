@@ -60,7 +60,8 @@ void SimCluster::StartCoordinator() {
   starting_ = false;
   const std::uint64_t number = ++coordinator_number_;
   auto coordinator = std::make_unique<SimCoordinator>(
-      SimCoordinator::Parts{world_, platform_.MakeLauncher(number), world_.ClockRate(), [this] {
+      SimCoordinator::Parts{world_, platform_.MakeLauncher(number), world_.ClockRate(),
+                            [this] {
                               for (auto& one : coordinators_) {
                                 if (!one->process().alive()) buried_.push_back(std::move(one));
                               }
@@ -68,7 +69,8 @@ void SimCluster::StartCoordinator() {
                               if (coordinators_.empty()) {
                                 StartCoordinatorAfter(world_.Between(milliseconds(200), seconds(8)));
                               }
-                            }});
+                            },
+                            [this](SimCoordinator& one) { StopForAWhile(one, world_.Chance(0.7)); }});
   coordinators_.push_back(std::move(coordinator));
   coordinators_.back()->Start();
 }
@@ -137,16 +139,20 @@ void SimCluster::BreakCoordinator(Fault fault) {
     default:
       break;
   }
-  // Stopped for a while; where a second one starts meanwhile, the first wakes up fenced.
-  latest->process().Stop();
-  world_.history.Say("coordinator term=" + std::to_string(latest->term()) + " is stopped");
+  StopForAWhile(*latest, fault == Fault::kSecondCoordinator);
+}
+
+void SimCluster::StopForAWhile(SimCoordinator& coordinator, bool another_starts) {
+  coordinator.process().Stop();
+  world_.history.Say("coordinator term=" + std::to_string(coordinator.term()) + " is stopped");
   const SimTime time = world_.Between(milliseconds(100), 2 * world_.plan.lease);
-  world_.queue.After(time, [this, number = latest->term()] {
+  world_.queue.After(time, [this, number = coordinator.term()] {
     for (const auto& one : coordinators_) {
       if (one->term() == number) one->process().Continue();
     }
   });
-  if (fault == Fault::kSecondCoordinator) StartCoordinatorAfter(time / 2);
+  // The first wakes up fenced.
+  if (another_starts && world_.plan.shared_store) StartCoordinatorAfter(time / 2);
 }
 
 void SimCluster::BreakAround(Fault fault) {
@@ -169,8 +175,11 @@ void SimCluster::BreakAround(Fault fault) {
       for (const auto& one : labelers_) {
         if (world_.Chance(0.4)) cut.push_back(one->name());
       }
+      for (const SimTrainer* one : trainers) {
+        if (world_.Chance(0.4)) cut.push_back(one->name());
+      }
       for (const std::string& name : cut) network_.Cut(name);
-      world_.queue.After(world_.Between(seconds(1), 3 * lease), [this, cut] {
+      world_.queue.After(world_.Between(seconds(1), seconds(60)), [this, cut] {
         for (const std::string& name : cut) network_.Mend(name);
       });
       return;

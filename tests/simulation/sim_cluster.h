@@ -39,6 +39,7 @@ class SimCluster {
   void StartCoordinator();
   /// Returns: the coordinator that a call arrives at; rarely an older one that has not noticed that it is fenced.
   SimCoordinator* Reach();
+  void StopForAWhile(SimCoordinator& coordinator, bool another_starts);
   SimCoordinator* Latest();
 
   void PlanFault();

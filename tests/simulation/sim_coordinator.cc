@@ -16,6 +16,13 @@ using std::chrono::seconds;
 
 constexpr SimTime kDrainPatience = seconds(20);
 
+bool TurnsARun(const coordinator::Event& event) {
+  using namespace coordinator;  // NOLINT(google-build-using-namespace): every event by its name
+  return std::holds_alternative<RunCancelRequested>(event) || std::holds_alternative<RunReopened>(event) ||
+         std::holds_alternative<AttemptIntended>(event) || std::holds_alternative<TokenTaken>(event) ||
+         std::holds_alternative<JobCompleted>(event) || std::holds_alternative<JobEnded>(event);
+}
+
 std::string Describe(const coordinator::Event& event) {
   static constexpr std::array<const char*, 17> kNames = {
       "submitted",  "reopened",  "cancel",      "run-ended", "intended",    "launched",
@@ -47,13 +54,13 @@ void SimTaskRunner::Post(std::function<void()> task) {
 void SimTaskRunner::Wake() {
   if (awake_ || tasks_.empty()) return;
   awake_ = true;
-  const bool slow = world_.Faulty() && world_.Chance(0.05);
+  const bool slow = world_.Faulty() && world_.Chance(world_.plan.slow_task);
   process_.After(world_.Between(milliseconds(0), slow ? seconds(5) : milliseconds(40)), [this] {
     awake_ = false;
     try {
       RunOne();
     } catch (const ProcessDied& death) {
-      died_(death);
+      parts_.died(death);
       return;
     }
     Wake();
@@ -74,12 +81,14 @@ SimCoordinator::SimCoordinator(Parts parts)
       store_(world_.disk, world_.trouble, *this),
       registry_(metrics::MakePrometheusRegistry()),
       metrics_(*registry_),
-      launches_(world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }),
-      files_(world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }) {
+      run_files_({world_, process_, store_.term(), [this] { parts_.stop(*this); }}),
+      launches_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}),
+      files_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}) {
   engine_ = std::make_unique<coordinator::RunEngine>(coordinator::RunEngine::Parts{
-      store_, *parts_.launcher, world_.files, process_.clock(), metrics_, launches_, files_,
+      store_, *parts_.launcher, run_files_, process_.clock(), metrics_, launches_, files_,
       [this](const RunSpec&, const coordinator::Run& run, const coordinator::Job& job) {
-        world_.oracle.LaunchPlanned(run, job, world_.queue.now());
+        // Of a fenced one nothing comes: it cannot save.
+        if (term() == world_.disk.term) world_.oracle.LaunchPlanned(run, job, world_.queue.now());
         return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
       },
       [this](std::function<void()> work) {
@@ -131,6 +140,21 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   for (const coordinator::Event& event : events) line += " " + Describe(event);
   world_.history.Say(line);
   world_.log.Take(term, world_.disk.term, events);
+  for (const coordinator::Event& event : events) {
+    if (const auto* reopened = std::get_if<coordinator::RunReopened>(&event)) HearOf(reopened->run_id);
+  }
+  if (world_.Faulty() && std::any_of(events.begin(), events.end(), TurnsARun) &&
+      world_.Chance(world_.plan.dies_at_turn)) {
+    throw ProcessDied{"at a turn"};
+  }
+}
+
+void SimCoordinator::HearOf(const std::string& run_id) {
+  const auto [first, last] = world_.until_reopened.equal_range(run_id);
+  for (auto late = first; late != last; ++late) {
+    world_.queue.After(world_.Between(SimTime(0), milliseconds(50)), late->second);
+  }
+  world_.until_reopened.erase(first, last);
 }
 
 void SimCoordinator::Failed(const Status& why) {

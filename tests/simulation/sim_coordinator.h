@@ -14,6 +14,7 @@
 #include "common/metrics/metric.h"
 #include "coordinator/run_engine.h"
 #include "tests/simulation/sim_process.h"
+#include "tests/simulation/sim_run_files.h"
 #include "tests/simulation/sim_world.h"
 
 namespace ferment::simulation {
@@ -30,17 +31,22 @@ Answer FailedAnswer(const Status& failure) {
 /// A thread that runs tasks one after another; each takes a while, and happens at some instant within it.
 class SimTaskRunner final : public coordinator::TaskRunner {
  public:
-  SimTaskRunner(SimWorld& world, SimProcess& process, std::function<void(const ProcessDied&)> died)
-      : world_(world), process_(process), died_(std::move(died)) {}
+  struct Parts {
+    SimWorld& world;
+    SimProcess& process;
+    std::function<void(const ProcessDied&)> died;
+  };
+  explicit SimTaskRunner(Parts parts) : parts_(std::move(parts)), world_(parts_.world), process_(parts_.process) {}
   void Post(std::function<void()> task) override;
   /// The thread happens to run now.
   void RunOne();
 
  private:
   void Wake();
+
+  const Parts parts_;
   SimWorld& world_;
   SimProcess& process_;
-  const std::function<void(const ProcessDied&)> died_;
   std::deque<std::function<void()>> tasks_;
   bool awake_ = false;
 };
@@ -55,6 +61,8 @@ class SimCoordinator final : private DiskWitness {
     double clock_rate = 1;
     /// Called once, from within the coordinator: destroy it later.
     std::function<void()> died;
+    /// Stops this one for a while; perhaps another takes over.
+    std::function<void(SimCoordinator&)> stop;
   };
   explicit SimCoordinator(Parts parts);
 
@@ -102,6 +110,8 @@ class SimCoordinator final : private DiskWitness {
   void Logged(std::uint64_t term, std::span<const coordinator::Event> events) override;
   void Failed(const Status& why) override;
 
+  /// What the network kept until this run was reopened arrives.
+  void HearOf(const std::string& run_id);
   void Enqueue(coordinator::Operation operation);
   void Kick();
   void Tick();
@@ -115,6 +125,7 @@ class SimCoordinator final : private DiskWitness {
   SimEventStore store_;
   std::unique_ptr<metrics::MetricRegistry> registry_;
   coordinator::SchedulerMetrics metrics_;
+  SimRunFiles run_files_;
   SimTaskRunner launches_;
   SimTaskRunner files_;
   std::unique_ptr<coordinator::RunEngine> engine_;

@@ -16,14 +16,18 @@ void SimDisk::Sync() {
 SimEventStore::SimEventStore(SimDisk& disk, DiskTrouble& trouble, DiskWitness& witness)
     : disk_(disk), trouble_(trouble), witness_(witness), term_(++disk.term) {}
 
+Status SimEventStore::Confirm() {
+  if (failed_.ok() && disk_.term != term_) {
+    failed_ = AbortedError("a newer coordinator owns the store").WithExitCode(exit_code::kFenced);
+    witness_.Failed(failed_);
+  }
+  return failed_;
+}
+
 Status SimEventStore::Append(std::span<const coordinator::Event> events) {
   if (!failed_.ok()) return failed_;
   witness_.WhileSaving();
-  if (disk_.term != term_) {
-    failed_ = AbortedError("a newer coordinator owns the store").WithExitCode(exit_code::kFenced);
-    witness_.Failed(failed_);
-    return failed_;
-  }
+  FERMENT_RETURN_IF_ERROR(Confirm());
   using Next = DiskTrouble::Next;
   const Next next = std::exchange(trouble_.next, Next::kNothing);
   if (next == Next::kDieBeforeSync) throw ProcessDied{"before the sync"};

@@ -59,6 +59,7 @@ class SimEventStore final : public coordinator::EventStore {
   SimEventStore(SimDisk& disk, DiskTrouble& trouble, DiskWitness& witness);
   std::uint64_t term() const override { return term_; }
   Status Append(std::span<const coordinator::Event> events) override;
+  Status Confirm() override;
   Status Replay(const std::function<Status(const coordinator::Event&)>& visit) override;
 
  private:

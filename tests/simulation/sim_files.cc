@@ -26,10 +26,7 @@ Status SimFiles::Trouble(const std::string& what) {
   return InternalError("no space to " + what).WithExitCode(exit_code::kStorageFailed);
 }
 
-Status SimFiles::PrepareRun(const RunSpec&, const std::filesystem::path&) { return Trouble("prepare"); }
-
-Result<ShardPlan> SimFiles::PlanLabelling(const RunSpec&, const ModelFile& teacher) {
-  FERMENT_RETURN_IF_ERROR(Trouble("plan labelling"));
+ShardPlan SimFiles::PlanLabelling(const ModelFile& teacher) const {
   const std::string folder = "labels/faces/" + teacher.sha256 + "/config";
   ShardPlan plan{
       {"faces", "config", "", LeaseMs(plan_), kMaxDamage, {{"teacher", teacher.file, teacher.sha256, folder}}}, {}};
@@ -39,8 +36,7 @@ Result<ShardPlan> SimFiles::PlanLabelling(const RunSpec&, const ModelFile& teach
   return plan;
 }
 
-Result<ShardPlan> SimFiles::PlanFeatures(const RunSpec&, std::span<const ModelFile> models) {
-  FERMENT_RETURN_IF_ERROR(Trouble("plan features"));
+ShardPlan SimFiles::PlanFeatures(std::span<const ModelFile> models) const {
   ShardPlan plan{{"clips", "", "", LeaseMs(plan_), kMaxDamage, {}}, {}};
   for (const ModelFile& model : models) {
     plan.work.models.push_back({model.role, model.file, model.sha256, "features/clips/" + model.sha256});
@@ -49,21 +45,32 @@ Result<ShardPlan> SimFiles::PlanFeatures(const RunSpec&, std::span<const ModelFi
   return plan;
 }
 
-Status SimFiles::WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries) {
-  FERMENT_RETURN_IF_ERROR(Trouble("write an index"));
-  auto& visible = indexes_[folder.string()];
-  history_.Say("index " + folder.string() + " entries=" + std::to_string(entries.size()));
+std::uint64_t SimFiles::StageIndex(std::uint64_t writer, const std::string& folder) {
+  if (taken_over_.emplace(writer, folder).second) staged_[folder].clear();
+  const std::uint64_t number = next_staged_++;
+  staged_[folder].insert(number);
+  return number;
+}
+
+bool SimFiles::ShowIndex(const std::string& folder, std::uint64_t number, std::span<const LabelEntry> entries) {
+  if (staged_[folder].erase(number) == 0) {
+    history_.Say("index " + folder + " comes too late");
+    return false;
+  }
+  auto& visible = indexes_[folder];
+  history_.Say("index " + folder + " entries=" + std::to_string(entries.size()));
+  const std::string run_dir =
+      std::filesystem::path(folder).parent_path().parent_path().parent_path().parent_path().string();
   std::map<std::uint64_t, std::string> fresh;
   for (const LabelEntry& entry : entries) {
-    const std::string name = folder.string() + " shard=" + std::to_string(entry.shard);
+    const std::string name = folder + " shard=" + std::to_string(entry.shard);
     if (!fresh.emplace(entry.shard, entry.file.sha256).second) history_.Violate("P1", "an index names twice: " + name);
     const auto former = visible.find(entry.shard);
     if (former != visible.end() && former->second != entry.file.sha256) {
       history_.Violate("P1", "another label set became visible: " + name);
     }
     if (!entry.counts.Conserved()) history_.Violate("P7", "counts of an index do not add up: " + name);
-    if (!files_.contains(folder.parent_path().parent_path().parent_path().parent_path().string() + "/" +
-                         entry.file.file)) {
+    if (!files_.contains(run_dir + "/" + entry.file.file)) {
       history_.Violate("P1", "an index names a file that is not there: " + name + " file=" + entry.file.file);
     }
   }
@@ -71,19 +78,11 @@ Status SimFiles::WriteLabelIndex(const std::filesystem::path& folder, std::span<
     if (!fresh.contains(shard)) history_.Violate("P1", "a visible label set vanished: shard=" + std::to_string(shard));
   }
   visible = std::move(fresh);
-  return {};
+  return true;
 }
 
-Status SimFiles::WritePhaseTable(const std::filesystem::path&, const std::string&) { return {}; }
-
-Status SimFiles::WriteReport(const std::filesystem::path& run_dir) {
-  FERMENT_RETURN_IF_ERROR(Trouble("write the report"));
-  reports_.insert(run_dir.string());
-  return {};
-}
-
-Result<std::uint64_t> SimFiles::FileSize(const std::filesystem::path& file) {
-  if (!files_.contains(file.string())) return Fail(NotFoundError("no such file: file=" + file.string()));
+Result<std::uint64_t> SimFiles::FileSize(const std::string& file) const {
+  if (!files_.contains(file)) return Fail(NotFoundError("no such file: file=" + file));
   return kFileBytes;
 }
 

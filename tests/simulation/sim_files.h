@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "common/base/random.h"
 #include "coordinator/run_files.h"
@@ -16,22 +17,26 @@
 
 namespace ferment::simulation {
 
-/// Outlives every coordinator. Visible is what an index names: a label set, once visible, is never another, and an
-/// index never names what is not written or not logged.
-class SimFiles final : public coordinator::RunFiles {
+/// Outlives every coordinator. Visible is what an index names: a label set, once visible, is never another, never
+/// vanishes, and an index never names what is not written or not logged.
+class SimFiles {
  public:
   SimFiles(const SimPlan& plan, SimHistory& history, SimLogRules& log)
       : plan_(plan), history_(history), log_(log), random_(plan.seed, StreamOf("simulation.files")) {}
 
-  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) override;
-  Result<coordinator::ShardPlan> PlanLabelling(const RunSpec& spec, const coordinator::ModelFile& teacher) override;
-  Result<coordinator::ShardPlan> PlanFeatures(const RunSpec& spec,
-                                              std::span<const coordinator::ModelFile> models) override;
-  Status WriteLabelIndex(const std::filesystem::path& folder,
-                         std::span<const coordinator::LabelEntry> entries) override;
-  Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text) override;
-  Status WriteReport(const std::filesystem::path& run_dir) override;
-  Result<std::uint64_t> FileSize(const std::filesystem::path& file) override;
+  /// Returns: whether a folder operation fails here.
+  Status Trouble(const std::string& what);
+  coordinator::ShardPlan PlanLabelling(const coordinator::ModelFile& teacher) const;
+  coordinator::ShardPlan PlanFeatures(std::span<const coordinator::ModelFile> models) const;
+
+  /// As io::FencedWriter: the first time that `writer` writes there, what others have not renamed yet goes.
+  /// Returns: the number of its temporary file.
+  std::uint64_t StageIndex(std::uint64_t writer, const std::string& folder);
+  void DropStaged(const std::string& folder, std::uint64_t number) { staged_[folder].erase(number); }
+  /// Renames it to index.json. Returns: false where it is not there any more.
+  bool ShowIndex(const std::string& folder, std::uint64_t number, std::span<const coordinator::LabelEntry> entries);
+  void ShowReport(const std::string& run_dir) { reports_.insert(run_dir); }
+  Result<std::uint64_t> FileSize(const std::string& file) const;
 
   /// A labeler or a trainer did.
   void Write(const std::string& file) { files_.insert(file); }
@@ -41,8 +46,6 @@ class SimFiles final : public coordinator::RunFiles {
   void EndFaults() { may_fail_ = false; }
 
  private:
-  Status Trouble(const std::string& what);
-
   const SimPlan& plan_;
   SimHistory& history_;
   SimLogRules& log_;
@@ -50,6 +53,9 @@ class SimFiles final : public coordinator::RunFiles {
   bool may_fail_ = true;
   std::set<std::string> files_;
   std::map<std::string, std::map<std::uint64_t, std::string>> indexes_;
+  std::map<std::string, std::set<std::uint64_t>> staged_;
+  std::set<std::pair<std::uint64_t, std::string>> taken_over_;
+  std::uint64_t next_staged_ = 1;
   std::set<std::string> reports_;
 };
 

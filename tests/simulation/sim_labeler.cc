@@ -39,6 +39,10 @@ void SimLabeler::Boot() {
   working_.reset();
   next_.reset();
   taking_ = false;
+  if (world_.Faulty() && world_.Chance(world_.plan.dies_young)) {
+    process_.After(world_.Between(SimTime(0), seconds(10)),
+                   [this] { Crash(world_.Between(milliseconds(200), seconds(2))); });
+  }
   Register();
 }
 

@@ -53,6 +53,11 @@ std::string SimLogRules::RunOfRequest(const std::string& request_id) const {
   return found == requests_.end() ? "" : found->second;
 }
 
+std::uint32_t SimLogRules::GenerationOfCancel(const std::string& request_id, std::uint32_t otherwise) const {
+  const auto found = cancel_generations_.find(request_id);
+  return found == cancel_generations_.end() ? otherwise : found->second;
+}
+
 void SimLogRules::OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what) {
   if (requests_.emplace(request_id, run_id).second) return;
   history_.Violate("T1.3", "one request " + what + " twice: request=" + request_id + " run=" + run_id);
@@ -84,7 +89,8 @@ void SimLogRules::On(const RunReopened& event) {
   for (auto& [job_id, job] : run.jobs) {
     if (job.state != JobState::kFailed && job.state != JobState::kCancelled) continue;
     job.state = JobState::kPending;
-    job.started = job.shard_failed = job.failed_for_good = false;
+    // What a trainer brought while its job was being cancelled went with the job.
+    job.completed = job.started = job.shard_failed = job.failed_for_good = false;
     job.failed_attempts = 0;
     for (ShardFacts& shard : job.shards) shard.failures = 0;
   }
@@ -93,6 +99,7 @@ void SimLogRules::On(const RunReopened& event) {
 void SimLogRules::On(const RunCancelRequested& event) {
   OnceOnly(event.request_id, event.run_id, "cancelled");
   RunFacts& run = runs_[event.run_id];
+  cancel_generations_.emplace(event.request_id, run.generation);
   if (!run.running) return;
   run.cancelled = true;
   run.cancel_request = event.request_id;
@@ -123,6 +130,7 @@ void SimLogRules::On(const AttemptIntended& event) {
   if (event.attempt <= job.attempt || !job.exited) {
     history_.Violate("P5", "an attempt begins before the former has ended: " + name);
   }
+  if (job.completed) history_.Violate("P2", "a result that was taken is made again: " + name);
   if (job.failed_attempts > kStartsAgain || job.failed_for_good) {
     history_.Violate(
         "retries", "started again past the limit: " + name + " failed_attempts=" + std::to_string(job.failed_attempts));
@@ -162,7 +170,7 @@ void SimLogRules::On(const AttemptExited& event) {
   JobFacts& job = JobOf(event.run_id, event.job_id);
   if (job.exited) history_.Violate("P5", "an attempt exited twice: " + event.run_id + "/" + event.job_id);
   job.exited = true;
-  if (event.stopped || (job.completed && event.exit_code == 0)) return;
+  if (event.stopped || job.completed) return;
   ++job.failed_attempts;
   const bool riddle = event.exit_code == exit_code::kOk || event.exit_code == exit_code::kBug;
   job.failed_for_good = job.reported_for_good || (!riddle && !MayPass(event.exit_code));
@@ -205,7 +213,10 @@ void SimLogRules::On(const JobEnded& event) {
   }
 }
 
-void SimLogRules::On(const LabelerRegistered&) {}
+void SimLogRules::On(const LabelerRegistered& event) {
+  if (labelers_.insert(event.labeler_id).second) return;
+  history_.Violate("P12", "an older process of a labeler's name took the newer one's place: " + event.labeler_id);
+}
 
 void SimLogRules::On(const ShardLeased& event) {
   NothingAfterCancel(event.key.run_id, "leased " + Name(event.key));
@@ -242,6 +253,8 @@ void SimLogRules::On(const ShardReleased& event) {
   ShardFacts& shard = Held(event.key, "released");
   shard.leased = false;
   if (event.reason == ReleaseReason::kFailed) ++shard.failures;
+  // A first registration that comes after its process died looks like a newer process (docs/robustness.md, open).
+  if (event.reason == ReleaseReason::kReplaced) shard.cut_short = true;
 }
 
 void SimLogRules::On(const ShardCommitted& event) {

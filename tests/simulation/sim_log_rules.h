@@ -79,6 +79,8 @@ class SimLogRules {
   const std::map<std::string, RunFacts>& runs() const { return runs_; }
   /// Returns: the run that this request submitted or reopened, or "".
   std::string RunOfRequest(const std::string& request_id) const;
+  /// Returns: how often the run had been reopened when this cancel was logged, or `otherwise` where it never was.
+  std::uint32_t GenerationOfCancel(const std::string& request_id, std::uint32_t otherwise) const;
 
  private:
   void On(const coordinator::RunSubmitted& event);
@@ -112,7 +114,9 @@ class SimLogRules {
   std::map<std::string, RunFacts> runs_;
   /// Never forgotten, whatever is planned anew.
   std::map<std::pair<std::string, std::string>, std::map<std::uint64_t, std::uint64_t>> epochs_;
+  std::set<std::string> labelers_;
   std::map<std::string, std::string> requests_;
+  std::map<std::string, std::uint32_t> cancel_generations_;
 };
 
 }  // namespace ferment::simulation

@@ -7,6 +7,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr double kStormDrop = 0.6;
+constexpr double kLateCopy = 0.5;
 constexpr milliseconds kLongestUsual{8};
 
 }  // namespace
@@ -19,7 +20,9 @@ void SimNetwork::Carry(const std::string& node, const std::function<void()>& del
   for (int copy = 0; copy < copies; ++copy) {
     if (faulty && world_.Chance(drop)) continue;
     SimTime delay = world_.Between(SimTime(200), kLongestUsual);
-    if (faulty && world_.Chance(world_.plan.slow)) delay += world_.Between(SimTime(0), world_.plan.slowest);
+    // A copy often comes long after: from a queue, or from a proxy that tried again.
+    if (faulty && world_.Chance(copy == 0 ? world_.plan.slow : kLateCopy))
+      delay += world_.Between(SimTime(0), world_.plan.slowest);
     world_.queue.After(delay, deliver);
   }
 }

@@ -25,17 +25,16 @@ std::string Name(const coordinator::LaunchKey& key) {
 
 }  // namespace
 
-void SimOracle::CheckTotals(const JobBook& book, const std::string& when) {
+void SimOracle::CheckBook(const JobBook& book, const std::string& when) {
   for (const auto& [run_id, facts] : log_.runs()) {
     const Run* run = book.FindRun(run_id);
     if (run == nullptr) {
       history_.Violate("P2", when + ": a run is lost: run=" + run_id);
       return;
     }
-    if ((run->state == RunState::kRunning) != facts.running)
-      history_.Violate("P2", when + ": an end is lost: " + run_id);
-    if (facts.running && facts.cancelled && !run->cancel_requested) {
-      history_.Violate("P2", when + ": a cancel is lost: run=" + run_id);
+    if ((run->state == RunState::kRunning) != facts.running ||
+        (facts.running && facts.cancelled && !run->cancel_requested)) {
+      history_.Violate("P2", when + ": an end or a cancel is lost: run=" + run_id);
     }
     for (const auto& [job_id, job_facts] : facts.jobs) {
       const Job* job = run->FindJob(job_id);
@@ -43,36 +42,45 @@ void SimOracle::CheckTotals(const JobBook& book, const std::string& when) {
         history_.Violate("P1", when + ": shards are lost: " + run_id + "/" + job_id);
         return;
       }
-      if (!job_facts.exited && !HasEnded(job_facts.state) && job->attempt.number != job_facts.attempt) {
-        history_.Violate("P2", when + ": an attempt is lost: " + run_id + "/" + job_id);
-      }
-      if (job_facts.completed && !job->attempt.completed && job->attempt.number == job_facts.attempt) {
-        history_.Violate("P2", when + ": a result is lost: " + run_id + "/" + job_id);
-      }
-      coordinator::RecordCounts total;
-      std::uint64_t committed = 0;
-      for (std::size_t i = 0; i < job_facts.shards.size(); ++i) {
-        const ShardFacts& shard = job_facts.shards[i];
-        const coordinator::Shard& kept = job->shards[i];
-        if (shard.committed != (kept.state == ShardState::kCommitted) ||
-            (shard.committed && shard.files != kept.files)) {
-          history_.Violate("P2", when + ": a commit is lost: " + run_id + "/" + job_id + " shard=" + std::to_string(i));
-        }
-        if (!shard.committed) continue;
-        ++committed;
-        total.Add(shard.counts);
-      }
-      if (job->committed != committed || job->records.read != total.read ||
-          job->records.quarantined != total.quarantined) {
-        history_.Violate("P7", when + ": totals are not the sum of the label sets: " + run_id + "/" + job_id +
-                                   " read=" + std::to_string(job->records.read) + " sum=" + std::to_string(total.read));
-      }
+      CheckAttempt(*job, job_facts, when + ": " + run_id + "/" + job_id);
+      CheckShards(*job, job_facts, when + ": " + run_id + "/" + job_id);
     }
+  }
+}
+
+void SimOracle::CheckAttempt(const Job& job, const JobFacts& facts, const std::string& name) {
+  if (HasEnded(job.state) != HasEnded(facts.state)) history_.Violate("P2", name + ": an end of a job is lost");
+  if (facts.shard_job) return;
+  const bool known = job.attempt.number == facts.attempt && job.last_token == facts.token;
+  if (!known || (facts.attempt > 0 && job.attempt.exit_code.has_value() != facts.exited)) {
+    history_.Violate("P2", name + ": an attempt, its token or its end is lost");
+  }
+  if (facts.completed && !job.attempt.completed) history_.Violate("P2", name + ": a result is lost");
+}
+
+void SimOracle::CheckShards(const Job& job, const JobFacts& facts, const std::string& name) {
+  coordinator::RecordCounts total;
+  std::uint64_t committed = 0;
+  for (std::size_t i = 0; i < facts.shards.size(); ++i) {
+    const ShardFacts& shard = facts.shards[i];
+    const coordinator::Shard& kept = job.shards[i];
+    const bool same = shard.committed == (kept.state == ShardState::kCommitted) &&
+                      shard.leased == (kept.state == ShardState::kLeased) &&
+                      (!shard.committed || shard.files == kept.files);
+    if (!same) history_.Violate("P2", name + ": a commit or a lease is lost: shard=" + std::to_string(i));
+    if (!shard.committed) continue;
+    ++committed;
+    total.Add(shard.counts);
+  }
+  if (job.committed != committed || job.records.read != total.read || job.records.quarantined != total.quarantined) {
+    history_.Violate("P7", name + ": totals are not the sum of the label sets: read=" +
+                               std::to_string(job.records.read) + " sum=" + std::to_string(total.read));
   }
 }
 
 void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& book) {
   latest_term_ = term;
+  latest_began_ = now;
   for (auto& [key, lease] : leases_) {
     const ShardFacts shard = InLog(key);
     lease.deadline = now + lease.time;
@@ -84,7 +92,11 @@ void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& b
       history_.Violate("P2", "an acknowledged submission is lost: request=" + request_id + " run=" + run_id);
     }
   }
-  CheckTotals(book, "after a restart");
+  CheckBook(book, "after a restart");
+}
+
+MonotonicTime SimOracle::LeaseEnd(const Moment& moment, std::chrono::milliseconds time) const {
+  return (moment.term == latest_term_ ? moment.clock : latest_began_) + time;
 }
 
 void SimOracle::Granted(const Moment& moment, const std::string& labeler, const coordinator::GrantedLease& lease) {
@@ -92,7 +104,7 @@ void SimOracle::Granted(const Moment& moment, const std::string& labeler, const 
   if (shard == nullptr || shard->epoch < lease.key.epoch) {
     history_.Violate("P2", "a lease was granted before it was logged: " + Name(lease.key));
   }
-  leases_[lease.key] = {labeler, moment.clock + lease.lease_time, lease.lease_time, false};
+  leases_[lease.key] = {labeler, LeaseEnd(moment, lease.lease_time), lease.lease_time, false};
 }
 
 ShardFacts SimOracle::InLog(const LeaseKey& key) const {
@@ -107,13 +119,11 @@ void SimOracle::FillFromLog(const LeaseKey& about, Moment& moment) const {
 }
 
 void SimOracle::Renewed(const Moment& moment, const LeaseKey& key, const Status& answer) {
-  // A fenced coordinator that has not noticed may say anything about leases; it changes nothing.
-  if (moment.term != latest_term_) return;
   const auto lease = leases_.find(key);
   if (answer.ok()) {
     if (!moment.before.leased || moment.before.epoch != key.epoch)
       history_.Violate("T1.6", "a late renewal was accepted: " + Name(key));
-    if (lease != leases_.end()) lease->second.deadline = moment.clock + lease->second.time;
+    if (lease != leases_.end()) lease->second.deadline = LeaseEnd(moment, lease->second.time);
     return;
   }
   if (answer.code() != StatusCode::kAborted) return;
@@ -198,7 +208,8 @@ void SimOracle::Cancelled(const Moment& moment, const std::string& run_id, const
     history_.Violate("P2", "a cancel of nothing: run=" + run_id);
     return;
   }
-  const std::uint32_t first = cancel_requests_.emplace(request_id, moment.generation).first->second;
+  const std::uint32_t first =
+      cancel_requests_.emplace(request_id, log_.GenerationOfCancel(request_id, moment.generation)).first->second;
   if (first == run->generation) {
     if (!run->running || run->cancelled) return;
     history_.Violate("P2", "a cancel was acknowledged and is not in the log: run=" + run_id);
@@ -207,10 +218,10 @@ void SimOracle::Cancelled(const Moment& moment, const std::string& run_id, const
   }
 }
 
-void SimOracle::Seen(const Moment& moment, const std::string& run_id, const Status& answer) {
-  // A fenced coordinator that has not noticed may know less; it changes nothing.
-  if (answer.code() != StatusCode::kNotFound || moment.term != latest_term_) return;
-  history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);
+void SimOracle::Seen(const std::string& run_id, const Status& answer) {
+  if (answer.code() == StatusCode::kNotFound) {
+    history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);
+  }
 }
 
 void SimOracle::LeaseLeft(const LeaseKey& key) {
@@ -229,6 +240,7 @@ void SimOracle::LaunchPlanned(const Run& run, const Job& job, SimTime now) {
   if (facts != nullptr && facts->cancelled) history_.Violate("P2", "a trainer of a cancelled run is launched: " + name);
   for (std::uint32_t attempt = 1; attempt < job.attempt.number; ++attempt) {
     const auto writer = writers_.find({run.run_id, job.plan.job_id, attempt});
+    if (watched_died_.contains({run.run_id, job.plan.job_id, attempt})) continue;
     if (writer == writers_.end() || writer->second.gone || now - writer->second.heard > kHeardLately) continue;
     history_.Violate("P5", "a new attempt while the holder of the token works and is heard: " + name + "/" +
                                std::to_string(attempt));
@@ -255,6 +267,10 @@ void SimOracle::TrainerHeard(const coordinator::LaunchKey& key, SimTime now) {
   if (writer != writers_.end()) writer->second.heard = now;
 }
 
+void SimOracle::WatchedStartDied(const coordinator::LaunchKey& key) {
+  watched_died_.emplace(key.run_id, key.job_id, key.attempt);
+}
+
 void SimOracle::TrainerGone(std::uint64_t process) {
   for (auto& [attempt, writer] : writers_) {
     if (writer.process == process) writer.gone = true;
@@ -262,7 +278,7 @@ void SimOracle::TrainerGone(std::uint64_t process) {
 }
 
 void SimOracle::Final(const JobBook& book) {
-  CheckTotals(book, "at the end");
+  CheckBook(book, "at the end");
   for (const auto& [run_id, run] : log_.runs()) {
     if (run.running) history_.Violate("live", "a run has not ended: run=" + run_id);
     const bool well = book.FindRun(run_id) != nullptr && book.FindRun(run_id)->state == RunState::kSucceeded;

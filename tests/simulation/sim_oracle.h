@@ -47,7 +47,7 @@ class SimOracle {
   void JobCompleted(const coordinator::TokenKey& key, const Status& answer);
   void Submitted(const std::string& request_id, const std::string& run_dir, const Result<std::string>& answer);
   void Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id, const Status& answer);
-  void Seen(const Moment& moment, const std::string& run_id, const Status& answer);
+  void Seen(const std::string& run_id, const Status& answer);
 
   // What happens around it.
   /// The labeler itself ends its lease or process: from now on Aborted is a fair answer.
@@ -60,6 +60,8 @@ class SimOracle {
   /// Its report was taken at this time.
   void TrainerHeard(const coordinator::LaunchKey& key, SimTime now);
   void TrainerGone(std::uint64_t process);
+  /// The start that the launcher watches died, and not because it was the second: nobody can know of another then.
+  void WatchedStartDied(const coordinator::LaunchKey& key);
 
   /// Once every run has ended.
   void Final(const coordinator::JobBook& book);
@@ -71,13 +73,19 @@ class SimOracle {
     std::chrono::milliseconds time{0};
     bool left = false;
   };
+  /// A grant of a former coordinator, seen late, lasts as long as the latest one gave it.
+  MonotonicTime LeaseEnd(const Moment& moment, std::chrono::milliseconds time) const;
   ShardFacts InLog(const coordinator::LeaseKey& key) const;
-  void CheckTotals(const coordinator::JobBook& book, const std::string& when);
+  /// Compares what a coordinator knows with what the log says; unsaved decisions would differ.
+  void CheckBook(const coordinator::JobBook& book, const std::string& when);
+  void CheckAttempt(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
+  void CheckShards(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
 
   SimHistory& history_;
   SimLogRules& log_;
   SimFiles& files_;
   std::uint64_t latest_term_ = 0;
+  MonotonicTime latest_began_;
   std::map<coordinator::LeaseKey, LeaseFacts> leases_;
   std::map<std::string, std::string> submissions_;
   /// request -> generation of the run in which it was first acknowledged.
@@ -89,6 +97,7 @@ class SimOracle {
     SimTime heard{0};
     bool gone = false;
   };
+  std::set<std::tuple<std::string, std::string, std::uint32_t>> watched_died_;
   std::map<std::tuple<std::string, std::string, std::uint32_t>, Writer> writers_;
 };
 

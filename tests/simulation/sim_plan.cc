@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_plan.h"
 
+#include <iterator>
+
 #include "common/base/random.h"
 
 namespace ferment::simulation {
@@ -35,7 +37,8 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   longest_work = random.Below(3) == 0 ? 2 * lease : lease;
   if (large) longest_work = lease / 4;
   trainer_work = Between(random, seconds(1), seconds(20));
-  tick = milliseconds(random.Below(2) == 0 ? 100 : 400);
+  const SimTime ticks[] = {milliseconds(100), milliseconds(400), milliseconds(1'500)};
+  tick = ticks[random.Below(std::size(ticks))];
   batch_limit = random.Below(4) == 0 ? 1 + random.Below(4) : 64;
 
   fault_time = Between(random, seconds(10), seconds(150));
@@ -44,7 +47,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
     if (random.Below(3) == 0) faults.push_back(static_cast<Fault>(kind));
   }
   drop = Sometimes(random, 0.15);
-  duplicate = Sometimes(random, 0.15);
+  duplicate = Sometimes(random, 0.4);
   slow = Sometimes(random, 0.2);
   slowest = Between(random, seconds(1), seconds(40));
   other_bytes = Sometimes(random, 0.2);
@@ -54,12 +57,19 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   stubborn = Sometimes(random, 1);
   trainer_dies = Sometimes(random, 0.5);
   started_twice = Sometimes(random, 0.5);
+  stops_before_end = Sometimes(random, 0.5);
   launch_fails = random.Below(4) == 0 ? 0.1 : 0;
   remembers_exits = random.Below(2) == 0;
-  file_fails = random.Below(8) == 0 ? 0.02 : 0;
+  file_fails = random.Below(5) == 0 ? random.Uniform(0.02, 0.15) : 0;
+  dies_at_turn = Sometimes(random, 0.3);
+  dies_young = Sometimes(random, 0.3);
+  slow_task = Sometimes(random, 0.4);
+  shared_store = random.Below(2) == 0;
   cancel = Sometimes(random, 0.6);
   reopen = random.Below(3) == 0 ? 0 : 0.9;
   skew = Sometimes(random, 0.3);
+  last_word = Sometimes(random, 1);
+  stops_before_rename = shared_store ? Sometimes(random, 0.3) : 0;
 }
 
 std::string SimPlan::Describe() const {

@@ -71,11 +71,25 @@ struct SimPlan {
   /// Start of a trainer: it dies at some time; the platform starts it twice; the launcher fails.
   double trainer_dies = 0;
   double started_twice = 0;
+  /// Finds itself stopped between its last file and its last word.
+  double stops_before_end = 0;
   double launch_fails = 0;
+  /// Told to leave, it has just said that it has completed, and that arrives when its run has been submitted again.
+  double last_word = 0;
+  /// The coordinator dies right after it logged something that turns a run: a cancel, an intent, an end.
+  double dies_at_turn = 0;
+  /// A labeler dies soon after it started.
+  double dies_young = 0;
+  /// A task of the coordinator's (a launch, a file) takes seconds.
+  double slow_task = 0;
   /// The launcher knows the exit codes of jobs that a former coordinator started, as a cluster's queue does.
   bool remembers_exits = false;
   /// A folder operation fails.
   double file_fails = 0;
+  /// Two coordinators may hold the store at once, the older one fenced; SQLite's lock lets nobody in beside the first.
+  bool shared_store = false;
+  /// With a shared store: a coordinator is stopped before it writes an index, or between its fence and the rename.
+  double stops_before_rename = 0;
   double cancel = 0;
   /// A failed or cancelled run is submitted again.
   double reopen = 0;

@@ -41,12 +41,13 @@ std::uint64_t SimPlatform::Start(const LaunchKey& key) {
   const std::string job = key.run_id + "/" + key.job_id;
   SimTime& left =
       work_left_.emplace(job, world_.Between(world_.plan.trainer_work / 4, world_.plan.trainer_work)).first->second;
-  auto trainer = std::make_unique<SimTrainer>(SimTrainer::Parts{
-      network_, key, number, left, [this, name = NameOf(key), number](int exit_code) {
-        if (const auto entry = entries_.find(name); entry != entries_.end() && entry->second.trainer == number) {
-          entry->second.state = {LaunchState::Kind::kExited, exit_code};
-        }
-      }});
+  auto exited = [this, key, number](int exit_code) {
+    const auto entry = entries_.find(NameOf(key));
+    if (entry == entries_.end() || entry->second.trainer != number) return;
+    entry->second.state = {LaunchState::Kind::kExited, exit_code};
+    if (exit_code != exit_code::kFenced) world_.oracle.WatchedStartDied(key);
+  };
+  auto trainer = std::make_unique<SimTrainer>(SimTrainer::Parts{network_, key, number, left, exited});
   trainer->Begin();
   trainers_.emplace(number, std::move(trainer));
   return number;

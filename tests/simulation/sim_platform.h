@@ -31,11 +31,13 @@ class SimTrainer {
   void Signal(int signal);
   SimProcess& process() { return process_; }
   std::uint64_t number() const { return parts_.number; }
+  const std::string& name() const { return name_; }
 
  private:
   void TakeToken();
   void Step();
   void Report();
+  SimCall<Status>::Serve Completes() const;
   void Complete();
   void Fail(int exit_code);
   void Exit(int exit_code);

@@ -53,6 +53,12 @@ void SimTrainer::Exit(int exit_code) {
 
 void SimTrainer::Signal(int signal) {
   if (signal == SIGKILL) return Exit(exit_code::kKilled);
+  if (token_ != 0 && world_.Faulty() && world_.Chance(world_.plan.last_word)) {
+    world_.until_reopened.emplace(parts_.key.run_id, [this] {
+      world_.history.Say(name_ + " is heard once more");
+      if (SimCoordinator* coordinator = network_.Reach()) Completes()(*coordinator, [](const Status&) {});
+    });
+  }
   process_.After(world_.Between(milliseconds(10), seconds(2)), [this] { Exit(exit_code::kTerminated); });
 }
 
@@ -100,8 +106,7 @@ void SimTrainer::Report() {
   Call<Result<bool>>({network_, process_, name_, {}, serve, done});
 }
 
-void SimTrainer::Complete() {
-  leaving_ = true;
+SimCall<Status>::Serve SimTrainer::Completes() const {
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
   const std::string& job = parts_.key.job_id;
   const TrainerResult result{
@@ -109,14 +114,26 @@ void SimTrainer::Complete() {
       {{"teacher", job + ".t", job + "-t"}, {"student", job + ".s", job + "-s"}, {"baseline", job + ".b", job + "-b"}},
       {}};
   auto seen = [key, &oracle = world_.oracle](const Moment&, const Status& taken) { oracle.JobCompleted(key, taken); };
-  auto serve =
-      Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen});
+  return Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen});
+}
+
+void SimTrainer::Complete() {
+  leaving_ = true;
+  const auto serve = Completes();
   auto done = [this](const Status& taken) { Exit(taken.ok() ? exit_code::kOk : ProcessExitCode(taken)); };
-  Call<Status>({network_, process_, name_, kLongPatience, serve, done});
+  auto call = [this, serve, done] { Call<Status>({network_, process_, name_, kLongPatience, serve, done}); };
+  if (world_.Faulty() && world_.Chance(world_.plan.stops_before_end)) {
+    world_.history.Say(name_ + " stops before it completes");
+    process_.Stop();
+    world_.queue.After(world_.Between(seconds(1), seconds(90)), [this] { process_.Continue(); });
+  }
+  process_.After(milliseconds(1), call);
 }
 
 void SimTrainer::Fail(int exit_code) {
   leaving_ = true;
+  // It writes nothing more.
+  world_.oracle.TrainerGone(parts_.number);
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
   const coordinator::Failure failure{"it cannot go on", exit_code};
   auto serve = Asks<Status>({[key, failure](RunEngine& engine) { return engine.trainers().FailJob(key, failure); }});

@@ -51,14 +51,16 @@ void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
   ++watching_;
   Watch();
   if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
-  process_.After(world_.Between(seconds(0), world_.plan.fault_time), [this, watching = watching_] {
+  // People who mistyped cancel at once.
+  const SimTime latest = world_.Chance(0.5) ? SimTime(seconds(5)) : world_.plan.fault_time;
+  process_.After(world_.Between(seconds(0), latest), [this, watching = watching_] {
     if (watching == watching_ && !content_) Cancel();
   });
 }
 
 void SimUser::Watch() {
-  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment& moment, const Result<RunView>& view) {
-    oracle.Seen(moment, run_id, StatusIn(view));
+  auto seen = [run_id = run_id_, &oracle = world_.oracle](const Moment&, const Result<RunView>& view) {
+    oracle.Seen(run_id, StatusIn(view));
   };
   auto serve = Asks<Result<RunView>>({[run_id = run_id_](RunEngine& engine) { return engine.View(run_id); }, seen});
   auto done = [this](const Result<RunView>& view) { HandleView(view); };

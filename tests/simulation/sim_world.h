@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 
 #include "common/base/random.h"
 #include "tests/simulation/sim_disk.h"
@@ -34,6 +37,8 @@ struct SimWorld {
   SimOracle oracle;
   SimDisk disk;
   DiskTrouble trouble;
+  /// By run: what is in the network until the run has been submitted again.
+  std::multimap<std::string, std::function<void()>> until_reopened;
 
   bool Faulty() const { return queue.now() < plan.fault_time; }
   bool Chance(double probability) { return random.Uniform(0, 1) < probability; }

@@ -28,10 +28,13 @@ class MemoryEventStore final : public coordinator::EventStore {
   Status Append(std::span<const coordinator::Event> events) override {
     if (!failed_.ok()) return failed_;
     failed_ = std::exchange(log_->fail_next, Status());
-    if (failed_.ok() && log_->term != term_) {
-      failed_ = AbortedError("a newer coordinator owns the store").WithExitCode(exit_code::kFenced);
-    }
+    if (failed_.ok() && log_->term != term_) failed_ = Fenced();
     if (failed_.ok()) log_->events.insert(log_->events.end(), events.begin(), events.end());
+    return failed_;
+  }
+
+  Status Confirm() override {
+    if (failed_.ok() && log_->term != term_) failed_ = Fenced();
     return failed_;
   }
 
@@ -41,6 +44,8 @@ class MemoryEventStore final : public coordinator::EventStore {
   }
 
  private:
+  static Status Fenced() { return AbortedError("a newer coordinator owns the store").WithExitCode(exit_code::kFenced); }
+
   std::shared_ptr<MemoryLog> log_;
   std::uint64_t term_;
   Status failed_;

@@ -41,17 +41,19 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     for (std::uint64_t i = 0; i < videos; ++i) plan.shards.push_back({"video" + std::to_string(i), 0, 5});
     return plan;
   }
-  Status WriteLabelIndex(const std::filesystem::path&, std::span<const coordinator::LabelEntry> entries) override {
+  Status WriteLabelIndex(const std::filesystem::path&, std::span<const coordinator::LabelEntry> entries,
+                         const coordinator::Fence& fence) override {
+    FERMENT_RETURN_IF_ERROR(fence());
     const MutexLock lock(mutex_);
     if (index_status.ok()) indexed_ = entries.size();
     return index_status;
   }
-  Status WritePhaseTable(const std::filesystem::path&, const std::string& text) override {
+  Status WritePhaseTable(const std::filesystem::path&, const std::string& text, const coordinator::Fence&) override {
     const MutexLock lock(mutex_);
     phase_table_ = text;
     return {};
   }
-  Status WriteReport(const std::filesystem::path&) override {
+  Status WriteReport(const std::filesystem::path&, const coordinator::Fence&) override {
     const MutexLock lock(mutex_);
     ++reports_;
     return report_status;

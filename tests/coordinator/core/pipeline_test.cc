@@ -61,10 +61,11 @@ ExitVerdict Judge(int code, std::uint32_t failed_attempts, bool completed = fals
   return JudgeExit(run, job);
 }
 
-TEST(Pipeline, OnlyACompletedJobThatLeavesWithZeroHasSucceeded) {
+TEST(Pipeline, ACompletedJobHasSucceededHoweverItsTrainerLeaves) {
   EXPECT_EQ(Judge(0, 0, true).kind, ExitVerdict::Kind::kSucceeded);
   EXPECT_EQ(Judge(0, 1, false).kind, ExitVerdict::Kind::kStartAgain);
-  EXPECT_EQ(Judge(137, 1, true).kind, ExitVerdict::Kind::kStartAgain);
+  EXPECT_EQ(Judge(137, 1, true).kind, ExitVerdict::Kind::kSucceeded);
+  EXPECT_EQ(Judge(137, 1, false).kind, ExitVerdict::Kind::kStartAgain);
 }
 
 TEST(Pipeline, CodesFrom128AreTriedThreeTimesMoreAndLowerOnesAndAFullDiskNever) {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_run_files.h"
+
+#include <vector>
+
+namespace ferment::simulation {
+
+using coordinator::LabelEntry;
+using coordinator::ModelFile;
+using coordinator::ShardPlan;
+
+Status SimRunFiles::PrepareRun(const RunSpec&, const std::filesystem::path&) { return world_.files.Trouble("prepare"); }
+
+Result<ShardPlan> SimRunFiles::PlanLabelling(const RunSpec&, const ModelFile& teacher) {
+  FERMENT_RETURN_IF_ERROR(world_.files.Trouble("plan labelling"));
+  return world_.files.PlanLabelling(teacher);
+}
+
+Result<ShardPlan> SimRunFiles::PlanFeatures(const RunSpec&, std::span<const ModelFile> models) {
+  FERMENT_RETURN_IF_ERROR(world_.files.Trouble("plan features"));
+  return world_.files.PlanFeatures(models);
+}
+
+Status SimRunFiles::WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
+                                    const coordinator::Fence& fence) {
+  FERMENT_RETURN_IF_ERROR(fence());
+  FERMENT_RETURN_IF_ERROR(world_.files.Trouble("write an index"));
+  std::vector<LabelEntry> kept(entries.begin(), entries.end());
+  if (!Stops()) return Stage(folder.string(), std::move(kept), fence);
+  // Its answer waits too; where it comes too late it is fenced, and what it believes no longer matters.
+  parts_.process.After(
+      SimTime(0), [this, name = folder.string(), kept = std::move(kept), fence] { (void)Stage(name, kept, fence); });
+  return {};
+}
+
+bool SimRunFiles::Stops() {
+  if (!world_.Faulty() || !world_.Chance(world_.plan.stops_before_rename)) return false;
+  parts_.stop();
+  return true;
+}
+
+Status SimRunFiles::Stage(const std::string& folder, std::vector<LabelEntry> entries, const coordinator::Fence& fence) {
+  const std::uint64_t staged = world_.files.StageIndex(parts_.term, folder);
+  if (Status status = fence(); !status.ok()) {
+    world_.files.DropStaged(folder, staged);
+    return status;
+  }
+  auto show = [this, folder, staged, entries = std::move(entries)] { world_.files.ShowIndex(folder, staged, entries); };
+  if (Stops()) {
+    parts_.process.After(SimTime(0), show);
+  } else {
+    show();
+  }
+  return {};
+}
+
+Status SimRunFiles::WritePhaseTable(const std::filesystem::path&, const std::string&, const coordinator::Fence&) {
+  return {};
+}
+
+Status SimRunFiles::WriteReport(const std::filesystem::path& run_dir, const coordinator::Fence& fence) {
+  FERMENT_RETURN_IF_ERROR(fence());
+  FERMENT_RETURN_IF_ERROR(world_.files.Trouble("write the report"));
+  world_.files.ShowReport(run_dir.string());
+  return {};
+}
+
+Result<std::uint64_t> SimRunFiles::FileSize(const std::filesystem::path& file) {
+  return world_.files.FileSize(file.string());
+}
+
+}  // namespace ferment::simulation
