@@ -13,8 +13,6 @@
 namespace ferment::labeler {
 
 struct PredictOptions {
-  /// Batches of pictures beside each other.
-  int threads = 1;
   /// Folder with model.json and the weights.
   std::filesystem::path model;
   /// Pictures, or folders of them.
@@ -22,6 +20,8 @@ struct PredictOptions {
   PredictFormat format = PredictFormat::kText;
   /// Every picture by itself: no temporal encoder, no smoothing.
   bool picture_by_picture = false;
+  /// Batches of pictures beside each other.
+  int threads = 1;
 };
 
 struct PredictReport {

@@ -23,6 +23,9 @@ constexpr std::int64_t kShortTap = 16;
 /// Floats of input that are gone through for one block of output channels after another: half of a second-level cache.
 constexpr std::int64_t kBlockFloats = 64 * 1024;
 
+/// Floats of weights that are asked for ahead of their use, a cache line at each step: two kilobytes, 200 cycles.
+constexpr std::int64_t kAhead = 512;
+
 using Vector = float __attribute__((vector_size(32)));
 using LooseVector = float __attribute__((vector_size(32), aligned(4)));
 
@@ -100,6 +103,7 @@ FERMENT_AVX2 void Multiply(const Problem& problem, const TileInput& input, const
       from[i] = at >= 0 ? input.image[i] + at : zeros;
     }
     for (std::int64_t c = 0; c < run; ++c, weights += kOut) {
+      __builtin_prefetch(weights + kAhead);
       const Vector low = *reinterpret_cast<const Vector*>(weights);
       const Vector high = *reinterpret_cast<const Vector*>(weights + 8);
 #pragma GCC unroll 6
