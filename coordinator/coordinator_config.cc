@@ -15,6 +15,20 @@ namespace {
 
 constexpr std::string_view kSqlite = "sqlite:";
 
+/// A command line is seen by everybody on the machine.
+Status RefusePassword(const std::string& uri) {
+  const std::size_t begin = uri.find("://") + 3;
+  const std::string_view authority = std::string_view(uri).substr(begin, uri.find('/', begin) - begin);
+  const std::size_t user_end = authority.rfind('@');
+  const bool named =
+      user_end != std::string_view::npos && authority.substr(0, user_end).find(':') != std::string_view::npos;
+  if (!named && uri.find("password=") == std::string::npos) return {};
+  return InvalidArgumentError(
+             "--store must not hold a password; put it into a file of mode 0600 and name that in "
+             "PGPASSFILE")
+      .WithExitCode(exit_code::kUsage);
+}
+
 std::string TextOf(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -22,16 +36,25 @@ std::string TextOf(const Json& object, const char* key) {
 
 }  // namespace
 
+bool StoreIsShared(const CoordinatorConfig& config) {
+  return config.store.starts_with("postgresql://") || config.store.starts_with("postgres://");
+}
+
 Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config) {
   const std::string& store = config.store;
   if (!store.starts_with(kSqlite) || store.size() == kSqlite.size()) {
-    return Fail(InvalidArgumentError("--store must be sqlite:FILE: store=" + store).WithExitCode(exit_code::kUsage));
+    return Fail(InvalidArgumentError("--store must be sqlite:FILE or postgresql://USER@HOST/DATABASE: store=" + store)
+                    .WithExitCode(exit_code::kUsage));
   }
   return std::filesystem::path(store.substr(kSqlite.size()));
 }
 
 Status Check(const CoordinatorConfig& config) {
-  if (const auto file = StoreFile(config); !file) return file.error();
+  if (StoreIsShared(config)) {
+    FERMENT_RETURN_IF_ERROR(RefusePassword(config.store));
+  } else if (const auto file = StoreFile(config); !file) {
+    return file.error();
+  }
   if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {

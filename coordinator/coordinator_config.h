@@ -12,7 +12,7 @@
 namespace ferment::coordinator {
 
 struct CoordinatorConfig {
-  /// sqlite:FILE. One process a store.
+  /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
   std::string store = "sqlite:ferment.db";
   /// Where gRPC is served; port 0 takes any free one. Loopback, since there is no TLS yet.
   std::string listen = "127.0.0.1:50400";
@@ -28,6 +28,9 @@ struct CoordinatorConfig {
   /// Serve other machines without TLS.
   bool insecure = false;
 };
+
+/// Returns: whether --store names a PostgreSQL database.
+bool StoreIsShared(const CoordinatorConfig& config);
 
 /// Returns: the file of --store. Errors: InvalidArgument with exit code 2.
 Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config);

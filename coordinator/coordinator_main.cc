@@ -27,6 +27,7 @@
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/trainer_service.h"
 #include "coordinator/scheduler.h"
+#include "coordinator/store/postgres_event_store.h"
 #include "coordinator/store/sqlite_event_store.h"
 
 namespace ferment::coordinator {
@@ -82,24 +83,62 @@ class Ending {
   std::promise<int> reason_;
 };
 
+PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std::string& admin, std::stop_token stop,
+                                     SchedulerMetrics& metrics) {
+  PostgresStoreOptions options;
+  options.address = config.store;
+  options.holder = admin + " pid " + std::to_string(getpid());
+  options.stop = std::move(stop);
+  options.stands_by = [admin](const std::string& leader) {
+    LogInfo("coordinator.stands_by", {{"leader", leader}, {"admin", "http://" + admin + "/"}});
+  };
+  options.reconnected = [&metrics] { metrics.store_reconnects.Increment(); };
+  return options;
+}
+
 Result<int> Serve(const CoordinatorConfig& config) {
   FERMENT_RETURN_IF_ERROR(Check(config));
-  FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config));
-  FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file));
-  LogInfo("store.open", {{"file", store_file.string()}, {"term", store->term()}});
-
   Ending ending;
+  std::stop_source leaving;
   AdminState admin_state;
   const auto registry = metrics::MakePrometheusRegistry();
   SchedulerMetrics scheduler_metrics(*registry);
   const auto launcher = MakeLocalLauncher();
   const auto run_files = MakeLocalRunFiles();
   event::EventLoop loop;
-  loop.OnSignals({SIGTERM, SIGINT}, [&ending](int) { ending.Because(exit_code::kTerminated); });
+  loop.OnSignals({SIGTERM, SIGINT}, [&](int) {
+    ending.Because(exit_code::kTerminated);
+    leaving.request_stop();
+  });
 
   // The address is part of every launch, so the server takes its port first; requests that come before Start wait in
   // the scheduler's queue.
   const ServedAddresses former = ReadAddressFile(config.address_file);
+  const auto serve_admin = [&] {
+    return StartWhereItWas(
+        config.admin, former.admin, [&](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
+          FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
+          FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config.insecure));
+          return event::AdminServer::Start(loop, {parsed.host, parsed.port}, AdminRoutes(admin_state, *registry));
+        });
+  };
+  // One that stands by answers probes, and opens no gRPC port: whoever tries the addresses in turn finds the leader.
+  std::unique_ptr<event::AdminServer> admin;
+  std::unique_ptr<EventStore> store;
+  if (StoreIsShared(config)) {
+    FERMENT_ASSIGN_OR_RETURN(admin, serve_admin());
+    auto led =
+        OpenPostgresEventStore(PostgresOptions(config, admin->address(), leaving.get_token(), scheduler_metrics));
+    if (!led && led.error().code() == StatusCode::kCancelled) return ending.Wait();
+    if (!led) return Fail(led.error());
+    store = std::move(*led);
+  } else {
+    FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config));
+    FERMENT_ASSIGN_OR_RETURN(store, OpenSqliteEventStore(store_file));
+    FERMENT_ASSIGN_OR_RETURN(admin, serve_admin());
+  }
+  LogInfo("store.open", {{"store", config.store}, {"term", store->term()}});
+  scheduler_metrics.term.Set(static_cast<double>(store->term()));
   std::string address;
   Scheduler scheduler({std::move(store), *launcher, *run_files, SystemClock(), scheduler_metrics,
                        [&](const RunSpec& spec, const Run& run, const Job& job) {
@@ -111,14 +150,6 @@ Result<int> Serve(const CoordinatorConfig& config) {
   LeaseServiceImpl lease_service(scheduler);
   TrainerServiceImpl trainer_service(scheduler);
   const std::array<grpc::Service*, 3> services = {&run_service, &lease_service, &trainer_service};
-  FERMENT_ASSIGN_OR_RETURN(
-      const auto admin,
-      StartWhereItWas(
-          config.admin, former.admin, [&](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
-            FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
-            FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config.insecure));
-            return event::AdminServer::Start(loop, {parsed.host, parsed.port}, AdminRoutes(admin_state, *registry));
-          }));
   FERMENT_ASSIGN_OR_RETURN(const auto server,
                            StartWhereItWas(config.listen, former.grpc, [&](const std::string& listen) {
                              return rpc::GrpcServer::Start({.listen = listen, .insecure = config.insecure}, services);
@@ -136,11 +167,13 @@ Result<int> Serve(const CoordinatorConfig& config) {
     FERMENT_RETURN_IF_ERROR(WriteAddressFile(config.address_file, {address, admin->address()}));
   }
   admin_state.SetReady(true);
+  scheduler_metrics.leading.Set(1);
   LogInfo("coordinator.serving", {{"grpc", address}, {"admin", "http://" + admin->address() + "/"}});
 
   const int code = ending.Wait();
   LogInfo("coordinator.draining", {{"exit_code", code}});
   admin_state.SetReady(false);
+  scheduler_metrics.leading.Set(0);
   server->SetServing(false);
   if (code == exit_code::kTerminated) scheduler.Drain(config.drain);
   run_service.EndStreams();
@@ -160,7 +193,9 @@ int Main(int argc, char** argv) {
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
   app.footer(
       "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
-  app.add_option("--store", config.store, "Event log: sqlite:FILE")->capture_default_str();
+  app.add_option("--store", config.store,
+                 "Event log: sqlite:FILE, or postgresql://USER@HOST/DATABASE that several coordinators share")
+      ->capture_default_str();
   app.add_option("--listen", config.listen, "gRPC HOST:PORT; port 0 = any")->capture_default_str();
   app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")
       ->capture_default_str();

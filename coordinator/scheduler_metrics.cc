@@ -28,7 +28,12 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       records_abstained(registry.MakeCounter("ferment_records_abstained_total", "Records below the threshold.")),
       rejected(registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
                                     {{"reason", "queue_full"}})),
-      queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")) {
+      queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")),
+      leading(
+          registry.MakeGauge("ferment_coordinator_leading", "1 while this coordinator leads, 0 while it stands by.")),
+      term(registry.MakeGauge("ferment_coordinator_term", "The term under which this coordinator leads, 0 before.")),
+      store_reconnects(registry.MakeCounter("ferment_store_reconnects_total",
+                                            "Sessions with the store that were lost and made again.")) {
   static constexpr std::array<const char*, 4> kShardStates = {"pending", "leased", "committed", "failed"};
   for (std::size_t i = 0; i < kShardStates.size(); ++i) {
     shards_[i] = &registry.MakeGauge("ferment_shards", "Shards of jobs that labelers work on, by state.",

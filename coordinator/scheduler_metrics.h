@@ -38,6 +38,9 @@ class SchedulerMetrics {
   metrics::Counter& records_abstained;
   metrics::Counter& rejected;
   metrics::Gauge& queue_depth;
+  metrics::Gauge& leading;
+  metrics::Gauge& term;
+  metrics::Counter& store_reconnects;
 
  private:
   std::array<metrics::Gauge*, 4> shards_;

@@ -40,7 +40,7 @@ constexpr std::array kDoors = {
          "^(worker/collective/nccl_collective|common/nn/inference_plan).*"},
     Door{"MPI", "^mpi\\.h$", "^(worker/collective/mpi_collective|worker/trainer_main).*"},
     Door{"Boost", "^boost/.*", "^(common/event/|coordinator/launch/).*"},
-    Door{"SQLite and libpqxx", "^(sqlite3\\.h|pqxx/.*)$", "^coordinator/store/.*"},
+    Door{"SQLite and libpq", "^(sqlite3\\.h|libpq-fe\\.h)$", "^coordinator/store/.*"},
     Door{"libjpeg-turbo", "^(jpeglib|turbojpeg|jerror|jmorecfg)\\.h$", "^common/dataset/jpeg_(decoder|encoder).*"},
     Door{"prometheus-cpp", "^prometheus/.*", "^common/metrics/prometheus_registry.*"},
     Door{"OpenSSL and libcurl", "^(openssl|curl)/.*", "^(common/io/|common/rpc/).*"},

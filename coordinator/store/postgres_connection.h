@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One session with a PostgreSQL server, in which no call waits for ever.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+
+struct pg_conn;
+struct pg_result;
+
+namespace ferment::coordinator {
+
+/// One answer; rows and columns from 0.
+class PostgresRows {
+ public:
+  explicit PostgresRows(pg_result* result);
+  int size() const;
+  /// Rows that an INSERT or UPDATE touched.
+  std::int64_t touched() const;
+  std::string Text(int row, int column) const;
+  std::int64_t Integer(int row, int column) const;
+  /// Of a query that asked for binary values.
+  std::string_view Bytes(int row, int column) const;
+
+ private:
+  struct Clear {
+    void operator()(pg_result* result) const;
+  };
+  std::unique_ptr<pg_result, Clear> result_;
+};
+
+/// Thread: one at a time.
+class PostgresConnection {
+ public:
+  /// `address` is a postgresql:// URI; what it leaves out comes from the PG* variables of the environment.
+  /// Errors: Unavailable with exit code 69: no server there, or it is starting. PermissionDenied with 77: refused.
+  static Result<std::unique_ptr<PostgresConnection>> Open(const std::string& address);
+
+  /// Errors: Unavailable: the session is lost, or the server was too slow; whether it was done is unknown.
+  /// AlreadyExists: a key is there. Internal with 204: the server's disk. PermissionDenied with 77. Internal else.
+  Result<PostgresRows> Query(const std::string& sql, std::span<const std::string> parameters = {}, bool binary = false);
+
+ private:
+  struct Finish {
+    void operator()(pg_conn* connection) const;
+  };
+  using Handle = std::unique_ptr<pg_conn, Finish>;
+  using Deadline = std::chrono::steady_clock::time_point;
+  PostgresConnection(Handle handle, std::string where) : handle_(std::move(handle)), where_(std::move(where)) {}
+  /// Waits until a whole answer is there. Returns: false past the deadline, or where the session is lost.
+  bool AwaitAnswer(Deadline deadline);
+  Status Describe(const std::string& sql_state, const std::string& message) const;
+
+  Handle handle_;
+  std::string where_;
+};
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/store/postgres_event_store.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "common/base/logging.h"
+#include "common/base/mutex.h"
+#include "coordinator/store/event_codec.h"
+#include "coordinator/store/postgres_connection.h"
+
+namespace ferment::coordinator {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using Connection = std::unique_ptr<PostgresConnection>;
+
+constexpr int kSchemaVersion = 1;
+/// "frmt": the first half of the advisory locks; the second is the term.
+constexpr const char* kLockClass = "1718775156";
+constexpr milliseconds kRenewEvery{1'000};
+constexpr milliseconds kFirstPause{50};
+constexpr milliseconds kLongestPause{2'000};
+constexpr int kRowsAtOnce = 5'000;
+
+constexpr const char* kTables =
+    "BEGIN; SELECT pg_advisory_xact_lock(1718775156, -1);"
+    "CREATE TABLE IF NOT EXISTS ferment_schema (one int PRIMARY KEY CHECK (one = 1), version int NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS ferment_leader (one int PRIMARY KEY CHECK (one = 1), term bigint NOT NULL, "
+    "holder text NOT NULL, backend int NOT NULL, renewed timestamptz NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS ferment_event (sequence bigint PRIMARY KEY, term bigint NOT NULL, body bytea NOT NULL);"
+    "INSERT INTO ferment_schema VALUES (1, 1) ON CONFLICT DO NOTHING;"
+    "INSERT INTO ferment_leader VALUES (1, 0, '', 0, 'epoch') ON CONFLICT DO NOTHING; COMMIT";
+
+/// Returns: bytea[] as text.
+std::string ArrayOf(std::span<const Event> events) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string text = "{";
+  for (const Event& event : events) {
+    text += text.size() == 1 ? "\"\\\\x" : ",\"\\\\x";
+    for (const char byte : EncodeEvent(event)) {
+      text += kHex[static_cast<unsigned char>(byte) >> 4];
+      text += kHex[static_cast<unsigned char>(byte) & 15];
+    }
+    text += '"';
+  }
+  return text + "}";
+}
+
+Status Fenced(std::uint64_t term, const std::string& latest) {
+  return AbortedError("a newer coordinator owns the store: term=" + std::to_string(term) + " latest=" + latest)
+      .WithExitCode(exit_code::kFenced);
+}
+
+/// Sleeps unless asked to stop. Returns: whether to go on.
+bool Pause(milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
+
+class PostgresEventStore final : public EventStore {
+ public:
+  explicit PostgresEventStore(PostgresStoreOptions options) : options_(std::move(options)) {}
+
+  Status Prepare() {
+    return Persist([this]() -> Status {
+      FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query(kTables)));
+      FERMENT_ASSIGN_OR_RETURN(const PostgresRows schema, connection_->Query("SELECT version FROM ferment_schema"));
+      if (schema.Integer(0, 0) <= kSchemaVersion) return {};
+      return FailedPreconditionError(
+                 "the store was written by a newer ferment; use that version, or give another "
+                 "--store: schema=" +
+                 schema.Text(0, 0) + " known=" + std::to_string(kSchemaVersion))
+          .WithExitCode(exit_code::kUnreadableState);
+    });
+  }
+
+  Status AwaitLead() {
+    bool said = false;
+    while (term_ == 0) {
+      std::string leader;
+      FERMENT_RETURN_IF_ERROR(Persist([&] { return TryToLead(leader); }));
+      if (term_ != 0) break;
+      if (!std::exchange(said, true) && options_.stands_by) options_.stands_by(leader);
+      if (!Pause(options_.look_every, options_.stop)) return CancelledError("asked to stop while standing by");
+    }
+    return Persist([this]() -> Status {
+      FERMENT_ASSIGN_OR_RETURN(const PostgresRows last,
+                               connection_->Query("SELECT coalesce(max(sequence), 0) FROM ferment_event"));
+      last_sequence_ = last.Integer(0, 0);
+      return {};
+    });
+  }
+
+  std::uint64_t term() const override { return term_; }
+
+  Status Append(std::span<const Event> events) override {
+    if (events.empty()) return Confirm();
+    const MutexLock lock(mutex_);
+    if (!failed_.ok()) return failed_;
+    const std::string bodies = ArrayOf(events);
+    failed_ = Persist([&] { return AppendOnce(bodies, static_cast<std::int64_t>(events.size())); });
+    return failed_;
+  }
+
+  Status Confirm() override {
+    const MutexLock lock(mutex_);
+    if (!failed_.ok()) return failed_;
+    failed_ = Persist([this] { return ConfirmOnce(); });
+    return failed_;
+  }
+
+  Status Replay(const std::function<Status(const Event&)>& visit) override {
+    std::int64_t from = 0;
+    while (true) {
+      FERMENT_RETURN_IF_ERROR(Confirm());  // a long log must not look like silence
+      std::vector<Event> events;
+      FERMENT_RETURN_IF_ERROR(ReadSome(from, events));
+      if (events.empty()) return {};
+      for (const Event& event : events) FERMENT_RETURN_IF_ERROR(visit(event));
+      from += static_cast<std::int64_t>(events.size());
+    }
+  }
+
+ private:
+  static Status StatusOf(const Result<PostgresRows>& rows) { return rows ? Status() : rows.error(); }
+
+  /// Does it, and again in another session where one is lost, for as long as the patience lasts.
+  Status Persist(const std::function<Status()>& act) {
+    const auto begin = steady_clock::now();
+    milliseconds pause = kFirstPause;
+    while (true) {
+      Status status = Connect();
+      if (status.ok()) status = act();
+      if (status.code() != StatusCode::kUnavailable) return status;
+      const bool had_session = std::exchange(connection_, nullptr) != nullptr;
+      if (steady_clock::now() - begin + pause > options_.patience) return status;
+      if (had_session || pause == kFirstPause) {
+        LogWarning("store.lost", {{"error", status.message()}, {"next", "connecting again, with pauses up to 2 s"}});
+      }
+      if (!Pause(pause, options_.stop)) return CancelledError("asked to stop while connecting to the store");
+      pause = std::min(2 * pause, kLongestPause);
+    }
+  }
+
+  Status Connect() {
+    if (connection_ != nullptr) return {};
+    FERMENT_ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(options_.address));
+    if (!std::exchange(connected_before_, true)) return {};
+    LogInfo("store.connected_again", {{"term", term_}});
+    if (options_.reconnected) options_.reconnected();
+    // Leads still, if nobody was faster; that is for the next statement to find out.
+    if (term_ == 0) return {};
+    return StatusOf(connection_->Query("SELECT pg_try_advisory_lock(" + Lock(term_) + ")"));
+  }
+
+  static std::string Lock(std::uint64_t term) { return std::string(kLockClass) + ", " + std::to_string(term); }
+
+  Status TryToLead(std::string& leader) {
+    FERMENT_ASSIGN_OR_RETURN(
+        const PostgresRows row,
+        connection_->Query("SELECT term, holder, backend, clock_timestamp() - renewed > make_interval(secs => $1) "
+                           "FROM ferment_leader",
+                           std::vector{std::to_string(static_cast<double>(options_.silence.count()) / 1000)}));
+    const auto former = static_cast<std::uint64_t>(row.Integer(0, 0));
+    leader = row.Text(0, 1);
+    FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
+                             connection_->Query("SELECT pg_try_advisory_lock(" + Lock(former) + ")"));
+    const bool dead = lock.Text(0, 0) == "t";
+    const bool silent = row.Text(0, 3) == "t";
+    if (!dead && !silent) return {};
+    if (!dead) {
+      LogWarning("leader.silent", {{"leader", leader}, {"term", former}, {"next", "its session is ended"}});
+      // It may be stopped within a transaction that holds the row.
+      const auto ended = connection_->Query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = "
+          "'ferment-coordinator' AND pid <> pg_backend_pid()",
+          std::vector{row.Text(0, 2)});
+      if (!ended) LogWarning("leader.session_stays", {{"error", ended.error().message()}});
+    }
+    const Status taken = TakeLead(former);
+    if (dead) FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("SELECT pg_advisory_unlock(" + Lock(former) + ")")));
+    return taken;
+  }
+
+  Status TakeLead(std::uint64_t former) {
+    // The lock of a term is held before the term is seen by anybody.
+    const std::uint64_t next = former + 1;
+    FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
+                             connection_->Query("SELECT pg_try_advisory_lock(" + Lock(next) + ")"));
+    if (lock.Text(0, 0) != "t") return {};
+    FERMENT_ASSIGN_OR_RETURN(
+        const PostgresRows row,
+        connection_->Query("UPDATE ferment_leader SET term = term + 1, holder = $1, backend = pg_backend_pid(), "
+                           "renewed = clock_timestamp() WHERE term = $2",
+                           std::vector{options_.holder, std::to_string(former)}));
+    if (row.touched() == 1) {
+      term_ = next;
+      renewed_ = steady_clock::now();
+      return {};
+    }
+    return StatusOf(connection_->Query("SELECT pg_advisory_unlock(" + Lock(next) + ")"));
+  }
+
+  /// One statement, so one transaction and one round trip: the leader's row is locked and compared, then the batch goes
+  /// in. Where an earlier try was done and only its answer was lost, the last sequence says so.
+  Status AppendOnce(const std::string& bodies, std::int64_t count) {
+    const auto answer = connection_->Query(
+        "WITH lead AS (UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
+        "WHERE term = $1 RETURNING term) "
+        "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
+        "FROM lead, unnest($3::bytea[]) WITH ORDINALITY AS batch(body, number)",
+        std::vector{std::to_string(term_), std::to_string(last_sequence_), bodies});
+    if (!answer && answer.error().code() == StatusCode::kAlreadyExists) {
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows mine,
+          connection_->Query("SELECT count(*) FROM ferment_event, ferment_leader WHERE sequence > $1 AND "
+                             "ferment_event.term = $2 AND ferment_leader.term = $2",
+                             std::vector{std::to_string(last_sequence_), std::to_string(term_)}));
+      if (mine.Integer(0, 0) != count) return Fenced(term_, "unknown");
+    } else if (!answer) {
+      return answer.error();
+    } else if (answer->touched() != count) {
+      return SayWhoLeads();
+    }
+    last_sequence_ += count;
+    renewed_ = steady_clock::now();
+    return {};
+  }
+
+  Status ConfirmOnce() {
+    const bool renew = steady_clock::now() - renewed_ >= kRenewEvery;
+    const std::string term = std::to_string(term_);
+    // A renewal need not survive a power cut, so it waits for no disk.
+    const auto answer =
+        connection_->Query(renew ? "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = "
+                                   "clock_timestamp(), backend = pg_backend_pid() WHERE term = " +
+                                       term + "; COMMIT; SELECT term FROM ferment_leader WHERE term = " + term
+                                 : "SELECT term FROM ferment_leader WHERE term = " + term);
+    if (!answer) return answer.error();
+    if (answer->size() != 1) return SayWhoLeads();
+    if (renew) renewed_ = steady_clock::now();
+    return {};
+  }
+
+  Status SayWhoLeads() {
+    FERMENT_ASSIGN_OR_RETURN(const PostgresRows row, connection_->Query("SELECT term, holder FROM ferment_leader"));
+    return Fenced(term_, row.Text(0, 0) + " leader=" + row.Text(0, 1));
+  }
+
+  Status ReadSome(std::int64_t from, std::vector<Event>& events) {
+    const MutexLock lock(mutex_);
+    return Persist([&]() -> Status {
+      events.clear();
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows rows,
+          connection_->Query("SELECT body FROM ferment_event WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+                             std::vector{std::to_string(from), std::to_string(kRowsAtOnce)}, true));
+      for (int i = 0; i < rows.size(); ++i) {
+        auto event = DecodeEvent(rows.Bytes(i, 0));
+        if (!event) return event.error().With("the store's row " + std::to_string(from + i + 1));
+        events.push_back(std::move(*event));
+      }
+      return {};
+    });
+  }
+
+  // constant after construction
+  const PostgresStoreOptions options_;
+  // set once, before anybody else has the store
+  std::uint64_t term_ = 0;
+  // under mutex_ from then on; Confirm may come from any thread
+  Mutex mutex_;
+  Connection connection_;
+  bool connected_before_ = false;
+  std::int64_t last_sequence_ = 0;
+  steady_clock::time_point renewed_;
+  Status failed_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<EventStore>> OpenPostgresEventStore(PostgresStoreOptions options) {
+  auto store = std::make_unique<PostgresEventStore>(std::move(options));
+  FERMENT_RETURN_IF_ERROR(store->Prepare());
+  FERMENT_RETURN_IF_ERROR(store->AwaitLead());
+  return store;
+}
+
+}  // namespace ferment::coordinator
