@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -96,6 +97,32 @@ PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std:
   return options;
 }
 
+/// `serve_admin` returns the admin server's address; where coordinators share a store it serves while this one stands
+/// by, else a store that cannot be opened is told first. Errors: Cancelled where it was asked to leave while it stood
+/// by; those of both.
+Result<std::unique_ptr<EventStore>> OpenStore(const CoordinatorConfig& config,
+                                              const std::function<Result<std::string>()>& serve_admin,
+                                              std::stop_token stop, SchedulerMetrics& metrics) {
+  if (StoreIsShared(config)) {
+    FERMENT_ASSIGN_OR_RETURN(const std::string admin, serve_admin());
+    return OpenPostgresEventStore(PostgresOptions(config, admin, std::move(stop), metrics));
+  }
+  FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config));
+  FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file));
+  if (const auto admin = serve_admin(); !admin) return Fail(admin.error());
+  return store;
+}
+
+/// Keeps the status page's view of the runs fresh until it is stopped.
+std::jthread KeepPageFresh(Scheduler& scheduler, AdminState& admin_state) {
+  return std::jthread([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      if (const auto views = scheduler.List(0, kPageRuns)) admin_state.SetRuns(RunsAsJson(*views));
+      std::this_thread::sleep_for(kPageInterval);
+    }
+  });
+}
+
 Result<int> Serve(const CoordinatorConfig& config) {
   FERMENT_RETURN_IF_ERROR(Check(config));
   Ending ending;
@@ -124,19 +151,15 @@ Result<int> Serve(const CoordinatorConfig& config) {
   };
   // One that stands by answers probes, and opens no gRPC port: whoever tries the addresses in turn finds the leader.
   std::unique_ptr<event::AdminServer> admin;
-  std::unique_ptr<EventStore> store;
-  if (StoreIsShared(config)) {
-    FERMENT_ASSIGN_OR_RETURN(admin, serve_admin());
-    auto led =
-        OpenPostgresEventStore(PostgresOptions(config, admin->address(), leaving.get_token(), scheduler_metrics));
-    if (!led && led.error().code() == StatusCode::kCancelled) return ending.Wait();
-    if (!led) return Fail(led.error());
-    store = std::move(*led);
-  } else {
-    FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config));
-    FERMENT_ASSIGN_OR_RETURN(store, OpenSqliteEventStore(store_file));
-    FERMENT_ASSIGN_OR_RETURN(admin, serve_admin());
-  }
+  auto opened = OpenStore(
+      config,
+      [&]() -> Result<std::string> {
+        FERMENT_ASSIGN_OR_RETURN(admin, serve_admin());
+        return admin->address();
+      },
+      leaving.get_token(), scheduler_metrics);
+  if (!opened && opened.error().code() == StatusCode::kCancelled) return ending.Wait();
+  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<EventStore> store, std::move(opened));
   LogInfo("store.open", {{"store", config.store}, {"term", store->term()}});
   scheduler_metrics.term.Set(static_cast<double>(store->term()));
   std::string address;
@@ -157,12 +180,7 @@ Result<int> Serve(const CoordinatorConfig& config) {
   address = server->address();
   FERMENT_RETURN_IF_ERROR(scheduler.Start());
 
-  std::jthread page([&](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      if (const auto views = scheduler.List(0, kPageRuns)) admin_state.SetRuns(RunsAsJson(*views));
-      std::this_thread::sleep_for(kPageInterval);
-    }
-  });
+  std::jthread page = KeepPageFresh(scheduler, admin_state);
   if (!config.address_file.empty()) {
     FERMENT_RETURN_IF_ERROR(WriteAddressFile(config.address_file, {address, admin->address()}));
   }

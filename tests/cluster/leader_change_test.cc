@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Two real coordinators on one real PostgreSQL: who leads when one dies or is stopped.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -77,6 +75,7 @@ milliseconds TimeUntil(Condition condition) {
   return std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin);
 }
 
+/// Two real coordinators on one real PostgreSQL: who leads when one dies or is stopped.
 class LeaderChangeTest : public ::testing::Test {
  protected:
   void SetUp() override {
