@@ -6,6 +6,8 @@ add_library(ferment_mutant_headers OBJECT "${CMAKE_CURRENT_BINARY_DIR}/mutants/h
 target_link_libraries(ferment_mutant_headers PRIVATE ferment_simulation)
 target_compile_options(ferment_mutant_headers PRIVATE -O0 -fPIC)
 target_precompile_headers(ferment_mutant_headers PRIVATE "${CMAKE_SOURCE_DIR}/coordinator/run_engine.h")
+# A compiler cache would hand out one of another checkout, which names that one's headers.
+set_target_properties(ferment_mutant_headers PROPERTIES CXX_COMPILER_LAUNCHER "")
 
 function(ferment_mutant name promise)
   set(sources)
