@@ -153,7 +153,7 @@ ferment_mutant(folder_is_not_fenced P1
   coordinator/run_engine.cc
   [[[this] { return parts_.store.Confirm(); }]]
   [[[] { return Status(); }]])
-ferment_mutant(answers_without_leading P2,T1.3,T1.6
+ferment_mutant(answers_without_leading P2,T1.3,T1.6,204
   coordinator/run_engine.cc
   [[    FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());]]
   [[]])
