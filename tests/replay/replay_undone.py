@@ -96,7 +96,7 @@ class UndoneReplay(Replay):
             with torch.no_grad():
                 old = self.labelled_loss(split_state(self.record["student_before"])[0], after)
                 new = self.labelled_loss(self.stepped, after)
-            found = [name for name, z in (("L_old", old), ("L_new", new)) if not abs(z.item()) <= LARGEST_FEEDBACK]
+            found = [name for name, z in (("L_old", old), ("L_new", new)) if not abs(z.mean().item()) <= LARGEST_FEEDBACK]
         return found
 
     def teach(self):
