@@ -16,6 +16,7 @@ import simplejpeg
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
+from peer_measures import answer, forward_flops, gemm_rate  # noqa: E402
 from ranked_network import NarrowResNet  # noqa: E402
 from recorded_step import read_tensors  # noqa: E402
 
@@ -133,30 +134,6 @@ class Labeler:
         return file
 
 
-def flops(net, face):
-    sums = []
-    hooks = [m.register_forward_hook(lambda m, _, y: sums.append(2 * y[0].numel() * m.weight[0].numel()))
-             for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    net(face)
-    for hook in hooks:
-        hook.remove()
-    return sum(sums)
-
-
-def gemm_rate(size=1536, rounds=6):
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    seconds = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds)
-
-
-def answer(message):
-    print(json.dumps(message), flush=True)
-
-
 @torch.inference_mode()
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,10 +150,10 @@ def main():
     with torch.inference_mode(False):
         labeler = Labeler(arguments)
         face = labeler.network.example[:1]
-    answer({"ready": True, "flops": flops(NarrowResNet(arguments.backbone, arguments.width, 8).eval(), face)})
+    answer({"ready": True, "flops": forward_flops(NarrowResNet(arguments.backbone, arguments.width, 8), face)})
     for line in sys.stdin:
         what, records = line.split()
-        answer({"rate": gemm_rate()} if what == "gemm" else labeler.label(int(records)))
+        answer({"rate": gemm_rate(size=1536, rounds=6)} if what == "gemm" else labeler.label(int(records)))
 
 
 if __name__ == "__main__":

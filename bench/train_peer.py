@@ -2,7 +2,6 @@
 """The steps of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
 its rows, fused SGD, foreach average; eager, or with torch.compile. Same weights, same batch, same answers."""
 import argparse
-import json
 import resource
 import sys
 import time
@@ -12,6 +11,7 @@ import torch
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
+from peer_measures import answer, forward_flops, gemm_rate  # noqa: E402
 from ranked_network import NarrowResNet  # noqa: E402
 from recorded_step import read_tensors  # noqa: E402
 
@@ -96,35 +96,13 @@ class Trainer:
 
 
 def step_flops(what, net, faces, labelled, unlabelled):
-    """-> of one step, a backward pass as two forward ones; convolutions and the classifier alone count."""
-    flops = []
-    hooks = [m.register_forward_hook(lambda m, _, y: flops.append(2 * y[0].numel() * m.weight[0].numel()))
-             for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    with torch.no_grad():
-        net.eval()(faces[:1])
+    """-> of one step, a backward pass as two forward ones."""
+    flops = forward_flops(net, faces[:1])
     net.train()
-    for hook in hooks:
-        hook.remove()
     if what != "cotrain":
-        return sum(flops) * (3 * labelled if what == "supervised" else 0)
+        return flops * (3 * labelled if what == "supervised" else 0)
     forward_and_backward = 3 * (labelled + 2 * unlabelled) + 3 * unlabelled
-    return sum(flops) * (forward_and_backward + 2 * labelled)
-
-
-def gemm_rate(size=2048, rounds=8):
-    """-> float32 operations a second of LibTorch's best product of matrices, on the threads that steps use."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    a @ b
-    seconds = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds)
-
-
-def answer(message):
-    print(json.dumps(message), flush=True)
+    return flops * (forward_and_backward + 2 * labelled)
 
 
 def main():
@@ -141,7 +119,7 @@ def main():
     if arguments.what == "checkpoint":
         trainer.cotrain()  # momentum is saved too
     step = getattr(trainer, arguments.what)
-    answer({"ready": True, "gemm_rate": gemm_rate(),
+    answer({"ready": True, "gemm_rate": gemm_rate(size=2048, rounds=8),
             "flops": step_flops(arguments.what, trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))})
     for line in sys.stdin:
         seconds = []

@@ -243,7 +243,7 @@ int RunUnderMpi(const TrainerConfig& config, const RankPlace& place, int argc, c
   std::unique_ptr<RankWatch> watch;
   {
     auto plain = MakeMpiCollective(kCollectiveDeadline);
-    auto farewell = MakeMpiCollective(kFarewellDeadline);
+    auto farewell = MakeMpiCollective(kFarewellDeadline, HostMemory::kUnused);
     if (plain && farewell) {
       StartLogging(config, (*plain)->rank());
       auto world = MakeWatchedCollective(*std::move(plain), board);

@@ -92,8 +92,9 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
 }
 
 Result<std::optional<LabelPlace>> FindLabel(const LabelFolder& folder, std::uint64_t key) {
-  FERMENT_ASSIGN_OR_RETURN(std::vector<LabelSet> sets, ReadAllLabelSets(folder));
-  for (LabelSet& set : sets) {
+  FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(folder.path));
+  for (const auto& [shard, file] : index) {
+    FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(folder.path, file));
     const auto at = std::lower_bound(set.key.begin(), set.key.end(), key);
     if (at == set.key.end() || *at != key) continue;
     const auto row = static_cast<std::size_t>(at - set.key.begin());

@@ -5,12 +5,7 @@
 #include <cstdint>
 
 #include "common/base/instruction_set.h"
-
-#if defined(__x86_64__)
-#define FERMENT_AVX2 __attribute__((target("avx2,fma")))
-#else
-#define FERMENT_AVX2
-#endif
+#include "common/nn/avx2_vectors.h"
 
 namespace ferment::nn {
 namespace {
@@ -25,9 +20,6 @@ constexpr std::int64_t kBlockFloats = 64 * 1024;
 
 /// Floats of weights that are asked for ahead of their use, a cache line at each step: two kilobytes, 200 cycles.
 constexpr std::int64_t kAhead = 512;
-
-using Vector = float __attribute__((vector_size(32)));
-using LooseVector = float __attribute__((vector_size(32), aligned(4)));
 
 /// One call, as its memory lies. A tap is `run` floats in a row of the input.
 struct Problem {

@@ -4,13 +4,8 @@
 #include <algorithm>
 
 #include "common/base/instruction_set.h"
+#include "common/nn/avx2_vectors.h"
 #include "common/nn/parallel_parts.h"
-
-#if defined(__x86_64__)
-#define FERMENT_AVX2 __attribute__((target("avx2,fma")))
-#else
-#define FERMENT_AVX2
-#endif
 
 namespace ferment::nn {
 namespace {
@@ -25,9 +20,6 @@ constexpr std::int64_t kOutPanel = kOut * kDepth + 16;
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 /// One line of the next panels is asked for at every so many pixels of a tile.
 constexpr std::int64_t kAskEvery = 8;
-
-using Vector = float __attribute__((vector_size(32)));
-using LooseVector = float __attribute__((vector_size(32), aligned(4)));
 
 /// One convolution, as its memory lies.
 struct Problem {

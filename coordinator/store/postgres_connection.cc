@@ -74,7 +74,6 @@ Result<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(const std::
     return Fail(UnavailableError("PostgreSQL does not answer; is it running and reachable? " + message + ": " + where)
                     .WithExitCode(exit_code::kMissingService));
   }
-  PQsetnonblocking(handle.get(), 0);
   std::unique_ptr<PostgresConnection> connection(new PostgresConnection(std::move(handle), where));
   if (auto set_up = connection->Query(kSetUp); !set_up) return Fail(set_up.error());
   return connection;

@@ -10,36 +10,17 @@ namespace {
 
 class BadInput : public RoadTest {
  protected:
-  /// Renders the tiny sets once into <folder>/data, as `ferment data synth` lays them out, to be damaged by the test.
+  /// Sets to be damaged by the test.
   std::filesystem::path RenderedData() {
-    const auto data = folder() / "data";
-    const Outcome outcome = Run({(BinFolder() / "ferment").string(),
-                                 "data",
-                                 "synth",
-                                 "--out",
-                                 data.string(),
-                                 "--seed",
-                                 "1",
-                                 "--faces-train",
-                                 "64",
-                                 "--faces-validation",
-                                 "48",
-                                 "--fr-records",
-                                 "64",
-                                 "--identities",
-                                 "8",
-                                 "--videos-train",
-                                 "1",
-                                 "--videos-validation",
-                                 "1",
-                                 "--videos-test",
-                                 "0",
-                                 "--frames",
-                                 "16",
-                                 "--image-size",
-                                 "32"});
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
-    return data;
+    return RenderSets({{"seed", 1},
+                       {"faces-train", 64},
+                       {"faces-validation", 48},
+                       {"fr-records", 64},
+                       {"identities", 8},
+                       {"videos-train", 1},
+                       {"videos-validation", 1},
+                       {"videos-test", 0},
+                       {"frames", 16}});
   }
   static void DropClass(const std::filesystem::path& data, const std::string& name) {
     std::ifstream in(data / "fer/train.csv");

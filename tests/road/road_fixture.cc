@@ -75,6 +75,16 @@ Outcome RoadTest::Run(const std::vector<std::string>& argv,
   return Wait(process);
 }
 
+std::filesystem::path RoadTest::RenderSets(const std::vector<std::pair<std::string, int>>& sizes) {
+  const std::filesystem::path data = folder() / "data";
+  std::vector<std::string> argv = {
+      (BinFolder() / "ferment").string(), "data", "synth", "--out", data.string(), "--image-size", "32"};
+  for (const auto& [flag, size] : sizes) argv.insert(argv.end(), {"--" + flag, std::to_string(size)});
+  const Outcome rendered = Run(argv);
+  EXPECT_EQ(rendered.exit_code, 0) << rendered.output;
+  return data;
+}
+
 bool RoadTest::WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {

@@ -41,6 +41,10 @@ class RoadTest : public ::testing::Test {
   Outcome Wait(event::ChildProcess& process);
   Outcome Run(const std::vector<std::string>& argv, const std::vector<std::pair<std::string, std::string>>& env = {});
 
+  /// Renders small sets of 32 pixels a side into <folder>/data, as `ferment data synth` lays them out.
+  /// Requires: `sizes` is values of its flags, such as {"faces-train", 32}. Returns: the folder.
+  std::filesystem::path RenderSets(const std::vector<std::pair<std::string, int>>& sizes);
+
   /// Polls until `happened` or until the process has ended. Returns: whether it happened.
   bool WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened);
   /// Returns: the pid of a live recorded process of this role.

@@ -17,31 +17,15 @@ class TrainerUnderMpi : public RoadTest {
  protected:
   void SetUp() override {
     RoadTest::SetUp();
-    const auto data = folder() / "data";
-    const Outcome rendered = Run({(BinFolder() / "ferment").string(),
-                                  "data",
-                                  "synth",
-                                  "--out",
-                                  data.string(),
-                                  "--image-size",
-                                  "32",
-                                  "--faces-train",
-                                  "32",
-                                  "--faces-validation",
-                                  "8",
-                                  "--fr-records",
-                                  "48",
-                                  "--identities",
-                                  "8",
-                                  "--videos-train",
-                                  "1",
-                                  "--videos-validation",
-                                  "1",
-                                  "--videos-test",
-                                  "1",
-                                  "--frames",
-                                  "16"});
-    ASSERT_EQ(rendered.exit_code, 0) << rendered.output;
+    const auto data = RenderSets({{"faces-train", 32},
+                                  {"faces-validation", 8},
+                                  {"fr-records", 48},
+                                  {"identities", 8},
+                                  {"videos-train", 1},
+                                  {"videos-validation", 1},
+                                  {"videos-test", 1},
+                                  {"frames", 16}});
+    ASSERT_FALSE(HasFailure());
     std::ofstream(folder() / "spec.yaml")
         << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
         << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " << (data / "fr").string()

@@ -50,7 +50,8 @@ std::vector<OpenStore (*)()> Installed() {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EventStoreContract);
-INSTANTIATE_TEST_SUITE_P(Postgres, EventStoreContract, ::testing::ValuesIn(Installed()));
+INSTANTIATE_TEST_SUITE_P(Backends, EventStoreContract, ::testing::ValuesIn(Installed()),
+                         [](const auto&) { return "Postgres"; });
 
 class PostgresEventStoreTest : public ::testing::Test {
  protected:
