@@ -10,7 +10,7 @@ namespace ferment::coordinator {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryAfter{300};
-constexpr std::uint32_t kMaxLeasesACall = 16;
+constexpr std::uint32_t kMaxLeasesACall = 128;
 
 std::string Name(const LeaseKey& key) {
   return "run=" + key.run_id + " job=" + key.job_id + " shard=" + std::to_string(key.shard) +

@@ -27,6 +27,9 @@ Status CheckSubmission(const Submission& submission) {
   return {};
 }
 
+/// Writing the index may take one part of so many of the time: it grows with the job, and each time is written whole.
+constexpr int kIndexShare = 20;
+
 RunFacts FactsOf(const RunSpec& spec) {
   return {spec.cotrain().rounds(), spec.data().has_videos() && !spec.data().videos().path().empty()};
 }
@@ -213,8 +216,10 @@ bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
   const JobKey key{run.run_id, job.plan.job_id};
   Index& index = indexes_[key];
   if (index.known && index.written == job.committed) return true;
-  if (index.busy) return false;
+  const bool complete = job.committed == job.shards.size();
+  if (index.busy || (!complete && parts_.clock.Now() < index.next)) return false;
   index.busy = true;
+  index.begun = parts_.clock.Now();
   std::vector<LabelEntry> entries;
   for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
     const Shard& shard = job.shards[i];
@@ -233,6 +238,7 @@ bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
 void RunDesk::HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status) {
   Index& index = indexes_[key];
   index.busy = false;
+  index.next = parts_.clock.Now() + (kIndexShare - 1) * (parts_.clock.Now() - index.begun);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
   if (status.ok()) {

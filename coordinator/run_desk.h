@@ -81,6 +81,9 @@ class RunDesk {
     std::uint64_t written = 0;
     bool known = false;
     bool busy = false;
+    MonotonicTime begun{};
+    /// Not before then, unless the job is complete.
+    MonotonicTime next{};
   };
   std::map<JobKey, Index> indexes_;
   std::map<std::string, std::uint64_t> table_revisions_;
