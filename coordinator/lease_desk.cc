@@ -28,10 +28,33 @@ std::string CountsText(const RecordCounts& counts) {
 
 void LeaseDesk::GiveFullLeaseTimes() {
   held_.clear();
+  job_progress_.clear();
+  labeler_progress_.clear();
+  next_look_ = MonotonicTime::max();
   for (const LeaseKey& key : ledger_.book().AllLeases()) {
-    const std::chrono::milliseconds time(ledger_.book().FindJob(key.run_id, key.job_id)->work.lease_ms);
-    held_[key] = {clock_.Now() + time, time, 0};
+    const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
+    Hold(key, std::chrono::milliseconds(job.work.lease_ms), job.shards[key.shard].labeler_id);
   }
+}
+
+void LeaseDesk::Hold(const LeaseKey& key, std::chrono::milliseconds lease_time, const std::string& labeler_id) {
+  const MonotonicTime deadline = clock_.Now() + lease_time;
+  next_look_ = std::min(next_look_, deadline);
+  held_[key] = {deadline, lease_time, 0, labeler_id};
+}
+
+void LeaseDesk::Drop(const LeaseKey& key) {
+  const auto held = held_.find(key);
+  if (held == held_.end()) return;
+  NoteProgress(key, held->second, 0);
+  held_.erase(held);
+}
+
+void LeaseDesk::NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done) {
+  const std::uint64_t change = records_done - held.records_done;  // modulo 2^64, as the sums are
+  job_progress_[JobName(key.run_id, key.job_id)] += change;
+  labeler_progress_[held.labeler_id] += change;
+  held.records_done = records_done;
 }
 
 Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
@@ -50,7 +73,7 @@ Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
   if (former != nullptr) {
     for (const LeaseKey& key : ledger_.book().LeasesOf(former->labeler_id)) {
       ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
-      held_.erase(key);
+      Drop(key);
     }
   }
   ledger_.Record(LabelerRegistered{labeler_id, identity.name, identity.incarnation, identity.instruction_set});
@@ -90,7 +113,7 @@ GrantedLease LeaseDesk::Grant(const LeaseKey& key, const Labeler& labeler) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
   const std::chrono::milliseconds time(job.work.lease_ms);
-  held_[key] = {clock_.Now() + time, time, 0};
+  Hold(key, time, labeler.labeler_id);
   metrics_.lease_granted.Increment();
   return {key, time, job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work, job.shards[key.shard].plan};
 }
@@ -121,8 +144,10 @@ Result<std::chrono::milliseconds> LeaseDesk::Renew(const LeaseKey& key, std::uin
   Held& held = held_[key];
   held.lease_time = std::chrono::milliseconds(found.job->work.lease_ms);
   held.deadline = clock_.Now() + held.lease_time;
-  held.records_done = records_done;
-  Observe(key, found.shard->labeler_id);
+  next_look_ = std::min(next_look_, held.deadline);
+  held.labeler_id = found.shard->labeler_id;
+  NoteProgress(key, held, records_done);
+  Observe(found, held.labeler_id);
   return held.lease_time;
 }
 
@@ -172,13 +197,13 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
                         std::to_string(found->job->work.max_damage) + ": " + CountsText(result.counts),
                     exit_code::kBadData};
     ledger_.Record(ShardFailed{result.key, result.request_id, failure, result.counts});
-    held_.erase(result.key);
+    Drop(result.key);
     return Fail(DataLossError(failure.message));
   }
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
                                 result.seconds, result.cpu_seconds, result.peak_rss_bytes});
-  held_.erase(result.key);
-  Observe(result.key, at.shard->labeler_id);
+  Drop(result.key);
+  Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
   metrics_.Count(result.counts, result.reasons);
   return false;
@@ -187,7 +212,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
 Status LeaseDesk::Return(const LeaseKey& key) {
   FERMENT_RETURN_IF_ERROR(FindLeased(key) ? Status() : FindLeased(key).error());
   ledger_.Record(ShardReleased{key, ReleaseReason::kReturned, ""});
-  held_.erase(key);
+  Drop(key);
   return {};
 }
 
@@ -213,20 +238,25 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
   } else {
     ledger_.Record(ShardReleased{failure.key, ReleaseReason::kFailed, failure.request_id});
   }
-  held_.erase(failure.key);
+  Drop(failure.key);
   return {};
 }
 
 void LeaseDesk::ExpireLeases() {
   const MonotonicTime now = clock_.Now();
-  for (auto it = held_.begin(); it != held_.end();) {
-    const LeaseKey key = it->first;
-    const auto found = FindLeased(key);
-    if (found && it->second.deadline > now) {
-      ++it;
-      continue;
+  if (now < next_look_) return;
+  next_look_ = MonotonicTime::max();
+  std::vector<LeaseKey> over;
+  for (const auto& [key, held] : held_) {
+    if (held.deadline <= now || !FindLeased(key)) {
+      over.push_back(key);
+    } else {
+      next_look_ = std::min(next_look_, held.deadline);
     }
-    it = held_.erase(it);
+  }
+  for (const LeaseKey& key : over) {
+    Drop(key);
+    const auto found = FindLeased(key);
     if (!found) continue;
     LogWarning("lease.expired", {{"run", key.run_id},
                                  {"job", key.job_id},
@@ -238,28 +268,18 @@ void LeaseDesk::ExpireLeases() {
   }
 }
 
-void LeaseDesk::Observe(const LeaseKey& key, const std::string& labeler_id) {
+void LeaseDesk::Observe(const Found& found, const std::string& labeler_id) {
   ++changes_;
-  const Run& run = *ledger_.book().FindRun(key.run_id);
-  const Job& job = *run.FindJob(key.job_id);
-  job_rates_[JobName(key.run_id, key.job_id)].Observe(clock_.Now(), job.records.read + RecordsInProgress(run, job));
-  std::uint64_t in_progress = 0;
-  for (const auto& [held_key, held] : held_) {
-    const auto found = FindLeased(held_key);
-    if (found && found->shard->labeler_id == labeler_id) in_progress += held.records_done;
-  }
+  const std::string job = JobName(found.run->run_id, found.job->plan.job_id);
+  job_rates_[job].Observe(clock_.Now(), found.job->records.read + job_progress_[job]);
   if (const Labeler* labeler = ledger_.book().FindLabeler(labeler_id)) {
-    labeler_rates_[labeler_id].Observe(clock_.Now(), labeler->records + in_progress);
+    labeler_rates_[labeler_id].Observe(clock_.Now(), labeler->records + labeler_progress_[labeler_id]);
   }
 }
 
 std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const {
-  std::uint64_t total = 0;
-  for (const std::uint64_t index : job.leased) {
-    const auto held = held_.find({run.run_id, job.plan.job_id, index, job.shards[index].epoch});
-    if (held != held_.end()) total += held->second.records_done;
-  }
-  return total;
+  const auto found = job_progress_.find(JobName(run.run_id, job.plan.job_id));
+  return found == job_progress_.end() ? 0 : found->second;
 }
 
 double LeaseDesk::RecordRate(const std::string& run_id, const std::string& job_id) const {

@@ -105,6 +105,7 @@ class LeaseDesk {
     MonotonicTime deadline;
     std::chrono::milliseconds lease_time{0};
     std::uint64_t records_done = 0;
+    std::string labeler_id;
   };
   struct Found {
     const Run* run = nullptr;
@@ -117,14 +118,22 @@ class LeaseDesk {
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
   GrantedLease Grant(const LeaseKey& key, const Labeler& labeler);
+  void Hold(const LeaseKey& key, std::chrono::milliseconds lease_time, const std::string& labeler_id);
+  void Drop(const LeaseKey& key);
+  void NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done);
   Status CheckCounts(const Found& found, const ShardResult& result) const;
   Result<bool> AnswerCommitted(const Shard& shard, const ShardResult& result);
-  void Observe(const LeaseKey& key, const std::string& labeler_id);
+  void Observe(const Found& found, const std::string& labeler_id);
 
   Ledger& ledger_;
   const Clock& clock_;
   SchedulerMetrics& metrics_;
   std::map<LeaseKey, Held> held_;
+  /// No lease of held_ runs out before.
+  MonotonicTime next_look_{};
+  /// Sums of records_done over held_, by job and by labeler.
+  std::map<std::string, std::uint64_t> job_progress_;
+  std::map<std::string, std::uint64_t> labeler_progress_;
   std::map<std::string, RateMeter> job_rates_;
   std::map<std::string, RateMeter> labeler_rates_;
   std::uint64_t changes_ = 0;

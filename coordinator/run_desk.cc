@@ -257,8 +257,8 @@ void RunDesk::EndJob(const Run& run, const Job& job, JobState state, Failure fai
 
 void RunDesk::WritePhaseTable(const Run& run) {
   std::uint64_t& revision = table_revisions_[run.run_id];
-  if (revision == run.revision) return;
-  revision = run.revision;
+  if (revision == run.phase_revision) return;
+  revision = run.phase_revision;
   std::string text = PhaseTableText(run, parts_.ledger.SpecOf(run)->seed());
   std::string& written = tables_[run.run_id];
   if (text == written) return;

@@ -86,6 +86,8 @@ struct Run {
   std::int64_t ended_wall_ms = 0;
   /// Number of events about this run.
   std::uint64_t revision = 0;
+  /// Number of those that are about more than one shard's progress.
+  std::uint64_t phase_revision = 0;
 
   const Job* FindJob(std::string_view job_id) const;
   friend bool operator==(const Run&, const Run&) = default;
@@ -134,6 +136,8 @@ class JobBook {
  private:
   Run& RunOf(std::string_view run_id);
   Job& JobOf(std::string_view run_id, std::string_view job_id);
+  /// As JobOf, for an event that changes a shard and the job's sums alone.
+  Job& JobInProgress(std::string_view run_id, std::string_view job_id);
   Shard& LeasedShard(const LeaseKey& key);
 
   void On(const RunSubmitted& event);

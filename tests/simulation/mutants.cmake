@@ -92,10 +92,8 @@ ferment_mutant(expiry_forgets_to_requeue live
   [[]])
 ferment_mutant(restart_gives_no_full_lease_time P12
   coordinator/lease_desk.cc
-  [[    held_[key] = {clock_.Now() + time, time, 0};
-  }]]
-  [[    held_[key] = {clock_.Now() + time / 8, time, 0};
-  }]])
+  [[    Hold(key, std::chrono::milliseconds(job.work.lease_ms), job.shards[key.shard].labeler_id);]]
+  [[    Hold(key, std::chrono::milliseconds(job.work.lease_ms / 8), job.shards[key.shard].labeler_id);]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/lease_desk.cc
