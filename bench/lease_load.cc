@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -131,7 +130,9 @@ int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Plays labelers that label nothing, and prints what the coordinator bore.", "lease_load");
   app.add_option("--address", options.address, "The server's HOST:PORT");
-  app.add_option("--mode", options.mode)->check(CLI::IsMember({"cycle", "lease", "empty", "serve"}))->capture_default_str();
+  app.add_option("--mode", options.mode)
+      ->check(CLI::IsMember({"cycle", "lease", "empty", "serve"}))
+      ->capture_default_str();
   app.add_option("--batch", options.batch, "Leases a call of mode lease")->capture_default_str();
   app.add_option("--clients", options.load.clients)->capture_default_str();
   app.add_option("--seconds", options.load.seconds)->capture_default_str();

@@ -44,15 +44,16 @@ class PostgresQueue final : public Queue {
                 ("DROP TABLE IF EXISTS shard; CREATE TABLE shard (id bigint PRIMARY KEY, state int NOT NULL DEFAULT 0, "
                  "epoch bigint NOT NULL DEFAULT 0, labeler text, deadline timestamptz, digest text);"
                  "INSERT INTO shard SELECT generate_series(0, " +
-                 std::to_string(shards - 1) +
-                 "); CREATE INDEX pending ON shard (id) WHERE state = 0; ANALYZE shard").c_str()));
+                 std::to_string(shards - 1) + "); CREATE INDEX pending ON shard (id) WHERE state = 0; ANALYZE shard")
+                    .c_str()));
   }
   void Prepare() {
-    Must(PQprepare(connection_.get(), "lease",
-                   "UPDATE shard SET state = 1, epoch = epoch + 1, labeler = 'labeler', deadline = now() + '30 s' "
-                   "WHERE id IN (SELECT id FROM shard WHERE state = 0 ORDER BY id LIMIT $1::int FOR UPDATE SKIP LOCKED) "
-                   "RETURNING id, epoch",
-                   1, nullptr));
+    Must(
+        PQprepare(connection_.get(), "lease",
+                  "UPDATE shard SET state = 1, epoch = epoch + 1, labeler = 'labeler', deadline = now() + '30 s' "
+                  "WHERE id IN (SELECT id FROM shard WHERE state = 0 ORDER BY id LIMIT $1::int FOR UPDATE SKIP LOCKED) "
+                  "RETURNING id, epoch",
+                  1, nullptr));
     Must(PQprepare(connection_.get(), "commit",
                    "UPDATE shard SET state = 2, digest = $3 WHERE id = $1::bigint AND epoch = $2::bigint AND state = 1",
                    3, nullptr));

@@ -166,8 +166,9 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
   return {};
 }
 
-Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& result) {
-  if (shard.files == result.files) {
+Result<bool> LeaseDesk::AnswerCommitted(const Found& found, const ShardResult& result) {
+  const std::vector<ResultFile> committed = found.job->FilesOf(*found.shard);
+  if (committed == result.files) {
     metrics_.commit_duplicate.Increment();
     return true;
   }
@@ -175,7 +176,7 @@ Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& r
   LogError("label.conflict", {{"run", result.key.run_id},
                               {"job", result.key.job_id},
                               {"shard", result.key.shard},
-                              {"committed", shard.files.empty() ? "" : shard.files[0].sha256},
+                              {"committed", committed.empty() ? "" : committed[0].sha256},
                               {"offered", result.files.empty() ? "" : result.files[0].sha256},
                               {"next", "both files are kept; the committed one counts"}});
   return Fail(
@@ -184,7 +185,7 @@ Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& r
 
 Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   FERMENT_ASSIGN_OR_RETURN(const Found at, Find(result.key));
-  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(*at.shard, result);
+  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);
   const auto found = FindLeased(result.key);
   if (!found) {
     metrics_.commit_fenced.Increment();

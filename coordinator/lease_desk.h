@@ -122,7 +122,7 @@ class LeaseDesk {
   void Drop(const LeaseKey& key);
   void NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done);
   Status CheckCounts(const Found& found, const ShardResult& result) const;
-  Result<bool> AnswerCommitted(const Shard& shard, const ShardResult& result);
+  Result<bool> AnswerCommitted(const Found& found, const ShardResult& result);
   void Observe(const Found& found, const std::string& labeler_id);
 
   Ledger& ledger_;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/run_desk.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include "common/base/logging.h"
 #include "coordinator/core/pipeline.h"
@@ -29,6 +31,8 @@ Status CheckSubmission(const Submission& submission) {
 
 /// Writing the index may take one part of so many of the time: it grows with the job, and each time is written whole.
 constexpr int kIndexShare = 20;
+/// Shards that a round looks at for the index, so that nobody waits long behind it.
+constexpr std::uint64_t kShardsARound = 16'384;
 
 RunFacts FactsOf(const RunSpec& spec) {
   return {spec.cotrain().rounds(), spec.data().has_videos() && !spec.data().videos().path().empty()};
@@ -209,6 +213,7 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
       job->work.label_config == plan->work.label_config) {
     event.shards.clear();
   }
+  indexes_.erase(key);
   parts_.ledger.Record(std::move(event));
 }
 
@@ -216,23 +221,34 @@ bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
   const JobKey key{run.run_id, job.plan.job_id};
   Index& index = indexes_[key];
   if (index.known && index.written == job.committed) return true;
-  const bool complete = job.committed == job.shards.size();
-  if (index.busy || (!complete && parts_.clock.Now() < index.next)) return false;
+  if (index.busy || !GatherIndex(job, index)) return false;
   index.busy = true;
-  index.begun = parts_.clock.Now();
-  std::vector<LabelEntry> entries;
-  for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
-    const Shard& shard = job.shards[i];
-    if (shard.state == ShardState::kCommitted) entries.push_back({i, shard.files.at(0), shard.counts});
-  }
   const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
-  parts_.ledger.AfterSave([this, key, folder, entries = std::move(entries)] {
+  auto entries = std::make_shared<const std::vector<LabelEntry>>(std::exchange(index.gathered, {}));
+  index.looked_at = 0;
+  parts_.ledger.AfterSave([this, key, folder, entries] {
     parts_.files.Post([this, key, folder, entries] {
-      const Status status = parts_.run_files.WriteLabelIndex(folder, entries, parts_.fence);
-      parts_.come_back([this, key, committed = entries.size(), status] { HandleIndexed(key, committed, status); });
+      const Status status = parts_.run_files.WriteLabelIndex(folder, *entries, parts_.fence);
+      parts_.come_back([this, key, committed = entries->size(), status] { HandleIndexed(key, committed, status); });
     });
   });
   return false;
+}
+
+bool RunDesk::GatherIndex(const Job& job, Index& index) {
+  const MonotonicTime now = parts_.clock.Now();
+  if (index.looked_at == 0) {
+    const bool complete = job.committed == job.shards.size();
+    if (!complete && now < index.next) return false;
+    index.begun = now;
+  }
+  const std::uint64_t end = std::min<std::uint64_t>(job.shards.size(), index.looked_at + kShardsARound);
+  for (; index.looked_at < end; ++index.looked_at) {
+    const Shard& shard = job.shards[index.looked_at];
+    if (shard.state != ShardState::kCommitted) continue;
+    index.gathered.push_back({index.looked_at, job.FilesOf(shard).at(0), shard.counts});
+  }
+  return index.looked_at == job.shards.size();
 }
 
 void RunDesk::HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status) {

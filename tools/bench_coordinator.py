@@ -44,12 +44,12 @@ def memory_mib(pid, what="VmHWM"):
 class Coordinator:
     """A real ferment-coordinator over a log that lease_store wrote."""
 
-    def __init__(self, arguments, folder, shards, committed=0, events=0):
-        self.folder = folder / f"coordinator-{shards}-{events}"
+    def __init__(self, arguments, folder, shards, *flags):
+        self.folder = folder
         self.folder.mkdir()
         self.bin = arguments.bin
         self.rows = said([f"{arguments.bin}/lease_store", "--store", self.folder / "ferment.db", "--run-dir", self.folder / "run",
-                          "--spec", SPEC, "--shards", shards, "--committed", committed, "--events", events])
+                          "--spec", SPEC, "--shards", shards, *flags])
 
     def __enter__(self):
         address_file = self.folder / "address.json"
@@ -121,9 +121,7 @@ def alternate(arguments, folder):
         if shutil.which("redis-server"):
             peers["Redis 7, appendfsync always"] = ["--redis", stack.enter_context(redis(folder))]
         for number in range(arguments.rounds):
-            inner = folder / str(number)
-            inner.mkdir()
-            with Coordinator(arguments, inner, 1_000_000 if number < 0 else 400_000) as ours:
+            with Coordinator(arguments, folder / str(number), 400_000) as ours:
                 for mode, batch in (("cycle", 1), ("lease", 100)):
                     cases.setdefault((mode, "ferment"), []).append(ours.load(arguments, mode=mode, batch=batch))
                     for name, flags in peers.items():
@@ -132,7 +130,7 @@ def alternate(arguments, folder):
                              "--shards", 400_000]))
             cases.setdefault(("empty", "an empty gRPC call"), []).append(said(
                 [f"{arguments.bin}/lease_load", "--address", address, "--mode", "empty", "--seconds", arguments.seconds]))
-            shutil.rmtree(inner)
+            shutil.rmtree(folder / str(number))
         empty.stdin.close()
     return cases
 
@@ -148,18 +146,23 @@ def print_alternated(cases):
             print(f"| {name} | {rate:,.0f} | {p50:.2f} ms | {p99:.2f} ms | {mine / rate:.2f} |")
 
 
+def say_steady(arguments, coordinator, what):
+    seen = coordinator.load(arguments, mode="cycle", rate=500, seconds=4 * arguments.seconds, clients=64)
+    print(f"| {what}: 500 commit-and-lease calls a second of 64 clients, open loop | p50 {seen['p50_ms']:.1f} ms, p99 {seen['p99_ms']:.1f} ms, "
+          f"{seen['failed']} failed; memory {memory_mib(coordinator.process.pid):.0f} MiB |")
+
+
 def print_alone(arguments, folder):
     print("\n| what | result |\n|---|---|")
-    with Coordinator(arguments, folder, 100_000, committed=50_000, events=1_000_000) as big:
+    with Coordinator(arguments, folder / "a", 100_000, "--committed=50000", "--events=1000000") as big:
         print(f"| restart to ready, 100,000 shards, {big.rows:,} events | {big.ready_seconds:.2f} s |")
-    with big:
-        print(f"| the same once more | {big.ready_seconds:.2f} s |")
-        steady = big.load(arguments, mode="cycle", rate=250, seconds=4 * arguments.seconds, clients=64)
-        print(f"| 500 operations a second of 64 clients, open loop | p50 {steady['p50_ms'] / 2:.1f} ms, p99 {steady['p99_ms'] / 2:.1f} ms an "
-              f"operation; {steady['failed']} failed; coordinator {memory_mib(big.process.pid):.0f} MiB |")
-    with Coordinator(arguments, folder, 1_000_000, committed=1_000_000 - 1000) as million:
-        print(f"| 1,000,000 shards, all but 1,000 committed: memory, most / now | {memory_mib(million.process.pid):.0f} / "
-              f"{memory_mib(million.process.pid, 'VmRSS'):.0f} MiB; ready in {million.ready_seconds:.1f} s |")
+        say_steady(arguments, big, "100,000 shards in one job")
+    with Coordinator(arguments, folder / "b", 10_000, "--past-runs=99") as million:
+        print(f"| restart to ready, 1,000,000 shards in 100 runs, {million.rows:,} events | {million.ready_seconds:.2f} s |")
+        say_steady(arguments, million, "1,000,000 shards in 100 runs")
+    with Coordinator(arguments, folder / "c", 1_000_000, "--committed=900000") as giant:
+        print(f"| restart to ready, 1,000,000 shards in one job, {giant.rows:,} events | {giant.ready_seconds:.2f} s |")
+        say_steady(arguments, giant, "1,000,000 shards in one job")
 
 
 def main():

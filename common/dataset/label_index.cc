@@ -23,20 +23,20 @@ std::string ShardName(std::uint64_t shard) {
   return name;
 }
 
-Json IndexToJson(const LabelIndex& index) {
-  Json::object_t shards;
-  shards.reserve(index.size());
+/// A line a shard, and no tree of all of them: a job may have very many.
+std::string IndexText(const LabelIndex& index) {
+  std::string text = "{\"shards\": {";
   for (const auto& [shard, entry] : index) {
-    // Not by key, which would look through all entries before it.
-    shards.emplace_back(ShardName(shard), Json{{"file", entry.file},
-                                               {"sha256", entry.sha256},
-                                               {"counts",
-                                                {{"read", entry.counts.read},
-                                                 {"labelled", entry.counts.labelled},
-                                                 {"abstained", entry.counts.abstained},
-                                                 {"quarantined", entry.counts.quarantined}}}});
+    const Json line = {{"file", entry.file},
+                       {"sha256", entry.sha256},
+                       {"counts",
+                        {{"read", entry.counts.read},
+                         {"labelled", entry.counts.labelled},
+                         {"abstained", entry.counts.abstained},
+                         {"quarantined", entry.counts.quarantined}}}};
+    text += (text.back() == '{' ? "\n\"" : ",\n\"") + ShardName(shard) + "\": " + line.dump();
   }
-  return {{"shards", std::move(shards)}};
+  return text + "\n}}\n";
 }
 
 std::optional<std::uint64_t> ParseShard(const std::string& name) {
@@ -92,7 +92,7 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return write(folder / kIndexName, IndexToJson(index).dump(1) + "\n");
+  return write(folder / kIndexName, IndexText(index));
 }
 
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {

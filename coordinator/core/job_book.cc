@@ -232,6 +232,8 @@ void JobBook::On(const ShardsPlanned& event) {
   std::uint64_t epoch = 0;
   for (const Shard& former : job.shards) epoch = std::max(epoch, former.epoch);
   job.shards.clear();
+  job.shards.reserve(event.shards.size());
+  job.result_folders.clear();
   job.pending.clear();
   job.committed = 0;
   job.records = {};
@@ -286,9 +288,10 @@ void JobBook::On(const ShardCommitted& event) {
   Shard& shard = LeasedShard(event.key);
   Job& job = JobInProgress(event.key.run_id, event.key.job_id);
   shard.state = ShardState::kCommitted;
-  shard.last_request_id = event.request_id;
-  shard.files = event.files;
+  shard.last_request_id = {};
+  shard.files = PackedFiles(event.files, job.result_folders);
   shard.counts = event.counts;
+  shard.counts.class_histogram = {};
   job.leased.erase(event.key.shard);
   ++job.committed;
   job.records.Add(event.counts);

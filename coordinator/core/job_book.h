@@ -13,6 +13,7 @@
 
 #include "coordinator/core/job.h"
 #include "coordinator/core/job_event.h"
+#include "coordinator/core/packed_files.h"
 
 namespace ferment::coordinator {
 
@@ -23,9 +24,11 @@ struct Shard {
   /// Who holds it, or held it last.
   std::string labeler_id;
   std::uint32_t failures = 0;
-  /// The last request that ended a lease of it; the same request again gets the same answer.
+  /// The last request that ended a lease of it without a result; the same request again gets the same answer.
   std::string last_request_id;
-  std::vector<ResultFile> files;
+  /// Of a committed one.
+  PackedFiles files;
+  /// Without the classes, which the job has in sum.
   RecordCounts counts;
   friend bool operator==(const Shard&, const Shard&) = default;
 };
@@ -60,6 +63,8 @@ struct Job {
 
   ShardWork work;
   std::vector<Shard> shards;
+  /// Where results of shards lie, for PackedFiles.
+  std::vector<std::string> result_folders;
   std::set<std::uint64_t> pending;
   std::set<std::uint64_t> leased;
   std::uint64_t committed = 0;
@@ -69,6 +74,8 @@ struct Job {
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
+  /// Returns: what was committed for this shard of the job.
+  std::vector<ResultFile> FilesOf(const Shard& shard) const { return shard.files.Unpack(result_folders); }
   friend bool operator==(const Job&, const Job&) = default;
 };
 

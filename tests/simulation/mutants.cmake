@@ -97,8 +97,8 @@ ferment_mutant(restart_gives_no_full_lease_time P12
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/lease_desk.cc
-  [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(*at.shard, result);]]
-  [[  if (at.shard->state == ShardState::kCommitted && at.shard->files != result.files) return AnswerCommitted(*at.shard, result);
+  [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);]]
+  [[  if (at.shard->state == ShardState::kCommitted && at.job->FilesOf(*at.shard) != result.files) return AnswerCommitted(at, result);
   if (at.shard->state == ShardState::kCommitted) {
     ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons, 0, 0, 0});
     return true;
@@ -112,9 +112,10 @@ ferment_mutant(counts_need_not_add_up P7
   [[  if (!counts.Conserved() && counts.read == 0) {]])
 ferment_mutant(last_commit_wins P1,P2
   coordinator/lease_desk.cc
-  [[  if (shard.files == result.files) {]]
-  [[  const_cast<Shard&>(shard).files = result.files;
-  if (shard.files == result.files) {]])
+  [[  if (committed == result.files) {]]
+  [[  auto& folders = const_cast<Job&>(*found.job).result_folders;
+  const_cast<Shard&>(*found.shard).files = PackedFiles(result.files, folders);
+  if (committed == result.files) {]])
 # The log.
 ferment_mutant(answers_before_the_save P2
   coordinator/run_engine.cc

@@ -66,7 +66,7 @@ void SimOracle::CheckShards(const Job& job, const JobFacts& facts, const std::st
     const coordinator::Shard& kept = job.shards[i];
     const bool same = shard.committed == (kept.state == ShardState::kCommitted) &&
                       shard.leased == (kept.state == ShardState::kLeased) &&
-                      (!shard.committed || shard.files == kept.files);
+                      (!shard.committed || shard.files == job.FilesOf(kept));
     if (!same) history_.Violate("P2", name + ": a commit or a lease is lost: shard=" + std::to_string(i));
     if (!shard.committed) continue;
     ++committed;
