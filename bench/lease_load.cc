@@ -68,11 +68,12 @@ class Client {
     return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   }
 
-  v1::LeaseShardsRequest LeaseRequest() const {
+  v1::LeaseShardsRequest LeaseRequest() {
     v1::LeaseShardsRequest request;
     request.set_labeler_id(labeler_id_);
     request.set_max_leases(options_.batch);
     if (!known_run_.empty()) request.add_known_runs(known_run_);
+    request.set_call(++calls_);
     return request;
   }
 
@@ -81,7 +82,7 @@ class Client {
     if (!held_.specs().empty()) known_run_ = held_.specs().begin()->first;
   }
 
-  v1::CommitShardRequest CommitRequest(const v1::Lease& lease) const {
+  v1::CommitShardRequest CommitRequest(const v1::Lease& lease) {
     v1::CommitShardRequest request;
     request.set_request_id(labeler_id_ + "/" + std::to_string(lease.key().shard()));
     request.set_labeler_id(labeler_id_);
@@ -103,6 +104,7 @@ class Client {
   std::unique_ptr<v1::LeaseService::Stub> leases_;
   std::string labeler_id_;
   std::string known_run_;
+  std::uint64_t calls_ = 0;
   v1::LeaseShardsResponse held_;
 };
 

@@ -31,16 +31,17 @@ void LeaseDesk::GiveFullLeaseTimes() {
   job_progress_.clear();
   labeler_progress_.clear();
   next_look_ = MonotonicTime::max();
-  for (const LeaseKey& key : ledger_.book().AllLeases()) {
-    const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
-    Hold(key, std::chrono::milliseconds(job.work.lease_ms), job.shards[key.shard].labeler_id);
-  }
+  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);
 }
 
-void LeaseDesk::Hold(const LeaseKey& key, std::chrono::milliseconds lease_time, const std::string& labeler_id) {
-  const MonotonicTime deadline = clock_.Now() + lease_time;
-  next_look_ = std::min(next_look_, deadline);
-  held_[key] = {deadline, lease_time, 0, labeler_id};
+LeaseDesk::Held& LeaseDesk::Hold(const LeaseKey& key) {
+  const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
+  Held& held = held_[key];
+  held.lease_time = std::chrono::milliseconds(job.work.lease_ms);
+  held.deadline = clock_.Now() + held.lease_time;
+  held.labeler_id = job.shards[key.shard].labeler_id;
+  next_look_ = std::min(next_look_, held.deadline);
+  return held;
 }
 
 void LeaseDesk::Drop(const LeaseKey& key) {
@@ -81,17 +82,29 @@ Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
   return labeler_id;
 }
 
-Result<LeaseAnswer> LeaseDesk::Lease(const std::string& labeler_id, std::uint32_t max_leases) {
-  const Labeler* labeler = ledger_.book().FindLabeler(labeler_id);
+Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
+  const Labeler* labeler = ledger_.book().FindLabeler(request.labeler_id);
   if (labeler == nullptr || labeler->replaced) {
-    return Fail(NotFoundError("no such labeler; register first: labeler=" + labeler_id));
+    return Fail(NotFoundError("no such labeler; register first: labeler=" + request.labeler_id));
   }
   LeaseAnswer answer;
-  const std::uint32_t wanted = std::clamp<std::uint32_t>(max_leases, 1, kMaxLeasesACall);
+  if (request.call != 0) {
+    std::uint64_t& last = last_calls_[labeler->labeler_id];
+    last = std::max({last, labeler->last_call, request.call});
+    if (request.call == labeler->last_call) return GrantAgain(*labeler);
+    if (request.call < last) {
+      answer.retry_after = kRetryAfter;
+      return answer;
+    }
+  }
+  const std::uint32_t wanted = std::clamp<std::uint32_t>(request.max_leases, 1, kMaxLeasesACall);
   while (answer.leases.size() < wanted) {
     const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
-      answer.leases.push_back(Grant(choice.key, *labeler));
+      ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
+      Hold(choice.key);
+      answer.leases.push_back(Describe(choice.key));
+      metrics_.lease_granted.Increment();
       continue;
     }
     if (!answer.leases.empty()) break;
@@ -108,14 +121,22 @@ Result<LeaseAnswer> LeaseDesk::Lease(const std::string& labeler_id, std::uint32_
   return answer;
 }
 
-GrantedLease LeaseDesk::Grant(const LeaseKey& key, const Labeler& labeler) {
-  ledger_.Record(ShardLeased{key, labeler.labeler_id});
+LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
+  LeaseAnswer answer;
+  for (const LeaseKey& key : labeler.last_leases) {
+    if (!FindLeased(key)) continue;
+    Hold(key);
+    answer.leases.push_back(Describe(key));
+  }
+  if (answer.leases.empty()) answer.retry_after = kRetryAfter;
+  return answer;
+}
+
+GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
-  const std::chrono::milliseconds time(job.work.lease_ms);
-  Hold(key, time, labeler.labeler_id);
-  metrics_.lease_granted.Increment();
-  return {key, time, job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work, job.shards[key.shard].plan};
+  return {key,      held_.at(key).lease_time,  job.plan.phase, run.run_dir, ledger_.SpecOf(run),
+          job.work, job.shards[key.shard].plan};
 }
 
 Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {
@@ -141,11 +162,7 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
 
 Result<std::chrono::milliseconds> LeaseDesk::Renew(const LeaseKey& key, std::uint64_t records_done) {
   FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
-  Held& held = held_[key];
-  held.lease_time = std::chrono::milliseconds(found.job->work.lease_ms);
-  held.deadline = clock_.Now() + held.lease_time;
-  next_look_ = std::min(next_look_, held.deadline);
-  held.labeler_id = found.shard->labeler_id;
+  Held& held = Hold(key);
   NoteProgress(key, held, records_done);
   Observe(found, held.labeler_id);
   return held.lease_time;

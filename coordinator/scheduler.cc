@@ -175,8 +175,8 @@ Result<std::string> Scheduler::Register(const LabelerIdentity& identity) {
   return Call<Result<std::string>>([=, this] { return engine_->leases().Register(identity); }, false);
 }
 
-Result<LeaseAnswer> Scheduler::Lease(const std::string& labeler_id, std::uint32_t max_leases) {
-  return Call<Result<LeaseAnswer>>([=, this] { return engine_->leases().Lease(labeler_id, max_leases); }, false);
+Result<LeaseAnswer> Scheduler::Lease(const LeaseRequest& request) {
+  return Call<Result<LeaseAnswer>>([=, this] { return engine_->leases().Lease(request); }, false);
 }
 
 Result<std::chrono::milliseconds> Scheduler::Renew(const LeaseKey& key, std::uint64_t records_done) {
@@ -214,13 +214,13 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
   return {};
 }
 
-Result<Scheduler::CommitAnswer> Scheduler::Commit(const ShardResult& result, std::uint32_t next_leases) {
+Result<Scheduler::CommitAnswer> Scheduler::Commit(const ShardResult& result, const std::optional<LeaseRequest>& next) {
   FERMENT_RETURN_IF_ERROR(CheckFiles(result));
   return Call<Result<CommitAnswer>>([=, this]() -> Result<CommitAnswer> {
     CommitAnswer answer;
     FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(result));
-    if (next_leases == 0) return answer;
-    if (auto next = engine_->leases().Lease(result.labeler_id, next_leases)) answer.next = std::move(*next);
+    if (!next) return answer;
+    if (auto leases = engine_->leases().Lease(*next)) answer.next = std::move(*leases);
     return answer;
   });
 }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -70,15 +71,15 @@ class Scheduler {
   Result<std::vector<RunView>> List(std::size_t offset, std::size_t limit);
 
   Result<std::string> Register(const LabelerIdentity& identity);
-  Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);
+  Result<LeaseAnswer> Lease(const LeaseRequest& request);
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
   struct CommitAnswer {
     bool duplicate = false;
     LeaseAnswer next;
   };
-  /// As LeaseDesk::Commit, after a look at the files, and then as Lease, in one operation; 0 leases nothing. What Lease
-  /// would refuse comes as an empty answer. Errors: DataLoss where a file is missing or empty.
-  Result<CommitAnswer> Commit(const ShardResult& result, std::uint32_t next_leases = 0);
+  /// As LeaseDesk::Commit, after a look at the files, and then as Lease for `next`, in one operation. What Lease would
+  /// refuse comes as an empty answer. Errors: DataLoss where a file is missing or empty.
+  Result<CommitAnswer> Commit(const ShardResult& result, const std::optional<LeaseRequest>& next = std::nullopt);
   Status Return(const LeaseKey& key);
   Status FailShard(const ShardFailure& failure);
 

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
 #include <map>
 #include <utility>
 
@@ -185,11 +186,13 @@ class GrpcLeaseClient final : public LeaseClient {
     v1::LeaseShardsRequest request;
     request.set_labeler_id(Id());
     request.set_max_leases(1);
+    request.set_call(++calls_);
     for (const auto& [run_id, spec] : known) request.add_known_runs(run_id);
     return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, request,
                           {.retry_for = kPatience, .stop = ending_});
   }
 
+  std::atomic<std::uint64_t> calls_ = 0;
   // Constant after construction; the stub synchronizes itself.
   const std::unique_ptr<v1::LeaseService::Stub> stub_;
   const LabelerIdentity identity_;

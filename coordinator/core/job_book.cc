@@ -260,7 +260,7 @@ void JobBook::On(const LabelerRegistered& event) {
   if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
     labelers_.find(*former)->second.replaced = true;
   }
-  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set, 0, 0, false};
+  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set};
   labeler_by_name_[event.name] = event.labeler_id;
 }
 
@@ -275,6 +275,11 @@ void JobBook::On(const ShardLeased& event) {
   shard.labeler_id = event.labeler_id;
   job.pending.erase(event.key.shard);
   job.leased.insert(event.key.shard);
+  const auto labeler = labelers_.find(event.labeler_id);
+  if (event.call == 0 || labeler == labelers_.end()) return;
+  if (labeler->second.last_call != event.call) labeler->second.last_leases.clear();
+  labeler->second.last_call = event.call;
+  labeler->second.last_leases.push_back(event.key);
 }
 
 void JobBook::On(const ShardReleased& event) {

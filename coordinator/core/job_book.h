@@ -109,6 +109,9 @@ struct Labeler {
   std::uint64_t records = 0;
   /// A newer process of this name has registered.
   bool replaced = false;
+  /// The last numbered call for leases that got any, and what it got.
+  std::uint64_t last_call = 0;
+  std::vector<LeaseKey> last_leases = {};
   friend bool operator==(const Labeler&, const Labeler&) = default;
 };
 

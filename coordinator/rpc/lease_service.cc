@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/rpc/lease_service.h"
 
-#include <algorithm>
+#include <optional>
 #include <set>
 
 #include "common/rpc/grpc_status.h"
@@ -17,6 +17,10 @@ RecordCounts FromProto(const v1::RecordCounts& counts) {
           counts.abstained(),
           counts.quarantined(),
           {counts.class_histogram().begin(), counts.class_histogram().end()}};
+}
+
+LeaseRequest FromProto(const v1::LeaseShardsRequest& request) {
+  return {request.labeler_id(), request.max_leases(), request.call()};
 }
 
 void FillLabelWork(const GrantedLease& granted, v1::LabelWork& work) {
@@ -82,7 +86,7 @@ grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* /*context*/,
 
 grpc::Status LeaseServiceImpl::LeaseShards(grpc::ServerContext* /*context*/, const v1::LeaseShardsRequest* request,
                                            v1::LeaseShardsResponse* response) {
-  const auto answer = scheduler_.Lease(request->labeler_id(), request->max_leases());
+  const auto answer = scheduler_.Lease(FromProto(*request));
   if (!answer) return rpc::ToGrpc(answer.error());
   FillLeases(*answer, *request, *response);
   return grpc::Status::OK;
@@ -104,11 +108,12 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, con
                      request->seconds(),           request->cpu_seconds(),
                      request->peak_rss_bytes()};
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
-  const std::uint32_t next = request->has_next() ? std::max(1U, request->next().max_leases()) : 0;
+  std::optional<LeaseRequest> next;
+  if (request->has_next()) next = FromProto(request->next());
   const auto answer = scheduler_.Commit(result, next);
   if (!answer) return rpc::ToGrpc(answer.error());
   response->set_duplicate(answer->duplicate);
-  if (next > 0) FillLeases(answer->next, request->next(), *response->mutable_next());
+  if (next) FillLeases(answer->next, request->next(), *response->mutable_next());
   return grpc::Status::OK;
 }
 

@@ -189,6 +189,7 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
 void Encode(const ShardLeased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_leased()->mutable_key());
   event.mutable_shard_leased()->set_labeler_id(from.labeler_id);
+  event.mutable_shard_leased()->set_call(from.call);
 }
 void Encode(const ShardReleased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_released()->mutable_key());
@@ -315,7 +316,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
       return LabelerRegistered{from.labeler_id(), from.name(), from.incarnation(), from.instruction_set()};
     }
     case v1::Event::kShardLeased:
-      return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id()};
+      return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id(),
+                         event.shard_leased().call()};
     case v1::Event::kShardFailed: {
       const auto& from = event.shard_failed();
       return ShardFailed{Take(from.key()), from.request_id(), Take(from.failure()), Take(from.counts())};

@@ -66,7 +66,7 @@ class RunEngineTest : public ::testing::Test {
     return *labeler;
   }
   GrantedLease LeaseOne(const std::string& labeler) {
-    const auto answer = engine()->leases().Lease(labeler, 1);
+    const auto answer = engine()->leases().Lease({labeler, 1});
     EXPECT_TRUE(answer) << answer.error().ToString();
     EXPECT_EQ(answer->leases.size(), 1U);
     return answer->leases.at(0);
@@ -277,7 +277,7 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
   const GrantedLease lease = LeaseOne(Register("1"));
   EXPECT_EQ(Register("1"), "labeler/1");
   const std::string second = Register("2");
-  EXPECT_EQ(engine()->leases().Lease("labeler/1", 1).error().code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine()->leases().Lease({"labeler/1", 1}).error().code(), StatusCode::kNotFound);
   EXPECT_EQ(engine()->leases().Renew(lease.key, 1).error().code(), StatusCode::kAborted);
   EXPECT_EQ(LeaseOne(second).key.epoch, 2U);
 }
@@ -285,7 +285,7 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
 TEST_F(RunEngineTest, AnotherInstructionSetIsRefusedAndToldWhich) {
   StartLabelling();
   const auto labeler = engine()->leases().Register({"old", "1", "baseline"});
-  const auto answer = engine()->leases().Lease(*labeler, 1);
+  const auto answer = engine()->leases().Lease({*labeler, 1});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(answer.error().message()), HasSubstr("wanted=avx2"));

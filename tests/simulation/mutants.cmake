@@ -81,19 +81,27 @@ ferment_mutant(commit_compares_no_state P3
 ferment_mutant(renewal_steals_the_lease_back T1.6
   coordinator/lease_desk.cc
   [[  FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
-  Held& held = held_[key];]]
+  Held& held = Hold(key);]]
   [[  FERMENT_ASSIGN_OR_RETURN(const Found there, Find(key));
   LeaseKey present = key; present.epoch = there.shard->epoch;
   FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(present));
-  Held& held = held_[present];]])
+  Held& held = Hold(present);]])
+ferment_mutant(call_for_leases_is_forgotten T1.3
+  coordinator/core/job_book.cc
+  [[  labeler->second.last_call = event.call;]]
+  [[]])
 ferment_mutant(expiry_forgets_to_requeue live
   coordinator/lease_desk.cc
   [[    ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});]]
   [[]])
 ferment_mutant(restart_gives_no_full_lease_time P12
   coordinator/lease_desk.cc
-  [[    Hold(key, std::chrono::milliseconds(job.work.lease_ms), job.shards[key.shard].labeler_id);]]
-  [[    Hold(key, std::chrono::milliseconds(job.work.lease_ms / 8), job.shards[key.shard].labeler_id);]])
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) {
+    Held& held = Hold(key);
+    held.deadline -= held.lease_time / 8 * 7;
+  }
+  next_look_ = MonotonicTime::min();]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/lease_desk.cc
