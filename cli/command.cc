@@ -54,6 +54,7 @@ void AddCommands(CLI::App& app) {
   AddDataScanCommand(app);
   AddSynthCommands(app);
   AddDoctorCommand(app);
+  AddDevCertsCommand(app);
 }
 
 int RunCommandLine(int argc, const char* const* argv) {

@@ -11,6 +11,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
 namespace {
@@ -34,9 +35,8 @@ void PauseOrStop(milliseconds pause, const std::stop_token& stop) {
   wake.wait_for(lock, stop, pause, [] { return false; });
 }
 
-}  // namespace
-
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> Open(const std::string& address,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   // gRPC waits up to two minutes between connection attempts by default; a restarted coordinator is back sooner.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -49,7 +49,18 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // CallWithRetry decides about retries; gRPC's own would multiply them.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+  return Open(address, grpc::InsecureChannelCredentials());
+}
+
+Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths) {
+  FERMENT_ASSIGN_OR_RETURN(const auto credentials, MakeChannelCredentials(paths));
+  return Open(address, credentials);
 }
 
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
