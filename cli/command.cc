@@ -55,6 +55,7 @@ void AddCommands(CLI::App& app) {
   AddSynthCommands(app);
   AddDoctorCommand(app);
   AddDevCertsCommand(app);
+  AddTokenCommands(app);
 }
 
 int RunCommandLine(int argc, const char* const* argv) {

@@ -142,6 +142,7 @@ void AddDevCertsCommand(CLI::App& app) {
   command->add_option("--days", flags->days, "Days that they are good for, 1 to 825")->capture_default_str();
   command->add_flag("--force", flags->force, "Renew what is there");
   command->callback([flags] {
+    while (flags->folder.size() > 1 && flags->folder.back() == '/') flags->folder.pop_back();
     LeaveIfFailed(MakeCertificates(*flags));
     PrintNextSteps(*flags);
   });

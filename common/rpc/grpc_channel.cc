@@ -47,8 +47,11 @@ std::shared_ptr<grpc::Channel> Open(const std::string& address,
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // A proxy of the environment must not see calls to a coordinator beside us.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // CallWithRetry decides about retries; gRPC's own would multiply them.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // A call that met a connection which the server was just ending never reached a service, and gRPC sends it over
+  // another one. Of retries it knows no more: whether a call that may have been served is made again is for
+  // CallWithRetry to decide, so no policy may come from the name service either.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 

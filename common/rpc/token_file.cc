@@ -2,6 +2,7 @@
 #include "common/rpc/token_file.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -39,6 +40,15 @@ std::optional<WallTime> ParseUtc(const std::string& text) {
   return std::nullopt;
 }
 
+std::string Hex(const TokenHash& bytes) {
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += kHex[byte / 16];
+    text += kHex[byte % 16];
+  }
+  return text;
+}
+
 Result<TokenEntry> ParseLine(const std::string& line) {
   std::istringstream words(line);
   std::string role;
@@ -73,12 +83,14 @@ TokenHash HashOfToken(std::string_view token) {
   return hash;
 }
 
+Result<std::string> NewToken() {
+  TokenHash bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1) return Hex(bytes);
+  return Fail(InternalError("the machine gives no random bytes"));
+}
+
 std::string TokenLine(const TokenEntry& entry) {
-  std::string line = entry.name + " " + RoleName(entry.role) + " ";
-  for (const unsigned char byte : entry.hash) {
-    line += kHex[byte / 16];
-    line += kHex[byte % 16];
-  }
+  const std::string line = entry.name + " " + RoleName(entry.role) + " " + Hex(entry.hash);
   if (!entry.expires) return line;
   return line + " " + FormatUtc(*entry.expires).substr(0, 19) + "Z";
 }

@@ -27,6 +27,8 @@ struct TokenEntry {
   std::optional<WallTime> expires;
 };
 
+/// Returns: 256 bits of chance in hex. Errors: Internal where the machine has none.
+Result<std::string> NewToken();
 /// Returns: SHA-256.
 TokenHash HashOfToken(std::string_view token);
 /// Returns: a line `name role sha256hex [expiry]` of a token file, without its end.

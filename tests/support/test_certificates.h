@@ -68,6 +68,12 @@ class TestCertificates {
     std::ofstream(paths.token) << token << "\n";
     return paths;
   }
+  /// Has the bearer of `paths` trust these authorities from now on, by a file in the place of the old one.
+  static void Trust(const rpc::CredentialPaths& paths, const std::string& authorities) {
+    const std::filesystem::path made = paths.authorities.string() + ".new";
+    std::ofstream(made) << authorities;
+    std::filesystem::rename(made, paths.authorities);
+  }
   static std::string Uri(const std::string& who) { return "spiffe://test.local/ferment/" + who; }
   const std::filesystem::path& folder() const { return folder_; }
 

@@ -69,6 +69,18 @@ TEST(AccessPolicy, RefusesAMethodThatSaysNothing) {
   EXPECT_FALSE(AccessPolicy::Read(unknown));
 }
 
+std::string TextOf(const char* file) {
+  std::ifstream in(file);
+  return std::string{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST(AccessPolicy, IsWhatTheDocumentSays) {
+  const std::string table = TextOf(FERMENT_ACCESS_TABLE);
+  EXPECT_THAT(table, HasSubstr("ferment.v1.RunService/SubmitRun"));
+  EXPECT_THAT(TextOf(FERMENT_SOURCE_DIR "/docs/security.md"), HasSubstr(table)) << "put this into docs/security.md:\n"
+                                                                                << table;
+}
+
 TEST(AccessPolicy, NamesRolesBothWays) {
   EXPECT_EQ(AllRoles().size(), 5U);
   for (const v1::Role role : AllRoles()) EXPECT_EQ(RoleNamed(RoleName(role)), role);
