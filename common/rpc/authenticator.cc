@@ -2,12 +2,11 @@
 #include "common/rpc/authenticator.h"
 
 #include <grpc/grpc_security_constants.h>
-#include <openssl/x509v3.h>
 
 #include <optional>
 
 #include "common/rpc/access_policy.h"
-#include "common/rpc/openssl_objects.h"
+#include "common/rpc/certificate_facts.h"
 
 namespace ferment::rpc {
 namespace {
@@ -17,29 +16,11 @@ constexpr std::string_view kProgram = "/ferment/";
 constexpr std::string_view kBearer = "Bearer ";
 constexpr char kCoordinator[] = "coordinator";
 
-using AlternativeNames = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>>;
-
 tl::unexpected<Status> Unauthenticated(std::string message) {
   return Fail(Status(StatusCode::kUnauthenticated, std::move(message)));
 }
 
 std::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
-
-/// Returns: the one URI among the alternative names; empty where there is none or several.
-std::string UriOf(X509& certificate) {
-  const AlternativeNames names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
-  std::string uri;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type != GEN_URI) continue;
-    if (!uri.empty()) return {};
-    const ASN1_IA5STRING* text = name->d.uniformResourceIdentifier;
-    uri.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-               static_cast<std::size_t>(ASN1_STRING_length(text)));
-  }
-  return uri;
-}
 
 }  // namespace
 
@@ -61,14 +42,13 @@ Result<SpiffeName> ParseSpiffeName(std::string_view uri) {
 }
 
 Result<std::string> TrustDomainOf(std::string_view certificate_pem) {
-  FERMENT_ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(certificate_pem));
-  const std::string uri = UriOf(*certificate);
-  const auto name = ParseSpiffeName(uri);
+  FERMENT_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificateFacts(certificate_pem));
+  const auto name = ParseSpiffeName(facts.uri);
   if (name && name->role == kCoordinator) return name->trust;
   return Fail(
       InvalidArgumentError("a coordinator's certificate must have the one URI spiffe://TRUST/ferment/coordinator, "
                            "which says whose roles it takes: uri=" +
-                           uri)
+                           facts.uri)
           .WithExitCode(exit_code::kNotAllowed));
 }
 

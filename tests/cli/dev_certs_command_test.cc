@@ -58,6 +58,17 @@ TEST_F(DevCertsCommand, MakesAFolderARoleThatItsOwnerAloneReads) {
   }
 }
 
+TEST_F(DevCertsCommand, ADoctorSaysWhoseTheyAreAndHowLongTheyLast) {
+  ASSERT_EQ(Type({"--host", "train.example", "--days", "30"}).code, 0);
+  const std::string folder = (folder_ / "coordinator").string();
+  const char* const argv[] = {"ferment", "doctor", "--tls-dir", folder.c_str()};
+  testing::internal::CaptureStdout();
+  RunCommandLine(4, argv);
+  const std::string out = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(out, HasSubstr("spiffe://ferment.local/ferment/coordinator, 29 days left"));
+  EXPECT_THAT(out, HasSubstr("serves localhost 127.0.0.1 ::1 train.example"));
+}
+
 TEST_F(DevCertsCommand, RenewsByTheSameAuthorityWhenForced) {
   ASSERT_EQ(Type({}).code, 0);
   const std::string authority = Text("ca/ca.crt");

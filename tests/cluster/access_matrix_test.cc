@@ -127,7 +127,10 @@ TEST_F(AccessMatrix, ARoleDoesWhatItsOptionSaysAndNothingElse) {
   for (const v1::Role role : rpc::AllRoles()) {
     const std::string name = rpc::RoleName(role);
     ExpectByRole("certificate of a " + name, role, secure_.certificates.Client(name));
-    ExpectByRole("named certificate of a " + name, role, secure_.certificates.Client(name + "/x"));
+    // A trainer's name is the run that it is good for, which an empty request does not name.
+    if (role != v1::ROLE_TRAINER) {
+      ExpectByRole("named certificate of a " + name, role, secure_.certificates.Client(name + "/x"));
+    }
     ExpectByRole("token of a " + name, role, secure_.certificates.TrustOnly("token-of-" + name));
   }
 }

@@ -43,7 +43,9 @@ class Checks:
         self.address, self.certs, self.failed = address, certs, 0
 
     def channel(self, role=None, authority="ca/ca.crt"):
-        read = lambda name: (self.certs / name).read_bytes()
+        def read(name):
+            return (self.certs / name).read_bytes()
+
         pair = (read(f"{role}/tls.key"), read(f"{role}/tls.crt")) if role else (None, None)
         return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(read(authority), *pair))
 
