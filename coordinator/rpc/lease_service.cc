@@ -123,7 +123,11 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* context, const v
                      request->peak_rss_bytes()};
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
   std::optional<LeaseRequest> next;
-  if (request->has_next()) next = FromProto(request->next());
+  if (request->has_next()) {
+    const Status own = check_.OwnsLabeler(*context, request->next().labeler_id());
+    if (!own.ok()) return rpc::ToGrpc(own);
+    next = FromProto(request->next());
+  }
   const auto answer = scheduler_.Commit(result, next);
   if (!answer) return rpc::ToGrpc(answer.error());
   response->set_duplicate(answer->duplicate);

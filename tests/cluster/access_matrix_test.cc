@@ -184,6 +184,13 @@ TEST_F(AccessMatrix, OnlyTheLabelerThatRegisteredMayUseItsId) {
   ASSERT_EQ(seven.Register().ToString(), "OK");
   ASSERT_EQ(eight.Register().ToString(), "OK");
   EXPECT_NE(seven.labeler_id(), eight.labeler_id()) << "one name, two credentials: two labelers";
+  v1::CommitShardRequest own_commit;
+  own_commit.set_labeler_id(eight.labeler_id());
+  own_commit.mutable_next()->set_labeler_id(seven.labeler_id());
+  const auto stub = v1::LeaseService::NewStub(secure_.Open(secure_.certificates.Client("labeler/eight")));
+  const auto next = rpc::CallUnary(*stub, &v1::LeaseService::Stub::CommitShard, own_commit);
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().code(), StatusCode::kPermissionDenied) << "a commit leases nothing in another's name";
   EXPECT_EQ(seven.Lease().error().code(), StatusCode::kUnavailable) << "it may, there is no work";
   eight.Pretend(seven.labeler_id());
   EXPECT_EQ(eight.Lease().error().code(), StatusCode::kPermissionDenied);
