@@ -54,6 +54,8 @@ void AddCommands(CLI::App& app) {
   AddDataScanCommand(app);
   AddSynthCommands(app);
   AddDoctorCommand(app);
+  AddDevCertsCommand(app);
+  AddTokenCommands(app);
 }
 
 int RunCommandLine(int argc, const char* const* argv) {

@@ -29,6 +29,8 @@ void AddImportWeightsCommand(CLI::App& app);
 void AddSynthCommands(CLI::App& app);
 void AddLabelsCommands(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
+void AddDevCertsCommand(CLI::App& app);
+void AddTokenCommands(CLI::App& app);
 
 /// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage.
 int RunCommandLine(int argc, const char* const* argv);

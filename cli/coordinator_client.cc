@@ -51,7 +51,17 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 }  // namespace
 
 CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience, std::stop_token stop)
-    : channel_(rpc::OpenChannel(address)),
+    : CoordinatorClient(address, rpc::OpenChannel(address), patience, std::move(stop)) {}
+
+Result<CoordinatorClient> CoordinatorClient::Connect(const std::string& address,
+                                                     const rpc::CredentialPaths& credentials, milliseconds patience) {
+  FERMENT_ASSIGN_OR_RETURN(auto channel, rpc::OpenChannel(address, credentials));
+  return CoordinatorClient(address, std::move(channel), patience, {});
+}
+
+CoordinatorClient::CoordinatorClient(const std::string& address, std::shared_ptr<grpc::Channel> channel,
+                                     milliseconds patience, std::stop_token stop)
+    : channel_(std::move(channel)),
       stub_(v1::RunService::NewStub(channel_)),
       context_("asking the coordinator at " + address),
       patience_(patience),

@@ -13,6 +13,7 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/rpc/credential_paths.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::cli {
@@ -22,6 +23,9 @@ class CoordinatorClient {
  public:
   /// `patience`: how long a call is tried again while nobody answers. `stop` cancels whatever is under way.
   CoordinatorClient(const std::string& address, std::chrono::milliseconds patience, std::stop_token stop = {});
+  /// The same with credentials. Errors: those of rpc::CheckCredentials.
+  static Result<CoordinatorClient> Connect(const std::string& address, const rpc::CredentialPaths& credentials,
+                                           std::chrono::milliseconds patience);
 
   /// Returns: the run's id. Errors: of SubmitRun.
   Result<std::string> Submit(const v1::SubmitRunRequest& request);
@@ -37,6 +41,9 @@ class CoordinatorClient {
                  const std::function<void(const std::string&)>& show);
 
  private:
+  CoordinatorClient(const std::string& address, std::shared_ptr<grpc::Channel> channel,
+                    std::chrono::milliseconds patience, std::stop_token stop);
+
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RunService::Stub> stub_;
   std::string context_;

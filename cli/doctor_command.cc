@@ -10,9 +10,12 @@
 #include <thread>
 
 #include "cli/command.h"
+#include "cli/credential_options.h"
+#include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/event/admin_server.h"
 #include "common/event/child_process.h"
+#include "common/rpc/certificate_facts.h"
 
 namespace ferment::cli {
 namespace {
@@ -74,6 +77,25 @@ Finding CheckCores() {
   return {"cores", cores >= 2, std::to_string(cores), "two cores or more; it works on one, slowly"};
 }
 
+/// Certificate, key and authorities of a --tls-dir, and how long they are good.
+Finding CheckCertificates(const rpc::CredentialFlags& flags) {
+  const std::string fix = "renew them: ferment dev-certs DIR --force";
+  const auto paths = rpc::ResolveCredentials(flags);
+  if (!paths) return {"certificates", false, std::string(paths.error().message()), fix};
+  if (const Status usable = rpc::CheckCredentials(*paths); !usable.ok()) {
+    return {"certificates", false, std::string(usable.message()), fix};
+  }
+  if (!paths->HaveCertificate())
+    return {"certificates", true, "an authority to trust, no certificate of one's own", ""};
+  const auto text = rpc::ReadCredential(paths->certificate);
+  const auto facts = text ? rpc::ReadCertificateFacts(*text) : Result<rpc::CertificateFacts>(Fail(text.error()));
+  if (!facts) return {"certificates", false, std::string(facts.error().message()), fix};
+  const auto left = std::chrono::duration_cast<std::chrono::hours>(facts->expires - SystemClock().WallNow());
+  std::string found = facts->uri + ", " + std::to_string(left.count() / 24) + " days left";
+  for (const std::string& host : facts->hosts) found += (&host == &facts->hosts.front() ? ", serves " : " ") + host;
+  return {"certificates", left > std::chrono::hours(24 * 7), found, fix};
+}
+
 std::vector<Finding> Examine(const fs::path& folder) {
   const fs::path programs = event::ProgramFolder();
   const std::string build = "build it: make build";
@@ -90,9 +112,11 @@ std::vector<Finding> Examine(const fs::path& folder) {
   };
 }
 
-void Doctor(const std::string& folder, bool json) {
+void Doctor(const std::string& folder, const rpc::CredentialFlags& credentials, bool json) {
   bool all_good = true;
-  for (const Finding& finding : Examine(folder)) {
+  std::vector<Finding> findings = Examine(folder);
+  if (!credentials.tls_dir.empty() || !credentials.tls_ca.empty()) findings.push_back(CheckCertificates(credentials));
+  for (const Finding& finding : findings) {
     all_good = all_good && finding.good;
     if (json) {
       Json line = {{"check", finding.check}, {"good", finding.good}, {"found", finding.found}};
@@ -114,7 +138,9 @@ void AddDoctorCommand(CLI::App& app) {
   auto json = std::make_shared<bool>(false);
   doctor->add_option("--run-dir", *folder, "Folder in which runs are kept; default: this one");
   doctor->add_flag("--json", *json, "One JSON object a line");
-  doctor->callback([folder, json] { Doctor(*folder, *json); });
+  auto credentials = std::make_shared<rpc::CredentialFlags>();
+  AddCredentialOptions(*doctor, *credentials);
+  doctor->callback([folder, json, credentials] { Doctor(*folder, *credentials, *json); });
 }
 
 }  // namespace ferment::cli

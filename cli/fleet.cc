@@ -29,6 +29,16 @@ bool IsPermanent(int code) {
          code == exit_code::kCannotWrite || code == exit_code::kNotAllowed || code == exit_code::kUnreadableState;
 }
 
+/// A run on this machine alone needs no credentials, whatever the person has set for coordinators elsewhere.
+std::vector<std::pair<std::string, std::string>> EnvironmentOf(std::uint32_t threads) {
+  std::vector<std::pair<std::string, std::string>> env = {{"OMP_NUM_THREADS", std::to_string(threads)}};
+  for (const char* name :
+       {"FERMENT_TLS_DIR", "FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
+    env.emplace_back(name, "");
+  }
+  return env;
+}
+
 /// Returns: the message of the last line of a JSON or text log; empty where there is none.
 std::string LastLine(const std::filesystem::path& log) {
   std::ifstream stream(log);
@@ -154,10 +164,9 @@ Fleet::Member Fleet::MakeMember(std::string role, std::string name, std::vector<
 
 Status Fleet::StartMember(Member& member) {
   member.start_again.reset();
-  auto child = event::ChildProcess::Start(
-      {.argv = member.argv,
-       .env = {{"OMP_NUM_THREADS", std::to_string(member.role == "labeler" ? config_.threads : 1)}},
-       .output = member.log});
+  auto child = event::ChildProcess::Start({.argv = member.argv,
+                                           .env = EnvironmentOf(member.role == "labeler" ? config_.threads : 1),
+                                           .output = member.log});
   if (!child) {
     return NotFoundError("cannot start the " + member.role + ": " + std::string(child.error().message()) +
                          "; build it with `make build`; `ferment doctor` looks for all of them")

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/coordinator_client.h"
+#include "cli/credential_options.h"
 #include "cli/progress_bar.h"
 #include "cli/run_folder.h"
 #include "common/base/json.h"
@@ -14,6 +15,7 @@ namespace {
 
 struct RemoteFlags {
   std::string coordinator;
+  rpc::CredentialFlags credentials;
   std::string run_id;
   std::string job_id;
   std::string spec;
@@ -30,7 +32,8 @@ T OrLeave(Result<T> result) {
 }
 
 CoordinatorClient ClientOf(const RemoteFlags& flags) {
-  return CoordinatorClient(flags.coordinator, std::chrono::seconds(5));
+  const auto credentials = OrLeave(rpc::ResolveCredentials(flags.credentials));
+  return OrLeave(CoordinatorClient::Connect(flags.coordinator, credentials, std::chrono::seconds(5)));
 }
 
 std::string StateName(v1::RunState state) {
@@ -112,6 +115,7 @@ void Watch(const RemoteFlags& flags, bool show) {
 CLI::App* AddRemote(CLI::App& app, const char* name, const char* about, const std::shared_ptr<RemoteFlags>& flags) {
   CLI::App* command = app.add_subcommand(name, about);
   command->add_option("--coordinator", flags->coordinator, "HOST:PORT")->envname("FERMENT_COORDINATOR")->required();
+  AddCredentialOptions(*command, flags->credentials);
   return command;
 }
 

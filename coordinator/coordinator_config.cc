@@ -34,6 +34,22 @@ std::string TextOf(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+Status CheckSecurity(const CoordinatorConfig& config) {
+  const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
+  const auto tls = rpc::ResolveCredentials(config.tls);
+  if (!tls) return tls.error();
+  if (!tls->UseTls() && !config.tokens.empty()) {
+    return usage("--tokens needs TLS (--tls-dir DIR): tokens never travel in the clear");
+  }
+  if (tls->UseTls() && config.trainer_tls_dir.empty()) {
+    return usage("with TLS, --trainer-tls-dir DIR must name the certificate with which trainers come back");
+  }
+  if (!tls->UseTls() && !config.trainer_tls_dir.empty()) return usage("--trainer-tls-dir needs --tls-dir DIR");
+  if (config.trainer_tls_dir.empty()) return {};
+  FERMENT_ASSIGN_OR_RETURN(const auto trainer, rpc::ResolveCredentials({.tls_dir = config.trainer_tls_dir}));
+  return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
+}
+
 }  // namespace
 
 bool StoreIsShared(const CoordinatorConfig& config) {
@@ -61,14 +77,18 @@ Status Check(const CoordinatorConfig& config) {
     return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
         .WithExitCode(exit_code::kUsage);
   }
-  return {};
+  return CheckSecurity(config);
 }
 
 std::string Describe(const CoordinatorConfig& config) {
   return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
          "\naddress-file = " + config.address_file.string() + "\ntrainer = " + config.trainer.string() +
          "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
-         " s\ninsecure = " + (config.insecure ? "true" : "false") + "\n";
+         " s\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
+         "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
+         "\ntls-ca = " + config.tls.tls_ca + "\ntokens = " + config.tokens.string() +
+         "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() + "\naudit-file = " + config.audit_file.string() +
+         "\n";
 }
 
 ServedAddresses ReadAddressFile(const std::filesystem::path& file) {

@@ -8,13 +8,14 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/rpc/credential_paths.h"
 
 namespace ferment::coordinator {
 
 struct CoordinatorConfig {
   /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
   std::string store = "sqlite:ferment.db";
-  /// Where gRPC is served; port 0 takes any free one. Loopback, since there is no TLS yet.
+  /// Where gRPC is served; port 0 takes any free one. Loopback by default, since TLS needs certificates.
   std::string listen = "127.0.0.1:50400";
   /// Where metrics, probes and the status page are served; not one of Prometheus' own ports.
   std::string admin = "127.0.0.1:50401";
@@ -25,8 +26,16 @@ struct CoordinatorConfig {
   std::filesystem::path mpirun = "mpirun";
   /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.
   std::chrono::seconds drain{50};
-  /// Serve other machines without TLS.
+  /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;
+  /// The certificate, its key, and the authorities of those who call; empty: no TLS.
+  rpc::CredentialFlags tls;
+  /// Lines `name role sha256hex [expiry]` of people who come with a token in place of a certificate; empty: none.
+  std::filesystem::path tokens;
+  /// What trainers that are launched here show, as FERMENT_TLS_DIR; required with TLS.
+  std::filesystem::path trainer_tls_dir;
+  /// Who did what, a sealed line a call; empty: none.
+  std::filesystem::path audit_file;
 };
 
 /// Returns: whether --store names a PostgreSQL database.

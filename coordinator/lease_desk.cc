@@ -168,6 +168,11 @@ Result<std::chrono::milliseconds> LeaseDesk::Renew(const LeaseKey& key, std::uin
   return held.lease_time;
 }
 
+std::string LeaseDesk::HolderOf(const LeaseKey& key) const {
+  const auto found = FindLeased(key);
+  return found ? found->shard->labeler_id : std::string();
+}
+
 Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) const {
   const RecordCounts& counts = result.counts;
   if (!counts.Conserved()) {

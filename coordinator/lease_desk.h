@@ -91,6 +91,8 @@ class LeaseDesk {
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
   /// Returns: the lease time that starts now. Errors: Aborted (lost).
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
+  /// Returns: the labeler that holds this lease; empty where it is lost.
+  std::string HolderOf(const LeaseKey& key) const;
   /// Returns: whether it was committed before, by whomever, with the same digests. Errors: Aborted (the lease is lost,
   /// or other digests were committed), DataLoss (the counts do not add up, or the shard is damaged past the limit).
   Result<bool> Commit(const ShardResult& result);

@@ -183,6 +183,10 @@ Result<std::chrono::milliseconds> Scheduler::Renew(const LeaseKey& key, std::uin
   return Call<Result<std::chrono::milliseconds>>([=, this] { return engine_->leases().Renew(key, records_done); });
 }
 
+Result<std::string> Scheduler::HolderOf(const LeaseKey& key) {
+  return Call<Result<std::string>>([=, this]() -> Result<std::string> { return engine_->leases().HolderOf(key); });
+}
+
 Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
   {
     const MutexLock lock(mutex_);

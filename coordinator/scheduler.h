@@ -73,6 +73,8 @@ class Scheduler {
   Result<std::string> Register(const LabelerIdentity& identity);
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
+  /// Returns: the labeler that holds this lease; empty where it is lost.
+  Result<std::string> HolderOf(const LeaseKey& key);
   struct CommitAnswer {
     bool duplicate = false;
     LeaseAnswer next;

@@ -74,10 +74,8 @@ constexpr std::size_t kKnownSpecs = 16;
 
 class GrpcLeaseClient final : public LeaseClient {
  public:
-  GrpcLeaseClient(const std::string& address, LabelerIdentity identity, std::stop_token ending)
-      : stub_(v1::LeaseService::NewStub(rpc::OpenChannel(address))),
-        identity_(std::move(identity)),
-        ending_(std::move(ending)) {}
+  GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel, LabelerIdentity identity, std::stop_token ending)
+      : stub_(v1::LeaseService::NewStub(channel)), identity_(std::move(identity)), ending_(std::move(ending)) {}
 
   Result<LeaseOffer> Take() override {
     if (Id().empty()) FERMENT_RETURN_IF_ERROR(Register());
@@ -205,9 +203,11 @@ class GrpcLeaseClient final : public LeaseClient {
 
 }  // namespace
 
-std::unique_ptr<LeaseClient> MakeGrpcLeaseClient(const std::string& address, const LabelerIdentity& identity,
-                                                 std::stop_token ending) {
-  return std::make_unique<GrpcLeaseClient>(address, identity, std::move(ending));
+Result<std::unique_ptr<LeaseClient>> MakeGrpcLeaseClient(const std::string& address,
+                                                         const rpc::CredentialPaths& credentials,
+                                                         const LabelerIdentity& identity, std::stop_token ending) {
+  FERMENT_ASSIGN_OR_RETURN(const auto channel, rpc::OpenChannel(address, credentials));
+  return std::make_unique<GrpcLeaseClient>(channel, identity, std::move(ending));
 }
 
 }  // namespace ferment::labeler

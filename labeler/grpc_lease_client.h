@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 
+#include "common/rpc/credential_paths.h"
 #include "labeler/lease_client.h"
 
 namespace ferment::labeler {
@@ -20,7 +21,9 @@ struct LabelerIdentity {
 
 /// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try
 /// for ten minutes while the coordinator is gone; `ending` cuts that short.
-std::unique_ptr<LeaseClient> MakeGrpcLeaseClient(const std::string& address, const LabelerIdentity& identity,
-                                                 std::stop_token ending);
+/// Errors: those of rpc::CheckCredentials.
+Result<std::unique_ptr<LeaseClient>> MakeGrpcLeaseClient(const std::string& address,
+                                                         const rpc::CredentialPaths& credentials,
+                                                         const LabelerIdentity& identity, std::stop_token ending);
 
 }  // namespace ferment::labeler

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "common/rpc/credential_paths.h"
 #include "labeler/predict.h"
 
 namespace ferment::labeler {
@@ -15,6 +16,8 @@ namespace ferment::labeler {
 struct LabelerConfig {
   /// HOST:PORT of the coordinator; empty in the other modes.
   std::string coordinator;
+  /// What it shows to the coordinator; empty: a coordinator without TLS.
+  rpc::CredentialFlags credentials;
   /// Shown on the status page; empty: host and process id.
   std::string name;
   /// Batches in work at a time, each decoded and annotated on a thread of its own; 0: all cores.

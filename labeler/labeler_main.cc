@@ -68,7 +68,9 @@ Status Label(const LabelerConfig& config, const std::stop_token& ending) {
     FERMENT_ASSIGN_OR_RETURN(client, MakeOfflineLeaseClient(config.run_dir, config.job));
   } else {
     const std::string name = config.name.empty() ? DefaultName() : config.name;
-    client = MakeGrpcLeaseClient(config.coordinator, {name, NewIncarnation()}, ending);
+    FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(config.credentials));
+    FERMENT_ASSIGN_OR_RETURN(client,
+                             MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewIncarnation()}, ending));
     LogInfo("labeler_started", {{"name", name}, {"coordinator", config.coordinator}, {"threads", config.threads}});
   }
   WorkRunner runner(
@@ -115,6 +117,18 @@ int Run(LabelerConfig config) {
   return ProcessExitCode(status);
 }
 
+void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
+  const auto add = [&app](const char* name, std::string& value, const char* about, const char* variable) {
+    app.add_option(name, value, about)->envname(variable);
+  };
+  add("--tls-dir", flags.tls_dir, "Folder with tls.crt, tls.key and ca.crt, for a coordinator with TLS",
+      "FERMENT_TLS_DIR");
+  add("--tls-cert", flags.tls_cert, "Certificate, where it lies elsewhere", "FERMENT_TLS_CERT");
+  add("--tls-key", flags.tls_key, "Its key", "FERMENT_TLS_KEY");
+  add("--tls-ca", flags.tls_ca, "Authority of the coordinator's certificate", "FERMENT_TLS_CA");
+  add("--token-file", flags.token_file, "File with a token, in place of a certificate", "FERMENT_TOKEN_FILE");
+}
+
 int Main(int argc, char** argv) {
   LabelerConfig config;
   bool json = false;
@@ -122,6 +136,7 @@ int Main(int argc, char** argv) {
   CLI::App app(
       "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
+  AddCredentialOptions(app, config.credentials);
   app.add_option("--name", config.name, "Name on the status page; default: host and process id");
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");

@@ -30,10 +30,13 @@ std::string HostName() {
 /// Guarded: what the reporting thread and the loop share is under `mutex_` or atomic.
 class GrpcRunClient : public RunClient {
  public:
-  explicit GrpcRunClient(GrpcRunClientOptions options)
-      : options_(std::move(options)), stub_(v1::TrainerService::NewStub(rpc::OpenChannel(options_.coordinator))) {}
+  GrpcRunClient(GrpcRunClientOptions options, const Result<std::shared_ptr<grpc::Channel>>& channel)
+      : options_(std::move(options)),
+        no_channel_(channel ? Status() : channel.error()),
+        stub_(v1::TrainerService::NewStub(channel ? *channel : rpc::OpenChannel(options_.coordinator))) {}
 
   Status Acquire() override {
+    FERMENT_RETURN_IF_ERROR(no_channel_.With("credentials for " + options_.coordinator));
     v1::AcquireRunTokenRequest request;
     Address(request);
     request.set_attempt(options_.attempt);
@@ -154,6 +157,7 @@ class GrpcRunClient : public RunClient {
 
   // Constant after construction.
   const GrpcRunClientOptions options_;
+  const Status no_channel_;
   const std::unique_ptr<v1::TrainerService::Stub> stub_;
   // Synchronizes itself.
   std::atomic<bool> stop_requested_ = false;
@@ -166,10 +170,16 @@ class GrpcRunClient : public RunClient {
   std::jthread reporter_ FERMENT_GUARDED_BY(mutex_);
 };
 
+Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& coordinator) {
+  FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(rpc::CredentialFlagsOfEnvironment()));
+  return rpc::OpenChannel(coordinator, credentials);
+}
+
 }  // namespace
 
 std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options) {
-  return std::make_unique<GrpcRunClient>(std::move(options));
+  const auto channel = OpenChannel(options.coordinator);
+  return std::make_unique<GrpcRunClient>(std::move(options), channel);
 }
 
 }  // namespace ferment::worker

@@ -22,7 +22,8 @@ struct GrpcRunClientOptions {
 };
 
 /// Reports go out on a thread of their own, the newest only, one attempt each: a coordinator that is away or slow never
-/// holds up a step.
+/// holds up a step. Shows what the environment names (rpc::CredentialFlagsOfEnvironment); where that cannot be read,
+/// Acquire says so.
 std::unique_ptr<RunClient> MakeGrpcRunClient(GrpcRunClientOptions options);
 
 }  // namespace ferment::worker

@@ -11,6 +11,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
 namespace {
@@ -34,9 +35,8 @@ void PauseOrStop(milliseconds pause, const std::stop_token& stop) {
   wake.wait_for(lock, stop, pause, [] { return false; });
 }
 
-}  // namespace
-
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> Open(const std::string& address,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   // gRPC waits up to two minutes between connection attempts by default; a restarted coordinator is back sooner.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -47,9 +47,23 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // A proxy of the environment must not see calls to a coordinator beside us.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // CallWithRetry decides about retries; gRPC's own would multiply them.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  // A call that met a connection which the server was just ending never reached a service, and gRPC sends it over
+  // another one. Of retries it knows no more: whether a call that may have been served is made again is for
+  // CallWithRetry to decide, so no policy may come from the name service either.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+  return Open(address, grpc::InsecureChannelCredentials());
+}
+
+Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths) {
+  FERMENT_ASSIGN_OR_RETURN(const auto credentials, MakeChannelCredentials(paths));
+  return Open(address, credentials);
 }
 
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {

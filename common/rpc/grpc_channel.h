@@ -13,6 +13,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/rpc/credential_paths.h"
 
 namespace ferment::rpc {
 
@@ -31,6 +32,8 @@ struct CallOptions {
 
 /// Returns: a channel without TLS that reconnects within a second of the server's return. Connects when first used.
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
+/// The same with TLS where `paths` says so. Errors: those of CheckCredentials.
+Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths);
 
 /// Makes one call, again and again as `options` says. `attempt` gets a fresh context with its deadline set, and must
 /// be safe to repeat: every request of ours carries a request id or a lease key. Returns: the last attempt's outcome,

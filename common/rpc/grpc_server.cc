@@ -3,14 +3,27 @@
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 
+#include "common/base/check.h"
+#include "common/rpc/call_watch.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
 namespace {
 
 // Clients ping every 30 s even without calls; gRPC's default would answer that with GOAWAY too_many_pings.
 constexpr int kMinPingIntervalMs = 10'000;
+// A client that vanished without a word frees what it held after both.
+constexpr int kPingMs = 30'000;
+constexpr int kPingTimeoutMs = 10'000;
+// Streams open themselves anew after ten minutes; whoever is slower is cut off.
+constexpr int kAgeGraceMs = 11 * 60 * 1000;
+// Names, a path and a token; gRPC's own default, said here because it is a limit against the hostile.
+constexpr int kMaxMetadataBytes = 8 << 10;
+
+int Milliseconds(std::chrono::milliseconds time) { return static_cast<int>(time.count()); }
 
 void Configure(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
   // Without this a second server on the same port would start and take half of the connections.
@@ -18,22 +31,68 @@ void Configure(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, config.max_concurrent_streams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(config.handshake_limit));
+  if (config.security != nullptr) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(config.max_connection_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kAgeGraceMs);
+  }
+  grpc::ResourceQuota quota("ferment");
+  quota.Resize(config.max_buffered_bytes).SetMaxThreads(config.max_threads);
+  builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(config.max_message_bytes);
   builder.SetMaxSendMessageSize(config.max_message_bytes);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, config.max_pollers);
 }
 
+Result<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(const GrpcServerConfig& config) {
+  if (config.security == nullptr) return grpc::InsecureServerCredentials();
+  const ServerSecurity& security = *config.security;
+  FERMENT_ASSIGN_OR_RETURN(auto credentials,
+                           MakeServerCredentials(security.paths, security.authenticator.TakesTokens()));
+  credentials->SetAuthMetadataProcessor(std::make_shared<CallGuard>(*config.policy, security.authenticator,
+                                                                    config.on_call, SystemClock(), security.refusals));
+  return credentials;
+}
+
+void WatchCalls(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
+  if (config.policy == nullptr || !config.on_call) return;
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watches;
+  const Authenticator* authenticator = config.security == nullptr ? nullptr : &config.security->authenticator;
+  watches.push_back(MakeCallWatch(*config.policy, authenticator, config.on_call));
+  builder.experimental().SetInterceptorCreators(std::move(watches));
+}
+
 }  // namespace
+
+Result<std::unique_ptr<ServerSecurity>> ServerSecurity::Open(const CredentialPaths& paths,
+                                                             const std::filesystem::path& tokens, const Clock& clock) {
+  if (const auto usable = MakeServerCredentials(paths, !tokens.empty()); !usable) return Fail(usable.error());
+  FERMENT_ASSIGN_OR_RETURN(const std::string certificate, ReadCredential(paths.certificate));
+  auto trust = TrustDomainOf(certificate);
+  if (!trust) return Fail(trust.error().With("file=" + paths.certificate.string()));
+  std::unique_ptr<TokenFile> token_file;
+  if (!tokens.empty()) {
+    FERMENT_ASSIGN_OR_RETURN(token_file, TokenFile::Open(tokens));
+  }
+  return std::unique_ptr<ServerSecurity>(
+      new ServerSecurity{paths, Authenticator(std::move(*trust), std::move(token_file), clock)});
+}
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& config,
                                                       std::span<grpc::Service* const> services) {
   FERMENT_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(config.listen));
-  FERMENT_RETURN_IF_ERROR(RefuseOpenAddress(address, config.insecure));
+  FERMENT_CHECK(config.security == nullptr || config.policy != nullptr) << "TLS without a policy";
+  FERMENT_RETURN_IF_ERROR(RefuseOpenAddress(address, config.insecure || config.security != nullptr));
+  FERMENT_ASSIGN_OR_RETURN(const auto credentials, CredentialsOf(config));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Configure(builder, config);
+  WatchCalls(builder, config);
   int port = 0;
-  builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address.ToString(), credentials, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {

@@ -9,6 +9,10 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/rpc/access_policy.h"
+#include "common/rpc/authenticator.h"
+#include "common/rpc/call_guard.h"
+#include "common/rpc/credential_paths.h"
 
 namespace grpc {
 class Server;
@@ -16,6 +20,18 @@ class Service;
 }  // namespace grpc
 
 namespace ferment::rpc {
+
+/// TLS, and who is let in.
+struct ServerSecurity {
+  CredentialPaths paths;
+  Authenticator authenticator;
+  RefusalLimit refusals = {};
+
+  /// `tokens` may be empty: certificates only. Errors: those of CheckCredentials, TrustDomainOf and TokenFile::Open;
+  /// InvalidArgument with exit code 2 where `paths` names no certificate.
+  static Result<std::unique_ptr<ServerSecurity>> Open(const CredentialPaths& paths, const std::filesystem::path& tokens,
+                                                      const Clock& clock);
+};
 
 struct GrpcServerConfig {
   /// Port 0 takes any free one; see GrpcServer::address.
@@ -27,6 +43,21 @@ struct GrpcServerConfig {
   int max_concurrent_streams = 1024;
   /// Threads that read requests of synchronous services at most; a stream that is being watched holds one.
   int max_pollers = 8;
+  /// All threads of synchronous services, and bytes that gRPC buffers for all connections: past them a call is refused
+  /// or not read on.
+  int max_threads = 1024;
+  std::size_t max_buffered_bytes = std::size_t{256} << 20;
+  /// A connection that does not finish its TLS and HTTP/2 greeting in this time is closed.
+  std::chrono::milliseconds handshake_limit{10'000};
+  /// With TLS a connection is ended in good order at this age, so that a certificate that has expired or is no longer
+  /// trusted is not used for ever; clients connect anew and lose no call.
+  std::chrono::milliseconds max_connection_age{std::chrono::hours(1)};
+  /// Null: without TLS, and everybody may do everything. It outlives the server.
+  const ServerSecurity* security = nullptr;
+  /// Who may call what, and what is told of calls; both outlive the server. Required with `security`; without them
+  /// nothing is told.
+  const AccessPolicy* policy = nullptr;
+  CallSink on_call = {};
 };
 
 /// Serves from Start until Shutdown; has grpc.health.v1 under "" from the start.
@@ -34,9 +65,9 @@ struct GrpcServerConfig {
 /// Thread: any. Owns: the server; the services outlive it.
 class GrpcServer {
  public:
-  /// Requires: at least one service. Errors: InvalidArgument (malformed address), FailedPrecondition (not loopback and
-  /// not insecure), Unavailable with exit code 69 (the port is bound by another program, or the host is not this
-  /// machine's).
+  /// Requires: at least one service. Errors: InvalidArgument (malformed address), FailedPrecondition (not loopback,
+  /// without TLS and not insecure), those of MakeServerCredentials, Unavailable with exit code 69 (the port is bound by
+  /// another program, or the host is not this machine's).
   static Result<std::unique_ptr<GrpcServer>> Start(const GrpcServerConfig& config,
                                                    std::span<grpc::Service* const> services);
   ~GrpcServer();

@@ -75,33 +75,47 @@ void FillLeases(const LeaseAnswer& answer, const v1::LeaseShardsRequest& request
 
 }  // namespace
 
-grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* /*context*/,
-                                               const v1::RegisterLabelerRequest* request,
+Status LeaseServiceImpl::MayTouch(const grpc::ServerContext& context, const std::string& labeler_id,
+                                  const v1::LeaseKey& key) {
+  if (!check_.enabled()) return {};
+  FERMENT_RETURN_IF_ERROR(check_.OwnsLabeler(context, labeler_id));
+  FERMENT_ASSIGN_OR_RETURN(const std::string holder, scheduler_.HolderOf(FromProto(key)));
+  if (holder.empty() || holder == labeler_id) return {};
+  return PermissionDeniedError("another labeler holds this lease: labeler=" + labeler_id +
+                               " shard=" + std::to_string(key.shard()) + " epoch=" + std::to_string(key.epoch()));
+}
+
+grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* context, const v1::RegisterLabelerRequest* request,
                                                v1::RegisterLabelerResponse* response) {
-  const auto labeler_id = scheduler_.Register({request->name(), request->incarnation(), request->instruction_set()});
+  const auto name = check_.LabelerName(*context, request->name(), request->incarnation());
+  if (!name) return rpc::ToGrpc(name.error());
+  const auto labeler_id = scheduler_.Register({*name, request->incarnation(), request->instruction_set()});
   if (!labeler_id) return rpc::ToGrpc(labeler_id.error());
   response->set_labeler_id(*labeler_id);
   return grpc::Status::OK;
 }
 
-grpc::Status LeaseServiceImpl::LeaseShards(grpc::ServerContext* /*context*/, const v1::LeaseShardsRequest* request,
+grpc::Status LeaseServiceImpl::LeaseShards(grpc::ServerContext* context, const v1::LeaseShardsRequest* request,
                                            v1::LeaseShardsResponse* response) {
+  if (const Status own = check_.OwnsLabeler(*context, request->labeler_id()); !own.ok()) return rpc::ToGrpc(own);
   const auto answer = scheduler_.Lease(FromProto(*request));
   if (!answer) return rpc::ToGrpc(answer.error());
   FillLeases(*answer, *request, *response);
   return grpc::Status::OK;
 }
 
-grpc::Status LeaseServiceImpl::RenewLease(grpc::ServerContext* /*context*/, const v1::RenewLeaseRequest* request,
+grpc::Status LeaseServiceImpl::RenewLease(grpc::ServerContext* context, const v1::RenewLeaseRequest* request,
                                           v1::RenewLeaseResponse* response) {
+  if (const Status may = MayTouch(*context, request->labeler_id(), request->key()); !may.ok()) return rpc::ToGrpc(may);
   const auto lease_time = scheduler_.Renew(FromProto(request->key()), request->records_done());
   if (!lease_time) return rpc::ToGrpc(lease_time.error());
   response->set_lease_ms(static_cast<std::uint32_t>(lease_time->count()));
   return grpc::Status::OK;
 }
 
-grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, const v1::CommitShardRequest* request,
+grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* context, const v1::CommitShardRequest* request,
                                            v1::CommitShardResponse* response) {
+  if (const Status may = MayTouch(*context, request->labeler_id(), request->key()); !may.ok()) return rpc::ToGrpc(may);
   ShardResult result{request->request_id(),        request->labeler_id(),
                      FromProto(request->key()),    {},
                      FromProto(request->counts()), {request->reasons().begin(), request->reasons().end()},
@@ -109,7 +123,11 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, con
                      request->peak_rss_bytes()};
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
   std::optional<LeaseRequest> next;
-  if (request->has_next()) next = FromProto(request->next());
+  if (request->has_next()) {
+    const Status own = check_.OwnsLabeler(*context, request->next().labeler_id());
+    if (!own.ok()) return rpc::ToGrpc(own);
+    next = FromProto(request->next());
+  }
   const auto answer = scheduler_.Commit(result, next);
   if (!answer) return rpc::ToGrpc(answer.error());
   response->set_duplicate(answer->duplicate);
@@ -117,13 +135,15 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, con
   return grpc::Status::OK;
 }
 
-grpc::Status LeaseServiceImpl::ReturnLease(grpc::ServerContext* /*context*/, const v1::ReturnLeaseRequest* request,
+grpc::Status LeaseServiceImpl::ReturnLease(grpc::ServerContext* context, const v1::ReturnLeaseRequest* request,
                                            v1::ReturnLeaseResponse* /*response*/) {
+  if (const Status may = MayTouch(*context, request->labeler_id(), request->key()); !may.ok()) return rpc::ToGrpc(may);
   return rpc::ToGrpc(scheduler_.Return(FromProto(request->key())));
 }
 
-grpc::Status LeaseServiceImpl::FailShard(grpc::ServerContext* /*context*/, const v1::FailShardRequest* request,
+grpc::Status LeaseServiceImpl::FailShard(grpc::ServerContext* context, const v1::FailShardRequest* request,
                                          v1::FailShardResponse* /*response*/) {
+  if (const Status may = MayTouch(*context, request->labeler_id(), request->key()); !may.ok()) return rpc::ToGrpc(may);
   return rpc::ToGrpc(scheduler_.FailShard({request->request_id(),
                                            request->labeler_id(),
                                            FromProto(request->key()),

@@ -5,9 +5,10 @@
 
 namespace ferment::coordinator {
 
-grpc::Status TrainerServiceImpl::AcquireRunToken(grpc::ServerContext* /*context*/,
+grpc::Status TrainerServiceImpl::AcquireRunToken(grpc::ServerContext* context,
                                                  const v1::AcquireRunTokenRequest* request,
                                                  v1::AcquireRunTokenResponse* response) {
+  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
   const auto token = scheduler_.TakeToken({request->run_id(), request->job_id(), request->attempt(),
                                            request->incarnation(), request->host(), request->pid()});
   if (!token) return rpc::ToGrpc(token.error());
@@ -15,9 +16,9 @@ grpc::Status TrainerServiceImpl::AcquireRunToken(grpc::ServerContext* /*context*
   return grpc::Status::OK;
 }
 
-grpc::Status TrainerServiceImpl::ReportProgress(grpc::ServerContext* /*context*/,
-                                                const v1::ReportProgressRequest* request,
+grpc::Status TrainerServiceImpl::ReportProgress(grpc::ServerContext* context, const v1::ReportProgressRequest* request,
                                                 v1::ReportProgressResponse* response) {
+  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
   const auto stop = scheduler_.Report({request->run_id(), request->job_id(), request->token()},
                                       {request->step(),
                                        request->total_steps(),
@@ -28,8 +29,9 @@ grpc::Status TrainerServiceImpl::ReportProgress(grpc::ServerContext* /*context*/
   return grpc::Status::OK;
 }
 
-grpc::Status TrainerServiceImpl::CompleteJob(grpc::ServerContext* /*context*/, const v1::CompleteJobRequest* request,
+grpc::Status TrainerServiceImpl::CompleteJob(grpc::ServerContext* context, const v1::CompleteJobRequest* request,
                                              v1::CompleteJobResponse* /*response*/) {
+  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
   TrainerResult result{{request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
                        {},
                        {request->metrics().begin(), request->metrics().end()}};
@@ -39,8 +41,9 @@ grpc::Status TrainerServiceImpl::CompleteJob(grpc::ServerContext* /*context*/, c
   return rpc::ToGrpc(scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result));
 }
 
-grpc::Status TrainerServiceImpl::FailJob(grpc::ServerContext* /*context*/, const v1::FailJobRequest* request,
+grpc::Status TrainerServiceImpl::FailJob(grpc::ServerContext* context, const v1::FailJobRequest* request,
                                          v1::FailJobResponse* /*response*/) {
+  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
   return rpc::ToGrpc(scheduler_.FailJob({request->run_id(), request->job_id(), request->token()},
                                         {request->message(), request->exit_code()}));
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TrainerService over gRPC: translation only; trainer_service.proto says what each method promises.
+// TrainerService over gRPC: translation, and whose run it is; trainer_service.proto says what each method promises.
 #pragma once
 
+#include "coordinator/rpc/caller_check.h"
 #include "coordinator/scheduler.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
 
 namespace ferment::coordinator {
 
-/// Thread: any. The scheduler outlives it.
+/// Thread: any. The scheduler outlives it, and so does the authenticator, which is null without TLS.
 class TrainerServiceImpl final : public v1::TrainerService::Service {
  public:
-  explicit TrainerServiceImpl(Scheduler& scheduler) : scheduler_(scheduler) {}
+  explicit TrainerServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr)
+      : scheduler_(scheduler), check_(authenticator) {}
 
   grpc::Status AcquireRunToken(grpc::ServerContext* context, const v1::AcquireRunTokenRequest* request,
                                v1::AcquireRunTokenResponse* response) override;
@@ -24,6 +26,7 @@ class TrainerServiceImpl final : public v1::TrainerService::Service {
 
  private:
   Scheduler& scheduler_;
+  const CallerCheck check_;
 };
 
 }  // namespace ferment::coordinator

@@ -66,6 +66,29 @@ class FleetTest : public testing::Test {
   std::vector<std::string> notes_;
 };
 
+TEST_F(FleetTest, KeepsTheCredentialsForOtherCoordinatorsFromItsChildren) {
+  const std::filesystem::path seen = root_ / "seen";
+  Program("ferment-labeler",
+          "echo \"[$FERMENT_TLS_DIR$FERMENT_TLS_CERT$FERMENT_TLS_KEY$FERMENT_TLS_CA$FERMENT_TOKEN_FILE]\" > " +
+              seen.string() + ".part; mv " + seen.string() + ".part " + seen.string() +
+              "; trap 'exit 143' TERM; while :; do sleep 0.01; done");
+  for (const char* name :
+       {"FERMENT_TLS_DIR", "FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
+    setenv(name, "elsewhere", 1);
+  }
+  const auto fleet = MakeFleet();
+  ASSERT_TRUE(fleet->Start(Never).ok());
+  while (!std::filesystem::exists(seen)) std::this_thread::sleep_for(milliseconds(1));
+  std::string text;
+  std::ifstream(seen) >> text;
+  EXPECT_EQ(text, "[]");
+  for (const char* name :
+       {"FERMENT_TLS_DIR", "FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
+    unsetenv(name);
+  }
+  fleet->Drain(Never);
+}
+
 TEST_F(FleetTest, StartsRecordsAndDrains) {
   const auto fleet = MakeFleet();
   ASSERT_TRUE(fleet->Start(Never).ok());

@@ -32,13 +32,18 @@ InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
                                         }},
           coordinator::SchedulerConfig{.tick = 5ms})),
       runs(*scheduler),
-      leases(*scheduler),
-      trainers(*scheduler) {}
+      leases(*scheduler, cluster.authenticator()),
+      trainers(*scheduler, cluster.authenticator()) {}
 
 void InProcessCluster::StartCoordinator() {
   coordinator_ = std::make_unique<Coordinator>(*this);
   const std::array<grpc::Service*, 3> services = {&coordinator_->runs, &coordinator_->leases, &coordinator_->trainers};
-  auto server = rpc::GrpcServer::Start({.listen = address_}, services);
+  auto server = rpc::GrpcServer::Start({.listen = address_,
+                                        .max_connection_age = security_.max_connection_age,
+                                        .security = security_.security,
+                                        .policy = security_.policy,
+                                        .on_call = security_.on_call},
+                                       services);
   FERMENT_CHECK(server.has_value()) << server.error().ToString();
   coordinator_->server = std::move(*server);
   address_ = coordinator_->server->address();
@@ -59,8 +64,8 @@ std::string InProcessCluster::store_failure() const {
   return store_failure_;
 }
 
-ScriptedLabeler::ScriptedLabeler(const std::string& address, std::string name, std::string incarnation)
-    : channel_(rpc::OpenChannel(address)),
+ScriptedLabeler::ScriptedLabeler(std::shared_ptr<grpc::Channel> channel, std::string name, std::string incarnation)
+    : channel_(std::move(channel)),
       stub_(v1::LeaseService::NewStub(channel_)),
       name_(std::move(name)),
       incarnation_(std::move(incarnation)) {}

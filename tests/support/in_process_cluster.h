@@ -18,10 +18,18 @@
 
 namespace ferment::testing {
 
+/// TLS and who is let in; all null: everybody, without TLS. What it points to outlives the cluster.
+struct ClusterSecurity {
+  const rpc::ServerSecurity* security = nullptr;
+  const rpc::AccessPolicy* policy = nullptr;
+  rpc::CallSink on_call = {};
+  std::chrono::milliseconds max_connection_age = std::chrono::hours(1);
+};
+
 /// One coordinator at a time, on one port and one log; the world (disk, jobs, data, time) outlives each of them.
 class InProcessCluster {
  public:
-  InProcessCluster() { StartCoordinator(); }
+  explicit InProcessCluster(ClusterSecurity security = {}) : security_(std::move(security)) { StartCoordinator(); }
   ~InProcessCluster() { StopCoordinator(); }
   InProcessCluster(const InProcessCluster&) = delete;
   InProcessCluster& operator=(const InProcessCluster&) = delete;
@@ -38,6 +46,9 @@ class InProcessCluster {
   std::string store_failure() const;
 
  private:
+  const rpc::Authenticator* authenticator() const {
+    return security_.security == nullptr ? nullptr : &security_.security->authenticator;
+  }
   struct Coordinator {
     explicit Coordinator(InProcessCluster& cluster);
     std::unique_ptr<metrics::MetricRegistry> registry;
@@ -49,6 +60,7 @@ class InProcessCluster {
     std::unique_ptr<rpc::GrpcServer> server;
   };
 
+  const ClusterSecurity security_;
   EngineWorld world_;
   std::string address_ = "127.0.0.1:0";
   mutable Mutex mutex_;
@@ -59,7 +71,13 @@ class InProcessCluster {
 /// A labeler's side of the wire, one call a method.
 class ScriptedLabeler {
  public:
-  ScriptedLabeler(const std::string& address, std::string name, std::string incarnation = "1");
+  ScriptedLabeler(const std::string& address, std::string name, std::string incarnation = "1")
+      : ScriptedLabeler(rpc::OpenChannel(address), std::move(name), std::move(incarnation)) {}
+  ScriptedLabeler(std::shared_ptr<grpc::Channel> channel, std::string name, std::string incarnation = "1");
+
+  const std::string& labeler_id() const { return labeler_id_; }
+  /// As if it were another one.
+  void Pretend(const std::string& labeler_id) { labeler_id_ = labeler_id; }
 
   Status Register();
   /// Returns: one lease. Errors: Unavailable where there is none now.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/command.h"
+#include "common/base/json.h"
+#include "common/io/atomic_file.h"
+#include "common/io/audit_log.h"
+#include "common/io/secret_folder.h"
+#include "common/rpc/access_policy.h"
+#include "common/rpc/token_file.h"
+
+namespace ferment::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct NewTokenFlags {
+  std::string name;
+  std::string role;
+  std::string tokens;
+  std::string out;
+  int days = 90;
+};
+
+Status Usage(const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); }
+
+/// Returns: the token file's text with one more line. Errors: where the file cannot be understood, or has the name.
+Result<std::string> WithLine(const NewTokenFlags& flags, const rpc::TokenEntry& entry) {
+  std::ifstream in(flags.tokens, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const auto entries = rpc::ParseTokens(text);
+  if (!entries) return Fail(entries.error().With("file=" + flags.tokens));
+  const bool known =
+      std::any_of(entries->begin(), entries->end(), [&](const rpc::TokenEntry& one) { return one.name == entry.name; });
+  if (known) {
+    return Fail(
+        AlreadyExistsError("somebody of this name has a token; take that line out first, or choose another name: "
+                           "name=" +
+                           entry.name + " file=" + flags.tokens)
+            .WithExitCode(exit_code::kCannotWrite));
+  }
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  text += rpc::TokenLine(entry) + "\n";
+  // What is written must be readable: a name with a space would lock the next start out.
+  if (const auto again = rpc::ParseTokens(text); !again) return Fail(Usage(std::string(again.error().message())));
+  return text;
+}
+
+Status MakeToken(const NewTokenFlags& flags) {
+  rpc::TokenEntry entry{flags.name, rpc::RoleNamed(flags.role), {}, std::nullopt};
+  if (entry.role == v1::ROLE_UNSPECIFIED) {
+    return Usage("ROLE is reader, submitter, operator, labeler or trainer: role=" + flags.role);
+  }
+  if (flags.days < 0 || flags.days > 3650) return Usage("--days is 0 (for ever) to 3650");
+  FERMENT_ASSIGN_OR_RETURN(const std::string token, rpc::NewToken());
+  entry.hash = rpc::HashOfToken(token);
+  if (flags.days > 0) entry.expires = SystemClock().WallNow() + std::chrono::hours(24) * flags.days;
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, WithLine(flags, entry));
+  FERMENT_RETURN_IF_ERROR(io::WriteSecretFile(flags.out, token + "\n"));
+  const Status written = io::WriteFileAtomically(flags.tokens, text);
+  std::error_code ignored;
+  if (!written.ok()) fs::remove(flags.out, ignored);
+  return written;
+}
+
+void VerifyAudit(const std::string& file, const std::string& head, bool json) {
+  const auto summary = io::VerifyAuditLog(file, head);
+  if (!summary) LeaveIfFailed(summary.error());
+  if (json) {
+    std::cout << Json{{"lines", summary->lines}, {"head", summary->head}}.dump() << "\n";
+  } else {
+    std::cout << "as it was written: " << summary->lines << " lines, head " << summary->head << "\n";
+  }
+}
+
+}  // namespace
+
+void AddTokenCommands(CLI::App& app) {
+  CLI::App* token = app.add_subcommand("new-token", "Make a token for a person, and let a coordinator know its hash");
+  auto flags = std::make_shared<NewTokenFlags>();
+  token->add_option("NAME", flags->name, "Whose it is; it stands in the audit log")->required();
+  token->add_option("ROLE", flags->role, "reader, submitter or operator")->required();
+  token->add_option("--tokens", flags->tokens, "The coordinator's file of hashes; a line is added")->required();
+  token->add_option("--out", flags->out, "New file for the token itself, for that person alone")->required();
+  token->add_option("--days", flags->days, "Days that it is good for; 0: for ever")->capture_default_str();
+  token->callback([flags] {
+    LeaveIfFailed(MakeToken(*flags));
+    std::cout << "the token of " << flags->name << " is in " << flags->out << "; use it with --token-file, and with "
+              << "--tls-ca for the coordinator's authority\n";
+  });
+
+  CLI::App* audit = app.add_subcommand("audit", "Look at a coordinator's audit log")->require_subcommand(1);
+  CLI::App* verify =
+      audit->add_subcommand("verify", "Check that no line was changed, dropped or moved; 65 where one was");
+  auto file = std::make_shared<std::string>();
+  auto head = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  verify->add_option("FILE", *file, "The audit log")->required();
+  verify->add_option("--head", *head, "A head noted earlier: shows that the end was not cut off before it");
+  verify->add_flag("--json", *json, "As one JSON object");
+  verify->callback([file, head, json] { VerifyAudit(*file, *head, *json); });
+}
+
+}  // namespace ferment::cli

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/io/secret_folder.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "common/base/result.h"
+#include "common/io/atomic_file.h"
+#include "common/io/errno_status.h"
+
+namespace ferment::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status WriteAll(int handle, std::string_view text, const fs::path& file) {
+  while (!text.empty()) {
+    const ssize_t count = write(handle, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return WriteErrno(errno, "write", file);
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return fsync(handle) == 0 ? Status() : WriteErrno(errno, "sync", file);
+}
+
+Status MoveIntoPlace(const fs::path& made, const fs::path& folder) {
+  if (rename(made.c_str(), folder.c_str()) == 0) return {};
+  if (errno != ENOTEMPTY && errno != EEXIST) return WriteErrno(errno, "rename", folder);
+  if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
+    return WriteErrno(errno, "exchange", folder);
+  }
+  std::error_code ignored;
+  fs::remove_all(made, ignored);
+  return {};
+}
+
+}  // namespace
+
+Status WriteSecretFile(const fs::path& file, std::string_view text) {
+  const int handle = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (handle < 0 && errno == EEXIST) {
+    return AlreadyExistsError("this file is there already: file=" + file.string())
+        .WithExitCode(exit_code::kCannotWrite);
+  }
+  if (handle < 0) return WriteErrno(errno, "create", file);
+  const Status written = WriteAll(handle, text, file);
+  close(handle);
+  return written;
+}
+
+Status ReplaceSecretFolder(const fs::path& folder, const std::map<std::string, std::string>& files) {
+  fs::path made = folder;
+  made += ".new-" + std::to_string(getpid());
+  std::error_code ignored;
+  fs::remove_all(made, ignored);
+  if (mkdir(made.c_str(), 0700) != 0) return WriteErrno(errno, "create", made);
+  for (const auto& [name, text] : files) FERMENT_RETURN_IF_ERROR(WriteSecretFile(made / name, text));
+  FERMENT_RETURN_IF_ERROR(SyncFolder(made));
+  FERMENT_RETURN_IF_ERROR(MoveIntoPlace(made, folder));
+  return SyncFolder(folder.parent_path().empty() ? "." : folder.parent_path());
+}
+
+}  // namespace ferment::io

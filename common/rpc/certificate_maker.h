@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Makes a certificate authority of one's own and the certificates that it vouches for: for development and tests.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace ferment::rpc {
+
+/// PEM, each. A value; the key is a secret.
+struct KeyAndCertificate {
+  std::string private_key;
+  std::string certificate;
+};
+
+struct Validity {
+  std::chrono::system_clock::time_point from;
+  std::chrono::system_clock::time_point until;
+};
+
+struct CertificateWish {
+  std::string common_name;
+  /// Such as spiffe://ferment.local/ferment/labeler; empty: none.
+  std::string uri;
+  /// DNS names and IP addresses under which a server is called; empty: for a client.
+  std::vector<std::string> hosts;
+  Validity validity;
+};
+
+/// Keys are on P-256. Errors: Internal with OpenSSL's words.
+Result<KeyAndCertificate> MakeAuthority(const std::string& common_name, const Validity& validity);
+
+/// A certificate with hosts is good for servers only, one without for clients only. Errors: InvalidArgument (authority
+/// unreadable, or a host or URI that cannot stand in a certificate).
+Result<KeyAndCertificate> IssueCertificate(const KeyAndCertificate& authority, const CertificateWish& wish);
+
+}  // namespace ferment::rpc

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/call_trail.h"
+
+#include "common/base/logging.h"
+
+namespace ferment::coordinator {
+
+CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
+                     std::function<void(const Status&)> on_failed)
+    : registry_(registry),
+      duration_(registry.MakeHistogram("ferment_rpc_server_duration_seconds", "How long unary calls took.",
+                                       {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5})),
+      audit_(audit),
+      on_failed_(std::move(on_failed)) {
+  for (const rpc::MethodAccess& method : policy.methods()) HandledOf(method.path.substr(1), StatusCode::kOk);
+}
+
+metrics::Counter& CallTrail::HandledOf(const std::string& method, StatusCode code) {
+  return registry_.MakeCounter("ferment_rpc_server_handled_total",
+                               "Calls that were answered, by method and status code.",
+                               {{"method", method}, {"code", std::string(StatusCodeName(code))}});
+}
+
+void CallTrail::Take(const rpc::CallRecord& record) {
+  HandledOf(record.method, record.outcome.code()).Increment();
+  if (!record.stream && !record.refused) duration_.Observe(std::chrono::duration<double>(record.duration).count());
+  if (record.flooding) return;
+  if (record.refused) {
+    LogWarning("rpc.refused", {{"method", record.method},
+                               {"who", record.who},
+                               {"role", record.role},
+                               {"code", StatusCodeName(record.outcome.code())},
+                               {"reason", record.outcome.message()}});
+  }
+  if (audit_ == nullptr || !(record.audited || record.refused)) return;
+  const Status written = audit_->Append(
+      {record.who, record.role, record.method, record.run, std::string(StatusCodeName(record.outcome.code()))});
+  if (!written.ok()) on_failed_(written.With("the audit log"));
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What becomes of what the gRPC server tells of its calls: metrics for all, a log line for refusals, and the audit log.
+#pragma once
+
+#include <functional>
+
+#include "common/io/audit_log.h"
+#include "common/metrics/metric.h"
+#include "common/rpc/access_policy.h"
+#include "common/rpc/call_record.h"
+
+namespace ferment::coordinator {
+
+/// Thread: any. Owns nothing: all outlive it.
+class CallTrail {
+ public:
+  /// `audit` may be null. `on_failed` is called when the audit log cannot be written: the process must end then, since
+  /// what is not written down shall not be done.
+  CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
+            std::function<void(const Status&)> on_failed);
+
+  void Take(const rpc::CallRecord& record);
+
+ private:
+  metrics::Counter& HandledOf(const std::string& method, StatusCode code);
+
+  metrics::MetricRegistry& registry_;
+  metrics::Histogram& duration_;
+  io::AuditLog* const audit_;
+  const std::function<void(const Status&)> on_failed_;
+};
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/coordinator_process.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <future>
+#include <thread>
+
+#include "common/base/logging.h"
+#include "common/config/launch_command.h"
+#include "common/config/run_layout.h"
+#include "common/event/admin_server.h"
+#include "common/event/event_loop.h"
+#include "common/io/audit_log.h"
+#include "common/metrics/prometheus_registry.h"
+#include "common/rpc/grpc_server.h"
+#include "common/rpc/listen_address.h"
+#include "coordinator/admin_routes.h"
+#include "coordinator/call_trail.h"
+#include "coordinator/launch/local_launcher.h"
+#include "coordinator/local_run_files.h"
+#include "coordinator/rpc/lease_service.h"
+#include "coordinator/rpc/run_service.h"
+#include "coordinator/rpc/run_status.h"
+#include "coordinator/rpc/trainer_service.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/store/postgres_event_store.h"
+#include "coordinator/store/sqlite_event_store.h"
+
+namespace ferment::coordinator {
+namespace {
+
+constexpr const char* kServices[] = {"ferment.v1.RunService", "ferment.v1.LeaseService", "ferment.v1.TrainerService"};
+constexpr std::chrono::milliseconds kPageInterval{500};
+constexpr std::chrono::milliseconds kShutdownGrace{2'000};
+constexpr std::size_t kPageRuns = 20;
+
+/// A certificate has no name for "every address of this machine".
+std::string AddressForTrainers(const std::string& served) {
+  const auto address = rpc::ParseListenAddress(served);
+  if (!address || (address->host != "0.0.0.0" && address->host != "::")) return served;
+  return "localhost:" + std::to_string(address->port);
+}
+
+/// Also where there are none: whatever the coordinator found in its own environment is not the trainers'.
+void AddTrainerCredentials(const CoordinatorConfig& config, LaunchCommand& command) {
+  command.env.emplace_back("FERMENT_TLS_DIR", config.trainer_tls_dir.string());
+  for (const char* name : {"FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
+    command.env.emplace_back(name, "");
+  }
+}
+
+LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::string& address) {
+  return [=](const RunSpec& spec, const Run& run, const Job& job) {
+    TrainerLaunch launch;
+    launch.mpirun = config.mpirun;
+    launch.trainer = config.trainer;
+    launch.run_dir = run.run_dir;
+    launch.phase = std::string(PhaseName(job.plan.phase));
+    launch.round = job.plan.round;
+    launch.coordinator = AddressForTrainers(address);
+    launch.run_id = run.run_id;
+    launch.attempt = job.attempt.number;
+    launch.cores = std::max(1U, std::thread::hardware_concurrency());
+    launch.as_root = geteuid() == 0;
+    LaunchCommand command = MakeLaunchCommand(spec, launch);
+    AddTrainerCredentials(config, command);
+    return LaunchRequest{.key = {},
+                         .argv = std::move(command.argv),
+                         .rank_program = config.trainer.string(),
+                         .env = std::move(command.env),
+                         .log_file = RunLayout(run.run_dir).Log(job.plan.job_id),
+                         .run_dir = run.run_dir};
+  };
+}
+
+/// On port 0, the former process's port first, so that those who knew it find this one; then any.
+template <typename Start>
+auto StartWhereItWas(const std::string& wanted, const std::string& former, Start start) {
+  const auto parsed = rpc::ParseListenAddress(wanted);
+  if (parsed && parsed->port == 0 && !former.empty()) {
+    if (auto server = start(former)) return server;
+  }
+  return start(wanted);
+}
+
+/// The first reason to end, from a signal or from the store.
+class Ending {
+ public:
+  void Because(int exit_code) {
+    if (!asked_.exchange(true)) reason_.set_value(exit_code);
+  }
+  int Wait() { return reason_.get_future().get(); }
+
+ private:
+  std::atomic<bool> asked_{false};
+  std::promise<int> reason_;
+};
+
+PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std::string& admin, std::stop_token stop,
+                                     SchedulerMetrics& metrics) {
+  PostgresStoreOptions options;
+  options.address = config.store;
+  options.holder = admin + " pid " + std::to_string(getpid());
+  options.stop = std::move(stop);
+  options.stands_by = [admin](const std::string& leader) {
+    LogInfo("coordinator.stands_by", {{"leader", leader}, {"admin", "http://" + admin + "/"}});
+  };
+  options.reconnected = [&metrics] { metrics.store_reconnects.Increment(); };
+  return options;
+}
+
+/// Keeps the status page's view of the runs fresh until it is stopped.
+std::jthread KeepPageFresh(Scheduler& scheduler, AdminState& admin_state) {
+  return std::jthread([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      if (const auto views = scheduler.List(0, kPageRuns)) admin_state.SetRuns(RunsAsJson(*views));
+      std::this_thread::sleep_for(kPageInterval);
+    }
+  });
+}
+
+/// Everything that serves, in the order in which it is made; it ends in the opposite one.
+class CoordinatorProcess {
+ public:
+  explicit CoordinatorProcess(const CoordinatorConfig& config)
+      : config_(config), former_(ReadAddressFile(config.address_file)) {}
+
+  Result<int> Run() {
+    loop_.OnSignals({SIGTERM, SIGINT}, [this](int) {
+      ending_.Because(exit_code::kTerminated);
+      leaving_.request_stop();
+    });
+    FERMENT_RETURN_IF_ERROR(OpenSecurity());
+    auto store = OpenStore();
+    if (!store && store.error().code() == StatusCode::kCancelled) return ending_.Wait();
+    if (!store) return Fail(store.error());
+    FERMENT_RETURN_IF_ERROR(ServeGrpc(std::move(*store)));
+    std::jthread page = KeepPageFresh(*scheduler_, admin_state_);
+    FERMENT_RETURN_IF_ERROR(Announce());
+    const int code = ending_.Wait();
+    Drain(code);
+    page.request_stop();
+    page.join();
+    scheduler_->Stop();
+    loop_.Stop();
+    return code;
+  }
+
+ private:
+  Status OpenSecurity() {
+    FERMENT_ASSIGN_OR_RETURN(policy_, rpc::AccessPolicy::Read(kServices));
+    if (!config_.audit_file.empty()) {
+      FERMENT_ASSIGN_OR_RETURN(audit_, io::AuditLog::Open(config_.audit_file, SystemClock()));
+      const io::AuditSummary summary = audit_->summary();
+      LogInfo("audit.open", {{"file", config_.audit_file.string()}, {"lines", summary.lines}, {"head", summary.head}});
+    }
+    trail_ = std::make_unique<CallTrail>(policy_, *registry_, audit_.get(), [this](const Status& failure) {
+      LogError("audit.failed", {{"error", failure.message()}, {"next", "the coordinator ends"}});
+      ending_.Because(ProcessExitCode(failure));
+    });
+    FERMENT_ASSIGN_OR_RETURN(const auto tls, rpc::ResolveCredentials(config_.tls));
+    if (tls.UseTls()) {
+      FERMENT_ASSIGN_OR_RETURN(security_, rpc::ServerSecurity::Open(tls, config_.tokens, SystemClock()));
+    } else if (config_.insecure) {
+      LogWarning("coordinator.insecure", {{"listen", config_.listen},
+                                          {"means", "whoever reaches this port may do everything"},
+                                          {"instead", "--tls-dir DIR; ferment dev-certs DIR makes one"}});
+    }
+    return {};
+  }
+
+  /// Returns: the admin server's address.
+  Result<std::string> ServeAdmin() {
+    FERMENT_ASSIGN_OR_RETURN(
+        admin_, StartWhereItWas(config_.admin, former_.admin,
+                                [this](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
+                                  FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
+                                  FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config_.insecure));
+                                  return event::AdminServer::Start(loop_, {parsed.host, parsed.port},
+                                                                   AdminRoutes(admin_state_, *registry_));
+                                }));
+    return admin_->address();
+  }
+
+  /// Where coordinators share a store the admin server serves while this one stands by, else a store that cannot be
+  /// opened is told first. Errors: Cancelled where it was asked to leave while it stood by.
+  Result<std::unique_ptr<EventStore>> OpenStore() {
+    if (StoreIsShared(config_)) {
+      // One that stands by answers probes, and opens no gRPC port: whoever tries the addresses in turn finds the
+      // leader.
+      FERMENT_ASSIGN_OR_RETURN(const std::string admin, ServeAdmin());
+      return OpenPostgresEventStore(PostgresOptions(config_, admin, leaving_.get_token(), metrics_));
+    }
+    FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config_));
+    FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file));
+    if (const auto admin = ServeAdmin(); !admin) return Fail(admin.error());
+    return store;
+  }
+
+  /// The address is part of every launch, so the server takes its port first; requests that come before the
+  /// scheduler's Start wait in its queue.
+  Status ServeGrpc(std::unique_ptr<EventStore> store) {
+    LogInfo("store.open", {{"store", config_.store}, {"term", store->term()}});
+    metrics_.term.Set(static_cast<double>(store->term()));
+    scheduler_ = std::make_unique<Scheduler>(
+        Scheduler::Parts{std::move(store), *launcher_, *run_files_, SystemClock(), metrics_,
+                         [this](const RunSpec& spec, const coordinator::Run& run, const Job& job) {
+                           return MakeLaunchPlanner(config_, address_)(spec, run, job);
+                         },
+                         [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
+        SchedulerConfig{});
+    const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
+    runs_ = std::make_unique<RunServiceImpl>(*scheduler_);
+    leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);
+    trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, authenticator);
+    const std::array<grpc::Service*, 3> services = {runs_.get(), leases_.get(), trainers_.get()};
+    FERMENT_ASSIGN_OR_RETURN(server_, StartWhereItWas(config_.listen, former_.grpc, [&](const std::string& listen) {
+                               return rpc::GrpcServer::Start(
+                                   {.listen = listen,
+                                    .insecure = config_.insecure,
+                                    .security = security_.get(),
+                                    .policy = &policy_,
+                                    .on_call = [this](const rpc::CallRecord& record) { trail_->Take(record); }},
+                                   services);
+                             }));
+    address_ = server_->address();
+    return scheduler_->Start();
+  }
+
+  Status Announce() {
+    if (!config_.address_file.empty()) {
+      FERMENT_RETURN_IF_ERROR(WriteAddressFile(config_.address_file, {address_, admin_->address()}));
+    }
+    admin_state_.SetReady(true);
+    metrics_.leading.Set(1);
+    LogInfo("coordinator.serving",
+            {{"grpc", address_}, {"admin", "http://" + admin_->address() + "/"}, {"tls", security_ != nullptr}});
+    return {};
+  }
+
+  void Drain(int code) {
+    LogInfo("coordinator.draining", {{"exit_code", code}});
+    admin_state_.SetReady(false);
+    metrics_.leading.Set(0);
+    server_->SetServing(false);
+    if (code == exit_code::kTerminated) scheduler_->Drain(config_.drain);
+    runs_->EndStreams();
+    server_->Shutdown(kShutdownGrace);
+    if (audit_) LogInfo("audit.closed", {{"lines", audit_->summary().lines}, {"head", audit_->summary().head}});
+  }
+
+  const CoordinatorConfig config_;
+  const ServedAddresses former_;
+  Ending ending_;
+  std::stop_source leaving_;
+  AdminState admin_state_;
+  const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
+  SchedulerMetrics metrics_{*registry_};
+  const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
+  const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles();
+  rpc::AccessPolicy policy_;
+  std::unique_ptr<io::AuditLog> audit_;
+  std::unique_ptr<CallTrail> trail_;
+  std::unique_ptr<rpc::ServerSecurity> security_;
+  event::EventLoop loop_;
+  std::unique_ptr<event::AdminServer> admin_;
+  std::string address_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<RunServiceImpl> runs_;
+  std::unique_ptr<LeaseServiceImpl> leases_;
+  std::unique_ptr<TrainerServiceImpl> trainers_;
+  std::unique_ptr<rpc::GrpcServer> server_;
+};
+
+}  // namespace
+
+Result<int> RunCoordinator(const CoordinatorConfig& config) {
+  FERMENT_RETURN_IF_ERROR(Check(config));
+  return CoordinatorProcess(config).Run();
+}
+
+}  // namespace ferment::coordinator

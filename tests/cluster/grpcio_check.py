@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Starts a coordinator with TLS and tokens and calls it with a client that is not ours: what each credential gets."""
+import argparse
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import warnings
+
+import grpc
+
+LIST = "/ferment.v1.RunService/ListRuns"
+CANCEL = "/ferment.v1.RunService/CancelRun"
+LEASE = "/ferment.v1.LeaseService/LeaseShards"
+WATCH = "/ferment.v1.RunService/WatchRun"
+HEALTH = "/grpc.health.v1.Health/Check"
+OF_SERVICE = ("OK", "NOT_FOUND", "INVALID_ARGUMENT")
+
+
+def call(channel, path, token=None, stream=False):
+    """Returns the status of a call with an empty request."""
+    metadata = [("authorization", token)] if token else None
+    identity = bytes
+    try:
+        if stream:
+            for _ in channel.unary_stream(path, identity, identity)(b"", metadata=metadata, timeout=10):
+                break
+        else:
+            channel.unary_unary(path, identity, identity)(b"", metadata=metadata, timeout=10)
+        return "OK"
+    except grpc.RpcError as error:
+        return error.code().name
+
+
+class Checks:
+    def __init__(self, address, certs):
+        self.address, self.certs, self.failed = address, certs, 0
+
+    def channel(self, role=None, authority="ca/ca.crt"):
+        def read(name):
+            return (self.certs / name).read_bytes()
+
+        pair = (read(f"{role}/tls.key"), read(f"{role}/tls.crt")) if role else (None, None)
+        return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(read(authority), *pair))
+
+    def expect(self, what, status, *wanted):
+        good = status in wanted
+        self.failed += not good
+        print(f"{'ok    ' if good else 'FAILED'} {what}: {status}" + ("" if good else f", wanted {' or '.join(wanted)}"))
+
+    def run(self, token):
+        reader, labeler, nobody = self.channel("reader"), self.channel("labeler"), self.channel()
+        self.expect("a reader lists", call(reader, LIST), "OK")
+        self.expect("a reader watches", call(reader, WATCH, stream=True), *OF_SERVICE)
+        self.expect("a reader cancels", call(reader, CANCEL), "PERMISSION_DENIED")
+        self.expect("a labeler leases", call(labeler, LEASE), *OF_SERVICE)
+        self.expect("a labeler watches", call(labeler, WATCH, stream=True), "PERMISSION_DENIED")
+        self.expect("nobody lists", call(nobody, LIST), "UNAUTHENTICATED")
+        self.expect("nobody asks for health", call(nobody, HEALTH), "OK")
+        self.expect("a token cancels", call(nobody, CANCEL, f"Bearer {token}"), *OF_SERVICE)
+        self.expect("the token, called Basic", call(nobody, CANCEL, f"Basic {token}"), "UNAUTHENTICATED")
+        self.expect("half of the token", call(nobody, CANCEL, f"Bearer {token[:32]}"), "UNAUTHENTICATED")
+        self.expect("no such method", call(reader, "/ferment.v1.RunService/Nothing"), "PERMISSION_DENIED")
+        self.expect("an authority that did not sign", call(self.channel(authority="../others/ca/ca.crt"), LIST), "UNAVAILABLE")
+        self.expect("plaintext", call(grpc.insecure_channel(self.address), LIST), "UNAVAILABLE")
+        self.expect("8 KiB of token", call(nobody, LIST, "Bearer " + "x" * 8192), "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL")
+        self.expect("TLS 1.2", self.greet(ssl.TLSVersion.TLSv1_2), "connected")
+        self.expect("TLS 1.1", self.greet(ssl.TLSVersion.TLSv1_1), "refused")
+
+    def greet(self, version):
+        host, port = self.address.rsplit(":", 1)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.certs / "ca/ca.crt")
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = version
+        try:
+            with socket.create_connection((host, int(port)), timeout=10) as plain:
+                context.wrap_socket(plain, server_hostname=host).close()
+            return "connected"
+        except (ssl.SSLError, ConnectionError):
+            return "refused"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--scratch", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+    folder = arguments.scratch
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    ferment = [arguments.bin / "ferment"]
+    for name in ("certs", "others"):
+        subprocess.run([*ferment, "dev-certs", folder / name], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*ferment, "new-token", "ann", "submitter", "--tokens", folder / "tokens", "--out", folder / "ann"],
+                   check=True, stdout=subprocess.DEVNULL)
+    address_file = folder / "address.json"
+    coordinator = subprocess.Popen(
+        [arguments.bin / "ferment-coordinator", "--store", f"sqlite:{folder}/ferment.db", "--listen", "127.0.0.1:0",
+         "--admin", "127.0.0.1:0", "--address-file", address_file, "--tls-dir", folder / "certs/coordinator",
+         "--trainer-tls-dir", folder / "certs/trainer", "--tokens", folder / "tokens"],
+        stderr=(folder / "coordinator.txt").open("w"))
+    try:
+        for _ in range(600):
+            if address_file.exists() or coordinator.poll() is not None:
+                break
+            time.sleep(0.05)
+        checks = Checks(json.loads(address_file.read_text())["grpc"], folder / "certs")
+        checks.run((folder / "ann").read_text().strip())
+    finally:
+        coordinator.send_signal(signal.SIGTERM)
+        coordinator.wait()
+    sys.exit(1 if checks.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
