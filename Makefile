@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
+.PHONY: demo test test-long sim fuzz test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -66,6 +66,12 @@ bench-train: bench
 bench-label: bench
 	bench/bench_venv.sh
 	build/bench-venv/bin/python tools/bench_label.py --pack $(PACK)
+
+# Needs clang; SECONDS_EACH is for each of the targets of tests/fuzz.
+SECONDS_EACH ?= 60
+fuzz: deps
+	@tools/install_dependencies.sh fuzz
+	tools/fuzz.sh $(SECONDS_EACH)
 
 # Beside queues in PostgreSQL and Redis.
 bench-coordinator:

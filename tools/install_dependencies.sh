@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
-# With the word lint: also the programs that tools/lint.sh calls; with bench: the peers that come as Debian packages.
+# With the word lint: also the programs that tools/lint.sh calls; with bench: the peers that come as Debian packages;
+# with fuzz: the compiler that has libFuzzer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,8 @@ if [[ ${1:-} == lint ]]; then
   packages+=(clang-format clang-tidy shellcheck prometheus)
 elif [[ ${1:-} == bench ]]; then
   packages+=(redis-server libhiredis-dev)
+elif [[ ${1:-} == fuzz ]]; then
+  packages+=(clang)
 fi
 
 missing=()
