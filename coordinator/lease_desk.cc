@@ -138,6 +138,11 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
                          " records=" + std::to_string(found.shard->plan.record_count));
   }
   if (result.files.empty()) return DataLossError("a commit without a file: " + Name(result.key));
+  if (result.canaries.correct > result.canaries.checked) {
+    return DataLossError("more canaries are right than there are: " + Name(result.key) +
+                         " correct=" + std::to_string(result.canaries.correct) +
+                         " checked=" + std::to_string(result.canaries.checked));
+  }
   return {};
 }
 
@@ -176,11 +181,14 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
     return Fail(DataLossError(failure.message));
   }
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
-                                result.seconds, result.cpu_seconds, result.peak_rss_bytes});
+                                result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   held_.erase(result.key);
   Observe(result.key, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
-  metrics_.Count(result.counts, result.reasons);
+  const auto spec = ledger_.SpecOf(*at.run);
+  metrics_.Count(result.counts, result.reasons,
+                 std::vector<std::string>(spec->classes().begin(), spec->classes().end()));
+  metrics_.Count(result.canaries);
   return false;
 }
 
