@@ -110,8 +110,9 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
   FERMENT_ASSIGN_OR_RETURN(const Found found, Find(key));
   if (found.job->state != JobState::kRunning || found.shard->state != ShardState::kLeased ||
       found.shard->epoch != key.epoch) {
-    return Fail(AbortedError("the lease is lost; drop the work: " + Name(key) +
-                             " present_epoch=" + std::to_string(found.shard->epoch)));
+    const std::string why = found.job->tripped.empty() ? "the lease is lost" : "the teacher was stopped";
+    return Fail(
+        AbortedError(why + "; drop the work: " + Name(key) + " present_epoch=" + std::to_string(found.shard->epoch)));
   }
   return found;
 }

@@ -594,7 +594,10 @@ TEST_F(RunEngineTest, AFirstTeacherThatIsShownToBeBadFailsTheRunAndNothingOfItGo
   EXPECT_EQ(TheRun().state, RunState::kFailed);
   EXPECT_EQ(TheRun().failure.exit_code, exit_code::kBadData);
   EXPECT_THAT(TheRun().failure.message, HasSubstr("teacher t: it named 4 of 40 held-out labelled faces rightly"));
-  EXPECT_EQ(engine()->leases().Commit(ResultOf(second)).error().code(), StatusCode::kAborted) << "drop the work";
+  const auto refused = engine()->leases().Commit(ResultOf(second));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kAborted);
+  EXPECT_THAT(std::string(refused.error().message()), HasSubstr("the teacher was stopped; drop the work"));
   EXPECT_EQ(engine()->leases().Renew(second.key, 1).error().code(), StatusCode::kAborted);
   EXPECT_TRUE(engine()->leases().Lease(labeler, 1)->leases.empty());
   EXPECT_EQ(world_.run_files.indexed(), 0U) << "not even the shard that showed it";
