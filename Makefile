@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label clean
+.PHONY: demo test test-long sim test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -66,6 +66,12 @@ bench-train: bench
 bench-label: bench
 	bench/bench_venv.sh
 	build/bench-venv/bin/python tools/bench_label.py --pack $(PACK)
+
+# Beside queues in PostgreSQL and Redis.
+bench-coordinator:
+	@tools/install_dependencies.sh bench
+	@$(MAKE) --no-print-directory bench
+	tools/bench_coordinator.py
 
 bench-demo-seeds: build
 	tools/bench_seeds.py examples/demo.yaml --seeds 1 2 3 --fresh

@@ -10,7 +10,7 @@ namespace ferment::coordinator {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryAfter{300};
-constexpr std::uint32_t kMaxLeasesACall = 16;
+constexpr std::uint32_t kMaxLeasesACall = 128;
 
 std::string Name(const LeaseKey& key) {
   return "run=" + key.run_id + " job=" + key.job_id + " shard=" + std::to_string(key.shard) +
@@ -28,10 +28,34 @@ std::string CountsText(const RecordCounts& counts) {
 
 void LeaseDesk::GiveFullLeaseTimes() {
   held_.clear();
-  for (const LeaseKey& key : ledger_.book().AllLeases()) {
-    const std::chrono::milliseconds time(ledger_.book().FindJob(key.run_id, key.job_id)->work.lease_ms);
-    held_[key] = {clock_.Now() + time, time, 0};
-  }
+  job_progress_.clear();
+  labeler_progress_.clear();
+  next_look_ = MonotonicTime::max();
+  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);
+}
+
+LeaseDesk::Held& LeaseDesk::Hold(const LeaseKey& key) {
+  const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
+  Held& held = held_[key];
+  held.lease_time = std::chrono::milliseconds(job.work.lease_ms);
+  held.deadline = clock_.Now() + held.lease_time;
+  held.labeler_id = job.shards[key.shard].labeler_id;
+  next_look_ = std::min(next_look_, held.deadline);
+  return held;
+}
+
+void LeaseDesk::Drop(const LeaseKey& key) {
+  const auto held = held_.find(key);
+  if (held == held_.end()) return;
+  NoteProgress(key, held->second, 0);
+  held_.erase(held);
+}
+
+void LeaseDesk::NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done) {
+  const std::uint64_t change = records_done - held.records_done;  // modulo 2^64, as the sums are
+  job_progress_[JobName(key.run_id, key.job_id)] += change;
+  labeler_progress_[held.labeler_id] += change;
+  held.records_done = records_done;
 }
 
 Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
@@ -50,7 +74,7 @@ Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
   if (former != nullptr) {
     for (const LeaseKey& key : ledger_.book().LeasesOf(former->labeler_id)) {
       ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
-      held_.erase(key);
+      Drop(key);
     }
   }
   ledger_.Record(LabelerRegistered{labeler_id, identity.name, identity.incarnation, identity.instruction_set});
@@ -58,17 +82,29 @@ Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
   return labeler_id;
 }
 
-Result<LeaseAnswer> LeaseDesk::Lease(const std::string& labeler_id, std::uint32_t max_leases) {
-  const Labeler* labeler = ledger_.book().FindLabeler(labeler_id);
+Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
+  const Labeler* labeler = ledger_.book().FindLabeler(request.labeler_id);
   if (labeler == nullptr || labeler->replaced) {
-    return Fail(NotFoundError("no such labeler; register first: labeler=" + labeler_id));
+    return Fail(NotFoundError("no such labeler; register first: labeler=" + request.labeler_id));
   }
   LeaseAnswer answer;
-  const std::uint32_t wanted = std::clamp<std::uint32_t>(max_leases, 1, kMaxLeasesACall);
+  if (request.call != 0) {
+    std::uint64_t& last = last_calls_[labeler->labeler_id];
+    last = std::max({last, labeler->last_call, request.call});
+    if (request.call == labeler->last_call) return GrantAgain(*labeler);
+    if (request.call < last) {
+      answer.retry_after = kRetryAfter;
+      return answer;
+    }
+  }
+  const std::uint32_t wanted = std::clamp<std::uint32_t>(request.max_leases, 1, kMaxLeasesACall);
   while (answer.leases.size() < wanted) {
     const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
-      answer.leases.push_back(Grant(choice.key, *labeler));
+      ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
+      Hold(choice.key);
+      answer.leases.push_back(Describe(choice.key));
+      metrics_.lease_granted.Increment();
       continue;
     }
     if (!answer.leases.empty()) break;
@@ -85,14 +121,22 @@ Result<LeaseAnswer> LeaseDesk::Lease(const std::string& labeler_id, std::uint32_
   return answer;
 }
 
-GrantedLease LeaseDesk::Grant(const LeaseKey& key, const Labeler& labeler) {
-  ledger_.Record(ShardLeased{key, labeler.labeler_id});
+LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
+  LeaseAnswer answer;
+  for (const LeaseKey& key : labeler.last_leases) {
+    if (!FindLeased(key)) continue;
+    Hold(key);
+    answer.leases.push_back(Describe(key));
+  }
+  if (answer.leases.empty()) answer.retry_after = kRetryAfter;
+  return answer;
+}
+
+GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
-  const std::chrono::milliseconds time(job.work.lease_ms);
-  held_[key] = {clock_.Now() + time, time, 0};
-  metrics_.lease_granted.Increment();
-  return {key, time, job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work, job.shards[key.shard].plan};
+  return {key,      held_.at(key).lease_time,  job.plan.phase, run.run_dir, ledger_.SpecOf(run),
+          job.work, job.shards[key.shard].plan};
 }
 
 Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {
@@ -119,11 +163,9 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
 
 Result<std::chrono::milliseconds> LeaseDesk::Renew(const LeaseKey& key, std::uint64_t records_done) {
   FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
-  Held& held = held_[key];
-  held.lease_time = std::chrono::milliseconds(found.job->work.lease_ms);
-  held.deadline = clock_.Now() + held.lease_time;
-  held.records_done = records_done;
-  Observe(key, found.shard->labeler_id);
+  Held& held = Hold(key);
+  NoteProgress(key, held, records_done);
+  Observe(found, held.labeler_id);
   return held.lease_time;
 }
 
@@ -147,8 +189,9 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
   return {};
 }
 
-Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& result) {
-  if (shard.files == result.files) {
+Result<bool> LeaseDesk::AnswerCommitted(const Found& found, const ShardResult& result) {
+  const std::vector<ResultFile> committed = found.job->FilesOf(*found.shard);
+  if (committed == result.files) {
     metrics_.commit_duplicate.Increment();
     return true;
   }
@@ -156,7 +199,7 @@ Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& r
   LogError("label.conflict", {{"run", result.key.run_id},
                               {"job", result.key.job_id},
                               {"shard", result.key.shard},
-                              {"committed", shard.files.empty() ? "" : shard.files[0].sha256},
+                              {"committed", committed.empty() ? "" : committed[0].sha256},
                               {"offered", result.files.empty() ? "" : result.files[0].sha256},
                               {"next", "both files are kept; the committed one counts"}});
   return Fail(
@@ -165,7 +208,7 @@ Result<bool> LeaseDesk::AnswerCommitted(const Shard& shard, const ShardResult& r
 
 Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   FERMENT_ASSIGN_OR_RETURN(const Found at, Find(result.key));
-  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(*at.shard, result);
+  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);
   const auto found = FindLeased(result.key);
   if (!found) {
     metrics_.commit_fenced.Increment();
@@ -178,13 +221,13 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
                         std::to_string(found->job->work.max_damage) + ": " + CountsText(result.counts),
                     exit_code::kBadData};
     ledger_.Record(ShardFailed{result.key, result.request_id, failure, result.counts});
-    held_.erase(result.key);
+    Drop(result.key);
     return Fail(DataLossError(failure.message));
   }
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
                                 result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
-  held_.erase(result.key);
-  Observe(result.key, at.shard->labeler_id);
+  Drop(result.key);
+  Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
   const auto spec = ledger_.SpecOf(*at.run);
   metrics_.Count(result.counts, result.reasons,
@@ -196,7 +239,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
 Status LeaseDesk::Return(const LeaseKey& key) {
   FERMENT_RETURN_IF_ERROR(FindLeased(key) ? Status() : FindLeased(key).error());
   ledger_.Record(ShardReleased{key, ReleaseReason::kReturned, ""});
-  held_.erase(key);
+  Drop(key);
   return {};
 }
 
@@ -222,20 +265,25 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
   } else {
     ledger_.Record(ShardReleased{failure.key, ReleaseReason::kFailed, failure.request_id});
   }
-  held_.erase(failure.key);
+  Drop(failure.key);
   return {};
 }
 
 void LeaseDesk::ExpireLeases() {
   const MonotonicTime now = clock_.Now();
-  for (auto it = held_.begin(); it != held_.end();) {
-    const LeaseKey key = it->first;
-    const auto found = FindLeased(key);
-    if (found && it->second.deadline > now) {
-      ++it;
-      continue;
+  if (now < next_look_) return;
+  next_look_ = MonotonicTime::max();
+  std::vector<LeaseKey> over;
+  for (const auto& [key, held] : held_) {
+    if (held.deadline <= now || !FindLeased(key)) {
+      over.push_back(key);
+    } else {
+      next_look_ = std::min(next_look_, held.deadline);
     }
-    it = held_.erase(it);
+  }
+  for (const LeaseKey& key : over) {
+    Drop(key);
+    const auto found = FindLeased(key);
     if (!found) continue;
     LogWarning("lease.expired", {{"run", key.run_id},
                                  {"job", key.job_id},
@@ -247,28 +295,18 @@ void LeaseDesk::ExpireLeases() {
   }
 }
 
-void LeaseDesk::Observe(const LeaseKey& key, const std::string& labeler_id) {
+void LeaseDesk::Observe(const Found& found, const std::string& labeler_id) {
   ++changes_;
-  const Run& run = *ledger_.book().FindRun(key.run_id);
-  const Job& job = *run.FindJob(key.job_id);
-  job_rates_[JobName(key.run_id, key.job_id)].Observe(clock_.Now(), job.records.read + RecordsInProgress(run, job));
-  std::uint64_t in_progress = 0;
-  for (const auto& [held_key, held] : held_) {
-    const auto found = FindLeased(held_key);
-    if (found && found->shard->labeler_id == labeler_id) in_progress += held.records_done;
-  }
+  const std::string job = JobName(found.run->run_id, found.job->plan.job_id);
+  job_rates_[job].Observe(clock_.Now(), found.job->records.read + job_progress_[job]);
   if (const Labeler* labeler = ledger_.book().FindLabeler(labeler_id)) {
-    labeler_rates_[labeler_id].Observe(clock_.Now(), labeler->records + in_progress);
+    labeler_rates_[labeler_id].Observe(clock_.Now(), labeler->records + labeler_progress_[labeler_id]);
   }
 }
 
 std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const {
-  std::uint64_t total = 0;
-  for (const std::uint64_t index : job.leased) {
-    const auto held = held_.find({run.run_id, job.plan.job_id, index, job.shards[index].epoch});
-    if (held != held_.end()) total += held->second.records_done;
-  }
-  return total;
+  const auto found = job_progress_.find(JobName(run.run_id, job.plan.job_id));
+  return found == job_progress_.end() ? 0 : found->second;
 }
 
 double LeaseDesk::RecordRate(const std::string& run_id, const std::string& job_id) const {

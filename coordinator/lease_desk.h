@@ -37,6 +37,13 @@ struct GrantedLease {
   PlannedShard shard;
 };
 
+struct LeaseRequest {
+  std::string labeler_id;
+  std::uint32_t max_leases = 1;
+  /// Counts the labeler's calls from 1; 0: the call is never made again.
+  std::uint64_t call = 0;
+};
+
 struct LeaseAnswer {
   std::vector<GrantedLease> leases;
   std::chrono::milliseconds retry_after{0};
@@ -81,7 +88,8 @@ class LeaseDesk {
   /// Errors: InvalidArgument; Aborted with exit code 202: a newer process of this name has registered.
   Result<std::string> Register(const LabelerIdentity& identity);
   /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
-  Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);
+  /// The same call again: those of its leases that the labeler still holds. One from before the last: none.
+  Result<LeaseAnswer> Lease(const LeaseRequest& request);
   /// Returns: the lease time that starts now. Errors: Aborted (lost).
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
   /// Returns: whether it was committed before, by whomever, with the same digests. Errors: Aborted (the lease is lost,
@@ -106,6 +114,7 @@ class LeaseDesk {
     MonotonicTime deadline;
     std::chrono::milliseconds lease_time{0};
     std::uint64_t records_done = 0;
+    std::string labeler_id;
   };
   struct Found {
     const Run* run = nullptr;
@@ -117,17 +126,29 @@ class LeaseDesk {
   Result<Found> Find(const LeaseKey& key) const;
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
-  GrantedLease Grant(const LeaseKey& key, const Labeler& labeler);
+  LeaseAnswer GrantAgain(const Labeler& labeler);
+  GrantedLease Describe(const LeaseKey& key);
+  /// Gives the lease a full lease time from now.
+  Held& Hold(const LeaseKey& key);
+  void Drop(const LeaseKey& key);
+  void NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done);
   Status CheckCounts(const Found& found, const ShardResult& result) const;
-  Result<bool> AnswerCommitted(const Shard& shard, const ShardResult& result);
-  void Observe(const LeaseKey& key, const std::string& labeler_id);
+  Result<bool> AnswerCommitted(const Found& found, const ShardResult& result);
+  void Observe(const Found& found, const std::string& labeler_id);
 
   Ledger& ledger_;
   const Clock& clock_;
   SchedulerMetrics& metrics_;
   std::map<LeaseKey, Held> held_;
+  /// No lease of held_ runs out before.
+  MonotonicTime next_look_{};
+  /// Sums of records_done over held_, by job and by labeler.
+  std::map<std::string, std::uint64_t> job_progress_;
+  std::map<std::string, std::uint64_t> labeler_progress_;
   std::map<std::string, RateMeter> job_rates_;
   std::map<std::string, RateMeter> labeler_rates_;
+  /// By labeler: the highest number of a call that came.
+  std::map<std::string, std::uint64_t> last_calls_;
   std::uint64_t changes_ = 0;
 };
 

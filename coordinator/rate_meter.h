@@ -17,6 +17,7 @@ class RateMeter {
  public:
   void Observe(MonotonicTime now, std::uint64_t total) {
     if (!samples_.empty() && total < samples_.back().second) samples_.clear();
+    if (samples_.size() > 1 && now - samples_[samples_.size() - 2].first < kGrain) samples_.pop_back();
     samples_.emplace_back(now, total);
     while (samples_.size() > 2 && now - samples_[1].first > kWindow) samples_.pop_front();
   }
@@ -31,6 +32,8 @@ class RateMeter {
 
  private:
   static constexpr std::chrono::seconds kWindow{10};
+  /// Observations closer than this are kept as one.
+  static constexpr std::chrono::milliseconds kGrain{50};
   std::deque<std::pair<MonotonicTime, std::uint64_t>> samples_;
 };
 

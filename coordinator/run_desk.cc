@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/run_desk.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include "common/base/logging.h"
 #include "coordinator/core/pipeline.h"
@@ -26,6 +28,11 @@ Status CheckSubmission(const Submission& submission) {
   }
   return {};
 }
+
+/// Writing the index may take one part of so many of the time: it grows with the job, and each time is written whole.
+constexpr int kIndexShare = 20;
+/// Shards that a round looks at for the index, so that nobody waits long behind it.
+constexpr std::uint64_t kShardsARound = 16'384;
 
 RunFacts FactsOf(const RunSpec& spec) {
   return {spec.cotrain().rounds(), spec.data().has_videos() && !spec.data().videos().path().empty()};
@@ -211,6 +218,7 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
       job->work.label_config == plan->work.label_config) {
     event.shards.clear();
   }
+  indexes_.erase(key);
   parts_.ledger.Record(std::move(event));
 }
 
@@ -218,26 +226,40 @@ bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
   const JobKey key{run.run_id, job.plan.job_id};
   Index& index = indexes_[key];
   if (index.known && index.written == job.committed) return true;
-  if (index.busy) return false;
+  if (index.busy || !GatherIndex(job, index)) return false;
   index.busy = true;
-  std::vector<LabelEntry> entries;
-  for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
-    const Shard& shard = job.shards[i];
-    if (shard.state == ShardState::kCommitted) entries.push_back({i, shard.files.at(0), shard.counts});
-  }
   const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
-  parts_.ledger.AfterSave([this, key, folder, entries = std::move(entries)] {
+  auto entries = std::make_shared<const std::vector<LabelEntry>>(std::exchange(index.gathered, {}));
+  index.looked_at = 0;
+  parts_.ledger.AfterSave([this, key, folder, entries] {
     parts_.files.Post([this, key, folder, entries] {
-      const Status status = parts_.run_files.WriteLabelIndex(folder, entries, parts_.fence);
-      parts_.come_back([this, key, committed = entries.size(), status] { HandleIndexed(key, committed, status); });
+      const Status status = parts_.run_files.WriteLabelIndex(folder, *entries, parts_.fence);
+      parts_.come_back([this, key, committed = entries->size(), status] { HandleIndexed(key, committed, status); });
     });
   });
   return false;
 }
 
+bool RunDesk::GatherIndex(const Job& job, Index& index) {
+  const MonotonicTime now = parts_.clock.Now();
+  if (index.looked_at == 0) {
+    const bool complete = job.committed == job.shards.size();
+    if (!complete && now < index.next) return false;
+    index.begun = now;
+  }
+  const std::uint64_t end = std::min<std::uint64_t>(job.shards.size(), index.looked_at + kShardsARound);
+  for (; index.looked_at < end; ++index.looked_at) {
+    const Shard& shard = job.shards[index.looked_at];
+    if (shard.state != ShardState::kCommitted) continue;
+    index.gathered.push_back({index.looked_at, job.FilesOf(shard).at(0), shard.counts});
+  }
+  return index.looked_at == job.shards.size();
+}
+
 void RunDesk::HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status) {
   Index& index = indexes_[key];
   index.busy = false;
+  index.next = parts_.clock.Now() + (kIndexShare - 1) * (parts_.clock.Now() - index.begun);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
   if (status.ok()) {
@@ -256,8 +278,8 @@ void RunDesk::EndJob(const Run& run, const Job& job, JobState state, Failure fai
 
 void RunDesk::WritePhaseTable(const Run& run) {
   std::uint64_t& revision = table_revisions_[run.run_id];
-  if (revision == run.revision) return;
-  revision = run.revision;
+  if (revision == run.phase_revision) return;
+  revision = run.phase_revision;
   std::string text = PhaseTableText(run, parts_.ledger.SpecOf(run)->seed());
   std::string& written = tables_[run.run_id];
   if (text == written) return;

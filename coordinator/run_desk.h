@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -57,6 +58,16 @@ class RunDesk {
 
  private:
   using JobKey = std::pair<std::string, std::string>;
+  struct Index {
+    std::uint64_t written = 0;
+    bool known = false;
+    bool busy = false;
+    std::vector<LabelEntry> gathered;
+    std::uint64_t looked_at = 0;
+    MonotonicTime begun{};
+    /// Not before then, unless the job is complete.
+    MonotonicTime next{};
+  };
 
   /// Has the folder made ready; nothing starts before it is.
   void Prepare(const Run& run);
@@ -69,6 +80,9 @@ class RunDesk {
   void HandlePlan(const JobKey& key, const Result<ShardPlan>& plan);
   /// Brings index.json up to what is committed. Returns: whether it is.
   bool IndexIsCurrent(const Run& run, const Job& job);
+  /// Looks at some more shards for the next index. Returns: whether all were looked at; what was committed behind its
+  /// back is for the next one.
+  bool GatherIndex(const Job& job, Index& index);
   void HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status);
   void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
   void WritePhaseTable(const Run& run);
@@ -79,11 +93,6 @@ class RunDesk {
   std::set<std::string> preparing_;
   std::set<std::string> prepared_;
   std::set<JobKey> planning_;
-  struct Index {
-    std::uint64_t written = 0;
-    bool known = false;
-    bool busy = false;
-  };
   std::map<JobKey, Index> indexes_;
   std::map<std::string, std::uint64_t> table_revisions_;
   std::map<std::string, std::string> tables_;

@@ -175,23 +175,34 @@ Result<std::string> Scheduler::Register(const LabelerIdentity& identity) {
   return Call<Result<std::string>>([=, this] { return engine_->leases().Register(identity); }, false);
 }
 
-Result<LeaseAnswer> Scheduler::Lease(const std::string& labeler_id, std::uint32_t max_leases) {
-  return Call<Result<LeaseAnswer>>([=, this] { return engine_->leases().Lease(labeler_id, max_leases); }, false);
+Result<LeaseAnswer> Scheduler::Lease(const LeaseRequest& request) {
+  return Call<Result<LeaseAnswer>>([=, this] { return engine_->leases().Lease(request); }, false);
 }
 
 Result<std::chrono::milliseconds> Scheduler::Renew(const LeaseKey& key, std::uint64_t records_done) {
   return Call<Result<std::chrono::milliseconds>>([=, this] { return engine_->leases().Renew(key, records_done); });
 }
 
-Status Scheduler::CheckFiles(const ShardResult& result) {
-  const auto run_dir = Call<Result<std::string>>([this, result]() -> Result<std::string> {
-    const Run* run = engine_->book().FindRun(result.key.run_id);
-    if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + result.key.run_id));
+Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
+  {
+    const MutexLock lock(mutex_);
+    if (const auto known = run_dirs_.find(run_id); known != run_dirs_.end()) return known->second;
+  }
+  auto run_dir = Call<Result<std::string>>([this, run_id]() -> Result<std::string> {
+    const Run* run = engine_->book().FindRun(run_id);
+    if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + run_id));
     return run->run_dir;
   });
-  if (!run_dir) return run_dir.error();
+  if (!run_dir) return run_dir;
+  const MutexLock lock(mutex_);
+  run_dirs_[run_id] = *run_dir;
+  return run_dir;
+}
+
+Status Scheduler::CheckFiles(const ShardResult& result) {
+  FERMENT_ASSIGN_OR_RETURN(const std::string run_dir, RunDirOf(result.key.run_id));
   for (const ResultFile& file : result.files) {
-    const std::filesystem::path path = std::filesystem::path(*run_dir) / file.file;
+    const std::filesystem::path path = std::filesystem::path(run_dir) / file.file;
     const auto size = parts_.run_files.FileSize(path);
     if (!size || *size == 0) {
       return DataLossError(
@@ -203,9 +214,15 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
   return {};
 }
 
-Result<bool> Scheduler::Commit(const ShardResult& result) {
+Result<Scheduler::CommitAnswer> Scheduler::Commit(const ShardResult& result, const std::optional<LeaseRequest>& next) {
   FERMENT_RETURN_IF_ERROR(CheckFiles(result));
-  return Call<Result<bool>>([=, this] { return engine_->leases().Commit(result); });
+  return Call<Result<CommitAnswer>>([=, this]() -> Result<CommitAnswer> {
+    CommitAnswer answer;
+    FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(result));
+    if (!next) return answer;
+    if (auto leases = engine_->leases().Lease(*next)) answer.next = std::move(*leases);
+    return answer;
+  });
 }
 
 Status Scheduler::Return(const LeaseKey& key) {

@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -69,10 +71,15 @@ class Scheduler {
   Result<std::vector<RunView>> List(std::size_t offset, std::size_t limit);
 
   Result<std::string> Register(const LabelerIdentity& identity);
-  Result<LeaseAnswer> Lease(const std::string& labeler_id, std::uint32_t max_leases);
+  Result<LeaseAnswer> Lease(const LeaseRequest& request);
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
-  /// As LeaseDesk::Commit, after a look at the files. Errors: DataLoss where one is missing or empty.
-  Result<bool> Commit(const ShardResult& result);
+  struct CommitAnswer {
+    bool duplicate = false;
+    LeaseAnswer next;
+  };
+  /// As LeaseDesk::Commit, after a look at the files, and then as Lease for `next`, in one operation. What Lease would
+  /// refuse comes as an empty answer. Errors: DataLoss where a file is missing or empty.
+  Result<CommitAnswer> Commit(const ShardResult& result, const std::optional<LeaseRequest>& next = std::nullopt);
   Status Return(const LeaseKey& key);
   Status FailShard(const ShardFailure& failure);
 
@@ -87,6 +94,8 @@ class Scheduler {
   Answer Call(std::function<Answer()> decide, bool while_draining = true);
   Status Enqueue(Operation operation, bool while_draining);
   Status CheckFiles(const ShardResult& result);
+  /// Errors: Aborted where there is no such run.
+  Result<std::string> RunDirOf(const std::string& run_id);
   void Loop(std::stop_token stop);
   std::vector<Operation> TakeBatch(const std::stop_token& stop);
   void Refuse(const Status& why);
@@ -103,6 +112,8 @@ class Scheduler {
   std::deque<Operation> queue_ FERMENT_GUARDED_BY(mutex_);
   bool draining_ FERMENT_GUARDED_BY(mutex_) = false;
   Status stopped_ FERMENT_GUARDED_BY(mutex_);
+  /// A run's folder never changes, so that it need not be asked for twice.
+  std::map<std::string, std::string, std::less<>> run_dirs_ FERMENT_GUARDED_BY(mutex_);
 
   // of the scheduler's thread once Start has returned; the runners end before the engine that they come back to
   std::unique_ptr<RunEngine> engine_;

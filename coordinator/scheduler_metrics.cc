@@ -98,7 +98,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
 
 void SchedulerMetrics::Mirror(const JobBook& book) {
   std::array<std::uint64_t, 4> shards{};
-  std::array<std::array<std::uint64_t, 6>, 7> phases{};
+  PhaseCounts phases{};
   for (const std::string& run_id : book.run_order()) {
     for (const Job& job : book.FindRun(run_id)->jobs) {
       ++phases[static_cast<std::size_t>(job.plan.phase)][static_cast<std::size_t>(job.state)];
@@ -109,6 +109,8 @@ void SchedulerMetrics::Mirror(const JobBook& book) {
     }
   }
   for (std::size_t i = 0; i < shards.size(); ++i) shards_[i]->Set(static_cast<double>(shards[i]));
+  if (phases == mirrored_phases_) return;
+  mirrored_phases_ = phases;
   for (std::size_t phase = 0; phase < phases.size(); ++phase) {
     for (std::size_t state = 0; state < phases[phase].size(); ++state) {
       phases_[phase][state]->Set(static_cast<double>(phases[phase][state]));

@@ -14,7 +14,7 @@
 
 namespace ferment::coordinator {
 
-/// Owns nothing: the registry outlives it. Thread: any.
+/// Owns nothing: the registry outlives it. Thread: any; Mirror from one at a time.
 class SchedulerMetrics {
  public:
   explicit SchedulerMetrics(metrics::MetricRegistry& registry);
@@ -52,6 +52,9 @@ class SchedulerMetrics {
   metrics::Counter& store_reconnects;
 
  private:
+  /// Jobs by phase and state.
+  using PhaseCounts = std::array<std::array<std::uint64_t, 6>, 7>;
+  PhaseCounts mirrored_phases_{};
   std::array<metrics::Gauge*, 4> shards_;
   std::array<std::array<metrics::Gauge*, 6>, 7> phases_;
 };

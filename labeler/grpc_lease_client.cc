@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
 #include <map>
 #include <utility>
 
@@ -43,14 +44,14 @@ std::string RequestId(const LeaseKey& key, const char* what) {
          std::to_string(key.epoch);
 }
 
-Lease FromProto(const v1::Lease& proto) {
+Lease FromProto(const v1::Lease& proto, std::shared_ptr<const RunSpec> spec) {
   Lease lease;
+  lease.spec = std::move(spec);
   lease.key = {proto.key().run_id(), proto.key().job_id(), proto.key().shard(), proto.key().epoch()};
   lease.duration = milliseconds(proto.lease_ms());
   if (proto.has_label()) {
     const v1::LabelWork& work = proto.label();
     lease.run_dir = work.run_dir();
-    lease.spec = std::make_shared<const RunSpec>(work.spec());
     lease.work =
         LabelTask{work.dataset(), work.first_record(), work.record_count(),
                   Model{lease.run_dir / work.teacher_file(), work.teacher_digest(), lease.run_dir / work.output_dir()},
@@ -59,7 +60,6 @@ Lease FromProto(const v1::Lease& proto) {
   }
   const v1::FeatureWork& work = proto.feature();
   lease.run_dir = work.run_dir();
-  lease.spec = std::make_shared<const RunSpec>(work.spec());
   FeatureTask task{work.dataset(), {work.videos().begin(), work.videos().end()}, {}};
   for (const v1::FrozenModel& model : work.models()) {
     task.models.push_back({lease.run_dir / model.file(), model.digest(), lease.run_dir / model.output_dir()});
@@ -67,6 +67,10 @@ Lease FromProto(const v1::Lease& proto) {
   lease.work = std::move(task);
   return lease;
 }
+
+using Specs = std::map<std::string, std::shared_ptr<const RunSpec>, std::less<>>;
+/// Runs whose spec is kept; a labeler may live for weeks.
+constexpr std::size_t kKnownSpecs = 16;
 
 class GrpcLeaseClient final : public LeaseClient {
  public:
@@ -77,15 +81,14 @@ class GrpcLeaseClient final : public LeaseClient {
 
   Result<LeaseOffer> Take() override {
     if (Id().empty()) FERMENT_RETURN_IF_ERROR(Register());
-    auto response = CallLease();
+    const Specs known = KnownSpecs();
+    auto response = CallLease(known);
     if (!response && response.error().code() == StatusCode::kNotFound) {
       FERMENT_RETURN_IF_ERROR(Register());
-      response = CallLease();
+      response = CallLease(known);
     }
     if (!response) return Fail(response.error());
-    LeaseOffer offer{{}, milliseconds(response->retry_after_ms()), response->idle()};
-    for (const v1::Lease& lease : response->leases()) offer.leases.push_back(FromProto(lease));
-    return offer;
+    return OfferOf(*response, known);
   }
 
   Result<milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done) override {
@@ -162,14 +165,36 @@ class GrpcLeaseClient final : public LeaseClient {
     return Status();
   }
 
-  Result<v1::LeaseShardsResponse> CallLease() {
+  Specs KnownSpecs() const {
+    const MutexLock lock(mutex_);
+    return specs_;
+  }
+
+  Result<LeaseOffer> OfferOf(const v1::LeaseShardsResponse& response, Specs specs) {
+    for (const auto& [run_id, spec] : response.specs()) specs[run_id] = std::make_shared<const RunSpec>(spec);
+    LeaseOffer offer{{}, milliseconds(response.retry_after_ms()), response.idle()};
+    for (const v1::Lease& lease : response.leases()) {
+      const auto spec = specs.find(lease.key().run_id());
+      if (spec == specs.end()) return Fail(InternalError("a lease without its run's spec: " + lease.key().run_id()));
+      offer.leases.push_back(FromProto(lease, spec->second));
+    }
+    if (specs.size() > kKnownSpecs) specs.clear();
+    const MutexLock lock(mutex_);
+    specs_ = std::move(specs);
+    return offer;
+  }
+
+  Result<v1::LeaseShardsResponse> CallLease(const Specs& known) {
     v1::LeaseShardsRequest request;
     request.set_labeler_id(Id());
     request.set_max_leases(1);
+    request.set_call(++calls_);
+    for (const auto& [run_id, spec] : known) request.add_known_runs(run_id);
     return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, request,
                           {.retry_for = kPatience, .stop = ending_});
   }
 
+  std::atomic<std::uint64_t> calls_ = 0;
   // Constant after construction; the stub synchronizes itself.
   const std::unique_ptr<v1::LeaseService::Stub> stub_;
   const LabelerIdentity identity_;
@@ -177,6 +202,7 @@ class GrpcLeaseClient final : public LeaseClient {
   // Under mutex_.
   mutable Mutex mutex_;
   std::string labeler_id_ FERMENT_GUARDED_BY(mutex_);
+  Specs specs_ FERMENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace

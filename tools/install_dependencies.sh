@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
-# With the word lint: also the programs that tools/lint.sh calls.
+# With the word lint: also the programs that tools/lint.sh calls; with bench: the peers that come as Debian packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,8 @@ packages=(
 
 if [[ ${1:-} == lint ]]; then
   packages+=(clang-format clang-tidy shellcheck prometheus)
+elif [[ ${1:-} == bench ]]; then
+  packages+=(redis-server libhiredis-dev)
 fi
 
 missing=()

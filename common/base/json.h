@@ -11,10 +11,13 @@ namespace ferment {
 
 /// Keys keep the order in which they were written, so that equal content is equal bytes.
 using Json = nlohmann::ordered_json;
+/// For objects of many keys: finds one in a tree, where Json looks through all.
+using SortedJson = nlohmann::json;
 
 /// Returns: the parsed value. Errors: DataLoss with the byte offset, where the text is not JSON.
-inline Result<Json> ParseJson(std::string_view text) {
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+template <typename Value = Json>
+Result<Value> ParseJson(std::string_view text) {
+  Value value = Value::parse(text, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return Fail(DataLossError("not valid JSON: bytes=" + std::to_string(text.size())));
   return value;
 }

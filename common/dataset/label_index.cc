@@ -23,18 +23,20 @@ std::string ShardName(std::uint64_t shard) {
   return name;
 }
 
-Json IndexToJson(const LabelIndex& index) {
-  Json shards = Json::object();
+/// A line a shard, and no tree of all of them: a job may have very many.
+std::string IndexText(const LabelIndex& index) {
+  std::string text = "{\"shards\": {";
   for (const auto& [shard, entry] : index) {
-    shards[ShardName(shard)] = {{"file", entry.file},
-                                {"sha256", entry.sha256},
-                                {"counts",
-                                 {{"read", entry.counts.read},
-                                  {"labelled", entry.counts.labelled},
-                                  {"abstained", entry.counts.abstained},
-                                  {"quarantined", entry.counts.quarantined}}}};
+    const Json line = {{"file", entry.file},
+                       {"sha256", entry.sha256},
+                       {"counts",
+                        {{"read", entry.counts.read},
+                         {"labelled", entry.counts.labelled},
+                         {"abstained", entry.counts.abstained},
+                         {"quarantined", entry.counts.quarantined}}}};
+    text += (text.back() == '{' ? "\n\"" : ",\n\"") + ShardName(shard) + "\": " + line.dump();
   }
-  return {{"shards", shards}};
+  return text + "\n}}\n";
 }
 
 std::optional<std::uint64_t> ParseShard(const std::string& name) {
@@ -44,7 +46,7 @@ std::optional<std::uint64_t> ParseShard(const std::string& name) {
   return shard;
 }
 
-Result<LabelIndex> ParseIndex(const Json& json) {
+Result<LabelIndex> ParseIndex(const SortedJson& json) {
   LabelIndex index;
   try {
     for (const auto& [name, entry] : json.at("shards").items()) {
@@ -52,13 +54,13 @@ Result<LabelIndex> ParseIndex(const Json& json) {
       const auto file = entry.at("file").get<std::string>();
       if (!shard || file.empty() || file.find('/') != std::string::npos)
         return Fail(DataLossError("impossible shard or file: shard=" + name + " file=" + file));
-      const Json& counts = entry.at("counts");
+      const SortedJson& counts = entry.at("counts");
       index[*shard] = {file,
                        entry.at("sha256").get<std::string>(),
                        {counts.at("read").get<std::uint64_t>(), counts.at("labelled").get<std::uint64_t>(),
                         counts.at("abstained").get<std::uint64_t>(), counts.at("quarantined").get<std::uint64_t>()}};
     }
-  } catch (const Json::exception& error) {
+  } catch (const SortedJson::exception& error) {
     return Fail(DataLossError(error.what()));
   }
   return index;
@@ -75,7 +77,7 @@ Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
   if (!stream.good() && !stream.eof())
     return Fail(UnavailableError("cannot read the index of label sets: file=" + path.string()));
   const std::string context = "index of label sets, file=" + path.string();
-  const auto json = ParseJson(text);
+  const auto json = ParseJson<SortedJson>(text);
   if (!json) return Fail(json.error().With(context));
   auto index = ParseIndex(*json);
   if (!index) return Fail(index.error().With(context));
@@ -90,7 +92,7 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return write(folder / kIndexName, IndexToJson(index).dump(1) + "\n");
+  return write(folder / kIndexName, IndexText(index));
 }
 
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {

@@ -5,6 +5,7 @@
 #include <grpcpp/security/credentials.h>
 
 #include <algorithm>
+#include <optional>
 #include <random>
 
 #include "common/base/backoff.h"
@@ -17,8 +18,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-bool MayBeTriedAgain(const Status& status) {
-  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+/// Returns: how long to wait at least before the call is made again; nothing where that would not help.
+std::optional<milliseconds> WaitBeforeRetry(const grpc::Status& status) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return milliseconds(0);
+  }
+  return RetryDelayOf(status);
 }
 
 void PauseOrStop(milliseconds pause, const std::stop_token& stop) {
@@ -53,14 +59,17 @@ Status CallWithRetry(const CallOptions& options, const std::function<grpc::Statu
     if (options.stop.stop_requested()) return CancelledError("asked to stop before the call");
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options.deadline);
-    Status status;
+    grpc::Status status;
     {
       const std::stop_callback cancel(options.stop, [&context] { context.TryCancel(); });
-      status = FromGrpc(attempt(context));
+      status = attempt(context);
     }
-    if (status.ok() || !MayBeTriedAgain(status)) return status;
-    const milliseconds pause = backoff.Next();
-    if (steady_clock::now() + pause >= give_up) return status;
+    if (status.ok()) return {};
+    const auto wait = WaitBeforeRetry(status);
+    if (!wait) return FromGrpc(status);
+    // The backoff is drawn at random: those whom a full service sent away do not come back together.
+    const milliseconds pause = backoff.Next() + *wait;
+    if (steady_clock::now() + pause >= give_up) return FromGrpc(status);
     PauseOrStop(pause, options.stop);
   }
 }

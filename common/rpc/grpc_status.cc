@@ -1,21 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/grpc_status.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <charconv>
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 
 namespace ferment::rpc {
 namespace {
 
-constexpr std::string_view kExitCodePrefix = "exit_code=";
+using google::protobuf::util::TimeUtil;
+
+constexpr const char* kDomain = "ferment";
+constexpr const char* kExitCode = "exit_code";
+
+std::string DetailsOf(const Status& status) {
+  google::rpc::Status rich;
+  rich.set_code(static_cast<int>(status.code()));
+  rich.set_message(std::string(status.message()));
+  google::rpc::ErrorInfo info;
+  info.set_reason(std::string(StatusCodeName(status.code())));
+  info.set_domain(kDomain);
+  if (status.exit_code() != 0) (*info.mutable_metadata())[kExitCode] = std::to_string(status.exit_code());
+  rich.add_details()->PackFrom(info);
+  if (status.code() == StatusCode::kResourceExhausted) {
+    google::rpc::RetryInfo retry;
+    *retry.mutable_retry_delay() = TimeUtil::MillisecondsToDuration(kRetryDelay.count());
+    rich.add_details()->PackFrom(retry);
+  }
+  return rich.SerializeAsString();
+}
+
+/// Returns: the first detail of this kind, if there is one.
+template <typename Detail>
+std::optional<Detail> FindDetail(const grpc::Status& status) {
+  google::rpc::Status rich;
+  if (!rich.ParseFromString(status.error_details())) return std::nullopt;
+  for (const google::protobuf::Any& any : rich.details()) {
+    Detail detail;
+    if (any.UnpackTo(&detail)) return detail;
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
 grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  const auto code = static_cast<grpc::StatusCode>(status.code());
-  std::string details;
-  if (status.exit_code() != 0) details = std::string(kExitCodePrefix) + std::to_string(status.exit_code());
-  return grpc::Status(code, std::string(status.message()), details);
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message()), DetailsOf(status)};
 }
 
 Status FromGrpc(const grpc::Status& status) {
@@ -24,11 +59,18 @@ Status FromGrpc(const grpc::Status& status) {
   const bool known =
       number >= static_cast<int>(StatusCode::kCancelled) && number <= static_cast<int>(StatusCode::kUnauthenticated);
   Status result(known ? static_cast<StatusCode>(number) : StatusCode::kUnknown, status.error_message());
-  const std::string details = status.error_details();
-  if (!details.starts_with(kExitCodePrefix)) return result;
+  const auto info = FindDetail<google::rpc::ErrorInfo>(status);
+  if (!info || info->domain() != kDomain || !info->metadata().contains(kExitCode)) return result;
+  const std::string& text = info->metadata().at(kExitCode);
   int exit_code = 0;
-  std::from_chars(details.data() + kExitCodePrefix.size(), details.data() + details.size(), exit_code);
+  std::from_chars(text.data(), text.data() + text.size(), exit_code);
   return exit_code > 0 && exit_code < 256 ? result.WithExitCode(exit_code) : result;
+}
+
+std::optional<std::chrono::milliseconds> RetryDelayOf(const grpc::Status& status) {
+  const auto retry = FindDetail<google::rpc::RetryInfo>(status);
+  if (!retry) return std::nullopt;
+  return std::chrono::milliseconds(TimeUtil::DurationToMilliseconds(retry->retry_delay()));
 }
 
 }  // namespace ferment::rpc

@@ -101,6 +101,7 @@ Run& JobBook::RunOf(std::string_view run_id) {
   Run* run = Find(runs_, run_id);
   FERMENT_CHECK(run != nullptr) << "the log speaks of a run that it never started: run=" << run_id;
   ++run->revision;
+  ++run->phase_revision;
   return *run;
 }
 
@@ -112,8 +113,14 @@ Job& JobBook::JobOf(std::string_view run_id, std::string_view job_id) {
   return *found;
 }
 
+Job& JobBook::JobInProgress(std::string_view run_id, std::string_view job_id) {
+  Job& job = JobOf(run_id, job_id);
+  --Find(runs_, run_id)->phase_revision;
+  return job;
+}
+
 Shard& JobBook::LeasedShard(const LeaseKey& key) {
-  Job& job = JobOf(key.run_id, key.job_id);
+  Job& job = JobInProgress(key.run_id, key.job_id);
   FERMENT_CHECK(key.shard < job.shards.size()) << "job=" << key.job_id << " shard=" << key.shard;
   Shard& shard = job.shards[key.shard];
   FERMENT_CHECK(shard.state == ShardState::kLeased && shard.epoch == key.epoch)
@@ -225,6 +232,8 @@ void JobBook::On(const ShardsPlanned& event) {
   std::uint64_t epoch = 0;
   for (const Shard& former : job.shards) epoch = std::max(epoch, former.epoch);
   job.shards.clear();
+  job.shards.reserve(event.shards.size());
+  job.result_folders.clear();
   job.pending.clear();
   job.committed = 0;
   job.records = {};
@@ -252,12 +261,12 @@ void JobBook::On(const LabelerRegistered& event) {
   if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
     labelers_.find(*former)->second.replaced = true;
   }
-  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set, 0, 0, false};
+  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set};
   labeler_by_name_[event.name] = event.labeler_id;
 }
 
 void JobBook::On(const ShardLeased& event) {
-  Job& job = JobOf(event.key.run_id, event.key.job_id);
+  Job& job = JobInProgress(event.key.run_id, event.key.job_id);
   FERMENT_CHECK(event.key.shard < job.shards.size()) << "job=" << event.key.job_id << " shard=" << event.key.shard;
   Shard& shard = job.shards[event.key.shard];
   FERMENT_CHECK(shard.state == ShardState::kPending && event.key.epoch == shard.epoch + 1)
@@ -267,22 +276,28 @@ void JobBook::On(const ShardLeased& event) {
   shard.labeler_id = event.labeler_id;
   job.pending.erase(event.key.shard);
   job.leased.insert(event.key.shard);
+  const auto labeler = labelers_.find(event.labeler_id);
+  if (event.call == 0 || labeler == labelers_.end()) return;
+  if (labeler->second.last_call != event.call) labeler->second.last_leases.clear();
+  labeler->second.last_call = event.call;
+  labeler->second.last_leases.push_back(event.key);
 }
 
 void JobBook::On(const ShardReleased& event) {
   Shard& shard = LeasedShard(event.key);
   if (event.reason == ReleaseReason::kFailed) ++shard.failures;
   if (!event.request_id.empty()) shard.last_request_id = event.request_id;
-  ReleaseShard(JobOf(event.key.run_id, event.key.job_id), event.key.shard);
+  ReleaseShard(JobInProgress(event.key.run_id, event.key.job_id), event.key.shard);
 }
 
 void JobBook::On(const ShardCommitted& event) {
   Shard& shard = LeasedShard(event.key);
-  Job& job = JobOf(event.key.run_id, event.key.job_id);
+  Job& job = JobInProgress(event.key.run_id, event.key.job_id);
   shard.state = ShardState::kCommitted;
-  shard.last_request_id = event.request_id;
-  shard.files = event.files;
+  shard.last_request_id = {};
+  shard.files = PackedFiles(event.files, job.result_folders);
   shard.counts = event.counts;
+  shard.counts.class_histogram = {};
   job.leased.erase(event.key.shard);
   ++job.committed;
   job.records.Add(event.counts);

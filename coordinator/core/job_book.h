@@ -13,6 +13,7 @@
 
 #include "coordinator/core/job.h"
 #include "coordinator/core/job_event.h"
+#include "coordinator/core/packed_files.h"
 
 namespace ferment::coordinator {
 
@@ -23,9 +24,11 @@ struct Shard {
   /// Who holds it, or held it last.
   std::string labeler_id;
   std::uint32_t failures = 0;
-  /// The last request that ended a lease of it; the same request again gets the same answer.
+  /// The last request that ended a lease of it without a result; the same request again gets the same answer.
   std::string last_request_id;
-  std::vector<ResultFile> files;
+  /// Of a committed one.
+  PackedFiles files;
+  /// Without the classes, which the job has in sum.
   RecordCounts counts;
   friend bool operator==(const Shard&, const Shard&) = default;
 };
@@ -60,6 +63,8 @@ struct Job {
 
   ShardWork work;
   std::vector<Shard> shards;
+  /// Where results of shards lie, for PackedFiles.
+  std::vector<std::string> result_folders;
   std::set<std::uint64_t> pending;
   std::set<std::uint64_t> leased;
   std::uint64_t committed = 0;
@@ -72,6 +77,8 @@ struct Job {
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
+  /// Returns: what was committed for this shard of the job.
+  std::vector<ResultFile> FilesOf(const Shard& shard) const { return shard.files.Unpack(result_folders); }
   friend bool operator==(const Job&, const Job&) = default;
 };
 
@@ -89,6 +96,8 @@ struct Run {
   std::int64_t ended_wall_ms = 0;
   /// Number of events about this run.
   std::uint64_t revision = 0;
+  /// Number of those that are about more than one shard's progress.
+  std::uint64_t phase_revision = 0;
 
   const Job* FindJob(std::string_view job_id) const;
   friend bool operator==(const Run&, const Run&) = default;
@@ -103,6 +112,9 @@ struct Labeler {
   std::uint64_t records = 0;
   /// A newer process of this name has registered.
   bool replaced = false;
+  /// The last numbered call for leases that got any, and what it got.
+  std::uint64_t last_call = 0;
+  std::vector<LeaseKey> last_leases = {};
   friend bool operator==(const Labeler&, const Labeler&) = default;
 };
 
@@ -137,6 +149,8 @@ class JobBook {
  private:
   Run& RunOf(std::string_view run_id);
   Job& JobOf(std::string_view run_id, std::string_view job_id);
+  /// As JobOf, for an event that changes a shard and the job's sums alone.
+  Job& JobInProgress(std::string_view run_id, std::string_view job_id);
   Shard& LeasedShard(const LeaseKey& key);
 
   void On(const RunSubmitted& event);

@@ -137,6 +137,8 @@ struct LabelerRegistered {
 struct ShardLeased {
   LeaseKey key;
   std::string labeler_id;
+  /// Number of the call that asked, 0 where it had none; one call may lease many.
+  std::uint64_t call = 0;
   friend bool operator==(const ShardLeased&, const ShardLeased&) = default;
 };
 

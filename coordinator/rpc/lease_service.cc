@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/rpc/lease_service.h"
 
+#include <optional>
+#include <set>
+
 #include "common/rpc/grpc_status.h"
 
 namespace ferment::coordinator {
@@ -16,9 +19,12 @@ RecordCounts FromProto(const v1::RecordCounts& counts) {
           {counts.class_histogram().begin(), counts.class_histogram().end()}};
 }
 
+LeaseRequest FromProto(const v1::LeaseShardsRequest& request) {
+  return {request.labeler_id(), request.max_leases(), request.call()};
+}
+
 void FillLabelWork(const GrantedLease& granted, v1::LabelWork& work) {
   work.set_run_dir(granted.run_dir);
-  *work.mutable_spec() = *granted.spec;
   work.set_dataset(granted.work.dataset);
   work.set_first_record(granted.shard.first_record);
   work.set_record_count(granted.shard.record_count);
@@ -31,7 +37,6 @@ void FillLabelWork(const GrantedLease& granted, v1::LabelWork& work) {
 
 void FillFeatureWork(const GrantedLease& granted, v1::FeatureWork& work) {
   work.set_run_dir(granted.run_dir);
-  *work.mutable_spec() = *granted.spec;
   work.set_dataset(granted.work.dataset);
   work.set_group(granted.shard.group);
   work.add_videos(granted.shard.group);
@@ -57,6 +62,17 @@ void FillLease(const GrantedLease& granted, v1::Lease& lease) {
   }
 }
 
+void FillLeases(const LeaseAnswer& answer, const v1::LeaseShardsRequest& request, v1::LeaseShardsResponse& response) {
+  const std::set<std::string_view> known(request.known_runs().begin(), request.known_runs().end());
+  for (const GrantedLease& granted : answer.leases) {
+    FillLease(granted, *response.add_leases());
+    if (known.contains(granted.key.run_id) || response.specs().contains(granted.key.run_id)) continue;
+    (*response.mutable_specs())[granted.key.run_id] = *granted.spec;
+  }
+  response.set_retry_after_ms(static_cast<std::uint32_t>(answer.retry_after.count()));
+  response.set_idle(answer.idle);
+}
+
 }  // namespace
 
 grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* /*context*/,
@@ -70,11 +86,9 @@ grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* /*context*/,
 
 grpc::Status LeaseServiceImpl::LeaseShards(grpc::ServerContext* /*context*/, const v1::LeaseShardsRequest* request,
                                            v1::LeaseShardsResponse* response) {
-  const auto answer = scheduler_.Lease(request->labeler_id(), request->max_leases());
+  const auto answer = scheduler_.Lease(FromProto(*request));
   if (!answer) return rpc::ToGrpc(answer.error());
-  for (const GrantedLease& granted : answer->leases) FillLease(granted, *response->add_leases());
-  response->set_retry_after_ms(static_cast<std::uint32_t>(answer->retry_after.count()));
-  response->set_idle(answer->idle);
+  FillLeases(*answer, *request, *response);
   return grpc::Status::OK;
 }
 
@@ -94,9 +108,12 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* /*context*/, con
                      request->seconds(),           request->cpu_seconds(),
                      request->peak_rss_bytes(),    {request->canaries_correct(), request->canaries_checked()}};
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
-  const auto duplicate = scheduler_.Commit(result);
-  if (!duplicate) return rpc::ToGrpc(duplicate.error());
-  response->set_duplicate(*duplicate);
+  std::optional<LeaseRequest> next;
+  if (request->has_next()) next = FromProto(request->next());
+  const auto answer = scheduler_.Commit(result, next);
+  if (!answer) return rpc::ToGrpc(answer.error());
+  response->set_duplicate(answer->duplicate);
+  if (next) FillLeases(answer->next, request->next(), *response->mutable_next());
   return grpc::Status::OK;
 }
 

@@ -133,7 +133,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
       return LabelerRegistered{from.labeler_id(), from.name(), from.incarnation(), from.instruction_set()};
     }
     case v1::Event::kShardLeased:
-      return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id()};
+      return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id(),
+                         event.shard_leased().call()};
     case v1::Event::kShardFailed: {
       const auto& from = event.shard_failed();
       return ShardFailed{Take(from.key()), from.request_id(), Take(from.failure()), Take(from.counts())};

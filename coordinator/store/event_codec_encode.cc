@@ -148,6 +148,7 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
 void Encode(const ShardLeased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_leased()->mutable_key());
   event.mutable_shard_leased()->set_labeler_id(from.labeler_id);
+  event.mutable_shard_leased()->set_call(from.call);
 }
 void Encode(const ShardReleased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_released()->mutable_key());

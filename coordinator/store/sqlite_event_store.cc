@@ -75,6 +75,10 @@ class SqliteEventStore final : public EventStore {
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t term, Integer("SELECT value FROM term"));
     FERMENT_RETURN_IF_ERROR(Execute("COMMIT"));
     term_ = static_cast<std::uint64_t>(term);
+    FERMENT_ASSIGN_OR_RETURN(begin_, Compile("BEGIN IMMEDIATE"));
+    FERMENT_ASSIGN_OR_RETURN(latest_, Compile("SELECT value FROM term"));
+    FERMENT_ASSIGN_OR_RETURN(insert_, Compile("INSERT INTO event (term, body) VALUES (?, ?)"));
+    FERMENT_ASSIGN_OR_RETURN(commit_, Compile("COMMIT"));
     return {};
   }
 
@@ -130,23 +134,34 @@ class SqliteEventStore final : public EventStore {
   }
 
   Status AppendAll(std::span<const Event> events) {
-    FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
-    FERMENT_ASSIGN_OR_RETURN(const std::int64_t latest, Integer("SELECT value FROM term"));
+    FERMENT_RETURN_IF_ERROR(Step(begin_, SQLITE_DONE));
+    FERMENT_RETURN_IF_ERROR(Step(latest_, SQLITE_ROW));
+    const std::int64_t latest = sqlite3_column_int64(latest_.get(), 0);
+    sqlite3_reset(latest_.get());
     if (static_cast<std::uint64_t>(latest) != term_) {
       return AbortedError("a newer coordinator owns the store: store=" + file_ + " term=" + std::to_string(term_) +
                           " latest=" + std::to_string(latest))
           .WithExitCode(exit_code::kFenced);
     }
-    FERMENT_ASSIGN_OR_RETURN(Statement insert, Compile("INSERT INTO event (term, body) VALUES (?, ?)"));
     for (const Event& event : events) {
       const std::string body = EncodeEvent(event);
-      sqlite3_bind_int64(insert.get(), 1, static_cast<std::int64_t>(term_));
-      sqlite3_bind_blob64(insert.get(), 2, body.data(), body.size(), SQLITE_TRANSIENT);
-      const int code = sqlite3_step(insert.get());
-      if (code != SQLITE_DONE) return Describe(database_.get(), code, file_, "appending to the log");
-      sqlite3_reset(insert.get());
+      sqlite3_bind_int64(insert_.get(), 1, static_cast<std::int64_t>(term_));
+      sqlite3_bind_blob64(insert_.get(), 2, body.data(), body.size(), SQLITE_STATIC);
+      FERMENT_RETURN_IF_ERROR(Step(insert_, SQLITE_DONE));
     }
-    return Execute("COMMIT");
+    return Step(commit_, SQLITE_DONE);
+  }
+
+  /// Runs a statement to its one row, which stays to be read, or to its end.
+  Status Step(const Statement& statement, int expected) {
+    const int code = sqlite3_step(statement.get());
+    if (code != expected) {
+      Status status = Describe(database_.get(), code, file_, "appending to the log");
+      sqlite3_reset(statement.get());
+      return status;
+    }
+    if (code == SQLITE_DONE) sqlite3_reset(statement.get());
+    return {};
   }
 
   Status Execute(const std::string& sql) {
@@ -172,6 +187,11 @@ class SqliteEventStore final : public EventStore {
   std::string file_;
   std::uint64_t term_ = 0;
   Status failed_;
+  // What every append runs, compiled once.
+  Statement begin_;
+  Statement latest_;
+  Statement insert_;
+  Statement commit_;
 };
 
 }  // namespace

@@ -168,6 +168,93 @@ TEST_F(LeaseCluster, ManyLabelersAtOnceCommitEachShardExactlyOnce) {
   EXPECT_EQ(cluster_.metrics().commit_ok.Value(), kShards);
 }
 
+TEST_F(LeaseCluster, ACommitBringsTheNextLeaseAndARunsSpecTravelsOnce) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto stub = v1::LeaseService::NewStub(channel_);
+  v1::LeaseShardsRequest lease;
+  lease.set_labeler_id("labeler/1");
+  const auto first = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, lease);
+  ASSERT_TRUE(first) << first.error().ToString();
+  ASSERT_EQ(first->leases_size(), 1);
+  EXPECT_EQ(first->specs().at(run_id_).name(), SmallSpec().name());
+
+  v1::CommitShardRequest commit;
+  commit.set_labeler_id("labeler/1");
+  *commit.mutable_key() = first->leases(0).key();
+  commit.mutable_counts()->set_read(10);
+  commit.mutable_counts()->set_labelled(10);
+  commit.add_files()->set_file("labels/x/0.npz");
+  *commit.mutable_next() = lease;
+  commit.mutable_next()->set_max_leases(5);
+  commit.mutable_next()->set_call(1);
+  commit.mutable_next()->add_known_runs(run_id_);
+  const auto answer = rpc::CallUnary(*stub, &v1::LeaseService::Stub::CommitShard, commit);
+  ASSERT_TRUE(answer) << answer.error().ToString();
+  EXPECT_FALSE(answer->duplicate());
+  EXPECT_EQ(answer->next().leases_size(), 2) << "of three shards two were left";
+  EXPECT_TRUE(answer->next().specs().empty());
+  EXPECT_EQ(JobNamed("label").shards().leased(), 2U);
+
+  // The answer was lost, and the call comes again, to another coordinator by then.
+  cluster_.StopCoordinator();
+  cluster_.StartCoordinator();
+  const auto again = rpc::CallUnary(*stub, &v1::LeaseService::Stub::CommitShard, commit, {.retry_for = 20s});
+  ASSERT_TRUE(again) << again.error().ToString();
+  EXPECT_TRUE(again->duplicate());
+  ASSERT_EQ(again->next().leases_size(), 2);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(again->next().leases(i).SerializeAsString(), answer->next().leases(i).SerializeAsString());
+  }
+}
+
+TEST_F(LeaseCluster, ALeaseCallMadeAgainGetsNoOtherShards) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto stub = v1::LeaseService::NewStub(channel_);
+  v1::LeaseShardsRequest request;
+  request.set_labeler_id("labeler/1");
+  request.set_max_leases(2);
+  request.set_call(1);
+  const auto first = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
+  ASSERT_TRUE(first) << first.error().ToString();
+  ASSERT_EQ(first->leases_size(), 2);
+  ASSERT_TRUE(labeler.Return(first->leases(0).key()).ok());
+  const auto again = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
+  ASSERT_TRUE(again);
+  ASSERT_EQ(again->leases_size(), 1) << "the other one was given back";
+  EXPECT_EQ(again->leases(0).key().shard(), first->leases(1).key().shard());
+  request.set_call(2);
+  const auto other = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->leases_size(), 2);
+  request.set_call(1);
+  const auto late = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->leases_size(), 0) << "nobody waits for this answer any more";
+}
+
+TEST_F(LeaseCluster, ARefusedCommitBringsNoLease) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto lease = labeler.Lease();
+  ASSERT_TRUE(lease);
+  const auto stub = v1::LeaseService::NewStub(channel_);
+  v1::CommitShardRequest commit;
+  commit.set_labeler_id("labeler/1");
+  *commit.mutable_key() = lease->key();
+  commit.mutable_counts()->set_read(10);
+  commit.add_files()->set_file("labels/x/0.npz");
+  commit.mutable_next()->set_labeler_id("labeler/1");
+  const auto refused = rpc::CallUnary(*stub, &v1::LeaseService::Stub::CommitShard, commit);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kDataLoss) << "read is not the sum of the rest";
+  EXPECT_EQ(JobNamed("label").shards().leased(), 1U);
+}
+
 TEST_F(LeaseCluster, AResultThatIsNotOnSharedStorageIsRefused) {
   StartLabelling();
   ScriptedLabeler labeler(cluster_.address(), "labeler");

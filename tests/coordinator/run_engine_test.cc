@@ -66,7 +66,7 @@ class RunEngineTest : public ::testing::Test {
     return *labeler;
   }
   GrantedLease LeaseOne(const std::string& labeler) {
-    const auto answer = engine()->leases().Lease(labeler, 1);
+    const auto answer = engine()->leases().Lease({labeler, 1});
     EXPECT_TRUE(answer) << answer.error().ToString();
     EXPECT_EQ(answer->leases.size(), 1U);
     return answer->leases.at(0);
@@ -277,7 +277,7 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
   const GrantedLease lease = LeaseOne(Register("1"));
   EXPECT_EQ(Register("1"), "labeler/1");
   const std::string second = Register("2");
-  EXPECT_EQ(engine()->leases().Lease("labeler/1", 1).error().code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine()->leases().Lease({"labeler/1", 1}).error().code(), StatusCode::kNotFound);
   EXPECT_EQ(engine()->leases().Renew(lease.key, 1).error().code(), StatusCode::kAborted);
   EXPECT_EQ(LeaseOne(second).key.epoch, 2U);
 }
@@ -285,7 +285,7 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
 TEST_F(RunEngineTest, AnotherInstructionSetIsRefusedAndToldWhich) {
   StartLabelling();
   const auto labeler = engine()->leases().Register({"old", "1", "baseline"});
-  const auto answer = engine()->leases().Lease(*labeler, 1);
+  const auto answer = engine()->leases().Lease({*labeler, 1});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(answer.error().message()), HasSubstr("wanted=avx2"));
@@ -599,7 +599,7 @@ TEST_F(RunEngineTest, AFirstTeacherThatIsShownToBeBadFailsTheRunAndNothingOfItGo
   EXPECT_EQ(refused.error().code(), StatusCode::kAborted);
   EXPECT_THAT(std::string(refused.error().message()), HasSubstr("the teacher was stopped; drop the work"));
   EXPECT_EQ(engine()->leases().Renew(second.key, 1).error().code(), StatusCode::kAborted);
-  EXPECT_TRUE(engine()->leases().Lease(labeler, 1)->leases.empty());
+  EXPECT_TRUE(engine()->leases().Lease({labeler, 1})->leases.empty());
   EXPECT_EQ(world_.run_files.indexed(), 0U) << "not even the shard that showed it";
   EXPECT_EQ(engine().metrics().canaries_checked.Value(), 40);
   EXPECT_EQ(engine().metrics().canaries_correct.Value(), 4);
@@ -608,7 +608,7 @@ TEST_F(RunEngineTest, AFirstTeacherThatIsShownToBeBadFailsTheRunAndNothingOfItGo
   Restart();
   Submit(GuardedSpec(1), "again");
   EXPECT_EQ(TheRun().state, RunState::kFailed) << "a stopped teacher stays stopped";
-  EXPECT_TRUE(engine()->leases().Lease(Register("2"), 1)->leases.empty());
+  EXPECT_TRUE(engine()->leases().Lease({Register("2"), 1})->leases.empty());
 }
 
 TEST_F(RunEngineTest, ALaterTeacherThatIsShownToBeBadCostsItsRoundAndTheRunGoesOn) {

@@ -130,7 +130,8 @@ std::vector<std::string> FloorFindings(const SourceFile& file) {
   if (home == nullptr) return findings;
   for (const Include& include : IncludesOf(file)) {
     if (!include.quoted) continue;
-    if (include.target.starts_with("ferment/v1/")) continue;  // generated: its doors are checked with the libraries'
+    // Generated: their doors are checked with the libraries'.
+    if (include.target.starts_with("ferment/v1/") || include.target.starts_with("google/rpc/")) continue;
     const Room* other = RoomOf(include.target);
     const std::string where = Where(file, include.line);
     if (other == nullptr) {

@@ -81,26 +81,32 @@ ferment_mutant(commit_compares_no_state P3
 ferment_mutant(renewal_steals_the_lease_back T1.6
   coordinator/lease_desk.cc
   [[  FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
-  Held& held = held_[key];]]
+  Held& held = Hold(key);]]
   [[  FERMENT_ASSIGN_OR_RETURN(const Found there, Find(key));
   LeaseKey present = key; present.epoch = there.shard->epoch;
   FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(present));
-  Held& held = held_[present];]])
+  Held& held = Hold(present);]])
+ferment_mutant(call_for_leases_is_forgotten T1.3
+  coordinator/core/job_book.cc
+  [[  labeler->second.last_call = event.call;]]
+  [[]])
 ferment_mutant(expiry_forgets_to_requeue live
   coordinator/lease_desk.cc
   [[    ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});]]
   [[]])
 ferment_mutant(restart_gives_no_full_lease_time P12
   coordinator/lease_desk.cc
-  [[    held_[key] = {clock_.Now() + time, time, 0};
-  }]]
-  [[    held_[key] = {clock_.Now() + time / 8, time, 0};
-  }]])
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) {
+    Held& held = Hold(key);
+    held.deadline -= held.lease_time / 8 * 7;
+  }
+  next_look_ = MonotonicTime::min();]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/lease_desk.cc
-  [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(*at.shard, result);]]
-  [[  if (at.shard->state == ShardState::kCommitted && at.shard->files != result.files) return AnswerCommitted(*at.shard, result);
+  [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);]]
+  [[  if (at.shard->state == ShardState::kCommitted && at.job->FilesOf(*at.shard) != result.files) return AnswerCommitted(at, result);
   if (at.shard->state == ShardState::kCommitted) {
     ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons, 0, 0, 0});
     return true;
@@ -114,9 +120,10 @@ ferment_mutant(counts_need_not_add_up P7
   [[  if (!counts.Conserved() && counts.read == 0) {]])
 ferment_mutant(last_commit_wins P1,P2
   coordinator/lease_desk.cc
-  [[  if (shard.files == result.files) {]]
-  [[  const_cast<Shard&>(shard).files = result.files;
-  if (shard.files == result.files) {]])
+  [[  if (committed == result.files) {]]
+  [[  auto& folders = const_cast<Job&>(*found.job).result_folders;
+  const_cast<Shard&>(*found.shard).files = PackedFiles(result.files, folders);
+  if (committed == result.files) {]])
 # The log.
 ferment_mutant(answers_before_the_save P2
   coordinator/run_engine.cc

@@ -68,12 +68,13 @@ void SimLabeler::Register() {
 
 void SimLabeler::Take() {
   if (std::exchange(taking_, true)) return;
-  auto seen = [this](const Moment& moment, const Result<LeaseAnswer>& answer) {
+  const coordinator::LeaseRequest request{labeler_id_, 1, ++takes_};
+  auto seen = [this, request](const Moment& moment, const Result<LeaseAnswer>& answer) {
     if (!answer) return;
-    for (const GrantedLease& lease : answer->leases) world_.oracle.Granted(moment, name_, lease);
+    for (const GrantedLease& lease : answer->leases) world_.oracle.Granted(moment, request, lease);
   };
   auto serve = Asks<Result<LeaseAnswer>>(
-      {[id = labeler_id_](RunEngine& engine) { return engine.leases().Lease(id, 1); }, seen, std::nullopt, false});
+      {[request](RunEngine& engine) { return engine.leases().Lease(request); }, seen, std::nullopt, false});
   auto done = [this](const Result<LeaseAnswer>& answer) { HandleTaken(answer); };
   Call<Result<LeaseAnswer>>({network_, process_, name_, kLongPatience, serve, done});
 }

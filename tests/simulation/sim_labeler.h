@@ -49,6 +49,7 @@ class SimLabeler {
   const std::string name_;
   SimProcess process_;
   std::uint64_t incarnation_ = 0;
+  std::uint64_t takes_ = 0;
   std::string labeler_id_;
   std::map<coordinator::LeaseKey, Held> held_;
   std::optional<coordinator::LeaseKey> working_;

@@ -68,7 +68,7 @@ void SimOracle::CheckShards(const Job& job, const JobFacts& facts, const std::st
     const coordinator::Shard& kept = job.shards[i];
     const bool same = shard.committed == (kept.state == ShardState::kCommitted) &&
                       shard.leased == (kept.state == ShardState::kLeased) &&
-                      (!shard.committed || shard.files == kept.files);
+                      (!shard.committed || shard.files == job.FilesOf(kept));
     if (!same) history_.Violate("P2", name + ": a commit or a lease is lost: shard=" + std::to_string(i));
     if (!shard.committed) continue;
     ++committed;
@@ -101,12 +101,20 @@ MonotonicTime SimOracle::LeaseEnd(const Moment& moment, std::chrono::millisecond
   return (moment.term == latest_term_ ? moment.clock : latest_began_) + time;
 }
 
-void SimOracle::Granted(const Moment& moment, const std::string& labeler, const coordinator::GrantedLease& lease) {
+void SimOracle::Granted(const Moment& moment, const coordinator::LeaseRequest& request,
+                        const coordinator::GrantedLease& lease) {
   const ShardFacts* shard = log_.FindShard(lease.key);
   if (shard == nullptr || shard->epoch < lease.key.epoch) {
     history_.Violate("P2", "a lease was granted before it was logged: " + Name(lease.key));
   }
-  leases_[lease.key] = {labeler, LeaseEnd(moment, lease.lease_time), lease.lease_time, false};
+  const auto call = std::pair(request.labeler_id, request.call);
+  const coordinator::LeaseKey& first = granted_first_.emplace(call, lease.key).first->second;
+  if (first != lease.key) {
+    history_.Violate("T1.3", "one call was granted two leases: labeler=" + request.labeler_id + " call=" +
+                                 std::to_string(request.call) + " first=" + Name(first) + " then=" + Name(lease.key));
+  }
+  leases_[lease.key] = {request.labeler_id.substr(0, request.labeler_id.find('/')), LeaseEnd(moment, lease.lease_time),
+                        lease.lease_time, false};
 }
 
 ShardFacts SimOracle::InLog(const LeaseKey& key) const {

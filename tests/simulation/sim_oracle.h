@@ -39,7 +39,7 @@ class SimOracle {
   std::uint64_t latest_term() const { return latest_term_; }
 
   // Answers, at the instant at which they leave the coordinator.
-  void Granted(const Moment& moment, const std::string& labeler, const coordinator::GrantedLease& lease);
+  void Granted(const Moment& moment, const coordinator::LeaseRequest& request, const coordinator::GrantedLease& lease);
   void Renewed(const Moment& moment, const coordinator::LeaseKey& key, const Status& answer);
   void Committed(const Moment& moment, const coordinator::ShardResult& result, const Result<bool>& answer);
   void ShardGivenUp(const Moment& moment, const coordinator::ShardFailure& failure, const Status& answer);
@@ -87,6 +87,8 @@ class SimOracle {
   std::uint64_t latest_term_ = 0;
   MonotonicTime latest_began_;
   std::map<coordinator::LeaseKey, LeaseFacts> leases_;
+  /// By labeler and call: what it got when it first got any. A labeler of the simulation asks for one lease at a time.
+  std::map<std::pair<std::string, std::uint64_t>, coordinator::LeaseKey> granted_first_;
   std::map<std::string, std::string> submissions_;
   /// request -> generation of the run in which it was first acknowledged.
   std::map<std::string, std::uint32_t> cancel_requests_;

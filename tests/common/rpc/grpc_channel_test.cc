@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/rpc/grpc_status.h"
+
 namespace ferment::rpc {
 namespace {
 
@@ -41,6 +43,27 @@ TEST(GrpcChannel, NeverRepeatsARefusal) {
     return grpc::Status(grpc::StatusCode::ABORTED, "the lease is lost");
   });
   EXPECT_EQ(status.code(), StatusCode::kAborted);
+  EXPECT_EQ(attempts, 1);
+}
+
+TEST(GrpcChannel, ComesBackToAFullServiceWhenItSays) {
+  int attempts = 0;
+  const auto before = std::chrono::steady_clock::now();
+  const Status status = CallWithRetry(Patient(), [&](grpc::ClientContext&) {
+    return ++attempts == 1 ? ToGrpc(ResourceExhaustedError("too many requests wait")) : grpc::Status::OK;
+  });
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(attempts, 2);
+  EXPECT_GE(std::chrono::steady_clock::now() - before, kRetryDelay);
+}
+
+TEST(GrpcChannel, TakesAFullServicesWordThatNamesNoTimeAsARefusal) {
+  int attempts = 0;
+  const Status status = CallWithRetry(Patient(), [&](grpc::ClientContext&) {
+    ++attempts;
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the message is too large");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(attempts, 1);
 }
 

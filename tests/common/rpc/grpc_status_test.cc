@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
 namespace ferment::rpc {
 namespace {
 
@@ -19,9 +22,40 @@ TEST(GrpcStatus, CarriesTheExitCode) {
   EXPECT_EQ(FromGrpc(ToGrpc(DataLossError("x").WithExitCode(exit_code::kBadData))).exit_code(), exit_code::kBadData);
 }
 
+TEST(GrpcStatus, TellsAnOverloadedServicesClientsWhenToComeBack) {
+  EXPECT_EQ(RetryDelayOf(ToGrpc(ResourceExhaustedError("full"))), kRetryDelay);
+  EXPECT_EQ(RetryDelayOf(ToGrpc(AbortedError("lost"))), std::nullopt) << "drop the work, never retry";
+  EXPECT_EQ(RetryDelayOf(grpc::Status::OK), std::nullopt);
+}
+
+TEST(GrpcStatus, SendsDetailsThatOtherClientsRead) {
+  const grpc::Status sent = ToGrpc(AbortedError("lost").WithExitCode(exit_code::kFenced));
+  google::rpc::Status rich;
+  ASSERT_TRUE(rich.ParseFromString(sent.error_details()));
+  EXPECT_EQ(rich.code(), static_cast<int>(StatusCode::kAborted));
+  EXPECT_EQ(rich.message(), "lost");
+  ASSERT_EQ(rich.details_size(), 1);
+  EXPECT_EQ(rich.details(0).type_url(), "type.googleapis.com/google.rpc.ErrorInfo");
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(rich.details(0).UnpackTo(&info));
+  EXPECT_EQ(info.reason(), "ABORTED");
+  EXPECT_EQ(info.domain(), "ferment");
+  EXPECT_EQ(info.metadata().at("exit_code"), "202");
+}
+
 TEST(GrpcStatus, IgnoresDetailsOfAnotherKind) {
-  EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", "\x08\x0a\x12 binary")).exit_code(), 0);
-  EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", "exit_code=99999")).exit_code(), 0);
+  const auto code_in = [](const std::string& details) {
+    return FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", details)).exit_code();
+  };
+  EXPECT_EQ(code_in("\x08\x0a\x12 binary"), 0);
+  for (const auto& [domain, exit_code] : {std::pair{"ferment", "99999"}, {"ferment", "no"}, {"other", "65"}}) {
+    google::rpc::ErrorInfo info;
+    info.set_domain(domain);
+    (*info.mutable_metadata())["exit_code"] = exit_code;
+    google::rpc::Status rich;
+    rich.add_details()->PackFrom(info);
+    EXPECT_EQ(code_in(rich.SerializeAsString()), 0) << domain << " " << exit_code;
+  }
 }
 
 }  // namespace
