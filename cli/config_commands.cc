@@ -33,7 +33,6 @@ LoadedSpec LoadOrLeave(const SpecArguments& arguments) {
     std::cerr << loaded.error().message() << std::endl;
     LeaveWith(ProcessExitCode(loaded.error()));
   }
-  for (const std::string& warning : loaded->warnings) std::cerr << "warning: " << warning << std::endl;
   return std::move(*loaded);
 }
 

@@ -60,9 +60,13 @@ std::string RateUnit(const v1::JobStatus& job) {
 
 /// The figures that matter, in this order, as far as the job has them.
 std::string Figures(const v1::JobStatus& job) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {{"loss", "loss"},   {"student_loss", "student"},
-                                                                   {"h", "h"},         {"accepted", "accepted"},
-                                                                   {"macro_f1", "F1"}, {"accuracy", "accuracy"}};
+  static constexpr std::pair<const char*, const char*> kNames[] = {{"loss", "loss"},
+                                                                   {"student_loss", "student"},
+                                                                   {"h", "h"},
+                                                                   {"accepted", "accepted"},
+                                                                   {"macro_f1", "F1"},
+                                                                   {"accuracy", "accuracy"},
+                                                                   {"canary_accuracy", "canaries right"}};
   std::string text;
   for (const auto& [key, shown] : kNames) {
     const auto found = job.metrics().find(key);
@@ -199,7 +203,9 @@ void ProgressBar::ShowEnded(const v1::JobStatus& job) {
       out_ << Figures(job) << "\n";
       break;
     case v1::JOB_STATE_SKIPPED:
-      out_ << Painted("- " + name + "skipped: the spec has no use for it", kDim) << "\n";
+      out_ << Painted("- " + name + (job.failure().empty() ? "skipped: the spec has no use for it" : job.failure()),
+                      kDim)
+           << "\n";
       break;
     case v1::JOB_STATE_CANCELLED:
       out_ << Painted("- " + name + "cancelled", kDim) << "\n";

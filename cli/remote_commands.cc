@@ -44,7 +44,6 @@ std::string StateName(v1::RunState state) {
 
 void Submit(const RemoteFlags& flags) {
   const auto loaded = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set))));
-  for (const std::string& warning : loaded.warnings) std::cerr << "warning: " << warning << std::endl;
   const std::string chosen = flags.run_dir.empty() ? "runs/" + loaded.spec.name() : flags.run_dir;
   const auto run_dir = std::filesystem::absolute(chosen).lexically_normal();
   auto folder = OrLeave(RunFolder::Open(run_dir));

@@ -27,7 +27,6 @@ RunOptions Load(const RunFlags& flags) {
   if (!overrides) LeaveIfFailed(overrides.error());
   const auto loaded = LoadSpec(flags.spec, *overrides);
   if (!loaded) LeaveIfFailed(loaded.error());
-  for (const std::string& warning : loaded->warnings) std::cerr << "warning: " << warning << std::endl;
   const std::string folder = flags.run_dir.empty() ? "runs/" + loaded->spec.name() : flags.run_dir;
   return {.spec = loaded->spec,
           .run_dir = fs::absolute(folder).lexically_normal(),

@@ -154,8 +154,9 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
   FERMENT_ASSIGN_OR_RETURN(const Found found, Find(key));
   if (found.job->state != JobState::kRunning || found.shard->state != ShardState::kLeased ||
       found.shard->epoch != key.epoch) {
-    return Fail(AbortedError("the lease is lost; drop the work: " + Name(key) +
-                             " present_epoch=" + std::to_string(found.shard->epoch)));
+    const std::string why = found.job->tripped.empty() ? "the lease is lost" : "the teacher was stopped";
+    return Fail(
+        AbortedError(why + "; drop the work: " + Name(key) + " present_epoch=" + std::to_string(found.shard->epoch)));
   }
   return found;
 }
@@ -185,6 +186,11 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
                          " records=" + std::to_string(found.shard->plan.record_count));
   }
   if (result.files.empty()) return DataLossError("a commit without a file: " + Name(result.key));
+  if (result.canaries.correct > result.canaries.checked) {
+    return DataLossError("more canaries are right than there are: " + Name(result.key) +
+                         " correct=" + std::to_string(result.canaries.correct) +
+                         " checked=" + std::to_string(result.canaries.checked));
+  }
   return {};
 }
 
@@ -224,11 +230,14 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
     return Fail(DataLossError(failure.message));
   }
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
-                                result.seconds, result.cpu_seconds, result.peak_rss_bytes});
+                                result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   Drop(result.key);
   Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
-  metrics_.Count(result.counts, result.reasons);
+  const auto spec = ledger_.SpecOf(*at.run);
+  metrics_.Count(result.counts, result.reasons,
+                 std::vector<std::string>(spec->classes().begin(), spec->classes().end()));
+  metrics_.Count(result.canaries);
   return false;
 }
 

@@ -61,6 +61,7 @@ struct ShardResult {
   double seconds = 0;
   double cpu_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;
+  CanaryCounts canaries = {};
 };
 
 struct ShardFailure {

@@ -8,6 +8,7 @@
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/affwild2_source.h"
+#include "common/dataset/canary_faces.h"
 #include "common/dataset/label_index.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
@@ -44,6 +45,9 @@ class LocalRunFiles final : public RunFiles {
     FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
     if (source->size() == 0) {
       return Fail(DataLossError("the FR source has no record: data.fr.path=" + spec.data().fr().path()));
+    }
+    if (spec.labeling().canary_share() > 0) {
+      if (const auto faces = dataset::CanaryFaces::Open(spec); !faces) return Fail(faces.error());
     }
     ShardPlan plan;
     plan.work.dataset = dataset::DatasetName(spec.data().fr().path());

@@ -27,6 +27,9 @@ std::string PhaseTableText(const Run& run, std::uint64_t seed) {
     row["peak_rss_bytes"] = ended ? job.usage.peak_rss_bytes : 0;
     row["samples"] = ended ? job.usage.samples : 0;
     row["failure"] = job.failure.message;
+    if (job.canaries.checked > 0) {
+      row["canaries"] = {{"checked", job.canaries.checked}, {"correct", job.canaries.correct}};
+    }
     table["phases"].push_back(std::move(row));
   }
   return table.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

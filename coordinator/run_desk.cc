@@ -126,6 +126,11 @@ void RunDesk::AdvanceRun(const Run& run) {
 }
 
 void RunDesk::AdvanceJob(const Run& run, const Job& job) {
+  if (parts_.teachers.Stops(run, job)) {
+    for (JobEnd& end : EndsAfterStop(run, job))
+      EndJob(run, *run.FindJob(end.job_id), end.state, std::move(end.failure));
+    return;
+  }
   if (MayStart(run, job)) {
     if (IsShardPhase(job.plan.phase)) {
       StartShards(run, job);

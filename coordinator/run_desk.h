@@ -16,6 +16,7 @@
 #include "coordinator/ledger.h"
 #include "coordinator/run_files.h"
 #include "coordinator/task_runner.h"
+#include "coordinator/teacher_desk.h"
 #include "coordinator/trainer_desk.h"
 
 namespace ferment::coordinator {
@@ -37,6 +38,7 @@ class RunDesk {
     Ledger& ledger;
     const Clock& clock;
     TrainerDesk& trainers;
+    TeacherDesk& teachers;
     RunFiles& run_files;
     TaskRunner& files;
     /// Queues work for the scheduler's thread.

@@ -7,7 +7,8 @@ RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
       leases_(ledger_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
-      runs_({ledger_, parts_.clock, trainers_, parts_.run_files, parts_.files, parts_.come_back,
+      teachers_(ledger_, parts_.clock, parts_.metrics),
+      runs_({ledger_, parts_.clock, trainers_, teachers_, parts_.run_files, parts_.files, parts_.come_back,
              [this] { return parts_.store.Confirm(); }}) {}
 
 Status RunEngine::Restore() {

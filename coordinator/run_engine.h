@@ -76,6 +76,7 @@ class RunEngine {
   Ledger ledger_;
   LeaseDesk leases_;
   TrainerDesk trainers_;
+  TeacherDesk teachers_;
   RunDesk runs_;
 };
 

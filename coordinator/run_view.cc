@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "coordinator/core/accuracy_sequence.h"
+
 namespace ferment::coordinator {
 namespace {
 
@@ -40,6 +42,14 @@ void FillTrainerJob(JobView& view, const Run& run, const Job& job, const LiveFig
   view.done = view.total;
 }
 
+void FillCanaries(JobView& view, const Job& job, const RunSpec& spec) {
+  if (job.canaries.checked == 0) return;
+  const AccuracySequence sequence(spec.labeling().min_accuracy(), job.canaries);
+  view.metrics["canaries"] = static_cast<double>(job.canaries.checked);
+  view.metrics["canary_accuracy"] = sequence.Mean();
+  view.metrics["canary_accuracy_at_most"] = sequence.UpperBound();
+}
+
 void FillShardJob(JobView& view, const Run& run, const Job& job, const LiveFigures& live) {
   view.done = job.committed;
   view.total = job.shards.size();
@@ -72,6 +82,7 @@ RunView MakeRunView(const JobBook& book, const Run& run, const RunSpec& spec, co
     one.failure = job.failure.message;
     if (IsShardPhase(job.plan.phase)) {
       FillShardJob(one, run, job, live);
+      FillCanaries(one, job, spec);
     } else {
       FillTrainerJob(one, run, job, live);
     }

@@ -13,6 +13,15 @@ metrics::Counter& QuarantineCounter(metrics::MetricRegistry& registry, const std
                               {{"reason", reason}});
 }
 
+metrics::Counter& LabelledCounter(metrics::MetricRegistry& registry, const metrics::Labels& labels) {
+  return registry.MakeCounter("ferment_records_labelled_total", "Records that got a pseudo-label, by class.", labels);
+}
+
+metrics::Counter& StopCounter(metrics::MetricRegistry& registry, TripCause cause) {
+  return registry.MakeCounter("ferment_teacher_stopped_total", "Teachers that were shown to be bad, by what.",
+                              {{"cause", std::string(TripCauseName(cause))}});
+}
+
 }  // namespace
 
 SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
@@ -24,10 +33,17 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       commit_fenced(CommitCounter(registry, "fenced")),
       commit_conflict(CommitCounter(registry, "conflict")),
       records_read(registry.MakeCounter("ferment_records_read_total", "Records in committed shards.")),
-      records_labelled(registry.MakeCounter("ferment_records_labelled_total", "Records that got a pseudo-label.")),
+      records_labelled(LabelledCounter(registry, {})),
       records_abstained(registry.MakeCounter("ferment_records_abstained_total", "Records below the threshold.")),
+      canaries_checked(registry.MakeCounter("ferment_pseudo_label_canary_checked_total",
+                                            "Held-out labelled faces that went through a teacher among the records.")),
+      canaries_correct(
+          registry.MakeCounter("ferment_pseudo_label_canary_correct_total", "Canaries that a teacher named rightly.")),
       rejected(registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
                                     {{"reason", "queue_full"}})),
+      label_drift(registry.MakeGauge("ferment_pseudo_label_drift_index",
+                                     "Population stability index of the labels of the teacher at work against those "
+                                     "of the last accepted one.")),
       queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")),
       leading(
           registry.MakeGauge("ferment_coordinator_leading", "1 while this coordinator leads, 0 while it stands by.")),
@@ -47,11 +63,26 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
     }
   }
   QuarantineCounter(registry_, "other");
+  for (const TripCause cause : {TripCause::kAccuracy, TripCause::kCollapsed}) StopCounter(registry_, cause);
 }
 
-void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons) {
+void SchedulerMetrics::Count(const CanaryCounts& canaries) {
+  canaries_checked.Add(static_cast<double>(canaries.checked));
+  canaries_correct.Add(static_cast<double>(canaries.correct));
+}
+
+void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause).Increment(); }
+
+void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
+                             std::span<const std::string> classes) {
   records_read.Add(static_cast<double>(counts.read));
-  records_labelled.Add(static_cast<double>(counts.labelled));
+  if (classes.empty() || counts.class_histogram.size() != classes.size()) {
+    records_labelled.Add(static_cast<double>(counts.labelled));
+  } else {
+    for (std::size_t label = 0; label < classes.size(); ++label) {
+      LabelledCounter(registry_, {{"class", classes[label]}}).Add(static_cast<double>(counts.class_histogram[label]));
+    }
+  }
   records_abstained.Add(static_cast<double>(counts.abstained));
   std::uint64_t named = 0;
   int kinds = 0;

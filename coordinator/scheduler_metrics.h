@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 
 #include "common/metrics/metric.h"
@@ -18,8 +19,12 @@ class SchedulerMetrics {
  public:
   explicit SchedulerMetrics(metrics::MetricRegistry& registry);
 
-  /// A committed shard's records.
-  void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons);
+  /// A committed shard's records. `classes`: names of the histogram's classes.
+  void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
+             std::span<const std::string> classes);
+  void Count(const CanaryCounts& canaries);
+  /// A teacher was stopped.
+  void CountStop(TripCause cause);
   /// Sets the gauges that mirror the book.
   void Mirror(const JobBook& book);
 
@@ -34,9 +39,13 @@ class SchedulerMetrics {
   metrics::Counter& commit_fenced;
   metrics::Counter& commit_conflict;
   metrics::Counter& records_read;
+  /// Of work without classes; those of a class have a label.
   metrics::Counter& records_labelled;
   metrics::Counter& records_abstained;
+  metrics::Counter& canaries_checked;
+  metrics::Counter& canaries_correct;
   metrics::Counter& rejected;
+  metrics::Gauge& label_drift;
   metrics::Gauge& queue_depth;
   metrics::Gauge& leading;
   metrics::Gauge& term;

@@ -113,6 +113,8 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_seconds(result.seconds);
     request.set_cpu_seconds(result.cpu_seconds);
     request.set_peak_rss_bytes(PeakRssBytes());
+    request.set_canaries_checked(result.canaries.checked);
+    request.set_canaries_correct(result.canaries.correct);
     const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
                                          {.retry_for = kPatience, .stop = ending_});
     return response ? Status() : response.error();

@@ -81,6 +81,8 @@ Status LabelerLoop::WorkOn(Held& held) {
                                   {"read", counts.read},
                                   {"labelled", counts.labelled},
                                   {"quarantined", counts.quarantined},
+                                  {"canaries", outcome->result.canaries.checked},
+                                  {"canaries_right", outcome->result.canaries.correct},
                                   {"seconds", outcome->result.seconds}});
     }
   }

@@ -70,6 +70,13 @@ struct Counts {
   std::vector<std::uint64_t> classes;
 };
 
+/// Held-out labelled faces that the teacher saw among the records, and how many it named rightly.
+struct CanaryCounts {
+  std::uint64_t correct = 0;
+  std::uint64_t checked = 0;
+  friend bool operator==(const CanaryCounts&, const CanaryCounts&) = default;
+};
+
 struct ResultFile {
   std::filesystem::path file;
   std::string sha256;
@@ -80,6 +87,7 @@ struct ShardResult {
   Counts counts;
   /// Quarantined records by reason.
   std::map<std::string, std::uint64_t> reasons;
+  CanaryCounts canaries = {};
   double seconds = 0;
   double cpu_seconds = 0;
 };

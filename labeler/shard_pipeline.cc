@@ -2,45 +2,14 @@
 #include "labeler/shard_pipeline.h"
 
 #include <algorithm>
-#include <optional>
-#include <thread>
+#include <cmath>
 #include <utility>
-#include <vector>
 
 #include "common/dataset/picture_decoder.h"
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {
 namespace {
-
-struct AnnotatedBatch {
-  /// Empty where the record is sound, else why it is not; one a record.
-  std::vector<std::string> reasons;
-  Annotation annotation;
-};
-
-Result<AnnotatedBatch> AnnotateBatch(const dataset::RecordSource& source, Annotator& annotator, std::uint64_t first,
-                                     std::uint64_t count) {
-  AnnotatedBatch batch;
-  // One a record; blank where it was quarantined.
-  std::vector<dataset::Image> images;
-  for (std::uint64_t index = first; index < first + count; ++index) {
-    Status damage;
-    const auto record = source.Read(index);
-    if (!record) {
-      if (record.error().code() != StatusCode::kDataLoss) return Fail(record.error());
-      damage = record.error();
-    } else if (auto image = dataset::DecodePicture(record->image)) {
-      images.push_back(std::move(*image));
-    } else {
-      damage = image.error();
-    }
-    batch.reasons.push_back(damage.ok() ? "" : dataset::DamageReason(damage));
-    if (!damage.ok()) images.push_back({.width = 1, .height = 1, .rgb = {0, 0, 0}});
-  }
-  FERMENT_ASSIGN_OR_RETURN(batch.annotation, annotator.Annotate(images));
-  return batch;
-}
 
 void Append(const LabelRow& row, dataset::LabelSet& set) {
   set.label.push_back(row.label);
@@ -50,42 +19,109 @@ void Append(const LabelRow& row, dataset::LabelSet& set) {
   set.status.push_back(row.status);
 }
 
+bool NamesRightly(std::span<const float> logits, int label) {
+  if (!std::all_of(logits.begin(), logits.end(), [](float z) { return std::isfinite(z); })) return false;
+  return std::max_element(logits.begin(), logits.end()) - logits.begin() == label;
+}
+
+Status NoneDecoded(std::size_t drawn, const std::string& reason) {
+  return DataLossError(
+             "none of the canaries can be decoded; look at data.fer.validation with `ferment data scan`: "
+             "drawn=" +
+             std::to_string(drawn) + " last_reason=" + reason)
+      .WithExitCode(exit_code::kBadData);
+}
+
 }  // namespace
 
-Result<dataset::LabelSet> ShardPipeline::Run(const ShardRange& range, std::stop_token stop,
-                                             std::atomic<std::uint64_t>& done) {
+std::vector<ShardPipeline::Batch> ShardPipeline::PlanBatches(const ShardRange& range, std::uint64_t canaries) const {
+  const std::uint64_t size = annotator_.batch();
+  const std::uint64_t of_records = (range.record_count + size - 1) / size;
+  const std::uint64_t of_canaries = (canaries + size - 1) / size;
+  std::vector<Batch> batches;
+  std::uint64_t placed = 0;
+  for (std::uint64_t number = 0; number <= of_records; ++number) {
+    for (; placed < of_canaries && number * (of_canaries + 1) >= (placed + 1) * of_records; ++placed) {
+      batches.push_back({true, placed * size, std::min(size, canaries - placed * size)});
+    }
+    if (number == of_records) break;
+    batches.push_back({false, range.first_record + number * size, std::min(size, range.record_count - number * size)});
+  }
+  return batches;
+}
+
+Result<dataset::Image> ShardPipeline::ReadRecord(std::uint64_t index) const {
+  FERMENT_ASSIGN_OR_RETURN(const dataset::EncodedRecord record, source_.Read(index));
+  return dataset::DecodePicture(record.image);
+}
+
+Result<ShardPipeline::Annotated> ShardPipeline::Annotate(const Batch& batch,
+                                                         std::span<const dataset::LabelledFace> canaries) const {
+  Annotated faces{batch, {}, {}};
+  // One a picture; blank where it is damaged.
+  std::vector<dataset::Image> images;
+  for (std::uint64_t index = batch.first; index < batch.first + batch.count; ++index) {
+    auto image = batch.of_canaries ? dataset::ReadFace(canaries[index]) : ReadRecord(index);
+    if (!image && image.error().code() != StatusCode::kDataLoss) {
+      return Fail(batch.of_canaries ? image.error().With("reading a canary of data.fer.validation") : image.error());
+    }
+    faces.reasons.push_back(image ? "" : dataset::DamageReason(image.error()));
+    images.push_back(image ? std::move(*image) : dataset::Image{.width = 1, .height = 1, .rgb = {0, 0, 0}});
+  }
+  FERMENT_ASSIGN_OR_RETURN(Annotation annotation, annotator_.Annotate(images));
+  faces.logits = std::move(annotation.logits);
+  return faces;
+}
+
+void ShardPipeline::AddRecords(const Annotated& faces, dataset::LabelSet& set) const {
+  const std::size_t classes = annotator_.classes();
+  for (std::size_t i = 0; i < faces.reasons.size(); ++i) {
+    set.key.push_back(source_.KeyAt(faces.batch.first + i));
+    std::string reason = faces.reasons[i];
+    LabelRow row = QuarantinedRow(classes);
+    if (reason.empty()) {
+      row = ApplyLabelRule(rule_, std::span(faces.logits).subspan(i * classes, classes));
+      if (row.status == dataset::LabelStatus::kQuarantined) reason = "not-finite";
+    }
+    if (!reason.empty()) ++set.reasons[reason];
+    Append(row, set);
+  }
+}
+
+Result<LabelledShard> ShardPipeline::Run(const ShardRange& range, std::span<const dataset::LabelledFace> canaries,
+                                         std::stop_token stop, std::atomic<std::uint64_t>& done) {
   if (range.first_record > source_.size() || range.record_count > source_.size() - range.first_record) {
     return Fail(OutOfRangeError("the shard reaches past the data; was the set replaced while the run went on? first=" +
                                 std::to_string(range.first_record) + " count=" + std::to_string(range.record_count) +
                                 " records=" + std::to_string(source_.size())));
   }
-  const std::uint64_t batch = annotator_.batch();
-  const std::uint64_t batches = (range.record_count + batch - 1) / batch;
-  OrderedPrefetch<Result<AnnotatedBatch>> annotated(batches, threads_, [&](std::uint64_t number) {
-    const std::uint64_t first = number * batch;
-    return AnnotateBatch(source_, annotator_, range.first_record + first, std::min(batch, range.record_count - first));
-  });
+  const std::vector<Batch> batches = PlanBatches(range, canaries.size());
+  OrderedPrefetch<Result<Annotated>> annotated(
+      batches.size(), threads_, [&](std::uint64_t number) { return Annotate(batches[number], canaries); });
 
-  dataset::LabelSet set;
+  LabelledShard shard;
   const std::size_t classes = annotator_.classes();
-  for (std::uint64_t number = 0; number < batches; ++number) {
+  std::string damage;
+  for (std::size_t number = 0; number < batches.size(); ++number) {
     if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a shard"));
-    FERMENT_ASSIGN_OR_RETURN(const AnnotatedBatch faces, annotated.Next());
-    const std::uint64_t first = range.first_record + number * batch;
-    for (std::size_t i = 0; i < faces.reasons.size(); ++i) {
-      set.key.push_back(source_.KeyAt(first + i));
-      std::string reason = faces.reasons[i];
-      LabelRow row = QuarantinedRow(classes);
-      if (reason.empty()) {
-        row = ApplyLabelRule(rule_, std::span(faces.annotation.logits).subspan(i * classes, classes));
-        if (row.status == dataset::LabelStatus::kQuarantined) reason = "not-finite";
-      }
-      if (!reason.empty()) ++set.reasons[reason];
-      Append(row, set);
+    FERMENT_ASSIGN_OR_RETURN(const Annotated faces, annotated.Next());
+    if (!faces.batch.of_canaries) {
+      AddRecords(faces, shard.set);
+      done.fetch_add(faces.reasons.size(), std::memory_order_relaxed);
+      continue;
     }
-    done.fetch_add(faces.reasons.size(), std::memory_order_relaxed);
+    for (std::size_t i = 0; i < faces.reasons.size(); ++i) {
+      if (!faces.reasons[i].empty()) {
+        damage = faces.reasons[i];
+        continue;
+      }
+      ++shard.canaries.checked;
+      const int label = canaries[faces.batch.first + i].label;
+      if (NamesRightly(std::span(faces.logits).subspan(i * classes, classes), label)) ++shard.canaries.correct;
+    }
   }
-  return set;
+  if (!canaries.empty() && shard.canaries.checked == 0) return Fail(NoneDecoded(canaries.size(), damage));
+  return shard;
 }
 
 bool TooDamaged(const dataset::LabelCounts& counts, double max_damage) {

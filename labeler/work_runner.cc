@@ -57,6 +57,19 @@ Result<const dataset::RecordSource*> WorkRunner::SourceFor(const RunSpec& spec) 
   return source_.get();
 }
 
+Result<std::vector<dataset::LabelledFace>> WorkRunner::CanariesFor(const Lease& lease, const LabelTask& task) {
+  const RunSpec& spec = *lease.spec;
+  const std::uint64_t count = dataset::CanaryCount(spec, task.record_count);
+  if (count == 0) return std::vector<dataset::LabelledFace>();
+  std::string data = spec.data().SerializeAsString();
+  for (const std::string& name : spec.classes()) data += "/" + name;
+  if (!canaries_ || canaries_of_ != data) {
+    FERMENT_ASSIGN_OR_RETURN(canaries_, dataset::CanaryFaces::Open(spec));
+    canaries_of_ = data;
+  }
+  return canaries_->Draw(spec.seed(), task.teacher.digest, lease.key.shard, count);
+}
+
 Result<WorkOutcome> WorkRunner::Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done) {
   const auto begin = std::chrono::steady_clock::now();
   const double cpu_begin = CpuSeconds();
@@ -74,15 +87,18 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
   const RunSpec& spec = *lease.spec;
   FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, SourceFor(spec));
   FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
+  FERMENT_ASSIGN_OR_RETURN(const auto canaries, CanariesFor(lease, task));
   ShardPipeline pipeline(*source, *annotator, {spec.labeling().tau(), spec.labeling().threshold()}, threads_);
-  FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set,
-                           pipeline.Run({task.first_record, task.record_count}, std::move(stop), done));
+  FERMENT_ASSIGN_OR_RETURN(LabelledShard shard,
+                           pipeline.Run({task.first_record, task.record_count}, canaries, std::move(stop), done));
+  dataset::LabelSet& set = shard.set;
   set.origin = {task.dataset, task.teacher.digest, task.label_config};
   set.shard = lease.key.shard;
   set.classes.assign(spec.classes().begin(), spec.classes().end());
 
   WorkOutcome outcome;
   outcome.result.counts = CountsOf(set);
+  outcome.result.canaries = shard.canaries;
   outcome.result.reasons = set.reasons;
   if (TooDamaged(set.Counts(), spec.labeling().max_damage())) {
     outcome.failure = Damaged(set, spec.labeling().max_damage());

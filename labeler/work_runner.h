@@ -7,10 +7,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
+#include "common/dataset/canary_faces.h"
 #include "common/dataset/record_source.h"
 #include "labeler/annotator.h"
 #include "labeler/lease_client.h"
@@ -42,6 +45,8 @@ class WorkRunner {
                                       std::atomic<std::uint64_t>& done);
   Result<Annotator*> AnnotatorFor(const RunSpec& spec, const Model& model);
   Result<const dataset::RecordSource*> SourceFor(const RunSpec& spec);
+  /// Returns: the canaries of this shard.
+  Result<std::vector<dataset::LabelledFace>> CanariesFor(const Lease& lease, const LabelTask& task);
 
   OpenAnnotator open_;
   int threads_;
@@ -50,6 +55,8 @@ class WorkRunner {
   std::string annotator_digest_;
   std::unique_ptr<dataset::RecordSource> source_;
   std::string source_path_;
+  std::optional<dataset::CanaryFaces> canaries_;
+  std::string canaries_of_;
 };
 
 }  // namespace ferment::labeler

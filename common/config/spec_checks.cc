@@ -92,6 +92,13 @@ void CheckPlacement(const RunSpec& spec, Judge& judge) {
           "; allowed: a sum of resources.ranks " + Number(ranks));
 }
 
+void CheckCanaries(const v1::LabelingSpec& labeling, Judge& judge) {
+  judge.Require(labeling.min_accuracy() == 0 || labeling.canary_share() > 0,
+                {"labeling.canary_share", "labeling.min_accuracy"},
+                "0 leaves labeling.min_accuracy " + NumberText(labeling.min_accuracy()) +
+                    " nothing to measure; allowed: above 0, or labeling.min_accuracy 0");
+}
+
 /// What the schema offers and this version does not do: told before anything is started.
 void CheckOffered(const RunSpec& spec, Judge& judge) {
   struct Choice {
@@ -117,22 +124,8 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckClasses(loaded.spec, judge);
   CheckTemporal(loaded.spec.temporal(), judge);
   CheckPlacement(loaded.spec, judge);
+  CheckCanaries(loaded.spec.labeling(), judge);
   CheckOffered(loaded.spec, judge);
-}
-
-void NoteIdleKeys(LoadedSpec& loaded) {
-  const v1::LabelingSpec& labeling = loaded.spec.labeling();
-  const auto note = [&loaded](const std::string& key, double value, const std::string& what) {
-    const auto origin = loaded.origins.find(key);
-    const std::string place = origin == loaded.origins.end() ? "default" : origin->second.ToString();
-    loaded.warnings.push_back(place + ": " + key + ": " + NumberText(value) + " has no effect in this version; " +
-                              what);
-  };
-  const auto share = loaded.origins.find("labeling.canary_share");
-  if (labeling.canary_share() > 0 && share != loaded.origins.end() && share->second.kind != SpecOrigin::Kind::kDefault)
-    note("labeling.canary_share", labeling.canary_share(), "no labelled faces are hidden among the records");
-  if (labeling.min_accuracy() > 0)
-    note("labeling.min_accuracy", labeling.min_accuracy(), "every teacher is published; 0 says that this is known");
 }
 
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults) {

@@ -11,8 +11,6 @@ namespace ferment {
 /// Faults values that contradict each other, or that no code follows yet. Requires: defaults are filled in. Keys with a
 /// fault already are not judged.
 void CheckValues(const LoadedSpec& loaded, SpecFaults& faults);
-/// Warns of keys that no code follows yet, where the run can do without.
-void NoteIdleKeys(LoadedSpec& loaded);
 /// Faults a spec whose data sets cannot make a run: neither all rendered nor faces with and without labels.
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults);
 

@@ -125,7 +125,6 @@ Result<LoadedSpec> LoadSpec(const fs::path& file, std::span<const SpecOverride> 
   CheckValues(loaded, faults);
   CheckSources(loaded, faults);
   FERMENT_RETURN_IF_ERROR(faults.ToStatus());
-  NoteIdleKeys(loaded);
   return loaded;
 }
 

@@ -41,8 +41,6 @@ struct LoadedSpec {
   /// By dotted key, one entry a value that the spec holds; list entries after the first are "data.fer[1].path".
   std::map<std::string, SpecOrigin> origins;
   std::filesystem::path file;
-  /// What the spec asks for in vain, a line each, like a fault's. For the person who wrote it.
-  std::vector<std::string> warnings{};
 };
 
 /// Precedence: overrides, then the environment (FERMENT_SECTION_KEY), then the file, then defaults. A path on --set or

@@ -44,6 +44,8 @@ PhaseFigures PhaseOf(const Json& row) {
   phase.peak_rss_bytes = NumberOr(Field(row, "peak_rss_bytes"), 0);
   phase.samples = NumberOr(Field(row, "samples"), 0);
   phase.failure = TextOr(Field(row, "failure"), "");
+  phase.canaries = NumberOr(Field(Field(row, "canaries"), "checked"), 0);
+  phase.canaries_correct = NumberOr(Field(Field(row, "canaries"), "correct"), 0);
   return phase;
 }
 
@@ -130,6 +132,20 @@ std::vector<std::string> TeachersOf(const RunLayout& layout, const RunSpec& spec
   return teachers;
 }
 
+/// A label job's canaries belong to the teacher that the job before it published.
+void EnterCanaries(const RunLayout& layout, RunFigures& figures) {
+  for (const PhaseFigures& phase : figures.phases) {
+    if (phase.phase != "label") continue;
+    const auto round = static_cast<std::uint32_t>(phase.round);
+    const std::string teacher = DigestOf(layout, round == 0 ? "teacher" : JobId("cotrain", round - 1), "teacher");
+    for (PseudoLabelFigures& row : figures.pseudo_labels) {
+      if (row.teacher != teacher) continue;
+      row.canaries = phase.canaries;
+      row.canaries_correct = phase.canaries_correct;
+    }
+  }
+}
+
 std::string ModelSummary(const RunSpec& spec) {
   const auto& model = spec.model();
   std::string text = model.backbone() + " of width " + std::to_string(model.width()) + " at " +
@@ -163,7 +179,11 @@ Result<RunFigures> ReadRunFigures(const RunLayout& layout) {
   figures.seed = spec.seed();
   for (const Json& row : Field(table, "phases")) figures.phases.push_back(PhaseOf(row));
   for (const PhaseFigures& phase : figures.phases) {
-    if (!phase.failure.empty()) figures.failure = phase.job_id + ": " + phase.failure;
+    if (!phase.failure.empty() && phase.status == "skipped") {
+      if (figures.stopped_teacher.empty()) figures.stopped_teacher = phase.job_id + ": " + phase.failure;
+    } else if (!phase.failure.empty()) {
+      figures.failure = phase.job_id + ": " + phase.failure;
+    }
     const std::optional<std::string> curve = ReadText(layout.Curve(phase.job_id));
     if (curve) figures.curves.push_back(CurveOf(phase.job_id, *curve));
   }
@@ -172,6 +192,7 @@ Result<RunFigures> ReadRunFigures(const RunLayout& layout) {
   figures.student_digest = DigestOf(layout, "finetune", "student");
   if (std::filesystem::exists(layout.Export() / "model.json")) figures.export_dir = "export";
   const Status labels = ReadLabelFigures(layout, spec, TeachersOf(layout, spec), figures);
+  EnterCanaries(layout, figures);
   if (!labels.ok()) figures.truth_note = "Some label sets cannot be read: " + std::string(labels.message());
   figures.timeline = TimelineOf(ReadText(layout.Evaluation() / "video_validation.csv").value_or(""));
   figures.student_reliability = ReliabilityOf(ReadText(layout.Evaluation() / "static_validation.csv").value_or(""));

@@ -77,7 +77,10 @@ Json PseudoLabelRows(const RunFigures& figures) {
                     {"quarantined", static_cast<std::uint64_t>(row.quarantined)},
                     {"class_histogram", Counts(row.class_histogram)},
                     {"accuracy", row.accuracy ? Json(*row.accuracy) : Json()},
-                    {"coverage", row.coverage ? Json(*row.coverage) : Json()}});
+                    {"coverage", row.coverage ? Json(*row.coverage) : Json()},
+                    {"canaries",
+                     {{"checked", static_cast<std::uint64_t>(row.canaries)},
+                      {"correct", static_cast<std::uint64_t>(row.canaries_correct)}}}});
   }
   return rows;
 }

@@ -22,7 +22,9 @@ std::string Title(const RunFigures& figures) {
                      (EndedBadly(figures.status) ? " bad" : "") + "\">" + Escaped(figures.status) + "</span></h1>";
   html += "<p class=\"muted\">" + Escaped(figures.model_summary) + "</p><p class=\"muted\">" +
           Escaped(figures.data_summary) + "</p>";
-  if (!figures.failure.empty()) html += "<p class=\"failure\">" + Escaped(figures.failure) + "</p>";
+  for (const std::string& text : {figures.failure, figures.stopped_teacher}) {
+    if (!text.empty()) html += "<p class=\"failure\">" + Escaped(text) + "</p>";
+  }
   return html + "</header>";
 }
 

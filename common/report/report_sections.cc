@@ -185,6 +185,12 @@ std::string FacesSection(const RunFigures& figures) {
   return Section("Faces", "Every labelled validation face once, in plain float32.", html + "</div>");
 }
 
+std::string CanaryText(const PseudoLabelFigures& row) {
+  if (row.canaries == 0) return "";
+  return " Of " + Grouped(row.canaries) + " held-out labelled faces among them, class-balanced, " +
+         Percent(row.canaries_correct / row.canaries) + " were named rightly.";
+}
+
 std::string PseudoLabelSection(const RunFigures& figures) {
   if (figures.pseudo_labels.empty()) return "";
   std::string html = "<div class=\"grid\">";
@@ -192,7 +198,8 @@ std::string PseudoLabelSection(const RunFigures& figures) {
     const PseudoLabelFigures& row = figures.pseudo_labels[i];
     const std::string teacher = "teacher " + row.teacher.substr(0, 8);
     const std::string counts = Grouped(row.records) + " read: " + Grouped(row.labelled) + " labelled, " +
-                               Grouped(row.abstained) + " too unsure, " + Grouped(row.quarantined) + " damaged.";
+                               Grouped(row.abstained) + " too unsure, " + Grouped(row.quarantined) + " damaged." +
+                               CanaryText(row);
     html += Card("Labels given, " + teacher, ClassBars("Pseudo-labels by class", figures.classes, row.class_histogram),
                  counts);
     if (!row.reliability.empty() && row.accuracy) {

@@ -24,6 +24,8 @@ struct PhaseFigures {
   double peak_rss_bytes = 0;
   double samples = 0;
   std::string failure = {};
+  double canaries = 0;  // of a label job: held-out labelled faces that travelled among the records
+  double canaries_correct = 0;
 };
 
 /// One network on one set of labelled faces.
@@ -70,6 +72,8 @@ struct PseudoLabelFigures {
   std::vector<double> class_histogram = {};
   std::optional<double> accuracy = {};  // among labelled records that the truth file knows
   std::optional<double> coverage = {};
+  double canaries = 0;  // held-out labelled faces that travelled among the records
+  double canaries_correct = 0;
   std::vector<double> per_class_accuracy = {};
   std::vector<ReliabilityBin> reliability = {};
 };
@@ -106,6 +110,8 @@ struct RunFigures {
   std::string name = {};
   std::string status = {};
   std::string failure = {};
+  /// Why rounds were left out, where they were.
+  std::string stopped_teacher = {};
   std::uint64_t seed = 0;
   std::vector<std::string> classes = {};
   std::string data_summary = {};

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "coordinator/core/job_event.h"
+
 namespace ferment::coordinator {
 
 std::string_view PhaseName(Phase phase) {
@@ -21,6 +23,21 @@ std::string_view JobStateName(JobState state) {
   static constexpr std::array<std::string_view, 6> kNames = {"pending", "running", "succeeded",
                                                              "failed",  "skipped", "cancelled"};
   return kNames[static_cast<std::size_t>(state)];
+}
+
+std::string_view TripCauseName(TripCause cause) {
+  static constexpr std::array<std::string_view, 2> kNames = {"accuracy", "collapsed"};
+  return kNames[static_cast<std::size_t>(cause)];
+}
+
+std::string_view ReleaseReasonName(ReleaseReason reason) {
+  static constexpr std::array<std::string_view, 4> kNames = {"returned", "expired", "replaced", "failed"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
+void CanaryCounts::Add(const CanaryCounts& other) {
+  correct += other.correct;
+  checked += other.checked;
 }
 
 void RecordCounts::Add(const RecordCounts& other) {

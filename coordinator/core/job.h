@@ -18,7 +18,8 @@
 //   job:    pending --1--> running --2--> succeeded            1 all it needs has ended well; 2 work complete
 //              |             |----3-----> failed               3 permanent exit code, retries used up, a shard failed
 //              |             `----4-----> cancelled            4 the run was cancelled or another job failed
-//              `--------4---------------> cancelled            skipped: from the start, the spec has no use for it
+//              |--------4---------------> cancelled            skipped: from the start, the spec has no use for it
+//              `--------6---------------> skipped              6 a later teacher was stopped: its round is left out
 //           failed | cancelled --5--> pending                  5 the run is reopened
 //
 //   shard:  pending --1--> leased --2--> committed             1 granted: epoch + 1; 2 epoch and state match
@@ -39,6 +40,8 @@ enum class Phase { kTeacher, kLabel, kCotrain, kFinetune, kFeatures, kTemporal, 
 enum class RunState { kRunning, kSucceeded, kFailed, kCancelled };
 enum class JobState { kPending, kRunning, kSucceeded, kFailed, kSkipped, kCancelled };
 enum class ShardState { kPending, kLeased, kCommitted, kFailed };
+/// Why a teacher is stopped.
+enum class TripCause { kAccuracy, kCollapsed };
 
 /// Returns: "teacher", "label" ...
 std::string_view PhaseName(Phase phase);
@@ -46,6 +49,8 @@ std::string_view PhaseName(Phase phase);
 std::string_view RunStateName(RunState state);
 /// Returns: "pending", "running", "succeeded", "failed", "skipped", "cancelled".
 std::string_view JobStateName(JobState state);
+/// Returns: "accuracy", "collapsed".
+std::string_view TripCauseName(TripCause cause);
 
 /// Labelers work on these; all others are trainer jobs.
 inline bool IsShardPhase(Phase phase) { return phase == Phase::kLabel || phase == Phase::kFeatures; }
@@ -62,6 +67,15 @@ struct RecordCounts {
   bool Conserved() const { return read == labelled + abstained + quarantined; }
   void Add(const RecordCounts& other);
   friend bool operator==(const RecordCounts&, const RecordCounts&) = default;
+};
+
+/// Held-out labelled faces that travelled among the records, and how many of them the teacher named rightly.
+struct CanaryCounts {
+  std::uint64_t correct = 0;
+  std::uint64_t checked = 0;
+
+  void Add(const CanaryCounts& other);
+  friend bool operator==(const CanaryCounts&, const CanaryCounts&) = default;
 };
 
 struct Failure {

@@ -237,6 +237,7 @@ void JobBook::On(const ShardsPlanned& event) {
   job.pending.clear();
   job.committed = 0;
   job.records = {};
+  job.canaries = {};
   job.reasons.clear();
   job.usage = {};
   for (const PlannedShard& plan : event.shards) {
@@ -300,6 +301,7 @@ void JobBook::On(const ShardCommitted& event) {
   job.leased.erase(event.key.shard);
   ++job.committed;
   job.records.Add(event.counts);
+  job.canaries.Add(event.canaries);
   for (const auto& [reason, count] : event.reasons) job.reasons[reason] += count;
   job.usage.samples += event.counts.read;
   job.usage.cpu_seconds += event.cpu_seconds;
@@ -320,6 +322,13 @@ void JobBook::On(const ShardFailed& event) {
   job.leased.erase(event.key.shard);
   ++job.failed;
   job.failure = event.failure;
+}
+
+void JobBook::On(const TeacherTripped& event) {
+  Job& job = JobOf(event.run_id, event.job_id);
+  FERMENT_CHECK(job.plan.phase == Phase::kLabel && job.tripped.empty() && !event.reason.empty())
+      << "job=" << event.job_id;
+  job.tripped = event.reason;
 }
 
 }  // namespace ferment::coordinator

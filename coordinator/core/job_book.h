@@ -71,6 +71,9 @@ struct Job {
   std::uint64_t failed = 0;
   RecordCounts records;
   std::map<std::string, std::uint64_t> reasons;
+  CanaryCounts canaries;
+  /// Why the teacher of this label job is stopped, for a person; empty: it is not.
+  std::string tripped;
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
@@ -167,6 +170,7 @@ class JobBook {
   void On(const ShardReleased& event);
   void On(const ShardCommitted& event);
   void On(const ShardFailed& event);
+  void On(const TeacherTripped& event);
 
   std::map<std::string, Run, std::less<>> runs_;
   std::vector<std::string> run_order_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -142,6 +143,8 @@ struct ShardLeased {
 };
 
 enum class ReleaseReason { kReturned, kExpired, kReplaced, kFailed };
+/// Returns: "returned", "expired", "replaced", "failed".
+std::string_view ReleaseReasonName(ReleaseReason reason);
 
 /// The lease is over without a result; the shard is pending again.
 struct ShardReleased {
@@ -160,6 +163,7 @@ struct ShardCommitted {
   double seconds = 0;
   double cpu_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;
+  CanaryCounts canaries = {};
   friend bool operator==(const ShardCommitted&, const ShardCommitted&) = default;
 };
 
@@ -171,9 +175,19 @@ struct ShardFailed {
   friend bool operator==(const ShardFailed&, const ShardFailed&) = default;
 };
 
+/// The teacher of this label job was shown to be bad. It stays so, whatever is reopened.
+struct TeacherTripped {
+  std::string run_id;
+  std::string job_id;
+  TripCause cause = TripCause::kAccuracy;
+  std::string reason;
+  std::int64_t wall_ms = 0;
+  friend bool operator==(const TeacherTripped&, const TeacherTripped&) = default;
+};
+
 /// The order of the alternatives is nobody's business: event_codec names each on disk.
 using Event = std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched,
                            TokenTaken, JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded,
-                           LabelerRegistered, ShardLeased, ShardReleased, ShardCommitted, ShardFailed>;
+                           LabelerRegistered, ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped>;
 
 }  // namespace ferment::coordinator

@@ -25,7 +25,7 @@ LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler) {
     if (run.state != RunState::kRunning || run.cancel_requested) continue;
     for (const Job& job : run.jobs) {
       if (!IsShardPhase(job.plan.phase) || HasEnded(job.state)) continue;
-      if (job.state == JobState::kRunning && !job.pending.empty() && job.failed == 0) {
+      if (job.state == JobState::kRunning && !job.pending.empty() && job.failed == 0 && job.tripped.empty()) {
         const std::string& wanted = job.work.instruction_set;
         if (wanted.empty() || wanted == labeler.instruction_set) {
           const std::uint64_t index = PickIn(job, labeler);

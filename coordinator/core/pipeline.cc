@@ -15,6 +15,11 @@ std::string IdOf(Phase phase, std::uint32_t round = 0) {
 }
 
 std::string Advice(const Run& run, const Job& job, int code) {
+  if (!job.tripped.empty()) {
+    return "look at the teacher (" + run.run_dir +
+           "/logs/teacher.jsonl) and at the lists of data.fer; give it more steps or more labelled faces, or lower "
+           "labeling.min_accuracy (0 = off), then start with --fresh: a stopped teacher stays stopped";
+  }
   const std::string log = run.run_dir + "/logs/" + job.plan.job_id + ".jsonl";
   switch (code) {
     case exit_code::kUsage:
@@ -106,6 +111,19 @@ Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
   std::string message = "phase " + job.plan.job_id + " failed: " + reason.message;
   while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
   return {message + ". What to do: " + Advice(run, job, reason.exit_code) + ".", reason.exit_code};
+}
+
+std::vector<JobEnd> EndsAfterStop(const Run& run, const Job& job) {
+  if (job.plan.round == 0) {
+    return {{job.plan.job_id, JobState::kFailed, DescribeFailure(run, job, {job.tripped, exit_code::kBadData})}};
+  }
+  std::vector<JobEnd> ends;
+  for (const Job& other : run.jobs) {
+    const bool of_a_round = other.plan.phase == Phase::kLabel || other.plan.phase == Phase::kCotrain;
+    if (!of_a_round || other.plan.round < job.plan.round || HasEnded(other.state)) continue;
+    ends.push_back({other.plan.job_id, JobState::kSkipped, {"left out: " + job.tripped, exit_code::kBadData}});
+  }
+  return ends;
 }
 
 std::optional<RunOutcome> Outcome(const Run& run) {

@@ -6,7 +6,7 @@
 const kInterval = 1000;
 const kKept = 600;
 const curves = new Map(); // run/job/figure -> values
-const shown = ['loss', 'student_loss', 'loss_labelled', 'loss_unlabelled', 'h', 'macro_f1', 'accuracy'];
+const shown = ['loss', 'student_loss', 'loss_labelled', 'loss_unlabelled', 'h', 'macro_f1', 'accuracy', 'canary_accuracy'];
 
 const at = (id) => document.getElementById(id);
 const word = (text, prefix) => (text || '').replace(prefix, '').toLowerCase();
@@ -183,8 +183,10 @@ function draw(runs) {
   at('folder').textContent = run.run_dir;
   at('state').textContent = state;
   at('state').className = 'chip ' + state;
-  at('failure').hidden = !run.failure;
-  at('failure').textContent = run.failure || '';
+  const leftOut = jobs.find((job) => job.failure && word(job.state, 'JOB_STATE_') === 'skipped');
+  const reason = run.failure || (leftOut ? leftOut.job_id + ' ' + leftOut.failure : '');
+  at('failure').hidden = !reason;
+  at('failure').textContent = reason;
   drawGraph(jobs);
   const running = jobs.find((job) => word(job.state, 'JOB_STATE_') === 'running');
   const withShards = jobs.filter((job) => job.shards && job.shards.grid);

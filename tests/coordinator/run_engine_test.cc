@@ -572,6 +572,85 @@ TEST_F(RunEngineTest, AHolderOfTheTokenThatFallsSilentIsGone) {
   EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1", "teacher/2"));
 }
 
+/// A spec that wants 0.6 of the canaries to be right.
+RunSpec GuardedSpec(std::uint32_t rounds) {
+  RunSpec spec = SmallSpec(/*videos=*/false);
+  spec.mutable_cotrain()->set_rounds(rounds);
+  spec.mutable_labeling()->set_min_accuracy(0.6);
+  return spec;
+}
+
+TEST_F(RunEngineTest, AFirstTeacherThatIsShownToBeBadFailsTheRunAndNothingOfItGoesOn) {
+  run_id_ = Submit(GuardedSpec(1));
+  FinishTrainer("teacher");
+  const std::string labeler = Register();
+  const GrantedLease first = LeaseOne(labeler);
+  const GrantedLease second = LeaseOne(labeler);
+  ShardResult result = ResultOf(first);
+  result.canaries = {4, 40};
+  EXPECT_TRUE(engine()->leases().Commit(result));
+  Settle();
+  EXPECT_EQ(JobNamed("label").state, JobState::kFailed);
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kBadData);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("teacher t: it named 4 of 40 held-out labelled faces rightly"));
+  const auto refused = engine()->leases().Commit(ResultOf(second));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kAborted);
+  EXPECT_THAT(std::string(refused.error().message()), HasSubstr("the teacher was stopped; drop the work"));
+  EXPECT_EQ(engine()->leases().Renew(second.key, 1).error().code(), StatusCode::kAborted);
+  EXPECT_TRUE(engine()->leases().Lease({labeler, 1})->leases.empty());
+  EXPECT_EQ(world_.run_files.indexed(), 0U) << "not even the shard that showed it";
+  EXPECT_EQ(engine().metrics().canaries_checked.Value(), 40);
+  EXPECT_EQ(engine().metrics().canaries_correct.Value(), 4);
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+
+  Restart();
+  Submit(GuardedSpec(1), "again");
+  EXPECT_EQ(TheRun().state, RunState::kFailed) << "a stopped teacher stays stopped";
+  EXPECT_TRUE(engine()->leases().Lease({Register("2"), 1})->leases.empty());
+}
+
+TEST_F(RunEngineTest, ALaterTeacherThatIsShownToBeBadCostsItsRoundAndTheRunGoesOn) {
+  run_id_ = Submit(GuardedSpec(3));
+  FinishTrainer("teacher");
+  FinishShards(3);
+  FinishTrainer("cotrain");
+  ASSERT_EQ(JobNamed("label-1").state, JobState::kRunning);
+  const GrantedLease lease = LeaseOne(Register());
+  ShardResult result = ResultOf(lease, "other");
+  result.canaries = {0, 60};
+  EXPECT_TRUE(engine()->leases().Commit(result));
+  Settle();
+  for (const char* left_out : {"label-1", "cotrain-1", "label-2", "cotrain-2"}) {
+    EXPECT_EQ(JobNamed(left_out).state, JobState::kSkipped) << left_out;
+    EXPECT_THAT(JobNamed(left_out).failure.message, HasSubstr("left out: teacher t: it named 0 of 60")) << left_out;
+  }
+  const auto view = engine()->View(run_id_);
+  EXPECT_EQ(view->jobs.at(3).metrics.at("canary_accuracy"), 0);
+  EXPECT_LT(view->jobs.at(3).metrics.at("canary_accuracy_at_most"), 0.6);
+  FinishTrainer("finetune");
+  FinishTrainer("evaluate");
+  EXPECT_EQ(TheRun().state, RunState::kSucceeded);
+  const auto table = ParseJson(world_.run_files.phase_table());
+  EXPECT_EQ((*table)["phases"][3]["status"], "skipped");
+  EXPECT_EQ((*table)["phases"][3]["canaries"], Json({{"checked", 60}, {"correct", 0}}));
+  EXPECT_FALSE((*table).contains("failure"));
+}
+
+TEST_F(RunEngineTest, WithoutAFloorCanariesAreOnlyCounted) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  result.canaries = {0, 1000};
+  EXPECT_TRUE(engine()->leases().Commit(result));
+  Settle();
+  EXPECT_EQ(JobNamed("label").state, JobState::kRunning);
+  EXPECT_EQ(JobNamed("label").canaries, (CanaryCounts{0, 1000}));
+  result = ResultOf(LeaseOne(Register()));
+  result.canaries = {2, 1};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+}
+
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
   StartLabelling();
   const std::uint64_t before = engine()->View(run_id_)->revision;

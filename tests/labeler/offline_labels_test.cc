@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <thread>
 
@@ -101,6 +102,71 @@ TEST(OfflineLabels, NeitherLabelersNorThreadsChangeABit) {
       if (expected.empty()) expected = digest;
       EXPECT_EQ(digest, expected) << labelers << " labelers, threads each " << threads;
     }
+  }
+}
+
+TEST(OfflineLabels, CanariesChangeNoByteOfALabelSetAndAreTheSameForEveryLabeler) {
+  const auto folder = Scratch("canary_bytes");
+  auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  spec->mutable_data()->mutable_fr()->set_shard_records(7);
+  spec->mutable_labeling()->set_min_accuracy(0);
+  std::string expected;
+  for (const double share : {0.0, 0.005, 0.5}) {
+    spec->mutable_labeling()->set_canary_share(share);
+    OfflineRun run(folder / ("run" + std::to_string(share)), *spec);
+    run.Label(1, 2);
+    const auto index = dataset::ReadLabelIndex(run.Labels());
+    ASSERT_TRUE(index);
+    const std::string digest = run.Labels().filename().string() + dataset::LabelIndexDigest(*index);
+    if (expected.empty()) expected = digest;
+    EXPECT_EQ(digest, expected) << share;
+  }
+}
+
+/// Commits nowhere; keeps what it was given.
+class ListeningClient final : public LeaseClient {
+ public:
+  explicit ListeningClient(LeaseClient& inner) : inner_(inner) {}
+  Result<LeaseOffer> Take() override { return inner_.Take(); }
+  Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t done) override {
+    return inner_.Renew(key, done);
+  }
+  Status Commit(const Lease& lease, const ShardResult& result) override {
+    canaries[lease.key.shard] = result.canaries;
+    return inner_.Commit(lease, result);
+  }
+  Status Return(const LeaseKey& key) override { return inner_.Return(key); }
+  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) override {
+    return inner_.FailShard(key, failure, counts);
+  }
+
+  std::map<std::uint64_t, CanaryCounts> canaries;
+
+ private:
+  LeaseClient& inner_;
+};
+
+TEST(OfflineLabels, CanariesAreThoseOfTheShardWhateverTheThreads) {
+  const auto folder = Scratch("canary_counts");
+  auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  spec->mutable_data()->mutable_fr()->set_shard_records(6);
+  spec->mutable_labeling()->set_canary_share(0.5);
+  std::map<std::uint64_t, CanaryCounts> expected;
+  for (const int threads : {1, 2}) {
+    OfflineRun run(folder / ("run" + std::to_string(threads)), *spec);
+    auto inner = MakeOfflineLeaseClient(folder / ("run" + std::to_string(threads)), "label");
+    ASSERT_TRUE(inner);
+    ListeningClient client(**inner);
+    WorkRunner runner(
+        [](const RunSpec& of, const Model& model) { return MakeTorchAnnotator(of, model.file, model.digest); },
+        threads);
+    EXPECT_TRUE(LabelerLoop(client, runner, /*exit_when_idle=*/true).Run({}).ok());
+    ASSERT_EQ(client.canaries.size(), 4U);
+    for (const auto& [shard, counts] : client.canaries) EXPECT_EQ(counts.checked, 3U);
+    if (expected.empty()) expected = client.canaries;
+    EXPECT_EQ(client.canaries, expected);
   }
 }
 

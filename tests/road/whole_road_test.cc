@@ -60,11 +60,16 @@ TEST_F(WholeRoad, OneSpecInAReportOutPredictedAgainAndASecondCallOnlySaysSo) {
 }
 
 TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
-  const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=2", "--set", "cotrain.rounds=2"}));
+  const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=2", "--set", "cotrain.rounds=2", "--set",
+                                          "labeling.canary_share=0.25", "--set", "labeling.min_accuracy=0.01"}));
   ASSERT_EQ(outcome.exit_code, 0);
   const Json report = ReadJson(run_dir() / "report.json");
   EXPECT_EQ(report["phases"].size(), 9U);
   EXPECT_EQ(report["pseudo_labels"].size(), 2U);
+  for (const Json& labels : report["pseudo_labels"]) {
+    EXPECT_EQ(labels["canaries"]["checked"], 48);
+    EXPECT_GT(labels["canaries"]["correct"], 0);
+  }
 }
 
 TEST_F(WholeRoad, TwoGroupsOfRanksWithLateFeedbackReachTheReport) {

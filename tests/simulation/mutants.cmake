@@ -200,6 +200,28 @@ ferment_mutant(launches_before_the_intent_is_saved P5
   coordinator/trainer_desk.cc
   [[  parts_.ledger.AfterSave([this, request = std::move(request)] {]]
   [[  std::invoke([this, request = std::move(request)] {]])
+# Teachers.
+ferment_mutant(bad_teacher_is_not_stopped P16
+  coordinator/teacher_desk.cc
+  [[  if (!verdict.trip) return false;]]
+  [[  if (!verdict.trip || run.run_id != job.plan.job_id) return false;]])
+ferment_mutant(stop_of_a_teacher_is_not_logged P16,cause
+  coordinator/teacher_desk.cc
+  [[  ledger_.Record(TeacherTripped]]
+  [[  ledger_.Restore(TeacherTripped]])
+ferment_mutant(student_learns_from_a_stopped_teacher P16
+  coordinator/core/pipeline.cc
+  [[    if (!of_a_round || other.plan.round]]
+  [[    if (!of_a_round || other.plan.phase != Phase::kLabel || other.plan.round]])
+ferment_mutant(index_of_a_stopped_teacher_goes_on P16
+  coordinator/run_desk.cc
+  [[  if (parts_.teachers.Stops(run, job)) {]]
+  [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) IndexIsCurrent(run, job);
+  if (parts_.teachers.Stops(run, job)) {]])
+ferment_mutant(canaries_are_not_logged P16
+  coordinator/lease_desk.cc
+  [[result.peak_rss_bytes, result.canaries});]]
+  [[result.peak_rss_bytes, {}});]])
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5
   coordinator/run_desk.cc

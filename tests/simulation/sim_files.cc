@@ -74,6 +74,9 @@ bool SimFiles::ShowIndex(const std::string& folder, std::uint64_t number, std::s
       history_.Violate("P1", "an index names a file that is not there: " + name + " file=" + entry.file.file);
     }
   }
+  if (entries.size() > log_.MostIndexed(folder)) {
+    history_.Violate("P16", "the index of a stopped teacher goes on: " + folder);
+  }
   for (const auto& [shard, sha] : visible) {
     if (!fresh.contains(shard)) history_.Violate("P1", "a visible label set vanished: shard=" + std::to_string(shard));
   }

@@ -154,6 +154,9 @@ ShardResult SimLabeler::Write(const GrantedLease& lease) {
     result.files.push_back({model.output_dir + "/" + sha + ".npz", sha});
     world_.files.Write(lease.run_dir + "/" + result.files.back().file);
   }
+  if (lease.phase == coordinator::Phase::kLabel) {
+    result.canaries = world_.Canaries(lease.run_dir, lease.work.models.at(0).digest);
+  }
   result.counts.read = lease.shard.record_count;
   result.counts.quarantined = lease.shard.record_count / 20;
   result.counts.abstained = lease.shard.record_count / 3;

@@ -2,9 +2,11 @@
 #include "tests/simulation/sim_log_rules.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "coordinator/core/pipeline.h"
+#include "tests/simulation/sim_teacher_rules.h"
 
 namespace ferment::simulation {
 namespace {
@@ -28,6 +30,11 @@ void SimLogRules::Take(std::uint64_t term, std::uint64_t latest_term, std::span<
         "P3", "a fenced coordinator wrote: term=" + std::to_string(term) + " latest=" + std::to_string(latest_term));
   }
   term_ = std::max(term, term_);
+  for (auto& [run_id, run] : runs_) {
+    for (auto& [job_id, job] : run.jobs) {
+      if (!job.tripped) job.indexable = CommittedOf(job);
+    }
+  }
   for (const Event& event : events) std::visit([this](const auto& one) { On(one); }, event);
 }
 
@@ -58,6 +65,15 @@ std::uint32_t SimLogRules::GenerationOfCancel(const std::string& request_id, std
   return found == cancel_generations_.end() ? otherwise : found->second;
 }
 
+std::uint64_t SimLogRules::MostIndexed(const std::string& folder) const {
+  for (const auto& [run_id, run] : runs_) {
+    for (const auto& [job_id, job] : run.jobs) {
+      if (job.tripped && job.index_folder == folder) return job.indexable;
+    }
+  }
+  return std::numeric_limits<std::uint64_t>::max();
+}
+
 void SimLogRules::OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what) {
   if (requests_.emplace(request_id, run_id).second) return;
   history_.Violate("T1.3", "one request " + what + " twice: request=" + request_id + " run=" + run_id);
@@ -75,6 +91,7 @@ void SimLogRules::On(const RunSubmitted& event) {
     JobFacts& job = run.jobs[plan.job_id];
     job.label = plan.phase == Phase::kLabel;
     job.shard_job = job.label || plan.phase == Phase::kFeatures;
+    job.round = plan.round;
     if (plan.skipped) job.state = JobState::kSkipped;
   }
 }
@@ -206,7 +223,11 @@ void SimLogRules::On(const JobEnded& event) {
     if (std::exchange(shard.leased, false)) shard.cut_short = true;
   }
   if (event.state == JobState::kSucceeded) CheckSuccess(event.run_id, event.job_id, job);
-  const bool cause = job.shard_failed || job.failed_for_good || job.failed_attempts > kStartsAgain || folders_fail_;
+  if (event.state == JobState::kSkipped && !MayBeLeftOut(runs_[event.run_id], job)) {
+    history_.Violate("P16", "left out, and no later teacher was stopped: " + event.run_id + "/" + event.job_id);
+  }
+  const bool cause =
+      job.shard_failed || job.tripped || job.failed_for_good || job.failed_attempts > kStartsAgain || folders_fail_;
   if (event.state == JobState::kFailed && !cause) {
     history_.Violate(
         "cause", "a job failed without a cause: " + event.run_id + "/" + event.job_id + ": " + event.failure.message);
@@ -230,6 +251,7 @@ void SimLogRules::On(const ShardLeased& event) {
   if (event.key.epoch <= former) {
     history_.Violate("T1.5", "an epoch does not rise: " + Name(event.key) + " former=" + std::to_string(former));
   }
+  if (job.tripped) history_.Violate("P16", "leased for a stopped teacher: " + Name(event.key));
   if (shard.leased) history_.Violate("P3", "leased while it is leased: " + Name(event.key));
   if (shard.committed) history_.Violate("P1", "leased after it was committed: " + Name(event.key));
   former = std::max(former, event.key.epoch);
@@ -272,11 +294,23 @@ void SimLogRules::On(const ShardCommitted& event) {
   shard.commit_epoch = event.key.epoch;
   shard.files = event.files;
   shard.counts = event.counts;
+  shard.canaries = event.canaries;
+  if (JobOf(event.key.run_id, event.key.job_id).tripped) {
+    history_.Violate("P16", "committed for a stopped teacher: " + Name(event.key));
+  }
 }
 
 void SimLogRules::On(const ShardFailed& event) {
   Held(event.key, "failed").leased = false;
   JobOf(event.key.run_id, event.key.job_id).shard_failed = true;
+}
+
+void SimLogRules::On(const TeacherTripped& event) {
+  JobFacts& job = JobOf(event.run_id, event.job_id);
+  const std::string name = event.run_id + "/" + event.job_id;
+  if (job.tripped || HasEnded(job.state)) history_.Violate("P16", "a teacher is stopped twice or too late: " + name);
+  if (PlainlyHealthy(job)) history_.Violate("P16", "a healthy teacher is stopped: " + name);
+  job.tripped = true;
 }
 
 }  // namespace ferment::simulation

@@ -28,10 +28,12 @@ struct ShardFacts {
   std::uint64_t commit_epoch = 0;
   std::vector<coordinator::ResultFile> files;
   coordinator::RecordCounts counts;
+  coordinator::CanaryCounts canaries;
 };
 
 struct JobFacts {
   bool label = false;
+  std::uint32_t round = 0;
   bool shard_job = false;
   bool started = false;
   coordinator::JobState state = coordinator::JobState::kPending;
@@ -39,6 +41,9 @@ struct JobFacts {
   std::string index_folder;
   std::vector<ShardFacts> shards;
   bool shard_failed = false;
+  /// Its teacher was stopped; then: committed shards before the batch in which it was.
+  bool tripped = false;
+  std::uint64_t indexable = 0;
 
   std::uint32_t attempt = 0;
   bool exited = true;
@@ -77,6 +82,8 @@ class SimLogRules {
   const JobFacts* FindJob(const std::string& run_id, const std::string& job_id) const;
   const ShardFacts* FindShard(const coordinator::LeaseKey& key) const;
   const std::map<std::string, RunFacts>& runs() const { return runs_; }
+  /// Returns: most shards that the index in this folder may name, where its teacher was stopped; else no limit.
+  std::uint64_t MostIndexed(const std::string& folder) const;
   /// Returns: the run that this request submitted or reopened, or "".
   std::string RunOfRequest(const std::string& request_id) const;
   /// Returns: how often the run had been reopened when this cancel was logged, or `otherwise` where it never was.
@@ -100,6 +107,7 @@ class SimLogRules {
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event);
   void On(const coordinator::ShardFailed& event);
+  void On(const coordinator::TeacherTripped& event);
 
   JobFacts& JobOf(const std::string& run_id, const std::string& job_id) { return runs_[run_id].jobs[job_id]; }
   /// Returns: the shard of this lease; says so where the lease is not the shard's present one.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_oracle.h"
 
+#include "tests/simulation/sim_teacher_rules.h"
+
 namespace ferment::simulation {
 namespace {
 
@@ -148,6 +150,8 @@ void SimOracle::Committed(const Moment& moment, const coordinator::ShardResult& 
   if (answer) {
     if (shard == nullptr || !shard->committed || shard->files != result.files) {
       history_.Violate("P2", "a commit was acknowledged and is not in the log: " + Name(result.key));
+    } else if (shard->canaries != result.canaries) {
+      history_.Violate("P16", "canaries are lost: " + Name(result.key));
     } else if (!*answer && shard->commit_epoch != result.key.epoch) {
       history_.Violate("P3", "a zombie's commit was accepted: " + Name(result.key));
     }
@@ -263,6 +267,10 @@ void SimOracle::Launched(const coordinator::LaunchKey& key) {
 }
 
 void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process) {
+  if (const JobFacts* job = log_.FindJob(key.run_id, key.job_id); job != nullptr && key.job_id.starts_with("cotrain")) {
+    const std::string unfit = UnfitTeacher(*log_.FindRun(key.run_id), job->round);
+    if (!unfit.empty()) history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
+  }
   const auto [writer, fresh] =
       writers_.emplace(std::tuple(key.run_id, key.job_id, key.attempt), Writer{process, {}, {}});
   if (!fresh && writer->second.process != process) {

@@ -70,6 +70,8 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   skew = Sometimes(random, 0.3);
   last_word = Sometimes(random, 1);
   stops_before_rename = shared_store ? Sometimes(random, 0.3) : 0;
+  bad_teacher = random.Below(3) == 0 ? random.Uniform(0.1, 0.6) : 0;
+  canaries = 1 + random.Below(40);
 }
 
 std::string SimPlan::Describe() const {

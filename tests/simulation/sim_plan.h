@@ -93,6 +93,9 @@ struct SimPlan {
   double cancel = 0;
   /// A failed or cancelled run is submitted again.
   double reopen = 0;
+  /// A teacher names a tenth of the canaries rightly, not nine tenths; canaries of a shard.
+  double bad_teacher = 0;
+  std::uint64_t canaries = 0;
   /// Clocks run at 1 - skew to 1 + skew.
   double skew = 0;
 

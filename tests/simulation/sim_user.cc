@@ -21,6 +21,7 @@ SimUser::SimUser(SimNetwork& network, std::uint64_t number)
   spec_.add_classes("Neutral");
   spec_.mutable_teacher()->set_steps(1);
   spec_.mutable_cotrain()->set_rounds(static_cast<std::uint32_t>(world_.plan.rounds));
+  spec_.mutable_labeling()->set_min_accuracy(0.6);
   if (world_.plan.videos > 0) spec_.mutable_data()->mutable_videos()->set_path("/data/clips");
 }
 

@@ -45,6 +45,11 @@ struct SimWorld {
   SimTime Between(SimTime low, SimTime high) {
     return low + SimTime(static_cast<SimTime::rep>(random.Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
   }
+  /// Returns: what becomes of a shard's canaries under this teacher, whoever labels.
+  coordinator::CanaryCounts Canaries(const std::string& run_dir, const std::string& teacher) const {
+    const bool bad = RandomUniform(plan.seed, StreamOf("teachers/" + run_dir + "/" + teacher), 0) < plan.bad_teacher;
+    return {bad ? plan.canaries / 10 : plan.canaries - plan.canaries / 10, plan.canaries};
+  }
   /// Returns: the rate of one more machine's clock.
   double ClockRate() { return random.Uniform(1 - plan.skew, 1 + plan.skew); }
 };

@@ -28,9 +28,8 @@ struct StaticModel {
 class EvaluateRecipe final : public Recipe {
  public:
   explicit EvaluateRecipe(const RecipeContext& context) : context_(context), spec_(context.spec), videos_(spec_) {
-    const std::string last_cotrain = JobId("cotrain", spec_.cotrain().rounds() - 1);
     models_ = {{"teacher", "finetune", "baseline"},
-               {"student_before_finetune", last_cotrain, "student"},
+               {"student_before_finetune", LastCotrain(context.layout, spec_), "student"},
                {"student", "finetune", "student"}};
     if (spec_.data().has_videos()) stages_ = TemporalStages(spec_);
   }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/recipes/finetune_recipe.h"
 
-#include <algorithm>
-
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/supervised_recipe.h"
@@ -33,9 +31,8 @@ std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context) {
   plan.optimizer = {
       .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
-  const std::uint32_t rounds = std::max(context.spec.cotrain().rounds(), 1U);
   plan.subjects = {
-      {"student", [&context, rounds] { return Published(context, JobId("cotrain", rounds - 1), "student"); }},
+      {"student", [&context] { return Published(context, LastCotrain(context.layout, context.spec), "student"); }},
       {"baseline", [&context] { return Published(context, JobId("teacher"), "teacher"); }}};
   return MakeSupervisedRecipe(context, std::move(plan));
 }

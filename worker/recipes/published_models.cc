@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/recipes/published_models.h"
 
+#include <algorithm>
+
 #include "common/base/json.h"
 #include "common/io/checksum.h"
 #include "common/io/mapped_file.h"
 #include "common/nn/tensor_io.h"
 
 namespace ferment::worker {
+
+std::string LastCotrain(const RunLayout& layout, const RunSpec& spec) {
+  const std::uint32_t last = std::max(spec.cotrain().rounds(), 1U) - 1;
+  for (std::uint32_t round = last + 1; round-- > 0;) {
+    std::error_code unreadable;
+    const std::string job = JobId("cotrain", round);
+    if (std::filesystem::exists(layout.Result(job), unreadable)) return job;
+  }
+  return JobId("cotrain", last);
+}
 
 Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::string_view job_id) {
   const auto path = layout.Result(job_id);

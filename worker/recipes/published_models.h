@@ -14,6 +14,10 @@
 
 namespace ferment::worker {
 
+/// Returns: the last job of co-training that has a result: of cotrain.rounds, or of an earlier round where later ones
+/// were left out, since their teacher was stopped. The last round's name where none has.
+std::string LastCotrain(const RunLayout& layout, const RunSpec& spec);
+
 /// A value: what result.json of one job names.
 class PublishedModels {
  public:

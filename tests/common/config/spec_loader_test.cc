@@ -298,14 +298,11 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
   for (const BadSpec& spec : bad) EXPECT_THAT(Faults(spec.yaml), HasSubstr(spec.fault)) << spec.yaml;
 }
 
-TEST_F(SpecLoader, WarnsOfWhatHasNoEffect) {
-  EXPECT_EQ(Load("labeling: {min_accuracy: 0}").value().warnings, std::vector<std::string>());
-  EXPECT_THAT(Load("seed: 1").value().warnings,
-              ElementsAre("default: labeling.min_accuracy: 0.6 has no effect in this version; every teacher is "
-                          "published; 0 says that this is known"));
-  EXPECT_THAT(Load("labeling: {canary_share: 0.1}", {{"labeling.min_accuracy", "0.5"}}).value().warnings,
-              ElementsAre(HasSubstr("road.yaml:1:26: labeling.canary_share: 0.1 has no effect"),
-                          HasSubstr("--set labeling.min_accuracy=0.5: labeling.min_accuracy: 0.5 has no effect")));
+TEST_F(SpecLoader, WantsCanariesWhereAFloorIsToBeMeasured) {
+  EXPECT_EQ(Faults("labeling: {canary_share: 0}"),
+            "road.yaml:1:26: labeling.canary_share: 0 leaves labeling.min_accuracy 0.6 nothing to measure; allowed: "
+            "above 0, or labeling.min_accuracy 0");
+  EXPECT_EQ(Faults("labeling: {canary_share: 0, min_accuracy: 0}"), "no fault");
 }
 
 TEST_F(SpecLoader, LetsAnEncoderWithoutHeadsHaveAnyWidth) {

@@ -64,6 +64,21 @@ TEST_F(RunReport, SaysWhyARunFailed) {
   EXPECT_TRUE(report["evaluation"]["static"].empty());
 }
 
+TEST_F(RunReport, SaysThatARoundWasLeftOutAndThatTheRunSucceededAllTheSame) {
+  Write("phases.json", R"({"status":"succeeded","seed":3,"phases":[
+    {"job_id":"label-1","phase":"label","round":1,"status":"skipped","failure":"left out: teacher abc: 3 of 40"},
+    {"job_id":"cotrain-1","phase":"cotrain","round":1,"status":"skipped","failure":"left out: teacher abc: 3 of 40"}]})");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  const Json report = Report();
+  EXPECT_EQ(report["status"], "succeeded");
+  EXPECT_TRUE(report["failure"].is_null());
+  EXPECT_EQ(report["phases"][0]["failure"], "left out: teacher abc: 3 of 40");
+  std::ifstream page(run_dir_ / "report.html");
+  const std::string html{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_THAT(html, HasSubstr("label-1: left out: teacher abc: 3 of 40"));
+  EXPECT_THAT(html, testing::Not(HasSubstr("cotrain-1: left out")));
+}
+
 TEST_F(RunReport, PassesTheEvaluationOnUnchanged) {
   const std::string evaluation = R"({"static":[{"model":"student","dataset":"fer","macro_f1":0.1234567890123456,
     "per_class_f1":[0.5,0.25],"accuracy":0.5,"confusion":[[3,1],[2,4]],"ece":0.01}],
@@ -113,10 +128,14 @@ TEST_F(RunReport, CountsTheLabelSetsOfTheTeacher) {
   ASSERT_TRUE(file) << file.error().ToString();
   ASSERT_TRUE(dataset::CommitToLabelIndex(folder, 0, *file).ok());
 
+  Write("phases.json", R"({"status":"succeeded","seed":3,"phases":[
+    {"job_id":"label","phase":"label","round":0,"status":"succeeded","canaries":{"checked":40,"correct":31}}]})");
+
   const Status status = WriteReport(run_dir_);
   ASSERT_TRUE(status.ok()) << status.ToString();
   const Json report = Report();
   ASSERT_EQ(report["pseudo_labels"].size(), 1U);
+  EXPECT_EQ(report["pseudo_labels"][0]["canaries"], Json({{"checked", 40}, {"correct", 31}}));
   const Json& row = report["pseudo_labels"][0];
   EXPECT_EQ(row["teacher"], teacher);
   EXPECT_EQ(row["records"], 3);

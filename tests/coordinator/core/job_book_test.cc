@@ -107,6 +107,28 @@ TEST(JobBook, AFailedShardStaysSoUntilTheRunIsReopened) {
   EXPECT_EQ(book.FindSubmission("again"), book.FindRun("r"));
 }
 
+TEST(JobBook, SumsCanariesAndAStoppedTeacherStaysSo) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 2));
+  for (std::uint64_t shard = 0; shard < 2; ++shard) {
+    book.Apply(ShardLeased{Key(shard, 1), "a"});
+    ShardCommitted committed;
+    committed.key = Key(shard, 1);
+    committed.canaries = {3 + shard, 20};
+    book.Apply(committed);
+  }
+  EXPECT_EQ(book.FindJob("r", "label")->canaries, (CanaryCounts{7, 40}));
+  book.Apply(TeacherTripped{"r", "label", TripCause::kAccuracy, "7 of 40", 0});
+  book.Apply(JobEnded{"r", "label", JobState::kFailed, {"7 of 40", 65}, 0});
+  book.Apply(RunEnded{"r", RunState::kFailed, {"7 of 40", 65}, 0});
+  book.Apply(RunReopened{"r", "again", 0});
+  EXPECT_EQ(book.FindJob("r", "label")->tripped, "7 of 40");
+  EXPECT_EQ(book.FindJob("r", "label")->canaries.checked, 40U) << "the shards are still committed";
+  book.Apply(Planned("label", 3));
+  EXPECT_EQ(book.FindJob("r", "label")->canaries, CanaryCounts()) << "other shards begin anew";
+}
+
 TEST(JobBook, OtherShardsThanBeforeStartAboveEveryFormerEpoch) {
   JobBook book;
   book.Apply(Submitted());
@@ -140,6 +162,7 @@ TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
   EXPECT_DEATH(book.Apply(ShardLeased{Key(0, 2), "b"}), "bug");
   EXPECT_DEATH(book.Apply(Submitted()), "twice");
   EXPECT_DEATH(book.Apply(AttemptLaunched{"unknown", "teacher", 1}), "never started");
+  EXPECT_DEATH(book.Apply(TeacherTripped{"r", "cotrain", TripCause::kAccuracy, "bad", 0}), "bug");
 }
 
 /// Ends one random lease, or grants one; whatever fits the state.

@@ -66,5 +66,11 @@ TEST_F(LeasePolicy, GivesNothingOfARunThatIsCancelledOrHasAFailedShard) {
   EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kIdle);
 }
 
+TEST_F(LeasePolicy, GivesNothingOfAStoppedTeacher) {
+  Plan(2);
+  book_.Apply(TeacherTripped{"r", "label", TripCause::kAccuracy, "bad", 0});
+  EXPECT_EQ(Choose("a").kind, LeaseChoice::Kind::kNothingNow);
+}
+
 }  // namespace
 }  // namespace ferment::coordinator

@@ -101,6 +101,37 @@ TEST(Pipeline, AFailureSaysPhaseReasonAndWhatToDoAndKeepsItsCode) {
   EXPECT_THAT(verdict.failure.message, HasSubstr("What to do: look at the data"));
 }
 
+TEST(Pipeline, AStoppedFirstTeacherFailsTheRunWith65AndSaysThatItStaysStopped) {
+  auto run = RunOf({2, true});
+  Job& job = At(run, "label");
+  job.state = JobState::kRunning;
+  job.tripped = "teacher abc: accuracy 0.2";
+  const auto ends = EndsAfterStop(run, job);
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_EQ(ends[0].state, JobState::kFailed);
+  EXPECT_EQ(ends[0].failure.exit_code, exit_code::kBadData);
+  EXPECT_THAT(ends[0].failure.message, HasSubstr("phase label failed: teacher abc: accuracy 0.2. What to do: look at"));
+  EXPECT_THAT(ends[0].failure.message, HasSubstr("then start with --fresh: a stopped teacher stays stopped"));
+}
+
+TEST(Pipeline, AStoppedLaterTeacherCostsItsRoundAndThoseAfterIt) {
+  auto run = RunOf({3, true});
+  for (const char* done : {"teacher", "label", "cotrain"}) At(run, done).state = JobState::kSucceeded;
+  Job& job = At(run, "label-1");
+  job.state = JobState::kRunning;
+  job.tripped = "teacher abc: accuracy 0.2";
+  std::vector<std::string> ended;
+  for (const JobEnd& end : EndsAfterStop(run, job)) {
+    EXPECT_EQ(end.state, JobState::kSkipped);
+    EXPECT_EQ(end.failure.message, "left out: teacher abc: accuracy 0.2");
+    At(run, end.job_id).state = end.state;
+    ended.push_back(end.job_id);
+  }
+  EXPECT_THAT(ended, ElementsAre("label-1", "cotrain-1", "label-2", "cotrain-2"));
+  EXPECT_TRUE(MayStart(run, *run.FindJob("finetune"))) << "with what cotrain brought";
+  EXPECT_FALSE(FirstFailure(run));
+}
+
 TEST(Pipeline, ARunEndsWithItsLastJobAndAsItsWorst) {
   auto run = RunOf({1, true});
   for (Job& job : run.jobs) job.state = JobState::kSucceeded;

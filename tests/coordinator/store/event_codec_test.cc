@@ -26,8 +26,9 @@ std::vector<Event> OneOfEachKind() {
       LabelerRegistered{"l", "n", "i", "avx2"},
       ShardLeased{key, "l"},
       ShardReleased{key, ReleaseReason::kReplaced, "q"},
-      ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3},
+      ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
       ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
+      TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12},
   };
 }
 

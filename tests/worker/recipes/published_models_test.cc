@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/published_models.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace ferment::worker {
+namespace {
+
+TEST(PublishedModels, TheLastCotrainIsTheLastThatHasAResult) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "last_cotrain";
+  std::filesystem::remove_all(folder);
+  const RunLayout layout(folder);
+  RunSpec spec;
+  spec.mutable_cotrain()->set_rounds(3);
+  EXPECT_EQ(LastCotrain(layout, spec), "cotrain-2") << "whose absence is the error that a person should read";
+  const auto finish = [&](const std::string& job) {
+    std::filesystem::create_directories(layout.Job(job));
+    std::ofstream(layout.Result(job)) << "{}";
+  };
+  finish("cotrain");
+  EXPECT_EQ(LastCotrain(layout, spec), "cotrain") << "later rounds were left out";
+  finish("cotrain-2");
+  EXPECT_EQ(LastCotrain(layout, spec), "cotrain-2");
+}
+
+}  // namespace
+}  // namespace ferment::worker
