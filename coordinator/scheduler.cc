@@ -121,8 +121,8 @@ Answer Scheduler::Call(std::function<Answer()> decide, bool while_draining) {
 
 std::vector<Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
   std::vector<Operation> batch;
-  std::unique_lock<Mutex> lock(mutex_);
-  queued_.wait_for(lock, stop, config_.tick, [this] { return !queue_.empty(); });
+  const MutexLock lock(mutex_);
+  queued_.wait_for(mutex_, stop, config_.tick, [this]() FERMENT_REQUIRES(mutex_) { return !queue_.empty(); });
   parts_.metrics.queue_depth.Set(static_cast<double>(queue_.size()));
   while (!queue_.empty() && batch.size() < config_.batch_limit) {
     batch.push_back(std::move(queue_.front()));

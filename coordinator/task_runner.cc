@@ -22,8 +22,8 @@ void ThreadTaskRunner::Loop(std::stop_token stop) {
   while (true) {
     std::function<void()> task;
     {
-      std::unique_lock<Mutex> lock(mutex_);
-      posted_.wait(lock, stop, [this] { return !tasks_.empty(); });
+      const MutexLock lock(mutex_);
+      posted_.wait(mutex_, stop, [this]() FERMENT_REQUIRES(mutex_) { return !tasks_.empty(); });
       if (stop.stop_requested()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();
