@@ -98,7 +98,7 @@ class GrpcLeaseClient final : public LeaseClient {
     return milliseconds(response.lease_ms());
   }
 
-  Status Commit(const Lease& lease, const ShardResult& result) override {
+  Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     v1::CommitShardRequest request;
     request.set_request_id(RequestId(lease.key, "commit"));
     request.set_labeler_id(Id());
@@ -115,9 +115,11 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_peak_rss_bytes(PeakRssBytes());
     request.set_canaries_checked(result.canaries.checked);
     request.set_canaries_correct(result.canaries.correct);
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
-                                         {.retry_for = kPatience, .stop = ending_});
-    return response ? Status() : response.error();
+    const Specs known = KnownSpecs();
+    *request.mutable_next() = LeaseRequest(known);
+    FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
+                                                                 {.retry_for = kPatience, .stop = ending_}));
+    return OfferOf(response.next(), known);
   }
 
   Status Return(const LeaseKey& key) override {
@@ -182,13 +184,17 @@ class GrpcLeaseClient final : public LeaseClient {
     return offer;
   }
 
-  Result<v1::LeaseShardsResponse> CallLease(const Specs& known) {
+  v1::LeaseShardsRequest LeaseRequest(const Specs& known) {
     v1::LeaseShardsRequest request;
     request.set_labeler_id(Id());
     request.set_max_leases(1);
     request.set_call(++calls_);
     for (const auto& [run_id, spec] : known) request.add_known_runs(run_id);
-    return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, request,
+    return request;
+  }
+
+  Result<v1::LeaseShardsResponse> CallLease(const Specs& known) {
+    return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, LeaseRequest(known),
                           {.retry_for = kPatience, .stop = ending_});
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <future>
 #include <mutex>
 #include <utility>
@@ -28,9 +29,7 @@ Result<std::optional<LabelerLoop::Held>> LabelerLoop::TakeOne(const std::stop_to
   while (!ending.stop_requested()) {
     FERMENT_ASSIGN_OR_RETURN(LeaseOffer offer, client_.Take());
     if (!offer.leases.empty()) {
-      Lease lease = std::move(offer.leases.front());
-      auto keeper = std::make_unique<LeaseKeeper>(client_, lease, ending);
-      return std::optional<Held>(Held{std::move(lease), std::move(keeper)});
+      return std::optional<Held>(Keep(std::move(offer.leases.front()), ending));
     }
     if (!wait || (offer.idle && exit_when_idle_)) return std::optional<Held>();
     Pause(offer.retry_after, ending);
@@ -38,43 +37,57 @@ Result<std::optional<LabelerLoop::Held>> LabelerLoop::TakeOne(const std::stop_to
   return Fail(CancelledError("asked to stop"));
 }
 
+LabelerLoop::Held LabelerLoop::Keep(Lease lease, const std::stop_token& ending) {
+  auto keeper = std::make_unique<LeaseKeeper>(client_, lease, ending);
+  return {std::move(lease), std::move(keeper)};
+}
+
 Status LabelerLoop::Run(std::stop_token ending) {
-  std::optional<Held> next;
+  std::deque<Held> ahead;
   while (true) {
-    if (!next) {
-      FERMENT_ASSIGN_OR_RETURN(next, TakeOne(ending, /*wait=*/true));
-      if (!next) return Status();
+    if (ahead.empty()) {
+      FERMENT_ASSIGN_OR_RETURN(std::optional<Held> first, TakeOne(ending, /*wait=*/true));
+      if (!first) return Status();
+      ahead.push_back(std::move(*first));
     }
-    Held held = std::move(*next);
-    next.reset();
-    auto ahead = std::async(std::launch::async, [&] { return TakeOne(ending, /*wait=*/false); });
-    const Status status = WorkOn(held);
-    auto taken = ahead.get();
-    if (taken) next = std::move(*taken);
-    if (ending.stop_requested() || !status.ok()) {
-      if (next) HandBack(*next);
-      return ending.stop_requested() ? CancelledError("asked to stop") : status;
+    Held held = std::move(ahead.front());
+    ahead.pop_front();
+    std::future<Result<std::optional<Held>>> taking;
+    if (ahead.empty()) taking = std::async(std::launch::async, [&] { return TakeOne(ending, /*wait=*/false); });
+    auto worked = WorkOn(held);
+    if (taking.valid()) {
+      if (auto taken = taking.get(); taken && *taken) ahead.push_back(std::move(**taken));
+    }
+    if (worked) {
+      for (Lease& lease : worked->leases) ahead.push_back(Keep(std::move(lease), ending));
+    }
+    if (ending.stop_requested() || !worked) {
+      for (Held& unused : ahead) HandBack(unused);
+      return ending.stop_requested() ? CancelledError("asked to stop") : worked.error();
     }
   }
 }
 
-Status LabelerLoop::WorkOn(Held& held) {
+Result<LeaseOffer> LabelerLoop::WorkOn(Held& held) {
   const LeaseKey& key = held.lease.key;
   LogInfo("shard_started", {{"job", key.job_id}, {"shard", key.shard}, {"epoch", key.epoch}});
   auto outcome = runner_.Run(held.lease, held.keeper->work(), held.keeper->done());
-  if (held.keeper->lost()) return Status();
+  if (held.keeper->lost()) return LeaseOffer();
   Status failure = outcome ? outcome->failure : outcome.error();
   if (failure.code() == StatusCode::kCancelled) {
     HandBack(held);
-    return Status();
+    return LeaseOffer();
   }
   Status reported;
+  LeaseOffer next;
   if (!failure.ok()) {
     LogError("shard_failed", {{"job", key.job_id}, {"shard", key.shard}, {"why", failure.message()}});
     reported = client_.FailShard(key, failure, outcome ? outcome->result.counts : Counts());
   } else {
-    reported = client_.Commit(held.lease, outcome->result);
-    if (reported.ok()) {
+    auto committed = client_.Commit(held.lease, outcome->result);
+    reported = committed ? Status() : committed.error();
+    if (committed) {
+      next = std::move(*committed);
       const Counts& counts = outcome->result.counts;
       LogInfo("shard_committed", {{"job", key.job_id},
                                   {"shard", key.shard},
@@ -88,13 +101,13 @@ Status LabelerLoop::WorkOn(Held& held) {
   }
   if (reported.ok() || reported.code() == StatusCode::kAborted || reported.code() == StatusCode::kNotFound) {
     if (!reported.ok()) LogWarning("result_refused", {{"shard", key.shard}, {"why", reported.message()}});
-    return Status();
+    return next;
   }
   if (reported.code() == StatusCode::kCancelled) {
     HandBack(held);
-    return Status();
+    return LeaseOffer();
   }
-  return reported.With("reporting shard " + std::to_string(key.shard));
+  return Fail(reported.With("reporting shard " + std::to_string(key.shard)));
 }
 
 void LabelerLoop::HandBack(Held& held) {

@@ -33,7 +33,9 @@ class LabelerLoop {
 
   /// Returns: a lease, or nothing when idle.
   Result<std::optional<Held>> TakeOne(const std::stop_token& ending, bool wait);
-  Status WorkOn(Held& held);
+  /// Returns: the offer that came with the commit; an empty one where there was none.
+  Result<LeaseOffer> WorkOn(Held& held);
+  Held Keep(Lease lease, const std::stop_token& ending);
   void HandBack(Held& held);
 
   LeaseClient& client_;

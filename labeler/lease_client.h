@@ -100,7 +100,8 @@ class LeaseClient {
   /// Returns: the lease time from now.
   virtual Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done) = 0;
   /// Tries for as long as a coordinator may be away. May be repeated.
-  virtual Status Commit(const Lease& lease, const ShardResult& result) = 0;
+  /// Returns: what to work on after that, where the client takes it along; Take is for where it does not.
+  virtual Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) = 0;
   virtual Status Return(const LeaseKey& key) = 0;
   /// Ends the job where `failure` is for good (DataLoss, InvalidArgument ...); else the shard is given to another.
   virtual Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) = 0;

@@ -70,7 +70,7 @@ class OfflineLeaseClient final : public LeaseClient {
     return std::chrono::milliseconds(kLeaseTime);
   }
 
-  Status Commit(const Lease& lease, const ShardResult& result) override {
+  Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     const MutexLock lock(mutex_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
@@ -81,7 +81,7 @@ class OfflineLeaseClient final : public LeaseClient {
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
-    return Status();
+    return LeaseOffer();
   }
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }

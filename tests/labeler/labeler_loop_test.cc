@@ -24,7 +24,7 @@ class ScriptedLeaseClient final : public LeaseClient {
   Result<std::chrono::milliseconds> Renew(const LeaseKey& /*key*/, std::uint64_t /*done*/) override {
     return std::chrono::milliseconds(std::chrono::hours(1));
   }
-  Status Commit(const Lease& /*lease*/, const ShardResult& /*result*/) override { return Status(); }
+  Result<LeaseOffer> Commit(const Lease& /*lease*/, const ShardResult& /*result*/) override { return LeaseOffer(); }
   Status Return(const LeaseKey& key) override {
     returned.push_back(key.shard);
     return Status();

@@ -132,7 +132,7 @@ class ListeningClient final : public LeaseClient {
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t done) override {
     return inner_.Renew(key, done);
   }
-  Status Commit(const Lease& lease, const ShardResult& result) override {
+  Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     canaries[lease.key.shard] = result.canaries;
     return inner_.Commit(lease, result);
   }
