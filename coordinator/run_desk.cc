@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/run_desk.h"
 
-#include <algorithm>
 #include <filesystem>
-#include <memory>
 
 #include "common/base/logging.h"
 #include "coordinator/core/pipeline.h"
@@ -29,16 +27,16 @@ Status CheckSubmission(const Submission& submission) {
   return {};
 }
 
-/// Writing the index may take one part of so many of the time: it grows with the job, and each time is written whole.
-constexpr int kIndexShare = 20;
-/// Shards that a round looks at for the index, so that nobody waits long behind it.
-constexpr std::uint64_t kShardsARound = 16'384;
-
 RunFacts FactsOf(const RunSpec& spec) {
   return {spec.cotrain().rounds(), spec.data().has_videos() && !spec.data().videos().path().empty()};
 }
 
 }  // namespace
+
+RunDesk::RunDesk(Parts parts)
+    : parts_(std::move(parts)),
+      indexes_({parts_.ledger, parts_.clock, parts_.run_files, parts_.files, parts_.come_back, parts_.fence,
+                [this](const JobKey& key, const Status& status) { HandleIndexFailed(key, status); }}) {}
 
 Result<std::string> RunDesk::Submit(const Submission& submission) {
   const JobBook& book = parts_.ledger.book();
@@ -58,7 +56,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       LogInfo("run.reopened", {{"run", run_id}, {"run_dir", submission.run_dir}});
       parts_.ledger.Record(RunReopened{run_id, submission.request_id, WallMs(parts_.clock)});
       prepared_.erase(run_id);
-      indexes_.clear();
+      indexes_.ForgetAll();
       return run_id;
     }
   }
@@ -141,7 +139,7 @@ void RunDesk::AdvanceJob(const Run& run, const Job& job) {
   }
   if (job.state != JobState::kRunning) return;
   if (IsShardPhase(job.plan.phase)) {
-    const bool indexed = job.plan.phase != Phase::kLabel || IndexIsCurrent(run, job);
+    const bool indexed = job.plan.phase != Phase::kLabel || indexes_.IsCurrent(run, job);
     if (job.committed == job.shards.size() && indexed) EndJob(run, job, JobState::kSucceeded);
     return;
   }
@@ -218,56 +216,15 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
       job->work.label_config == plan->work.label_config) {
     event.shards.clear();
   }
-  indexes_.erase(key);
+  indexes_.Forget(key);
   parts_.ledger.Record(std::move(event));
 }
 
-bool RunDesk::IndexIsCurrent(const Run& run, const Job& job) {
-  const JobKey key{run.run_id, job.plan.job_id};
-  Index& index = indexes_[key];
-  if (index.known && index.written == job.committed) return true;
-  if (index.busy || !GatherIndex(job, index)) return false;
-  index.busy = true;
-  const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
-  auto entries = std::make_shared<const std::vector<LabelEntry>>(std::exchange(index.gathered, {}));
-  index.looked_at = 0;
-  parts_.ledger.AfterSave([this, key, folder, entries] {
-    parts_.files.Post([this, key, folder, entries] {
-      const Status status = parts_.run_files.WriteLabelIndex(folder, *entries, parts_.fence);
-      parts_.come_back([this, key, committed = entries->size(), status] { HandleIndexed(key, committed, status); });
-    });
-  });
-  return false;
-}
-
-bool RunDesk::GatherIndex(const Job& job, Index& index) {
-  const MonotonicTime now = parts_.clock.Now();
-  if (index.looked_at == 0) {
-    const bool complete = job.committed == job.shards.size();
-    if (!complete && now < index.next) return false;
-    index.begun = now;
-  }
-  const std::uint64_t end = std::min<std::uint64_t>(job.shards.size(), index.looked_at + kShardsARound);
-  for (; index.looked_at < end; ++index.looked_at) {
-    const Shard& shard = job.shards[index.looked_at];
-    if (shard.state != ShardState::kCommitted) continue;
-    index.gathered.push_back({index.looked_at, job.FilesOf(shard).at(0), shard.counts});
-  }
-  return index.looked_at == job.shards.size();
-}
-
-void RunDesk::HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status) {
-  Index& index = indexes_[key];
-  index.busy = false;
-  index.next = parts_.clock.Now() + (kIndexShare - 1) * (parts_.clock.Now() - index.begun);
+void RunDesk::HandleIndexFailed(const JobKey& key, const Status& status) {
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
-  if (status.ok()) {
-    index.known = true;
-    index.written = committed;
-  } else if (job->state == JobState::kRunning) {
-    EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(status.With("writing index.json"))));
-  }
+  if (job->state != JobState::kRunning) return;
+  EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(status.With("writing index.json"))));
 }
 
 void RunDesk::EndJob(const Run& run, const Job& job, JobState state, Failure failure) {

@@ -9,10 +9,10 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/label_index_desk.h"
 #include "coordinator/ledger.h"
 #include "coordinator/run_files.h"
 #include "coordinator/task_runner.h"
@@ -29,7 +29,7 @@ struct Submission {
 };
 
 /// What may start and how a run ends is Pipeline's to say; this makes it happen: trainers through TrainerDesk, shard
-/// jobs by counting their data, the folder's index.json, phases.json and report on the `files` thread.
+/// jobs by counting their data, index.json through LabelIndexDesk, phases.json and report on the `files` thread.
 ///
 /// Thread: the scheduler's.
 class RunDesk {
@@ -46,7 +46,7 @@ class RunDesk {
     /// Fails once another coordinator leads; called on the `files` thread.
     Fence fence;
   };
-  explicit RunDesk(Parts parts) : parts_(std::move(parts)) {}
+  explicit RunDesk(Parts parts);
 
   /// Returns: the run's id. The folder of a failed or cancelled run with the same spec reopens that run; of a succeeded
   /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder.
@@ -57,17 +57,7 @@ class RunDesk {
   void Advance();
 
  private:
-  using JobKey = std::pair<std::string, std::string>;
-  struct Index {
-    std::uint64_t written = 0;
-    bool known = false;
-    bool busy = false;
-    std::vector<LabelEntry> gathered;
-    std::uint64_t looked_at = 0;
-    MonotonicTime begun{};
-    /// Not before then, unless the job is complete.
-    MonotonicTime next{};
-  };
+  using JobKey = LabelIndexDesk::JobKey;
 
   /// Has the folder made ready; nothing starts before it is.
   void Prepare(const Run& run);
@@ -78,12 +68,7 @@ class RunDesk {
   void WindDown(const Run& run);
   void StartShards(const Run& run, const Job& job);
   void HandlePlan(const JobKey& key, const Result<ShardPlan>& plan);
-  /// Brings index.json up to what is committed. Returns: whether it is.
-  bool IndexIsCurrent(const Run& run, const Job& job);
-  /// Looks at some more shards for the next index. Returns: whether all were looked at; what was committed behind its
-  /// back is for the next one.
-  bool GatherIndex(const Job& job, Index& index);
-  void HandleIndexed(const JobKey& key, std::uint64_t committed, const Status& status);
+  void HandleIndexFailed(const JobKey& key, const Status& status);
   void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
   void WritePhaseTable(const Run& run);
   void Finish(const Run& run);
@@ -93,7 +78,7 @@ class RunDesk {
   std::set<std::string> preparing_;
   std::set<std::string> prepared_;
   std::set<JobKey> planning_;
-  std::map<JobKey, Index> indexes_;
+  LabelIndexDesk indexes_;
   std::map<std::string, std::uint64_t> table_revisions_;
   std::map<std::string, std::string> tables_;
   std::set<std::string> finishing_;

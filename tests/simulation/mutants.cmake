@@ -216,7 +216,7 @@ ferment_mutant(student_learns_from_a_stopped_teacher P16
 ferment_mutant(index_of_a_stopped_teacher_goes_on P16
   coordinator/run_desk.cc
   [[  if (parts_.teachers.Stops(run, job)) {]]
-  [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) IndexIsCurrent(run, job);
+  [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) indexes_.IsCurrent(run, job);
   if (parts_.teachers.Stops(run, job)) {]])
 ferment_mutant(canaries_are_not_logged P16
   coordinator/lease_desk.cc
