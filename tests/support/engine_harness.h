@@ -45,8 +45,7 @@ class QueueRunner final : public coordinator::TaskRunner {
 class EngineHarness {
  public:
   explicit EngineHarness(EngineWorld& world)
-      : world_(world),
-        store_(world.log),
+      : store_(world.log),
         registry_(metrics::MakePrometheusRegistry()),
         metrics_(*registry_),
         engine_({store_, world.launcher, world.run_files, world.clock, metrics_, launches_, files_,
@@ -80,7 +79,6 @@ class EngineHarness {
   }
 
  private:
-  EngineWorld& world_;
   MemoryEventStore store_;
   std::unique_ptr<metrics::MetricRegistry> registry_;
   coordinator::SchedulerMetrics metrics_;
