@@ -186,6 +186,10 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
                          " records=" + std::to_string(found.shard->plan.record_count));
   }
   if (result.files.empty()) return DataLossError("a commit without a file: " + Name(result.key));
+  for (const ResultFile& file : result.files) {
+    if ((file.file + file.sha256).find('\0') == std::string::npos) continue;
+    return InvalidArgumentError("a file's name or digest holds a NUL: " + Name(result.key));
+  }
   if (result.canaries.correct > result.canaries.checked) {
     return DataLossError("more canaries are right than there are: " + Name(result.key) +
                          " correct=" + std::to_string(result.canaries.correct) +

@@ -15,8 +15,8 @@ namespace ferment::coordinator {
 class PackedFiles {
  public:
   PackedFiles() = default;
-  /// Appends a file's folder to `folders` where it is not there yet. Requires: names without NUL, fewer than 256
-  /// folders.
+  /// Appends a file's folder to `folders` where it is not there yet and there is room. Requires: names and digests
+  /// without NUL.
   PackedFiles(std::span<const ResultFile> files, std::vector<std::string>& folders);
 
   /// `folders`: what packing made of them, or more.

@@ -255,6 +255,18 @@ TEST_F(LeaseCluster, ARefusedCommitBringsNoLease) {
   EXPECT_EQ(JobNamed("label").shards().leased(), 1U);
 }
 
+TEST_F(LeaseCluster, AFileNameThatHoldsANulIsRefusedAndEndsNobody) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto lease = labeler.Lease();
+  ASSERT_TRUE(lease);
+  const auto refused = labeler.Commit(*lease, std::string("one\0two", 7));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(labeler.Commit(*lease, "one")) << "the lease is held still";
+}
+
 TEST_F(LeaseCluster, AResultThatIsNotOnSharedStorageIsRefused) {
   StartLabelling();
   ScriptedLabeler labeler(cluster_.address(), "labeler");

@@ -28,5 +28,14 @@ TEST(PackedFiles, KeepsAFolderOnceForAllShards) {
   EXPECT_NE(one, other);
 }
 
+TEST(PackedFiles, TakesMoreFoldersThanAByteNumbers) {
+  std::vector<std::string> folders;
+  std::vector<PackedFiles> packed;
+  const auto files = [](int i) { return std::vector<ResultFile>{{"features/" + std::to_string(i) + "/v.npz", "a"}}; };
+  for (int i = 0; i < 300; ++i) packed.emplace_back(files(i), folders);
+  EXPECT_EQ(folders.size(), 255U);
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(packed[static_cast<std::size_t>(i)].Unpack(folders), files(i)) << i;
+}
+
 }  // namespace
 }  // namespace ferment::coordinator
