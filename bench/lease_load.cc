@@ -34,10 +34,13 @@ class Client {
     v1::RegisterLabelerRequest request;
     request.set_name("bench-" + std::to_string(number));
     request.set_incarnation(std::to_string(getpid()));
-    const auto registered =
-        rpc::CallUnary(*leases_, &v1::LeaseService::Stub::RegisterLabeler, request, {.retry_for = kPatience});
-    if (!registered) throw std::runtime_error(registered.error().ToString());
-    labeler_id_ = registered->labeler_id();
+    while (labeler_id_.empty()) {
+      const auto registered =
+          rpc::CallUnary(*leases_, &v1::LeaseService::Stub::RegisterLabeler, request, {.retry_for = kPatience});
+      if (!registered) throw std::runtime_error(registered.error().ToString());
+      labeler_id_ = registered->labeler_id();
+      request.set_replaces(registered->held_by());
+    }
   }
 
   int Empty() {
@@ -93,7 +96,7 @@ class Client {
     for (int i = 0; i < 8; ++i) request.mutable_counts()->add_class_histogram(records / 8);
     v1::ResultFile& file = *request.add_files();
     // One file stands for all: its size is looked at, its bytes are the labelers' affair.
-    file.set_file("shard.npz");
+    file.set_file(lease.label().output_dir() + "/shard.npz");
     file.set_sha256(std::string(58, 'a') + std::to_string(100'000 + lease.key().shard() % 900'000));
     request.set_seconds(60);
     *request.mutable_next() = LeaseRequest();

@@ -17,7 +17,7 @@ namespace {
 
 using coordinator::Event;
 
-const std::string kLabels = "labels/faces/cccccccccccccccc/dddddddddddddddd/";
+const std::string kLabels = "labels/faces/cccccccccccccccc/dddddddddddddddd";
 constexpr std::size_t kEventsAtOnce = 10'000;
 struct Options {
   std::filesystem::path store;
@@ -84,7 +84,7 @@ void WriteLeases(const std::string& run, const Options& options, LogWriter& log)
     const coordinator::LeaseKey key{run, "label", shard, ++epochs[shard]};
     log.Write(coordinator::ShardLeased{key, "past/1"});
     const std::string digest = std::string(56, 'b') + std::to_string(10'000'000 + shard);
-    const std::string file = kLabels + std::to_string(1'000'000 + shard) + "-" + digest.substr(0, 16) + ".npz";
+    const std::string file = kLabels + "/" + std::to_string(1'000'000 + shard) + "-" + digest.substr(0, 16) + ".npz";
     log.Write(coordinator::ShardCommitted{key,
                                           "past/1/" + std::to_string(shard),
                                           {{file, digest}},
@@ -120,8 +120,9 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   const auto loaded = LoadSpec(options.spec);
   if (!loaded) throw std::runtime_error(loaded.error().ToString());
-  std::filesystem::create_directories(options.run_dir);
-  for (const auto& [name, text] : {std::pair{"spec.yaml", SpecToYaml(loaded->spec)}, {"shard.npz", std::string("x")}}) {
+  std::filesystem::create_directories(options.run_dir / kLabels);
+  for (const auto& [name, text] :
+       {std::pair{"spec.yaml", SpecToYaml(loaded->spec)}, {kLabels + "/shard.npz", std::string("x")}}) {
     if (const Status status = io::WriteFileAtomically(options.run_dir / name, text); !status.ok()) {
       throw std::runtime_error(status.ToString());
     }

@@ -19,6 +19,14 @@ std::string Name(const LeaseKey& key) {
 
 std::string JobName(const std::string& run_id, const std::string& job_id) { return run_id + "/" + job_id; }
 
+/// Returns: whether the file lies right in a folder that the work has for results.
+bool IsResultOf(const ShardWork& work, std::string_view file) {
+  const std::size_t slash = file.rfind('/');
+  if (slash == std::string_view::npos || slash + 1 == file.size()) return false;
+  return std::any_of(work.models.begin(), work.models.end(),
+                     [&](const WorkModel& model) { return model.output_dir == file.substr(0, slash); });
+}
+
 std::string CountsText(const RecordCounts& counts) {
   return "read=" + std::to_string(counts.read) + " labelled=" + std::to_string(counts.labelled) +
          " abstained=" + std::to_string(counts.abstained) + " quarantined=" + std::to_string(counts.quarantined);
@@ -29,7 +37,6 @@ std::string CountsText(const RecordCounts& counts) {
 void LeaseDesk::GiveFullLeaseTimes() {
   held_.clear();
   job_progress_.clear();
-  labeler_progress_.clear();
   next_look_ = MonotonicTime::max();
   for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);
 }
@@ -54,43 +61,19 @@ void LeaseDesk::Drop(const LeaseKey& key) {
 void LeaseDesk::NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done) {
   const std::uint64_t change = records_done - held.records_done;  // modulo 2^64, as the sums are
   job_progress_[JobName(key.run_id, key.job_id)] += change;
-  labeler_progress_[held.labeler_id] += change;
+  labelers_.NoteProgress(held.labeler_id, change);
   held.records_done = records_done;
-}
-
-Result<std::string> LeaseDesk::Register(const LabelerIdentity& identity) {
-  if (identity.name.empty() || identity.incarnation.empty()) {
-    return Fail(InvalidArgumentError("a labeler needs a name and an incarnation"));
-  }
-  const Labeler* former = ledger_.book().FindLabelerByName(identity.name);
-  if (former != nullptr && former->incarnation == identity.incarnation) return former->labeler_id;
-  std::string labeler_id = identity.name + "/" + identity.incarnation;
-  if (former != nullptr && ledger_.book().FindLabeler(labeler_id) != nullptr) {
-    return Fail(AbortedError("a newer process of this labeler's name has registered; leave, or give this one another "
-                             "name: labeler=" +
-                             labeler_id + " newer=" + former->incarnation)
-                    .WithExitCode(exit_code::kFenced));
-  }
-  if (former != nullptr) {
-    for (const LeaseKey& key : ledger_.book().LeasesOf(former->labeler_id)) {
-      ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
-      Drop(key);
-    }
-  }
-  ledger_.Record(LabelerRegistered{labeler_id, identity.name, identity.incarnation, identity.instruction_set});
-  LogInfo("labeler.registered", {{"labeler", identity.name}, {"instruction_set", identity.instruction_set}});
-  return labeler_id;
 }
 
 Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
   const Labeler* labeler = ledger_.book().FindLabeler(request.labeler_id);
-  if (labeler == nullptr || labeler->replaced) {
+  if (labeler == nullptr) {
     return Fail(NotFoundError("no such labeler; register first: labeler=" + request.labeler_id));
   }
+  labelers_.Hear(labeler->labeler_id);
   LeaseAnswer answer;
   if (request.call != 0) {
-    std::uint64_t& last = last_calls_[labeler->labeler_id];
-    last = std::max({last, labeler->last_call, request.call});
+    const std::uint64_t last = labelers_.NoteCall(*labeler, request.call);
     if (request.call == labeler->last_call) return GrantAgain(*labeler);
     if (request.call < last) {
       answer.retry_after = kRetryAfter;
@@ -165,6 +148,7 @@ Result<std::chrono::milliseconds> LeaseDesk::Renew(const LeaseKey& key, std::uin
   FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
   Held& held = Hold(key);
   NoteProgress(key, held, records_done);
+  labelers_.Hear(held.labeler_id);
   Observe(found, held.labeler_id);
   return held.lease_time;
 }
@@ -187,8 +171,13 @@ Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) con
   }
   if (result.files.empty()) return DataLossError("a commit without a file: " + Name(result.key));
   for (const ResultFile& file : result.files) {
-    if ((file.file + file.sha256).find('\0') == std::string::npos) continue;
-    return InvalidArgumentError("a file's name or digest holds a NUL: " + Name(result.key));
+    if ((file.file + file.sha256).find('\0') != std::string::npos) {
+      return InvalidArgumentError("a file's name or digest holds a NUL: " + Name(result.key));
+    }
+    if (!IsResultOf(found.job->work, file.file)) {
+      return InvalidArgumentError("a result lies in none of the job's folders: " + Name(result.key) +
+                                  " file=" + file.file);
+    }
   }
   if (result.canaries.correct > result.canaries.checked) {
     return DataLossError("more canaries are right than there are: " + Name(result.key) +
@@ -278,6 +267,13 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
   return {};
 }
 
+void LeaseDesk::EndLeasesOf(const std::string& labeler_id) {
+  for (const LeaseKey& key : ledger_.book().LeasesOf(labeler_id)) {
+    ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
+    Drop(key);
+  }
+}
+
 void LeaseDesk::ExpireLeases() {
   const MonotonicTime now = clock_.Now();
   if (now < next_look_) return;
@@ -308,9 +304,7 @@ void LeaseDesk::Observe(const Found& found, const std::string& labeler_id) {
   ++changes_;
   const std::string job = JobName(found.run->run_id, found.job->plan.job_id);
   job_rates_[job].Observe(clock_.Now(), found.job->records.read + job_progress_[job]);
-  if (const Labeler* labeler = ledger_.book().FindLabeler(labeler_id)) {
-    labeler_rates_[labeler_id].Observe(clock_.Now(), labeler->records + labeler_progress_[labeler_id]);
-  }
+  labelers_.Observe(labeler_id);
 }
 
 std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const {
@@ -321,11 +315,6 @@ std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const
 double LeaseDesk::RecordRate(const std::string& run_id, const std::string& job_id) const {
   const auto found = job_rates_.find(JobName(run_id, job_id));
   return found == job_rates_.end() ? 0 : found->second.PerSecond(clock_.Now());
-}
-
-double LeaseDesk::LabelerRate(const std::string& labeler_id) const {
-  const auto found = labeler_rates_.find(labeler_id);
-  return found == labeler_rates_.end() ? 0 : found->second.PerSecond(clock_.Now());
 }
 
 }  // namespace ferment::coordinator

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Answers labelers: registers them, grants, renews and ends leases, and takes in results.
+// Answers labelers: grants, renews and ends leases, and takes in results.
 #pragma once
 
 #include <chrono>
@@ -13,18 +13,12 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/labeler_desk.h"
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
 #include "coordinator/scheduler_metrics.h"
 
 namespace ferment::coordinator {
-
-struct LabelerIdentity {
-  std::string name;
-  /// Chosen anew by each process.
-  std::string incarnation;
-  std::string instruction_set;
-};
 
 struct GrantedLease {
   LeaseKey key;
@@ -79,14 +73,12 @@ struct ShardFailure {
 /// Thread: the scheduler's.
 class LeaseDesk {
  public:
-  LeaseDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics)
-      : ledger_(ledger), clock_(clock), metrics_(metrics) {}
+  LeaseDesk(Ledger& ledger, LabelerDesk& labelers, const Clock& clock, SchedulerMetrics& metrics)
+      : ledger_(ledger), labelers_(labelers), clock_(clock), metrics_(metrics) {}
 
   /// After a restart: every granted lease gets one full lease time from now.
   void GiveFullLeaseTimes();
 
-  /// Errors: InvalidArgument; Aborted with exit code 202: a newer process of this name has registered.
-  Result<std::string> Register(const LabelerIdentity& identity);
   /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
   /// The same call again: those of its leases that the labeler still holds. One from before the last: none.
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
@@ -102,12 +94,13 @@ class LeaseDesk {
   /// Errors: Aborted (lost already).
   Status FailShard(const ShardFailure& failure);
 
+  /// Another process has taken this labeler's place.
+  void EndLeasesOf(const std::string& labeler_id);
   /// Takes back what was neither renewed nor ended in time.
   void ExpireLeases();
   /// Returns: records of leases in progress of this job, as far as renewals told.
   std::uint64_t RecordsInProgress(const Run& run, const Job& job) const;
   double RecordRate(const std::string& run_id, const std::string& job_id) const;
-  double LabelerRate(const std::string& labeler_id) const;
   /// Grows with each renewal.
   std::uint64_t changes() const { return changes_; }
 
@@ -139,18 +132,15 @@ class LeaseDesk {
   void Observe(const Found& found, const std::string& labeler_id);
 
   Ledger& ledger_;
+  LabelerDesk& labelers_;
   const Clock& clock_;
   SchedulerMetrics& metrics_;
   std::map<LeaseKey, Held> held_;
   /// No lease of held_ runs out before.
   MonotonicTime next_look_{};
-  /// Sums of records_done over held_, by job and by labeler.
+  /// Sums of records_done over held_.
   std::map<std::string, std::uint64_t> job_progress_;
-  std::map<std::string, std::uint64_t> labeler_progress_;
   std::map<std::string, RateMeter> job_rates_;
-  std::map<std::string, RateMeter> labeler_rates_;
-  /// By labeler: the highest number of a call that came.
-  std::map<std::string, std::uint64_t> last_calls_;
   std::uint64_t changes_ = 0;
 };
 

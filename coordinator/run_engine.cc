@@ -5,7 +5,9 @@ namespace ferment::coordinator {
 
 RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
-      leases_(ledger_, parts_.clock, parts_.metrics),
+      labelers_(ledger_, parts_.clock, parts_.forget_labelers_after,
+                [this](const std::string& labeler_id) { leases_.EndLeasesOf(labeler_id); }),
+      leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
       teachers_(ledger_, parts_.clock, parts_.metrics),
       runs_({ledger_, parts_.clock, trainers_, teachers_, parts_.run_files, parts_.files, parts_.come_back,
@@ -16,6 +18,7 @@ Status RunEngine::Restore() {
     ledger_.Restore(event);
     return Status();
   }));
+  labelers_.HearAll();
   leases_.GiveFullLeaseTimes();
   parts_.metrics.Mirror(ledger_.book());
   return {};
@@ -35,6 +38,7 @@ Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
 
 Status RunEngine::Settle() {
   leases_.ExpireLeases();
+  labelers_.ForgetSilent();
   std::vector<Event> batch = ledger_.TakeUnsaved();
   while (true) {
     runs_.Advance();
@@ -57,9 +61,9 @@ Result<RunView> RunEngine::View(std::string_view run_id) {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
   const auto wall = parts_.clock.WallNow().time_since_epoch();
-  return MakeRunView(
-      ledger_.book(), *run, *ledger_.SpecOf(*run),
-      {leases_, trainers_, std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(), parts_.store.term()});
+  return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
+                     {labelers_, leases_, trainers_,
+                      std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(), parts_.store.term()});
 }
 
 }  // namespace ferment::coordinator

@@ -3,12 +3,14 @@
 // The coordinator without its thread: book, log, desks, and the order in which they act.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <span>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/labeler_desk.h"
 #include "coordinator/launch/launcher.h"
 #include "coordinator/lease_desk.h"
 #include "coordinator/ledger.h"
@@ -47,6 +49,8 @@ class RunEngine {
     LaunchPlanner plan_launch;
     /// Brings the outcome of a task back to this thread, to be followed by Settle.
     std::function<void(std::function<void()>)> come_back;
+    /// How long a labeler without a lease may be silent before nothing is kept of it.
+    std::chrono::milliseconds forget_labelers_after = std::chrono::hours(1);
   };
   explicit RunEngine(Parts parts);
   RunEngine(const RunEngine&) = delete;
@@ -64,6 +68,7 @@ class RunEngine {
   /// Asks the launcher how the trainers are.
   void Poll() { trainers_.PollAll(); }
 
+  LabelerDesk& labelers() { return labelers_; }
   LeaseDesk& leases() { return leases_; }
   TrainerDesk& trainers() { return trainers_; }
   RunDesk& runs() { return runs_; }
@@ -74,6 +79,7 @@ class RunEngine {
  private:
   Parts parts_;
   Ledger ledger_;
+  LabelerDesk labelers_;
   LeaseDesk leases_;
   TrainerDesk trainers_;
   TeacherDesk teachers_;

@@ -88,9 +88,8 @@ RunView MakeRunView(const JobBook& book, const Run& run, const RunSpec& spec, co
     }
   }
   for (const auto& [labeler_id, labeler] : book.labelers()) {
-    if (labeler.replaced) continue;
     view.labelers.push_back(
-        {labeler.name, labeler.shards_committed, labeler.records, live.leases.LabelerRate(labeler_id)});
+        {labeler.name, labeler.shards_committed, labeler.records, live.labelers.RecordRate(labeler_id)});
   }
   view.revision = (live.term << kTermShift) + run.revision + live.leases.changes() + live.trainers.changes();
   return view;

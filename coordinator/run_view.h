@@ -63,6 +63,7 @@ struct RunView {
 };
 
 struct LiveFigures {
+  const LabelerDesk& labelers;
   const LeaseDesk& leases;
   const TrainerDesk& trainers;
   std::int64_t now_wall_ms = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/scheduler.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 #include <type_traits>
@@ -171,8 +172,8 @@ Result<std::vector<RunView>> Scheduler::List(std::size_t offset, std::size_t lim
   });
 }
 
-Result<std::string> Scheduler::Register(const LabelerIdentity& identity) {
-  return Call<Result<std::string>>([=, this] { return engine_->leases().Register(identity); }, false);
+Result<Registration> Scheduler::Register(const LabelerIdentity& identity) {
+  return Call<Result<Registration>>([=, this] { return engine_->labelers().Register(identity); }, false);
 }
 
 Result<LeaseAnswer> Scheduler::Lease(const LeaseRequest& request) {
@@ -206,7 +207,11 @@ Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
 Status Scheduler::CheckFiles(const ShardResult& result) {
   FERMENT_ASSIGN_OR_RETURN(const std::string run_dir, RunDirOf(result.key.run_id));
   for (const ResultFile& file : result.files) {
-    const std::filesystem::path path = std::filesystem::path(run_dir) / file.file;
+    const std::filesystem::path relative = file.file;
+    if (relative.is_absolute() || std::find(relative.begin(), relative.end(), "..") != relative.end()) {
+      return InvalidArgumentError("a result file leaves the run's folder: file=" + file.file);
+    }
+    const std::filesystem::path path = std::filesystem::path(run_dir) / relative;
     const auto size = parts_.run_files.FileSize(path);
     if (!size || *size == 0) {
       return DataLossError(

@@ -70,7 +70,7 @@ class Scheduler {
   /// Returns: runs, newest first, from the `offset`-th on.
   Result<std::vector<RunView>> List(std::size_t offset, std::size_t limit);
 
-  Result<std::string> Register(const LabelerIdentity& identity);
+  Result<Registration> Register(const LabelerIdentity& identity);
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
   /// Returns: the labeler that holds this lease; empty where it is lost.

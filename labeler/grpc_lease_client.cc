@@ -152,17 +152,29 @@ class GrpcLeaseClient final : public LeaseClient {
     return labeler_id_;
   }
 
+  /// Takes the name, from its holder if need be; but whoever had it once, or hears of a third, has been replaced.
   Status Register() {
     v1::RegisterLabelerRequest request;
     request.set_name(identity_.name);
     request.set_incarnation(identity_.incarnation);
     request.set_instruction_set(std::string(InstructionSetClass()));
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request,
-                                         {.retry_for = kPatience, .stop = ending_});
-    if (!response) return response.error();
-    const MutexLock lock(mutex_);
-    labeler_id_ = response->labeler_id();
-    return Status();
+    while (true) {
+      FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
+                                                                   request, {.retry_for = kPatience, .stop = ending_}));
+      const MutexLock lock(mutex_);
+      if (response.held_by().empty()) {
+        labeler_id_ = response.labeler_id();
+        return Status();
+      }
+      if (!labeler_id_.empty() || !request.replaces().empty()) {
+        return AbortedError(
+                   "another process has taken this labeler's name; leave, or give this one another name: "
+                   "labeler=" +
+                   identity_.name + " holder=" + response.held_by())
+            .WithExitCode(exit_code::kFenced);
+      }
+      request.set_replaces(response.held_by());
+    }
   }
 
   Specs KnownSpecs() const {

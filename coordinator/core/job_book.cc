@@ -258,11 +258,16 @@ void JobBook::On(const JobEnded& event) {
 }
 
 void JobBook::On(const LabelerRegistered& event) {
-  if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
-    labelers_.find(*former)->second.replaced = true;
-  }
+  if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) labelers_.erase(*former);
   labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set};
   labeler_by_name_[event.name] = event.labeler_id;
+}
+
+void JobBook::On(const LabelerForgotten& event) {
+  const auto labeler = labelers_.find(event.labeler_id);
+  FERMENT_CHECK(labeler != labelers_.end()) << "labeler=" << event.labeler_id;
+  labeler_by_name_.erase(labeler->second.name);
+  labelers_.erase(labeler);
 }
 
 void JobBook::On(const ShardLeased& event) {

@@ -103,6 +103,7 @@ struct Run {
   friend bool operator==(const Run&, const Run&) = default;
 };
 
+/// The one process that works under a name; nothing is kept of those that it replaced.
 struct Labeler {
   std::string labeler_id;
   std::string name;
@@ -110,8 +111,6 @@ struct Labeler {
   std::string instruction_set;
   std::uint64_t shards_committed = 0;
   std::uint64_t records = 0;
-  /// A newer process of this name has registered.
-  bool replaced = false;
   /// The last numbered call for leases that got any, and what it got.
   std::uint64_t last_call = 0;
   std::vector<LeaseKey> last_leases = {};
@@ -136,7 +135,7 @@ class JobBook {
   bool KnowsCancel(std::string_view request_id) const { return cancels_.contains(request_id); }
   const Job* FindJob(std::string_view run_id, std::string_view job_id) const;
   const Labeler* FindLabeler(std::string_view labeler_id) const;
-  /// Returns: the labeler of this name that registered last, or nullptr.
+  /// Returns: the labeler of this name, or nullptr.
   const Labeler* FindLabelerByName(std::string_view name) const;
   const std::map<std::string, Labeler, std::less<>>& labelers() const { return labelers_; }
   /// Returns: every lease of running jobs that this labeler holds.
@@ -166,6 +165,7 @@ class JobBook {
   void On(const ShardsPlanned& event);
   void On(const JobEnded& event);
   void On(const LabelerRegistered& event);
+  void On(const LabelerForgotten& event);
   void On(const ShardLeased& event);
   void On(const ShardReleased& event);
   void On(const ShardCommitted& event);

@@ -126,12 +126,19 @@ struct JobEnded {
   friend bool operator==(const JobEnded&, const JobEnded&) = default;
 };
 
+/// Takes the place of the process that had this name.
 struct LabelerRegistered {
   std::string labeler_id;
   std::string name;
   std::string incarnation;
   std::string instruction_set;
   friend bool operator==(const LabelerRegistered&, const LabelerRegistered&) = default;
+};
+
+/// Not heard of for long, and without a lease. It may register again.
+struct LabelerForgotten {
+  std::string labeler_id;
+  friend bool operator==(const LabelerForgotten&, const LabelerForgotten&) = default;
 };
 
 struct ShardLeased {
@@ -186,8 +193,9 @@ struct TeacherTripped {
 };
 
 /// The order of the alternatives is nobody's business: event_codec names each on disk.
-using Event = std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched,
-                           TokenTaken, JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded,
-                           LabelerRegistered, ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped>;
+using Event =
+    std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched, TokenTaken,
+                 JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded, LabelerRegistered,
+                 ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped, LabelerForgotten>;
 
 }  // namespace ferment::coordinator

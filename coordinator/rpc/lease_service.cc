@@ -89,9 +89,11 @@ grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* context, con
                                                v1::RegisterLabelerResponse* response) {
   const auto name = check_.LabelerName(*context, request->name(), request->incarnation());
   if (!name) return rpc::ToGrpc(name.error());
-  const auto labeler_id = scheduler_.Register({*name, request->incarnation(), request->instruction_set()});
-  if (!labeler_id) return rpc::ToGrpc(labeler_id.error());
-  response->set_labeler_id(*labeler_id);
+  const auto registration =
+      scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces()});
+  if (!registration) return rpc::ToGrpc(registration.error());
+  response->set_labeler_id(registration->labeler_id);
+  response->set_held_by(registration->held_by);
   return grpc::Status::OK;
 }
 

@@ -132,6 +132,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
       const auto& from = event.labeler_registered();
       return LabelerRegistered{from.labeler_id(), from.name(), from.incarnation(), from.instruction_set()};
     }
+    case v1::Event::kLabelerForgotten:
+      return LabelerForgotten{event.labeler_forgotten().labeler_id()};
     case v1::Event::kShardLeased:
       return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id(),
                          event.shard_leased().call()};

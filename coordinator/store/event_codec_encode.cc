@@ -145,6 +145,9 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
   to->set_incarnation(from.incarnation);
   to->set_instruction_set(from.instruction_set);
 }
+void Encode(const LabelerForgotten& from, v1::Event& event) {
+  event.mutable_labeler_forgotten()->set_labeler_id(from.labeler_id);
+}
 void Encode(const ShardLeased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_leased()->mutable_key());
   event.mutable_shard_leased()->set_labeler_id(from.labeler_id);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "labeler/grpc_lease_client.h"
 #include "tests/support/in_process_cluster.h"
 
 namespace ferment::testing {
@@ -264,6 +265,42 @@ TEST_F(LeaseCluster, AFileNameThatHoldsANulIsRefusedAndEndsNobody) {
   const auto refused = labeler.Commit(*lease, std::string("one\0two", 7));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(labeler.Commit(*lease, "one")) << "the lease is held still";
+}
+
+TEST_F(LeaseCluster, ANewProcessTakesItsNameAndTheFormerOneLeaves) {
+  StartLabelling();
+  const auto client = [&](const char* incarnation) {
+    return *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", incarnation}, {});
+  };
+  const auto former = client("1");
+  const auto lease = former->Take();
+  ASSERT_TRUE(lease) << lease.error().ToString();
+  ASSERT_EQ(lease->leases.size(), 1U);
+
+  const auto latter = client("2");
+  ASSERT_TRUE(latter->Take());
+  EXPECT_EQ(former->Renew(lease->leases[0].key, 1).error().code(), StatusCode::kAborted);
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = former->Take();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kFenced) << refused.error().ToString();
+  }
+  EXPECT_TRUE(latter->Take());
+}
+
+TEST_F(LeaseCluster, AFileOutsideTheJobsFoldersIsRefused) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto lease = labeler.Lease();
+  ASSERT_TRUE(lease);
+  for (const char* file : {"labels/other/one.npz", "labels/x/deep/one.npz", "labels/x/../../../one.npz", "one.npz",
+                           "/labels/x/one.npz", "labels/x/"}) {
+    const auto refused = labeler.CommitFile(*lease, file, "one");
+    ASSERT_FALSE(refused) << file;
+    EXPECT_EQ(refused.error().code(), StatusCode::kInvalidArgument) << file << ": " << refused.error().ToString();
+  }
   EXPECT_TRUE(labeler.Commit(*lease, "one")) << "the lease is held still";
 }
 

@@ -60,10 +60,16 @@ class RunEngineTest : public ::testing::Test {
     world_.launcher.Exit(job_id + "/" + std::to_string(attempt), 0);
     Settle();
   }
+  /// As a new process does: it takes the name from whoever has it.
   std::string Register(const std::string& incarnation = "1") {
-    const auto labeler = engine()->leases().Register({"labeler", incarnation, "avx2"});
-    EXPECT_TRUE(labeler);
-    return *labeler;
+    LabelerIdentity identity{"labeler", incarnation, "avx2"};
+    auto answer = engine()->labelers().Register(identity);
+    if (answer && !answer->held_by.empty()) {
+      identity.replaces = answer->held_by;
+      answer = engine()->labelers().Register(identity);
+    }
+    EXPECT_TRUE(answer && answer->held_by.empty());
+    return answer->labeler_id;
   }
   GrantedLease LeaseOne(const std::string& labeler) {
     const auto answer = engine()->leases().Lease({labeler, 1});
@@ -75,7 +81,7 @@ class RunEngineTest : public ::testing::Test {
     ShardResult result;
     result.request_id = "commit-" + std::to_string(lease.key.shard);
     result.key = lease.key;
-    result.files = {{"labels/x/" + sha + ".npz", sha}};
+    result.files = {{lease.work.models.at(0).output_dir + "/" + sha + ".npz", sha}};
     result.counts.read = lease.shard.record_count;
     result.counts.labelled = lease.shard.record_count;
     return result;
@@ -208,8 +214,8 @@ TEST_F(RunEngineTest, ALostLeaseGoesToAnotherAndTheFirstIsAborted) {
   EXPECT_TRUE(engine()->leases().Renew(lost.key, 6)) << "a renewal gives a full lease time";
   world_.clock.Advance(10s + 1ms);
   Settle();
-  const auto other = engine()->leases().Register({"other", "1", "avx2"});
-  const GrantedLease again = LeaseOne(*other);
+  const auto other = engine()->labelers().Register({"other", "1", "avx2"});
+  const GrantedLease again = LeaseOne(other->labeler_id);
   EXPECT_EQ(again.key, (LeaseKey{run_id_, "label", 0, 2}));
   EXPECT_EQ(engine()->leases().Renew(lost.key, 7).error().code(), StatusCode::kAborted);
   EXPECT_EQ(engine()->leases().Commit(ResultOf(lost)).error().code(), StatusCode::kAborted);
@@ -284,8 +290,8 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
 
 TEST_F(RunEngineTest, AnotherInstructionSetIsRefusedAndToldWhich) {
   StartLabelling();
-  const auto labeler = engine()->leases().Register({"old", "1", "baseline"});
-  const auto answer = engine()->leases().Lease({*labeler, 1});
+  const auto labeler = engine()->labelers().Register({"old", "1", "baseline"});
+  const auto answer = engine()->leases().Lease({labeler->labeler_id, 1});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(answer.error().message()), HasSubstr("wanted=avx2"));
@@ -473,15 +479,39 @@ TEST_F(RunEngineTest, ACancelThatComesAgainDoesNotEndTheReopenedRun) {
   EXPECT_TRUE(TheRun().cancel_requested);
 }
 
-TEST_F(RunEngineTest, AnOlderProcessOfALabelersNameIsFenced) {
+TEST_F(RunEngineTest, ACallOfALabelerThatDiedTakesNoNameBack) {
   StartLabelling();
   Register("1");
   const GrantedLease lease = LeaseOne(Register("2"));
-  const auto late = engine()->leases().Register({"labeler", "1", "avx2"});
-  ASSERT_FALSE(late);
-  EXPECT_EQ(late.error().code(), StatusCode::kAborted);
-  EXPECT_EQ(ProcessExitCode(late.error()), exit_code::kFenced);
-  EXPECT_TRUE(engine()->leases().Renew(lease.key, 1)) << "the newer one keeps its lease";
+  // The first call of a process of this name, and the second of one that knew the name's former holder.
+  for (const char* replaces : {"", "labeler/1"}) {
+    const auto late = engine()->labelers().Register({"labeler", "0", "avx2", replaces});
+    ASSERT_TRUE(late);
+    EXPECT_EQ(late->held_by, "labeler/2");
+    EXPECT_EQ(late->labeler_id, "");
+  }
+  EXPECT_TRUE(engine()->leases().Renew(lease.key, 1)) << "the living one keeps its lease";
+  EXPECT_EQ(Register("2"), "labeler/2");
+}
+
+TEST_F(RunEngineTest, ALabelerThatFellSilentWithoutALeaseIsForgotten) {
+  StartLabelling();
+  const std::string labeler = Register();
+  const GrantedLease lease = LeaseOne(labeler);
+  const auto other = engine()->labelers().Register({"other", "1", "avx2"});
+  Settle();
+  for (int i = 0; i < 700; ++i) {  // 70 minutes
+    world_.clock.Advance(6s);
+    EXPECT_TRUE(engine()->leases().Renew(lease.key, 5));
+    Settle();
+  }
+  EXPECT_NE(engine()->book().FindLabeler(labeler), nullptr);
+  EXPECT_EQ(engine()->book().FindLabeler(other->labeler_id), nullptr);
+  EXPECT_EQ(engine()->leases().Lease({other->labeler_id, 1}).error().code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine()->labelers().Register({"other", "1", "avx2"})->labeler_id, other->labeler_id) << "it lives";
+  Settle();
+  Restart();
+  EXPECT_NE(engine()->book().FindLabeler(other->labeler_id), nullptr);
 }
 
 TEST_F(RunEngineTest, ACancelledRunLaunchesNothingAfterARestart) {

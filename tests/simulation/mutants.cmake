@@ -232,9 +232,9 @@ ferment_mutant(was_cancelled_again_by_an_old_request T1.3
   [[  if (!request_id.empty() && parts_.ledger.book().KnowsCancel(request_id)) return {};]]
   [[  if (run->state != RunState::kRunning || run->cancel_requested) return {};]])
 ferment_mutant(was_replaced_by_an_older_labeler P12
-  coordinator/lease_desk.cc
-  [[  if (former != nullptr && ledger_.book().FindLabeler(labeler_id) != nullptr) {]]
-  [[  if (former != nullptr && identity.name.empty()) {]])
+  coordinator/labeler_desk.cc
+  [[    if (former != identity.replaces) return Registration{"", former};]]
+  [[]])
 ferment_mutant(was_launched_although_cancelled P2
   coordinator/trainer_desk.cc
   [[  if (never_ran && !draining_ && !run.cancel_requested && !FirstFailure(run)) {]]

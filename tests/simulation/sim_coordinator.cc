@@ -11,6 +11,7 @@ namespace ferment::simulation {
 namespace {
 
 using coordinator::Operation;
+using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -24,10 +25,10 @@ bool TurnsARun(const coordinator::Event& event) {
 }
 
 std::string Describe(const coordinator::Event& event) {
-  static constexpr std::array<const char*, 17> kNames = {
-      "submitted",  "reopened",  "cancel",      "run-ended", "intended",    "launched",
-      "token",      "completed", "job-failure", "exited",    "planned",     "ended",
-      "registered", "leased",    "released",    "committed", "shard-failed"};
+  static constexpr std::array<const char*, std::variant_size_v<coordinator::Event>> kNames = {
+      "submitted", "reopened",    "cancel",       "run-ended", "intended", "launched",   "token",
+      "completed", "job-failure", "exited",       "planned",   "ended",    "registered", "leased",
+      "released",  "committed",   "shard-failed", "tripped",   "forgotten"};
   std::string text = kNames[event.index()];
   std::visit(
       [&text](const auto& one) {
@@ -95,7 +96,8 @@ SimCoordinator::SimCoordinator(Parts parts)
         process_.After(world_.Between(milliseconds(0), milliseconds(20)), [this, work = std::move(work)] {
           Enqueue({work, nullptr});
         });
-      }});
+      },
+      duration_cast<milliseconds>(world_.plan.forget_labelers)});
 }
 
 void SimCoordinator::Start() {

@@ -9,6 +9,7 @@ namespace {
 using coordinator::GrantedLease;
 using coordinator::LeaseAnswer;
 using coordinator::LeaseKey;
+using coordinator::Registration;
 using coordinator::RunEngine;
 using coordinator::ShardFailure;
 using coordinator::ShardResult;
@@ -43,7 +44,7 @@ void SimLabeler::Boot() {
     process_.After(world_.Between(SimTime(0), seconds(10)),
                    [this] { Crash(world_.Between(milliseconds(200), seconds(2))); });
   }
-  Register();
+  Register("");
 }
 
 void SimLabeler::Crash(SimTime until_next) {
@@ -54,16 +55,20 @@ void SimLabeler::Crash(SimTime until_next) {
   world_.queue.After(until_next, [this] { Boot(); });
 }
 
-void SimLabeler::Register() {
-  const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2"};
-  auto serve = Asks<Result<std::string>>(
-      {[identity](RunEngine& engine) { return engine.leases().Register(identity); }, nullptr, std::nullopt, false});
-  auto done = [this](const Result<std::string>& id) {
-    if (!id) return Crash(seconds(1));
-    labeler_id_ = *id;
-    Take();
+void SimLabeler::Register(const std::string& replaces) {
+  const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2", replaces};
+  auto serve = Asks<Result<Registration>>(
+      {[identity](RunEngine& engine) { return engine.labelers().Register(identity); }, nullptr, std::nullopt, false});
+  auto done = [this, replaces](const Result<Registration>& answer) {
+    if (!answer) return Crash(seconds(1));
+    if (answer->held_by.empty()) {
+      labeler_id_ = answer->labeler_id;
+      return Take();
+    }
+    if (labeler_id_.empty() && replaces.empty()) return Register(answer->held_by);
+    world_.oracle.LabelerFenced(labeler_id_, answer->held_by);
   };
-  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
+  Call<Result<Registration>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
 void SimLabeler::Take() {
@@ -81,7 +86,7 @@ void SimLabeler::Take() {
 
 void SimLabeler::HandleTaken(const Result<LeaseAnswer>& answer) {
   taking_ = false;
-  if (!answer && answer.error().code() == StatusCode::kNotFound) return Register();
+  if (!answer && answer.error().code() == StatusCode::kNotFound) return Register("");
   if (answer && !answer->leases.empty()) {
     const GrantedLease& lease = answer->leases.front();
     held_[lease.key] = {lease, false};

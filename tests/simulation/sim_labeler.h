@@ -30,7 +30,8 @@ class SimLabeler {
     bool lost = false;
   };
 
-  void Register();
+  /// As GrpcLeaseClient: takes the name, from its holder if need be.
+  void Register(const std::string& replaces);
   /// Asks for one lease, unless such a call is under way.
   void Take();
   void HandleTaken(const Result<coordinator::LeaseAnswer>& answer);

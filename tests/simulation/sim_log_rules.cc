@@ -235,8 +235,24 @@ void SimLogRules::On(const JobEnded& event) {
 }
 
 void SimLogRules::On(const LabelerRegistered& event) {
-  if (labelers_.insert(event.labeler_id).second) return;
-  history_.Violate("P12", "an older process of a labeler's name took the newer one's place: " + event.labeler_id);
+  // The simulation numbers them; to the coordinator they have no order.
+  const std::uint64_t incarnation = std::stoull(event.incarnation);
+  std::uint64_t& latest = labelers_[event.name];
+  if (incarnation < latest) {
+    history_.Violate("P12", "an older process of a labeler's name took the newer one's place: " + event.labeler_id);
+  }
+  latest = incarnation;
+}
+
+void SimLogRules::On(const LabelerForgotten& event) {
+  for (const auto& [run_id, run] : runs_) {
+    for (const auto& [job_id, job] : run.jobs) {
+      for (const ShardFacts& shard : job.shards) {
+        if (!shard.leased || shard.labeler != event.labeler_id) continue;
+        history_.Violate("P12", "a labeler that holds a lease is forgotten: " + event.labeler_id + " job=" + job_id);
+      }
+    }
+  }
 }
 
 void SimLogRules::On(const ShardLeased& event) {
@@ -256,6 +272,7 @@ void SimLogRules::On(const ShardLeased& event) {
   if (shard.committed) history_.Violate("P1", "leased after it was committed: " + Name(event.key));
   former = std::max(former, event.key.epoch);
   shard.epoch = event.key.epoch;
+  shard.labeler = event.labeler_id;
   shard.leased = true;
   shard.cut_short = false;
 }

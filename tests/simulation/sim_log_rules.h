@@ -20,6 +20,7 @@ struct ShardFacts {
   std::uint64_t planned_records = 0;
   /// The latest lease's.
   std::uint64_t epoch = 0;
+  std::string labeler;
   bool leased = false;
   /// Its job ended while it was leased.
   bool cut_short = false;
@@ -103,6 +104,7 @@ class SimLogRules {
   void On(const coordinator::ShardsPlanned& event);
   void On(const coordinator::JobEnded& event);
   void On(const coordinator::LabelerRegistered& event);
+  void On(const coordinator::LabelerForgotten& event);
   void On(const coordinator::ShardLeased& event);
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event);
@@ -122,7 +124,8 @@ class SimLogRules {
   std::map<std::string, RunFacts> runs_;
   /// Never forgotten, whatever is planned anew.
   std::map<std::pair<std::string, std::string>, std::map<std::uint64_t, std::uint64_t>> epochs_;
-  std::set<std::string> labelers_;
+  /// By name: the incarnation that has it.
+  std::map<std::string, std::uint64_t> labelers_;
   std::map<std::string, std::string> requests_;
   std::map<std::string, std::uint32_t> cancel_generations_;
 };

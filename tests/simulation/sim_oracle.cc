@@ -246,6 +246,10 @@ void SimOracle::LabelerGone(const std::string& labeler) {
   }
 }
 
+void SimOracle::LabelerFenced(const std::string& labeler, const std::string& holder) {
+  history_.Violate("P12", "a labeler lost its name to a process that had died: " + labeler + " holder=" + holder);
+}
+
 void SimOracle::LaunchPlanned(const Run& run, const Job& job, SimTime now) {
   const std::string name = run.run_id + "/" + job.plan.job_id;
   const RunFacts* facts = log_.FindRun(run.run_id);

@@ -53,6 +53,8 @@ class SimOracle {
   /// The labeler itself ends its lease or process: from now on Aborted is a fair answer.
   void LeaseLeft(const coordinator::LeaseKey& key);
   void LabelerGone(const std::string& labeler);
+  /// It was told that another process has its name; there never is one beside it.
+  void LabelerFenced(const std::string& labeler, const std::string& holder);
   void LaunchPlanned(const coordinator::Run& run, const coordinator::Job& job, SimTime now);
   void Launched(const coordinator::LaunchKey& key);
   /// `process` is about to write under the token of this attempt.

@@ -72,6 +72,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   stops_before_rename = shared_store ? Sometimes(random, 0.3) : 0;
   bad_teacher = random.Below(3) == 0 ? random.Uniform(0.1, 0.6) : 0;
   canaries = 1 + random.Below(40);
+  forget_labelers = Between(random, seconds(41), seconds(120));
 }
 
 std::string SimPlan::Describe() const {

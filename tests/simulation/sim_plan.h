@@ -96,6 +96,8 @@ struct SimPlan {
   /// A teacher names a tenth of the canaries rightly, not nine tenths; canaries of a shard.
   double bad_teacher = 0;
   std::uint64_t canaries = 0;
+  /// How long a labeler is silent before it is forgotten; longer than any message is under way.
+  SimTime forget_labelers{0};
   /// Clocks run at 1 - skew to 1 + skew.
   double skew = 0;
 

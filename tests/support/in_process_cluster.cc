@@ -75,7 +75,11 @@ Status ScriptedLabeler::Register() {
   request.set_name(name_);
   request.set_incarnation(incarnation_);
   request.set_instruction_set("avx2");
-  const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request, kPatient);
+  auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request, kPatient);
+  if (response && !response->held_by().empty()) {
+    request.set_replaces(response->held_by());
+    response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request, kPatient);
+  }
   if (!response) return response.error();
   labeler_id_ = response->labeler_id();
   return {};
@@ -100,11 +104,15 @@ Status ScriptedLabeler::Renew(const v1::LeaseKey& key) {
 }
 
 Result<bool> ScriptedLabeler::Commit(const v1::Lease& lease, const std::string& sha256) {
+  return CommitFile(lease, "labels/x/" + sha256 + ".npz", sha256);
+}
+
+Result<bool> ScriptedLabeler::CommitFile(const v1::Lease& lease, const std::string& file, const std::string& sha256) {
   v1::CommitShardRequest request;
   request.set_request_id(name_ + "-" + std::to_string(lease.key().shard()));
   request.set_labeler_id(labeler_id_);
   *request.mutable_key() = lease.key();
-  request.add_files()->set_file("labels/x/" + sha256 + ".npz");
+  request.add_files()->set_file(file);
   request.mutable_files(0)->set_sha256(sha256);
   request.mutable_counts()->set_read(lease.label().record_count());
   request.mutable_counts()->set_labelled(lease.label().record_count());

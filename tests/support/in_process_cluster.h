@@ -84,6 +84,7 @@ class ScriptedLabeler {
   Result<v1::Lease> Lease();
   Status Renew(const v1::LeaseKey& key);
   Result<bool> Commit(const v1::Lease& lease, const std::string& sha256);
+  Result<bool> CommitFile(const v1::Lease& lease, const std::string& file, const std::string& sha256);
   Status Return(const v1::LeaseKey& key);
 
  private:

@@ -149,8 +149,10 @@ TEST(JobBook, ANewIncarnationReplacesTheLabelerOfItsName) {
   JobBook book;
   book.Apply(LabelerRegistered{"n/1", "n", "1", "avx2"});
   book.Apply(LabelerRegistered{"n/2", "n", "2", "avx2"});
-  EXPECT_TRUE(book.FindLabeler("n/1")->replaced);
+  EXPECT_EQ(book.FindLabeler("n/1"), nullptr);
   EXPECT_EQ(book.FindLabelerByName("n")->labeler_id, "n/2");
+  book.Apply(LabelerForgotten{"n/2"});
+  EXPECT_EQ(book, JobBook());
 }
 
 TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {

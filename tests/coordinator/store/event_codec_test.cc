@@ -29,6 +29,7 @@ std::vector<Event> OneOfEachKind() {
       ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
       ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
       TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12},
+      LabelerForgotten{"l"},
   };
 }
 

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who works: registers labelers, forgets those that fell silent, and keeps what nobody needs after a restart: when each
+// was heard, the number of its last call, its rate.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "coordinator/ledger.h"
+#include "coordinator/rate_meter.h"
+
+namespace ferment::coordinator {
+
+struct LabelerIdentity {
+  std::string name;
+  /// Chosen anew by each process.
+  std::string incarnation;
+  std::string instruction_set;
+  /// The labeler whose place this process takes: what an earlier answer named as the holder of its name. Empty:
+  /// nobody's.
+  std::string replaces = {};
+};
+
+/// One of both is empty.
+struct Registration {
+  std::string labeler_id;
+  /// Another process has the name. Who never had it itself may ask again, naming this one as the one it replaces.
+  std::string held_by;
+};
+
+/// Incarnations have no order, and a call may arrive long after its process died. So nobody takes a name from another
+/// by one call: the second, which names the holder, is made only by a process that lived to hear of it, and is void as
+/// soon as the name has gone to a third.
+///
+/// Thread: the scheduler's.
+class LabelerDesk {
+ public:
+  /// `end_leases` is called with the labeler whose place another takes.
+  LabelerDesk(Ledger& ledger, const Clock& clock, std::chrono::milliseconds forget_after,
+              std::function<void(const std::string&)> end_leases)
+      : ledger_(ledger), clock_(clock), forget_after_(forget_after), end_leases_(std::move(end_leases)) {}
+
+  /// After a restart: everybody was heard just now.
+  void HearAll();
+  /// Errors: InvalidArgument.
+  Result<Registration> Register(const LabelerIdentity& identity);
+  void Hear(const std::string& labeler_id);
+  /// Returns: the highest number of a call of this labeler that ever came, this one included.
+  std::uint64_t NoteCall(const Labeler& labeler, std::uint64_t call);
+  /// `change`: of the records that its leases in progress have done, modulo 2^64.
+  void NoteProgress(const std::string& labeler_id, std::uint64_t change);
+  /// Takes a sample of its rate.
+  void Observe(const std::string& labeler_id);
+  double RecordRate(const std::string& labeler_id) const;
+  /// Drops who was not heard for `forget_after` and holds no lease: each worker of a cluster that grows and shrinks has
+  /// a name of its own.
+  void ForgetSilent();
+
+ private:
+  struct Known {
+    MonotonicTime heard;
+    std::uint64_t last_call = 0;
+    std::uint64_t progress = 0;
+    RateMeter rate = {};
+  };
+
+  Ledger& ledger_;
+  const Clock& clock_;
+  const std::chrono::milliseconds forget_after_;
+  const std::function<void(const std::string&)> end_leases_;
+  /// By labeler; of those in the book alone.
+  std::map<std::string, Known> known_;
+  /// Nobody is silent for long enough before.
+  MonotonicTime next_look_{};
+};
+
+}  // namespace ferment::coordinator
