@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/run_engine.h"
 
+#include <algorithm>
+
+#include "common/base/logging.h"
+
 namespace ferment::coordinator {
+namespace {
+
+/// A shard that goes well makes two events. So a snapshot of n shards follows on n events or more, and costs each of
+/// those a part of what it cost itself.
+constexpr std::uint64_t kEventsAShard = 2;
+
+}  // namespace
 
 RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
+      compact_at_(parts_.compact_after),
       labelers_(ledger_, parts_.clock, parts_.forget_labelers_after,
                 [this](const std::string& labeler_id) { leases_.EndLeasesOf(labeler_id); }),
       leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
@@ -16,6 +28,7 @@ RunEngine::RunEngine(Parts parts)
 Status RunEngine::Restore() {
   FERMENT_RETURN_IF_ERROR(parts_.store.Replay([this](const Event& event) {
     ledger_.Restore(event);
+    if (!OfSnapshot(event)) ++log_events_;
     return Status();
   }));
   labelers_.HearAll();
@@ -33,7 +46,8 @@ Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
   for (const Operation& operation : batch) {
     if (operation.answer) operation.answer(told);
   }
-  return saved;
+  if (!saved.ok()) return saved;
+  return CompactIfLong();
 }
 
 Status RunEngine::Settle() {
@@ -51,9 +65,24 @@ Status RunEngine::Settle() {
     FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());
   } else {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
+    log_events_ += batch.size();
     parts_.metrics.Mirror(ledger_.book());
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
+  return {};
+}
+
+Status RunEngine::CompactIfLong() {
+  if (log_events_ < compact_at_) return {};
+  const std::uint64_t shards = ledger_.book().CountShards();
+  compact_at_ = std::max(parts_.compact_after, kEventsAShard * shards);
+  if (log_events_ < compact_at_) return {};
+  const auto begin = parts_.clock.Now();
+  FERMENT_RETURN_IF_ERROR(
+      parts_.store.Replace([this](const EventSink& sink) { return ledger_.book().Snapshot(sink); }));
+  const std::chrono::duration<double> taken = parts_.clock.Now() - begin;
+  LogInfo("log.compacted", {{"events", log_events_}, {"shards", shards}, {"seconds", taken.count()}});
+  log_events_ = 0;
   return {};
 }
 

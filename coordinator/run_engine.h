@@ -51,6 +51,8 @@ class RunEngine {
     std::function<void(std::function<void()>)> come_back;
     /// How long a labeler without a lease may be silent before nothing is kept of it.
     std::chrono::milliseconds forget_labelers_after = std::chrono::hours(1);
+    /// Events of the log before a snapshot takes their place; more where there are more shards than these.
+    std::uint64_t compact_after = 20'000;
   };
   explicit RunEngine(Parts parts);
   RunEngine(const RunEngine&) = delete;
@@ -58,8 +60,9 @@ class RunEngine {
 
   /// Replays the log and gives every granted lease a full lease time. Call once, first. Errors: those of EventStore.
   Status Restore();
-  /// One round over these requests; with `poll`, the launcher is asked how the trainers are, as a few times a second.
-  /// Errors: those of Settle; each caller was told Unavailable, and the process must end.
+  /// One round over these requests, and then, where the log has grown long, its snapshot; with `poll`, the launcher is
+  /// asked how the trainers are, as a few times a second. Errors: those of Settle; each caller was told Unavailable,
+  /// and the process must end.
   Status Round(std::span<const Operation> batch, bool poll);
   /// Expires leases, drives the runs, appends what was recorded in one batch, or confirms that this coordinator still
   /// leads, then lets the effects happen. Errors: those of EventStore::Append; then nothing of this round may be
@@ -77,7 +80,13 @@ class RunEngine {
   Result<RunView> View(std::string_view run_id);
 
  private:
+  /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.
+  Status CompactIfLong();
+
   Parts parts_;
+  /// Events of the log behind its snapshot, and how many make it long.
+  std::uint64_t log_events_ = 0;
+  std::uint64_t compact_at_;
   Ledger ledger_;
   LabelerDesk labelers_;
   LeaseDesk leases_;

@@ -181,9 +181,7 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
 
 Result<const Job*> TrainerDesk::HolderOf(const TokenKey& key) const {
   const Job* job = parts_.ledger.book().FindJob(key.run_id, key.job_id);
-  // A job that waits to be started anew has no holder, though one of before may still speak.
-  if (job == nullptr || job->state == JobState::kPending || job->attempt.token == 0 ||
-      job->attempt.token != key.token) {
+  if (job == nullptr || job->attempt.token == 0 || job->attempt.token != key.token) {
     return Fail(AbortedError("not the job's token: run=" + key.run_id + " job=" + key.job_id +
                              " token=" + std::to_string(key.token))
                     .WithExitCode(exit_code::kFenced));

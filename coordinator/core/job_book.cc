@@ -23,6 +23,10 @@ void ReleaseShard(Job& job, std::uint64_t index) {
 void Reopen(Job& job) {
   if (job.state != JobState::kFailed && job.state != JobState::kCancelled) return;
   job.state = JobState::kPending;
+  // An attempt of before may still speak; what it brings went with the job.
+  const std::uint32_t number = job.attempt.number;
+  job.attempt = {};
+  job.attempt.number = number;
   job.failed_attempts = 0;
   job.failure = {};
   job.ended_wall_ms = 0;
@@ -37,7 +41,7 @@ void Reopen(Job& job) {
 
 }  // namespace
 
-const ModelFile* Job::FindModel(std::string_view role) const {
+const ModelFile* JobSummary::FindModel(std::string_view role) const {
   const auto found = std::find_if(models.begin(), models.end(), [&](const ModelFile& m) { return m.role == role; });
   return found == models.end() ? nullptr : &*found;
 }
@@ -241,10 +245,10 @@ void JobBook::On(const ShardsPlanned& event) {
   job.reasons.clear();
   job.usage = {};
   for (const PlannedShard& plan : event.shards) {
-    job.pending.insert(job.shards.size());
-    Shard& shard = job.shards.emplace_back();
+    Shard shard;
     shard.plan = plan;
     shard.epoch = epoch;
+    job.Append(std::move(shard));
   }
 }
 

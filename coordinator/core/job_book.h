@@ -4,118 +4,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "coordinator/core/job.h"
+#include "common/base/status.h"
 #include "coordinator/core/job_event.h"
-#include "coordinator/core/packed_files.h"
+#include "coordinator/core/run_state.h"
 
 namespace ferment::coordinator {
-
-struct Shard {
-  PlannedShard plan;
-  ShardState state = ShardState::kPending;
-  std::uint64_t epoch = 0;
-  /// Who holds it, or held it last.
-  std::string labeler_id;
-  std::uint32_t failures = 0;
-  /// The last request that ended a lease of it without a result; the same request again gets the same answer.
-  std::string last_request_id;
-  /// Of a committed one.
-  PackedFiles files;
-  /// Without the classes, which the job has in sum.
-  RecordCounts counts;
-  friend bool operator==(const Shard&, const Shard&) = default;
-};
-
-/// The latest start of a trainer job.
-struct Attempt {
-  std::uint32_t number = 0;
-  bool launched = false;
-  /// 0 until rank 0 took one.
-  std::uint64_t token = 0;
-  std::string incarnation;
-  bool completed = false;
-  std::optional<Failure> reported;
-  std::optional<int> exit_code;
-  bool stopped = false;
-  friend bool operator==(const Attempt&, const Attempt&) = default;
-};
-
-struct Job {
-  PlannedJob plan;
-  JobState state = JobState::kPending;
-  Attempt attempt;
-  /// Attempts that ended by themselves and not well, since the run was submitted or reopened.
-  std::uint32_t failed_attempts = 0;
-  std::uint64_t last_token = 0;
-  Usage usage;
-  std::vector<ModelFile> models;
-  std::map<std::string, double> metrics;
-  Failure failure;
-  std::int64_t started_wall_ms = 0;
-  std::int64_t ended_wall_ms = 0;
-
-  ShardWork work;
-  std::vector<Shard> shards;
-  /// Where results of shards lie, for PackedFiles.
-  std::vector<std::string> result_folders;
-  std::set<std::uint64_t> pending;
-  std::set<std::uint64_t> leased;
-  std::uint64_t committed = 0;
-  std::uint64_t failed = 0;
-  RecordCounts records;
-  std::map<std::string, std::uint64_t> reasons;
-  CanaryCounts canaries;
-  /// Why the teacher of this label job is stopped, for a person; empty: it is not.
-  std::string tripped;
-
-  /// Returns: the published model of this role, or nullptr.
-  const ModelFile* FindModel(std::string_view role) const;
-  /// Returns: what was committed for this shard of the job.
-  std::vector<ResultFile> FilesOf(const Shard& shard) const { return shard.files.Unpack(result_folders); }
-  friend bool operator==(const Job&, const Job&) = default;
-};
-
-struct Run {
-  std::string run_id;
-  std::string name;
-  std::string run_dir;
-  std::string spec;
-  RunState state = RunState::kRunning;
-  bool cancel_requested = false;
-  Failure failure;
-  /// In the order in which they run.
-  std::vector<Job> jobs;
-  std::int64_t submitted_wall_ms = 0;
-  std::int64_t ended_wall_ms = 0;
-  /// Number of events about this run.
-  std::uint64_t revision = 0;
-  /// Number of those that are about more than one shard's progress.
-  std::uint64_t phase_revision = 0;
-
-  const Job* FindJob(std::string_view job_id) const;
-  friend bool operator==(const Run&, const Run&) = default;
-};
-
-/// The one process that works under a name; nothing is kept of those that it replaced.
-struct Labeler {
-  std::string labeler_id;
-  std::string name;
-  std::string incarnation;
-  std::string instruction_set;
-  std::uint64_t shards_committed = 0;
-  std::uint64_t records = 0;
-  /// The last numbered call for leases that got any, and what it got.
-  std::uint64_t last_call = 0;
-  std::vector<LeaseKey> last_leases = {};
-  friend bool operator==(const Labeler&, const Labeler&) = default;
-};
 
 /// A value that changes only by Apply; it has no clock, I/O, lock or randomness, so replaying the same events gives an
 /// equal book. Whoever decides what happens (Scheduler and its desks) asks here first and makes an event of the answer;
@@ -123,6 +23,11 @@ struct Labeler {
 class JobBook {
  public:
   void Apply(const Event& event);
+  /// Gives `take` the few events that make an equal book of an empty one, in order; stops at its first failure and
+  /// returns it.
+  Status Snapshot(const std::function<Status(const Event&)>& take) const;
+  /// Returns: shards of all jobs.
+  std::uint64_t CountShards() const;
 
   /// In order of submission.
   const std::vector<std::string>& run_order() const { return run_order_; }
@@ -171,6 +76,10 @@ class JobBook {
   void On(const ShardCommitted& event);
   void On(const ShardFailed& event);
   void On(const TeacherTripped& event);
+  void On(const RunRestored& event);
+  void On(const ShardsRestored& event);
+  void On(const LabelerRestored& event);
+  void On(const RequestsRestored& event);
 
   std::map<std::string, Run, std::less<>> runs_;
   std::vector<std::string> run_order_;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coordinator/core/job.h"
+#include "coordinator/core/snapshot_event.h"
 
 namespace ferment::coordinator {
 
@@ -193,9 +194,12 @@ struct TeacherTripped {
 };
 
 /// The order of the alternatives is nobody's business: event_codec names each on disk.
-using Event =
-    std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched, TokenTaken,
-                 JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded, LabelerRegistered,
-                 ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped, LabelerForgotten>;
+using Event = std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched,
+                           TokenTaken, JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded,
+                           LabelerRegistered, ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped,
+                           LabelerForgotten, RunRestored, ShardsRestored, LabelerRestored, RequestsRestored>;
+
+/// Returns: whether it is one of snapshot_event.h.
+bool OfSnapshot(const Event& event);
 
 }  // namespace ferment::coordinator

@@ -34,10 +34,18 @@ PackedFiles::PackedFiles(std::span<const ResultFile> files, std::vector<std::str
   text_.shrink_to_fit();
 }
 
+PackedFiles PackedFiles::FromText(std::string text) {
+  PackedFiles files;
+  files.text_ = std::move(text);
+  files.text_.shrink_to_fit();
+  return files;
+}
+
 std::vector<ResultFile> PackedFiles::Unpack(std::span<const std::string> folders) const {
   std::vector<ResultFile> files;
   for (std::size_t at = 0; at < text_.size();) {
     const auto number = static_cast<unsigned char>(text_[at]);
+    FERMENT_CHECK(number == kNoFolder || number < folders.size()) << "number=" << int{number};
     const std::string folder = number == kNoFolder ? std::string() : folders[number];
     const std::string name = text_.c_str() + at + 1;
     at += 1 + name.size() + 1;

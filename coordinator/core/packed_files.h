@@ -19,6 +19,10 @@ class PackedFiles {
   /// without NUL.
   PackedFiles(std::span<const ResultFile> files, std::vector<std::string>& folders);
 
+  /// `text`: of another's `text()`, which is what a store keeps of it.
+  static PackedFiles FromText(std::string text);
+  const std::string& text() const { return text_; }
+
   /// `folders`: what packing made of them, or more.
   std::vector<ResultFile> Unpack(std::span<const std::string> folders) const;
   friend bool operator==(const PackedFiles&, const PackedFiles&) = default;

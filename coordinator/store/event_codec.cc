@@ -1,41 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store/event_codec.h"
 
-#include "ferment/v1/event.pb.h"
+#include "coordinator/store/codec_words.h"
+#include "coordinator/store/snapshot_codec.h"
 
 namespace ferment::coordinator {
 namespace {
-
-Status UnknownWord(std::string_view field, std::string_view word) {
-  return FailedPreconditionError("the log holds a word of a newer version: " + std::string(field) + "=" +
-                                 std::string(word))
-      .WithExitCode(exit_code::kUnreadableState);
-}
-
-/// Reads an enum from its name on disk; `last` is the enum's last value.
-template <typename Enum, typename NameOf>
-Result<Enum> EnumNamed(std::string_view name, Enum last, NameOf name_of, std::string_view field) {
-  for (int i = 0; i <= static_cast<int>(last); ++i) {
-    if (name_of(static_cast<Enum>(i)) == name) return static_cast<Enum>(i);
-  }
-  return Fail(UnknownWord(field, name));
-}
-Failure Take(const v1::EventFailure& from) { return {from.message(), from.exit_code()}; }
-RecordCounts Take(const v1::EventCounts& from) {
-  return {from.read(),
-          from.labelled(),
-          from.abstained(),
-          from.quarantined(),
-          {from.class_histogram().begin(), from.class_histogram().end()}};
-}
-LeaseKey Take(const v1::EventLease& from) { return {from.run_id(), from.job_id(), from.shard(), from.epoch()}; }
 
 Result<Event> Decode(const v1::RunSubmitted& from) {
   RunSubmitted to{from.run_id(), from.request_id(), from.name(), from.run_dir(), from.spec().SerializeAsString(), {},
                   from.wall_ms()};
   for (const v1::EventJobPlan& plan : from.jobs()) {
-    FERMENT_ASSIGN_OR_RETURN(const Phase phase, EnumNamed(plan.phase(), Phase::kEvaluate, PhaseName, "phase"));
-    to.jobs.push_back({plan.job_id(), phase, plan.round(), {plan.needs().begin(), plan.needs().end()}, plan.skipped()});
+    FERMENT_ASSIGN_OR_RETURN(PlannedJob job, Take(plan));
+    to.jobs.push_back(std::move(job));
   }
   return to;
 }
@@ -51,7 +28,7 @@ Result<Event> Decode(const v1::JobCompleted& from) {
                   {from.samples(), from.cpu_seconds(), from.peak_rss_bytes()},
                   {},
                   {from.metrics().begin(), from.metrics().end()}};
-  for (const v1::EventFile& file : from.models()) to.models.push_back({file.role(), file.file(), file.sha256()});
+  for (const v1::EventFile& file : from.models()) to.models.push_back(TakeModel(file));
   return to;
 }
 Result<Event> Decode(const v1::ShardsPlanned& from) {
@@ -60,9 +37,7 @@ Result<Event> Decode(const v1::ShardsPlanned& from) {
   to.job_id = from.job_id();
   to.wall_ms = from.wall_ms();
   to.work = {from.dataset(), from.label_config(), from.instruction_set(), from.lease_ms(), from.max_damage(), {}};
-  for (const v1::EventFile& file : from.models()) {
-    to.work.models.push_back({file.role(), file.file(), file.sha256(), file.output_dir()});
-  }
+  for (const v1::EventFile& file : from.models()) to.work.models.push_back(TakeWorkModel(file));
   for (const v1::EventShardPlan& plan : from.shards()) {
     to.shards.push_back({plan.group(), plan.first_record(), plan.record_count()});
   }
@@ -169,6 +144,14 @@ Result<Event> DecodeEvent(std::string_view bytes) {
       return Decode(event.shard_committed());
     case v1::Event::kTeacherTripped:
       return Decode(event.teacher_tripped());
+    case v1::Event::kRunRestored:
+      return DecodeSnapshot(event.run_restored());
+    case v1::Event::kShardsRestored:
+      return DecodeSnapshot(event.shards_restored());
+    case v1::Event::kLabelerRestored:
+      return DecodeSnapshot(event.labeler_restored());
+    case v1::Event::kRequestsRestored:
+      return DecodeSnapshot(event.requests_restored());
     default:
       return DecodePlain(event);
   }

@@ -1,32 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
+#include "coordinator/store/codec_words.h"
 #include "coordinator/store/event_codec.h"
-#include "ferment/v1/event.pb.h"
+#include "coordinator/store/snapshot_codec.h"
 
 namespace ferment::coordinator {
 namespace {
 
 std::string Text(std::string_view view) { return std::string(view); }
-
-void Put(const Failure& from, v1::EventFailure* to) {
-  to->set_message(from.message);
-  to->set_exit_code(from.exit_code);
-}
-
-void Put(const RecordCounts& from, v1::EventCounts* to) {
-  to->set_read(from.read);
-  to->set_labelled(from.labelled);
-  to->set_abstained(from.abstained);
-  to->set_quarantined(from.quarantined);
-  to->mutable_class_histogram()->Assign(from.class_histogram.begin(), from.class_histogram.end());
-}
-
-void Put(const LeaseKey& from, v1::EventLease* to) {
-  to->set_run_id(from.run_id);
-  to->set_job_id(from.job_id);
-  to->set_shard(from.shard);
-  to->set_epoch(from.epoch);
-}
 
 template <typename From, typename To>
 void PutJob(const From& from, To* to) {
@@ -51,14 +32,7 @@ void Encode(const RunSubmitted& from, v1::Event& event) {
   to->set_name(from.name);
   to->set_run_dir(from.run_dir);
   FERMENT_CHECK(to->mutable_spec()->ParseFromString(from.spec)) << "the spec is not a RunSpec: run=" << from.run_id;
-  for (const PlannedJob& job : from.jobs) {
-    v1::EventJobPlan* plan = to->add_jobs();
-    plan->set_job_id(job.job_id);
-    plan->set_phase(Text(PhaseName(job.phase)));
-    plan->set_round(job.round);
-    plan->mutable_needs()->Assign(job.needs.begin(), job.needs.end());
-    plan->set_skipped(job.skipped);
-  }
+  for (const PlannedJob& job : from.jobs) Put(job, to->add_jobs());
 }
 void Encode(const RunReopened& from, v1::Event& event) { PutRequest(from, event.mutable_run_reopened()); }
 void Encode(const RunCancelRequested& from, v1::Event& event) {
@@ -189,6 +163,11 @@ void Encode(const ShardFailed& from, v1::Event& event) {
   Put(from.failure, to->mutable_failure());
   Put(from.counts, to->mutable_counts());
 }
+
+void Encode(const RunRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
+void Encode(const ShardsRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
+void Encode(const LabelerRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
+void Encode(const RequestsRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
 
 }  // namespace
 

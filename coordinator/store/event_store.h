@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The port of the coordinator's log: append a batch durably, read all back in order.
-//
-// There is no compaction yet: the log of a run of 1,400 shards is a few thousand short rows, and a restart reads them
-// in well under a second. A snapshot would be a third verb here, and needs a decision of its own.
+// The port of the coordinator's log: append a batch durably, read all back in order, replace all by a snapshot.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +11,8 @@
 #include "coordinator/core/job_event.h"
 
 namespace ferment::coordinator {
+
+using EventSink = std::function<Status(const Event&)>;
 
 /// One store has one writer: opening it starts a new term, and every append asserts that the term is still the latest.
 ///
@@ -31,9 +30,12 @@ class EventStore {
   /// the call was all there was to know; and whoever leads later has not begun yet. A failure is final, as Append's.
   /// Errors: Aborted with exit code 202: a newer term owns the store; Append's. Thread: any.
   virtual Status Confirm() = 0;
+  /// Replaces the whole log by what `write` gives its argument, event by event: all or none, durably, and as this
+  /// term's. `write` may be called again. Errors: those of `write`; Append's, and final as those.
+  virtual Status Replace(const std::function<Status(const EventSink&)>& write) = 0;
   /// Calls `visit` with every event since the beginning, in order; stops at its first failure and returns it.
   /// Errors: DataLoss: a row cannot be read. FailedPrecondition with 78: a newer version wrote it.
-  virtual Status Replay(const std::function<Status(const Event&)>& visit) = 0;
+  virtual Status Replay(const EventSink& visit) = 0;
 };
 
 }  // namespace ferment::coordinator

@@ -110,6 +110,13 @@ class PostgresEventStore final : public EventStore {
     return failed_;
   }
 
+  Status Replace(const std::function<Status(const EventSink&)>& write) override {
+    const MutexLock lock(mutex_);
+    if (!failed_.ok()) return failed_;
+    failed_ = Persist([&] { return ReplaceOnce(write); });
+    return failed_;
+  }
+
   Status Confirm() override {
     const MutexLock lock(mutex_);
     if (!failed_.ok()) return failed_;
@@ -117,7 +124,7 @@ class PostgresEventStore final : public EventStore {
     return failed_;
   }
 
-  Status Replay(const std::function<Status(const Event&)>& visit) override {
+  Status Replay(const EventSink& visit) override {
     std::int64_t from = 0;
     while (true) {
       FERMENT_RETURN_IF_ERROR(Confirm());  // a long log must not look like silence
@@ -125,7 +132,6 @@ class PostgresEventStore final : public EventStore {
       FERMENT_RETURN_IF_ERROR(ReadSome(from, events));
       if (events.empty()) return {};
       for (const Event& event : events) FERMENT_RETURN_IF_ERROR(visit(event));
-      from += static_cast<std::int64_t>(events.size());
     }
   }
 
@@ -235,6 +241,36 @@ class PostgresEventStore final : public EventStore {
     return {};
   }
 
+  /// One transaction: whoever leads holds its row, so nothing is added meanwhile. Where it was done and only the answer
+  /// was lost, doing it again comes to the same.
+  Status ReplaceOnce(const std::function<Status(const EventSink&)>& write) {
+    FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("BEGIN")));
+    Status status = ReplaceWithin(write);
+    if (status.ok()) status = StatusOf(connection_->Query("COMMIT"));
+    if (!status.ok()) (void)connection_->Query("ROLLBACK");
+    if (status.ok()) renewed_ = steady_clock::now();
+    return status;
+  }
+
+  Status ReplaceWithin(const std::function<Status(const EventSink&)>& write) {
+    FERMENT_ASSIGN_OR_RETURN(
+        const PostgresRows lead,
+        connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
+                           "WHERE term = $1",
+                           std::vector{std::to_string(term_)}));
+    if (lead.touched() != 1) return SayWhoLeads();
+    FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("DELETE FROM ferment_event")));
+    std::int64_t sequence = last_sequence_;
+    FERMENT_RETURN_IF_ERROR(write([&](const Event& event) {
+      const std::vector parameters{std::to_string(++sequence), std::to_string(term_), ArrayOf(std::span(&event, 1))};
+      return StatusOf(connection_->Query(
+          "INSERT INTO ferment_event SELECT $1::bigint, $2::bigint, body FROM unnest($3::bytea[]) AS batch(body)",
+          parameters));
+    }));
+    last_sequence_ = sequence;
+    return {};
+  }
+
   Status ConfirmOnce() {
     const bool renew = steady_clock::now() - renewed_ >= kRenewEvery;
     const std::string term = std::to_string(term_);
@@ -255,19 +291,22 @@ class PostgresEventStore final : public EventStore {
     return Fenced(term_, row.Text(0, 0) + " leader=" + row.Text(0, 1));
   }
 
-  Status ReadSome(std::int64_t from, std::vector<Event>& events) {
+  /// Reads on behind the row `from`, and moves it.
+  Status ReadSome(std::int64_t& from, std::vector<Event>& events) {
     const MutexLock lock(mutex_);
     return Persist([&]() -> Status {
       events.clear();
       FERMENT_ASSIGN_OR_RETURN(
           const PostgresRows rows,
-          connection_->Query("SELECT body FROM ferment_event WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+          connection_->Query("SELECT body, convert_to(sequence::text, 'UTF8') FROM ferment_event WHERE sequence > $1 "
+                             "ORDER BY sequence LIMIT $2",
                              std::vector{std::to_string(from), std::to_string(kRowsAtOnce)}, true));
       for (int i = 0; i < rows.size(); ++i) {
         auto event = DecodeEvent(rows.Bytes(i, 0));
-        if (!event) return event.error().With("the store's row " + std::to_string(from + i + 1));
+        if (!event) return event.error().With("the store's row " + std::string(rows.Bytes(i, 1)));
         events.push_back(std::move(*event));
       }
+      if (rows.size() > 0) from = std::stoll(std::string(rows.Bytes(rows.size() - 1, 1)));
       return {};
     });
   }

@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kApplicationId = 0x66726D74;  // "frmt"
 constexpr int kSchemaVersion = 1;
+/// What the write-ahead log keeps of the disk after a snapshot went through it.
+constexpr int kJournalBytes = 16 << 20;
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -61,6 +63,7 @@ class SqliteEventStore final : public EventStore {
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA journal_mode=WAL"));
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL"));
     FERMENT_RETURN_IF_ERROR(Execute("PRAGMA foreign_keys=ON"));
+    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA journal_size_limit=" + std::to_string(kJournalBytes)));
     FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
     FERMENT_RETURN_IF_ERROR(
         Execute("CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), "
@@ -97,7 +100,17 @@ class SqliteEventStore final : public EventStore {
   /// The file is locked for as long as this process lives.
   Status Confirm() override { return {}; }
 
-  Status Replay(const std::function<Status(const Event&)>& visit) override {
+  Status Replace(const std::function<Status(const EventSink&)>& write) override {
+    if (!failed_.ok()) return failed_;
+    Status status = ReplaceAll(write);
+    if (!status.ok()) {
+      failed_ = status;
+      sqlite3_exec(database_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+    return status;
+  }
+
+  Status Replay(const EventSink& visit) override {
     FERMENT_ASSIGN_OR_RETURN(Statement statement, Compile("SELECT sequence, body FROM event ORDER BY sequence"));
     int code = SQLITE_ROW;
     while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
@@ -134,22 +147,36 @@ class SqliteEventStore final : public EventStore {
   }
 
   Status AppendAll(std::span<const Event> events) {
+    FERMENT_RETURN_IF_ERROR(Begin());
+    for (const Event& event : events) FERMENT_RETURN_IF_ERROR(Insert(event));
+    return Step(commit_, SQLITE_DONE);
+  }
+
+  /// The pages of the old rows are used again by the next ones; the file does not shrink.
+  Status ReplaceAll(const std::function<Status(const EventSink&)>& write) {
+    FERMENT_RETURN_IF_ERROR(Begin());
+    FERMENT_RETURN_IF_ERROR(Execute("DELETE FROM event"));
+    FERMENT_RETURN_IF_ERROR(write([this](const Event& event) { return Insert(event); }));
+    return Step(commit_, SQLITE_DONE);
+  }
+
+  /// A transaction of this term.
+  Status Begin() {
     FERMENT_RETURN_IF_ERROR(Step(begin_, SQLITE_DONE));
     FERMENT_RETURN_IF_ERROR(Step(latest_, SQLITE_ROW));
     const std::int64_t latest = sqlite3_column_int64(latest_.get(), 0);
     sqlite3_reset(latest_.get());
-    if (static_cast<std::uint64_t>(latest) != term_) {
-      return AbortedError("a newer coordinator owns the store: store=" + file_ + " term=" + std::to_string(term_) +
-                          " latest=" + std::to_string(latest))
-          .WithExitCode(exit_code::kFenced);
-    }
-    for (const Event& event : events) {
-      const std::string body = EncodeEvent(event);
-      sqlite3_bind_int64(insert_.get(), 1, static_cast<std::int64_t>(term_));
-      sqlite3_bind_blob64(insert_.get(), 2, body.data(), body.size(), SQLITE_STATIC);
-      FERMENT_RETURN_IF_ERROR(Step(insert_, SQLITE_DONE));
-    }
-    return Step(commit_, SQLITE_DONE);
+    if (static_cast<std::uint64_t>(latest) == term_) return {};
+    return AbortedError("a newer coordinator owns the store: store=" + file_ + " term=" + std::to_string(term_) +
+                        " latest=" + std::to_string(latest))
+        .WithExitCode(exit_code::kFenced);
+  }
+
+  Status Insert(const Event& event) {
+    const std::string body = EncodeEvent(event);
+    sqlite3_bind_int64(insert_.get(), 1, static_cast<std::int64_t>(term_));
+    sqlite3_bind_blob64(insert_.get(), 2, body.data(), body.size(), SQLITE_STATIC);
+    return Step(insert_, SQLITE_DONE);
   }
 
   /// Runs a statement to its one row, which stays to be read, or to its end.

@@ -66,4 +66,41 @@ TEST_P(EventStoreContract, StopsReplayAtTheVisitorsFailure) {
   EXPECT_EQ(seen, 1);
 }
 
+/// Writes the events with these numbers; then `end` is its answer.
+inline auto Snapshot(std::vector<std::uint32_t> numbers, Status end = {}) {
+  return [numbers = std::move(numbers), end](const coordinator::EventSink& sink) -> Status {
+    for (const std::uint32_t number : numbers) {
+      FERMENT_RETURN_IF_ERROR(sink(coordinator::AttemptLaunched{"run", "job", number}));
+    }
+    return end;
+  };
+}
+
+TEST_P(EventStoreContract, ASnapshotTakesTheLogsPlaceAndTheLogGoesOnBehindIt) {
+  const OpenStore open = GetParam()();
+  {
+    const auto store = *open();
+    ASSERT_TRUE(store->Append(std::vector{Numbered(1), Numbered(2), Numbered(3)}).ok());
+    ASSERT_TRUE(store->Replace(Snapshot({10, 20})).ok());
+    EXPECT_EQ(AllOf(*store), (std::vector{Numbered(10), Numbered(20)}));
+    ASSERT_TRUE(store->Append(std::vector{Numbered(4)}).ok());
+  }
+  const auto store = *open();
+  EXPECT_EQ(AllOf(*store), (std::vector{Numbered(10), Numbered(20), Numbered(4)}));
+  ASSERT_TRUE(store->Replace(Snapshot({30})).ok());
+  ASSERT_TRUE(store->Append(std::vector{Numbered(5)}).ok());
+  EXPECT_EQ(AllOf(*store), (std::vector{Numbered(30), Numbered(5)}));
+}
+
+TEST_P(EventStoreContract, ASnapshotThatDoesNotComeToItsEndLeavesTheLogAsItWas) {
+  const OpenStore open = GetParam()();
+  {
+    const auto store = *open();
+    ASSERT_TRUE(store->Append(std::vector{Numbered(1)}).ok());
+    EXPECT_EQ(store->Replace(Snapshot({10, 20}, InternalError("no"))).code(), StatusCode::kInternal);
+    EXPECT_FALSE(store->Append(std::vector{Numbered(2)}).ok()) << "after a failure every call fails";
+  }
+  EXPECT_EQ(AllOf(**open()), std::vector{Numbered(1)});
+}
+
 }  // namespace ferment::testing

@@ -175,8 +175,7 @@ ferment_mutant(run_token_is_not_checked P5
   [[    return job->attempt.token;]])
 ferment_mutant(old_token_may_complete P3
   coordinator/trainer_desk.cc
-  [[job->attempt.token == 0 ||
-      job->attempt.token != key.token) {]]
+  [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
 ferment_mutant(cancelled_run_goes_on P2
   coordinator/run_desk.cc
@@ -222,6 +221,18 @@ ferment_mutant(canaries_are_not_logged P16
   coordinator/lease_desk.cc
   [[result.peak_rss_bytes, result.canaries});]]
   [[result.peak_rss_bytes, {}});]])
+ferment_mutant(snapshot_forgets_requests P2
+  coordinator/core/job_book_snapshot.cc
+  [[  return flush(1);]]
+  [[  return {};]])
+ferment_mutant(snapshot_is_of_what_is_not_saved check
+  coordinator/run_engine.cc
+  [[    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
+    log_events_ += batch.size();]]
+  [[    log_events_ += batch.size();
+    FERMENT_RETURN_IF_ERROR(CompactIfLong());
+    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));]])
+
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5
   coordinator/run_desk.cc
@@ -248,6 +259,9 @@ ferment_mutant(was_made_again_although_completed P2,cause
   [[  if (attempt.completed) return {ExitVerdict::Kind::kSucceeded, {}};]]
   [[  if (attempt.completed && code == 0) return {ExitVerdict::Kind::kSucceeded, {}};]])
 ferment_mutant(was_taken_from_before_the_run_was_reopened P2
-  coordinator/trainer_desk.cc
-  [[job == nullptr || job->state == JobState::kPending ||]]
-  [[job == nullptr ||]])
+  coordinator/core/job_book.cc
+  [[  job.attempt = {};
+  job.attempt.number = number;
+  job.failed_attempts = 0;]]
+  [[  job.failed_attempts = 0;
+  (void)number;]])

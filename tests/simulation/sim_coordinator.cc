@@ -97,7 +97,7 @@ SimCoordinator::SimCoordinator(Parts parts)
           Enqueue({work, nullptr});
         });
       },
-      duration_cast<milliseconds>(world_.plan.forget_labelers)});
+      duration_cast<milliseconds>(world_.plan.forget_labelers), world_.plan.compact_after});
 }
 
 void SimCoordinator::Start() {
@@ -149,6 +149,16 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
       world_.Chance(world_.plan.dies_at_turn)) {
     throw ProcessDied{"at a turn"};
   }
+}
+
+void SimCoordinator::Compacted(std::size_t events) {
+  world_.history.Say("log is now a snapshot of " + std::to_string(events) + " events");
+  coordinator::JobBook read_back;
+  const Status status = store_.Replay([&](const coordinator::Event& event) {
+    read_back.Apply(event);
+    return Status();
+  });
+  if (!status.ok() || read_back != book()) world_.history.Violate("P2", "the snapshot is not what was known");
 }
 
 void SimCoordinator::HearOf(const std::string& run_id) {

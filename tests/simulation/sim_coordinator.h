@@ -108,6 +108,7 @@ class SimCoordinator final : private DiskWitness {
  private:
   void WhileSaving() override;
   void Logged(std::uint64_t term, std::span<const coordinator::Event> events) override;
+  void Compacted(std::size_t events) override;
   void Failed(const Status& why) override;
 
   /// What the network kept until this run was reopened arrives.

@@ -24,8 +24,8 @@ Status SimEventStore::Confirm() {
   return failed_;
 }
 
-Status SimEventStore::Append(std::span<const coordinator::Event> events) {
-  if (!failed_.ok()) return failed_;
+Result<DiskTrouble::Next> SimEventStore::BeginSave() {
+  if (!failed_.ok()) return Fail(failed_);
   witness_.WhileSaving();
   FERMENT_RETURN_IF_ERROR(Confirm());
   using Next = DiskTrouble::Next;
@@ -34,11 +34,13 @@ Status SimEventStore::Append(std::span<const coordinator::Event> events) {
   if (next == Next::kFailAndLose) {
     failed_ = InternalError("the sync failed").WithExitCode(exit_code::kStorageFailed);
     witness_.Failed(failed_);
-    return failed_;
+    return Fail(failed_);
   }
-  for (const coordinator::Event& event : events) disk_.unsynced.push_back({term_, coordinator::EncodeEvent(event)});
-  disk_.Sync();
-  witness_.Logged(term_, events);
+  return next;
+}
+
+Status SimEventStore::EndSave(DiskTrouble::Next next) {
+  using Next = DiskTrouble::Next;
   if (next == Next::kDieAfterSync) throw ProcessDied{"after the sync"};
   if (next == Next::kFailAndKeep) {
     failed_ = InternalError("no space left for the sync").WithExitCode(exit_code::kStorageFailed);
@@ -47,7 +49,28 @@ Status SimEventStore::Append(std::span<const coordinator::Event> events) {
   return failed_;
 }
 
-Status SimEventStore::Replay(const std::function<Status(const coordinator::Event&)>& visit) {
+Status SimEventStore::Append(std::span<const coordinator::Event> events) {
+  FERMENT_ASSIGN_OR_RETURN(const DiskTrouble::Next next, BeginSave());
+  for (const coordinator::Event& event : events) disk_.unsynced.push_back({term_, coordinator::EncodeEvent(event)});
+  disk_.Sync();
+  witness_.Logged(term_, events);
+  return EndSave(next);
+}
+
+Status SimEventStore::Replace(const std::function<Status(const coordinator::EventSink&)>& write) {
+  FERMENT_ASSIGN_OR_RETURN(const DiskTrouble::Next next, BeginSave());
+  std::vector<SimDisk::Row> rows;
+  FERMENT_RETURN_IF_ERROR(write([&](const coordinator::Event& event) {
+    rows.push_back({term_, coordinator::EncodeEvent(event)});
+    return Status();
+  }));
+  disk_.synced = std::move(rows);
+  disk_.unsynced.clear();
+  witness_.Compacted(disk_.synced.size());
+  return EndSave(next);
+}
+
+Status SimEventStore::Replay(const coordinator::EventSink& visit) {
   for (const auto* rows : {&disk_.synced, &disk_.unsynced}) {
     for (const SimDisk::Row& row : *rows) {
       FERMENT_ASSIGN_OR_RETURN(const coordinator::Event event, coordinator::DecodeEvent(row.body));

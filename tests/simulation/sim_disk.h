@@ -48,6 +48,8 @@ class DiskWitness {
   virtual void WhileSaving() = 0;
   /// These events stand in the log.
   virtual void Logged(std::uint64_t term, std::span<const coordinator::Event> events) = 0;
+  /// A snapshot stands in the log's place.
+  virtual void Compacted(std::size_t events) = 0;
   /// The store failed: no answer may leave this process any more, and it must end.
   virtual void Failed(const Status& why) = 0;
 };
@@ -60,9 +62,14 @@ class SimEventStore final : public coordinator::EventStore {
   std::uint64_t term() const override { return term_; }
   Status Append(std::span<const coordinator::Event> events) override;
   Status Confirm() override;
-  Status Replay(const std::function<Status(const coordinator::Event&)>& visit) override;
+  Status Replace(const std::function<Status(const coordinator::EventSink&)>& write) override;
+  Status Replay(const coordinator::EventSink& visit) override;
 
  private:
+  /// Meets what the nemesis has in store for a save: dies, or fails before it. Returns: what comes after it.
+  Result<DiskTrouble::Next> BeginSave();
+  Status EndSave(DiskTrouble::Next next);
+
   SimDisk& disk_;
   DiskTrouble& trouble_;
   DiskWitness& witness_;

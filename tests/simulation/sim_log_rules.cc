@@ -35,7 +35,17 @@ void SimLogRules::Take(std::uint64_t term, std::uint64_t latest_term, std::span<
       if (!job.tripped) job.indexable = CommittedOf(job);
     }
   }
-  for (const Event& event : events) std::visit([this](const auto& one) { On(one); }, event);
+  for (const Event& event : events) {
+    std::visit(
+        [this](const auto& one) {
+          if constexpr (requires { On(one); }) {
+            On(one);
+          } else {
+            history_.Violate("P2", "a part of a snapshot was appended to the log");
+          }
+        },
+        event);
+  }
 }
 
 const RunFacts* SimLogRules::FindRun(const std::string& run_id) const {
@@ -108,6 +118,7 @@ void SimLogRules::On(const RunReopened& event) {
     job.state = JobState::kPending;
     // What a trainer brought while its job was being cancelled went with the job.
     job.completed = job.started = job.shard_failed = job.failed_for_good = false;
+    job.reopened = true;
     job.failed_attempts = 0;
     for (ShardFacts& shard : job.shards) shard.failures = 0;
   }
@@ -153,7 +164,7 @@ void SimLogRules::On(const AttemptIntended& event) {
         "retries", "started again past the limit: " + name + " failed_attempts=" + std::to_string(job.failed_attempts));
   }
   job.attempt = event.attempt;
-  job.exited = job.completed = job.token_of_attempt = job.reported_for_good = false;
+  job.exited = job.completed = job.token_of_attempt = job.reported_for_good = job.reopened = false;
   job.started = true;
 }
 

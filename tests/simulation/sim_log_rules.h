@@ -48,6 +48,8 @@ struct JobFacts {
 
   std::uint32_t attempt = 0;
   bool exited = true;
+  /// And not started again since.
+  bool reopened = false;
   bool completed = false;
   std::uint64_t token = 0;
   bool token_of_attempt = false;

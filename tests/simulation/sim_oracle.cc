@@ -54,7 +54,8 @@ void SimOracle::CheckAttempt(const Job& job, const JobFacts& facts, const std::s
   if (HasEnded(job.state) != HasEnded(facts.state)) history_.Violate("P2", name + ": an end of a job is lost");
   if (facts.shard_job) return;
   const bool known = job.attempt.number == facts.attempt && job.last_token == facts.token;
-  if (!known || (facts.attempt > 0 && job.attempt.exit_code.has_value() != facts.exited)) {
+  const bool current = facts.attempt > 0 && !facts.reopened;
+  if (!known || (current && job.attempt.exit_code.has_value() != facts.exited)) {
     history_.Violate("P2", name + ": an attempt, its token or its end is lost");
   }
   if (facts.completed && !job.attempt.completed) history_.Violate("P2", name + ": a result is lost");

@@ -73,6 +73,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   bad_teacher = random.Below(3) == 0 ? random.Uniform(0.1, 0.6) : 0;
   canaries = 1 + random.Below(40);
   forget_labelers = Between(random, seconds(41), seconds(120));
+  compact_after = random.Below(4) == 0 ? 1'000'000 : 1 + random.Below(80);
 }
 
 std::string SimPlan::Describe() const {

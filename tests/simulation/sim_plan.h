@@ -98,6 +98,8 @@ struct SimPlan {
   std::uint64_t canaries = 0;
   /// How long a labeler is silent before it is forgotten; longer than any message is under way.
   SimTime forget_labelers{0};
+  /// Events of the log before a snapshot takes their place.
+  std::uint64_t compact_after = 0;
   /// Clocks run at 1 - skew to 1 + skew.
   double skew = 0;
 

@@ -38,7 +38,19 @@ class MemoryEventStore final : public coordinator::EventStore {
     return failed_;
   }
 
-  Status Replay(const std::function<Status(const coordinator::Event&)>& visit) override {
+  Status Replace(const std::function<Status(const coordinator::EventSink&)>& write) override {
+    FERMENT_RETURN_IF_ERROR(Confirm());
+    std::vector<coordinator::Event> events;
+    failed_ = write([&](const coordinator::Event& event) {
+      events.push_back(event);
+      return Status();
+    });
+    FERMENT_RETURN_IF_ERROR(failed_);
+    log_->events = std::move(events);
+    return {};
+  }
+
+  Status Replay(const coordinator::EventSink& visit) override {
     for (const coordinator::Event& event : log_->events) FERMENT_RETURN_IF_ERROR(visit(event));
     return {};
   }

@@ -30,6 +30,10 @@ std::vector<Event> OneOfEachKind() {
       ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
       TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12},
       LabelerForgotten{"l"},
+      RunRestored{},
+      ShardsRestored{"r", "label", {}},
+      LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}}},
+      RequestsRestored{{{"q", "r"}}, {"c"}},
   };
 }
 

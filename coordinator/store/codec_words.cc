@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/store/codec_words.h"
+
+namespace ferment::coordinator {
+
+void Put(const Failure& from, v1::EventFailure* to) {
+  to->set_message(from.message);
+  to->set_exit_code(from.exit_code);
+}
+
+void Put(const RecordCounts& from, v1::EventCounts* to) {
+  to->set_read(from.read);
+  to->set_labelled(from.labelled);
+  to->set_abstained(from.abstained);
+  to->set_quarantined(from.quarantined);
+  to->mutable_class_histogram()->Assign(from.class_histogram.begin(), from.class_histogram.end());
+}
+
+void Put(const LeaseKey& from, v1::EventLease* to) {
+  to->set_run_id(from.run_id);
+  to->set_job_id(from.job_id);
+  to->set_shard(from.shard);
+  to->set_epoch(from.epoch);
+}
+
+void Put(const PlannedJob& from, v1::EventJobPlan* to) {
+  to->set_job_id(from.job_id);
+  to->set_phase(std::string(PhaseName(from.phase)));
+  to->set_round(from.round);
+  to->mutable_needs()->Assign(from.needs.begin(), from.needs.end());
+  to->set_skipped(from.skipped);
+}
+
+void Put(const ModelFile& from, v1::EventFile* to) {
+  to->set_role(from.role);
+  to->set_file(from.file);
+  to->set_sha256(from.sha256);
+}
+
+void Put(const WorkModel& from, v1::EventFile* to) {
+  to->set_role(from.role);
+  to->set_file(from.file);
+  to->set_sha256(from.digest);
+  to->set_output_dir(from.output_dir);
+}
+
+Failure Take(const v1::EventFailure& from) { return {from.message(), from.exit_code()}; }
+
+RecordCounts Take(const v1::EventCounts& from) {
+  return {from.read(),
+          from.labelled(),
+          from.abstained(),
+          from.quarantined(),
+          {from.class_histogram().begin(), from.class_histogram().end()}};
+}
+
+LeaseKey Take(const v1::EventLease& from) { return {from.run_id(), from.job_id(), from.shard(), from.epoch()}; }
+
+ModelFile TakeModel(const v1::EventFile& from) { return {from.role(), from.file(), from.sha256()}; }
+
+WorkModel TakeWorkModel(const v1::EventFile& from) {
+  return {from.role(), from.file(), from.sha256(), from.output_dir()};
+}
+
+Result<PlannedJob> Take(const v1::EventJobPlan& from) {
+  FERMENT_ASSIGN_OR_RETURN(const Phase phase, EnumNamed(from.phase(), Phase::kEvaluate, PhaseName, "phase"));
+  return PlannedJob{from.job_id(), phase, from.round(), {from.needs().begin(), from.needs().end()}, from.skipped()};
+}
+
+Status UnknownWord(std::string_view field, std::string_view word) {
+  return FailedPreconditionError("the log holds a word of a newer version: " + std::string(field) + "=" +
+                                 std::string(word))
+      .WithExitCode(exit_code::kUnreadableState);
+}
+
+}  // namespace ferment::coordinator

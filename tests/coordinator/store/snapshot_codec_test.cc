@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/store/snapshot_codec.h"
+
+#include <gtest/gtest.h>
+
+#include "coordinator/core/job_book.h"
+#include "coordinator/core/pipeline.h"
+#include "coordinator/store/event_codec.h"
+
+namespace ferment::coordinator {
+namespace {
+
+/// Two runs in which everything that a book can hold is there.
+std::vector<Event> FullHistory() {
+  const auto key = [](std::uint64_t shard, std::uint64_t epoch) { return LeaseKey{"r", "label", shard, epoch}; };
+  const ShardWork work{"d", "c", "avx2", 1000, 0.5, {{"teacher", "f", "s", "labels/x"}}};
+  std::vector<Event> events = {
+      RunSubmitted{"r", "q", "n", "/d", "", PlanJobs({2, true}), 5},
+      AttemptIntended{"r", "teacher", 1, 9},
+      AttemptLaunched{"r", "teacher", 1},
+      TokenTaken{"r", "teacher", 1, 3, "i", "h", 44},
+      JobFailureReported{"r", "teacher", 1, {"no", 201}},
+      AttemptExited{"r", "teacher", 1, 201, false},
+      AttemptIntended{"r", "teacher", 2, 10},
+      TokenTaken{"r", "teacher", 2, 4, "j", "h", 45},
+      JobCompleted{"r", "teacher", 2, {1, 2.5, 3}, {{"teacher", "f", "s"}}, {{"loss", 0.25}}},
+      AttemptExited{"r", "teacher", 2, 0, true},
+      JobEnded{"r", "teacher", JobState::kSucceeded, {}, 11},
+      LabelerRegistered{"a/1", "a", "1", "avx2"},
+      LabelerRegistered{"b/1", "b", "1", "avx2"},
+      ShardsPlanned{"r", "label", work, std::vector<PlannedShard>(5000, {"", 7, 10}), 12},
+      ShardLeased{key(0, 1), "a/1", 1},
+      ShardCommitted{
+          key(0, 1), "q1", {{"labels/x/0.npz", "s0"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1, 2, 3, {7, 9}},
+      ShardLeased{key(4999, 1), "b/1", 1},
+      ShardReleased{key(4999, 1), ReleaseReason::kFailed, "q2"},
+      ShardLeased{key(4999, 2), "a/1", 2},
+      ShardLeased{key(1, 1), "b/1", 2},
+      ShardFailed{key(1, 1), "q3", {"bad", 65}, {10, 0, 0, 10, {}}},
+      TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 13},
+      RunSubmitted{"s", "q4", "m", "/e", "", PlanJobs({1, false}), 14},
+      RunCancelRequested{"s", "q5", 15},
+      JobEnded{"s", "teacher", JobState::kCancelled, {"asked", 143}, 16},
+      RunEnded{"s", RunState::kCancelled, {"asked", 143}, 17},
+      RunReopened{"s", "q6", 18},
+      RunCancelRequested{"s", "q7", 19},
+  };
+  return events;
+}
+
+TEST(Snapshot, GivesAnEqualBookThroughItsBytes) {
+  JobBook book;
+  for (const Event& event : FullHistory()) book.Apply(event);
+  JobBook read_back;
+  std::size_t events = 0;
+  const Status status = book.Snapshot([&](const Event& event) -> Status {
+    EXPECT_TRUE(OfSnapshot(event));
+    FERMENT_ASSIGN_OR_RETURN(const Event decoded, DecodeEvent(EncodeEvent(event)));
+    EXPECT_EQ(decoded, event);
+    read_back.Apply(decoded);
+    ++events;
+    return {};
+  });
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(read_back, book);
+  EXPECT_EQ(events, 2U + 2U + 2U + 1U) << "two runs, 5,000 shards in two parts, two labelers, requests";
+  EXPECT_EQ(book.CountShards(), 5000U);
+}
+
+TEST(Snapshot, OfAnEmptyBookIsEmpty) {
+  EXPECT_TRUE(JobBook().Snapshot([](const Event&) { return InternalError("an event"); }).ok());
+}
+
+TEST(Snapshot, StopsAtTheFirstFailure) {
+  JobBook book;
+  for (const Event& event : FullHistory()) book.Apply(event);
+  int taken = 0;
+  const Status status = book.Snapshot([&](const Event&) { return ++taken == 3 ? InternalError("no") : Status(); });
+  EXPECT_EQ(status.code(), StatusCode::kInternal);
+  EXPECT_EQ(taken, 3);
+}
+
+TEST(Snapshot, RefusesListsThatDoNotFitEachOther) {
+  v1::ShardsRestored shards;
+  shards.set_count(2);
+  shards.add_labelers("a");
+  EXPECT_TRUE(DecodeSnapshot(shards));
+  shards.add_epoch(1);
+  EXPECT_EQ(DecodeSnapshot(shards).error().code(), StatusCode::kDataLoss);
+  shards.add_epoch(1);
+  EXPECT_TRUE(DecodeSnapshot(shards));
+  shards.mutable_labeler()->Resize(2, 1);
+  EXPECT_EQ(DecodeSnapshot(shards).error().code(), StatusCode::kDataLoss) << "there is no second labeler";
+  shards.mutable_labeler()->Clear();
+  shards.mutable_state()->Resize(2, 9);
+  EXPECT_EQ(ProcessExitCode(DecodeSnapshot(shards).error()), exit_code::kUnreadableState);
+  shards.clear_state();
+  shards.clear_epoch();
+  shards.set_count(4'000'000'000U);
+  EXPECT_EQ(DecodeSnapshot(shards).error().code(), StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace ferment::coordinator
