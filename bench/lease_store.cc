@@ -122,7 +122,7 @@ int Main(int argc, char** argv) {
   if (!loaded) throw std::runtime_error(loaded.error().ToString());
   std::filesystem::create_directories(options.run_dir / kLabels);
   for (const auto& [name, text] :
-       {std::pair{"spec.yaml", SpecToYaml(loaded->spec)}, {kLabels + "/shard.npz", std::string("x")}}) {
+       {std::pair{std::string("spec.yaml"), SpecToYaml(loaded->spec)}, {kLabels + "/shard.npz", std::string("x")}}) {
     if (const Status status = io::WriteFileAtomically(options.run_dir / name, text); !status.ok()) {
       throw std::runtime_error(status.ToString());
     }

@@ -152,7 +152,7 @@ class GrpcLeaseClient final : public LeaseClient {
     return labeler_id_;
   }
 
-  /// Takes the name, from its holder if need be; but whoever had it once, or hears of a third, has been replaced.
+  /// Takes the name, from its holder if need be; but whoever had it once has been replaced.
   Status Register() {
     v1::RegisterLabelerRequest request;
     request.set_name(identity_.name);
@@ -166,7 +166,7 @@ class GrpcLeaseClient final : public LeaseClient {
         labeler_id_ = response.labeler_id();
         return Status();
       }
-      if (!labeler_id_.empty() || !request.replaces().empty()) {
+      if (!labeler_id_.empty()) {
         return AbortedError(
                    "another process has taken this labeler's name; leave, or give this one another name: "
                    "labeler=" +

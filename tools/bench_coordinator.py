@@ -157,6 +157,8 @@ def print_alone(arguments, folder):
     with Coordinator(arguments, folder / "a", 100_000, "--committed=50000", "--events=1000000") as big:
         print(f"| restart to ready, 100,000 shards, {big.rows:,} events | {big.ready_seconds:.2f} s |")
         say_steady(arguments, big, "100,000 shards in one job")
+    with big:
+        print(f"| restart to ready, the same, once a snapshot stands for its events | {big.ready_seconds:.2f} s |")
     with Coordinator(arguments, folder / "b", 10_000, "--past-runs=99") as million:
         print(f"| restart to ready, 1,000,000 shards in 100 runs, {million.rows:,} events | {million.ready_seconds:.2f} s |")
         say_steady(arguments, million, "1,000,000 shards in 100 runs")

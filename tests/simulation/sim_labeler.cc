@@ -59,13 +59,13 @@ void SimLabeler::Register(const std::string& replaces) {
   const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2", replaces};
   auto serve = Asks<Result<Registration>>(
       {[identity](RunEngine& engine) { return engine.labelers().Register(identity); }, nullptr, std::nullopt, false});
-  auto done = [this, replaces](const Result<Registration>& answer) {
+  auto done = [this](const Result<Registration>& answer) {
     if (!answer) return Crash(seconds(1));
     if (answer->held_by.empty()) {
       labeler_id_ = answer->labeler_id;
       return Take();
     }
-    if (labeler_id_.empty() && replaces.empty()) return Register(answer->held_by);
+    if (labeler_id_.empty()) return Register(answer->held_by);
     world_.oracle.LabelerFenced(labeler_id_, answer->held_by);
   };
   Call<Result<Registration>>({network_, process_, name_, kLongPatience, serve, done});

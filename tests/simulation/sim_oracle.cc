@@ -114,8 +114,10 @@ void SimOracle::Granted(const Moment& moment, const coordinator::LeaseRequest& r
     history_.Violate("T1.3", "one call was granted two leases: labeler=" + request.labeler_id + " call=" +
                                  std::to_string(request.call) + " first=" + Name(first) + " then=" + Name(lease.key));
   }
-  leases_[lease.key] = {request.labeler_id.substr(0, request.labeler_id.find('/')), LeaseEnd(moment, lease.lease_time),
-                        lease.lease_time, false};
+  // What was granted again, to a call that came twice, may have been left before.
+  LeaseFacts& facts = leases_[lease.key];
+  facts = {request.labeler_id.substr(0, request.labeler_id.find('/')), LeaseEnd(moment, lease.lease_time),
+           lease.lease_time, facts.left};
 }
 
 ShardFacts SimOracle::InLog(const LeaseKey& key) const {
