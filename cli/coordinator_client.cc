@@ -2,6 +2,9 @@
 #include "cli/coordinator_client.h"
 
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <random>
 
 #include "common/base/backoff.h"
 #include "common/rpc/grpc_channel.h"
@@ -50,6 +53,11 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 
 }  // namespace
 
+std::string NewRequestId() {
+  std::random_device device;
+  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
+}
+
 CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience, std::stop_token stop)
     : CoordinatorClient(address, rpc::OpenChannel(address), patience, std::move(stop)) {}
 
@@ -94,11 +102,29 @@ Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_tok
 
 Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
-  request.set_request_id("cancel-" + run_id);
+  request.set_request_id(NewRequestId());
   request.set_run_id(run_id);
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
   return response ? Status() : response.error().With(context_);
+}
+
+Status CoordinatorClient::Update(v1::UpdateRunRequest request) {
+  request.set_request_id(NewRequestId());
+  const auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::UpdateRun, request, {.retry_for = patience_, .stop = stop_});
+  return response ? Status() : response.error().With(context_);
+}
+
+Result<std::string> CoordinatorClient::RollBackTeacher(const std::string& run_id, const std::string& reason) {
+  v1::RollBackTeacherRequest request;
+  request.set_request_id(NewRequestId());
+  request.set_run_id(run_id);
+  request.set_reason(reason);
+  const auto response =
+      rpc::CallUnary(*stub_, &v1::RunService::Stub::RollBackTeacher, request, {.retry_for = patience_, .stop = stop_});
+  if (!response) return Fail(response.error().With(context_));
+  return response->job_id();
 }
 
 Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,

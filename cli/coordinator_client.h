@@ -18,6 +18,10 @@
 
 namespace ferment::cli {
 
+/// Returns: the id of one wish of one person: the same where a call is made again by itself, another where they ask
+/// again.
+std::string NewRequestId();
+
 /// Thread: any.
 class CoordinatorClient {
  public:
@@ -33,6 +37,10 @@ class CoordinatorClient {
   /// Returns: newest first, at most a page.
   Result<v1::ListRunsResponse> List(const std::string& page_token = "");
   Status Cancel(const std::string& run_id);
+  /// `request`: without its request_id.
+  Status Update(v1::UpdateRunRequest request);
+  /// Returns: the label job whose teacher was stopped.
+  Result<std::string> RollBackTeacher(const std::string& run_id, const std::string& reason);
   /// Hands each state to `show` until the run has ended; reconnects with the client's patience.
   /// Returns: the last state.
   Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show);

@@ -23,6 +23,8 @@ struct RemoteFlags {
   std::vector<std::string> set;
   bool json = false;
   bool follow = false;
+  int priority = 0;
+  std::string reason;
 };
 
 template <typename T>
@@ -52,7 +54,8 @@ void Submit(const RemoteFlags& flags) {
   LeaveIfFailed(RenderData(loaded.spec, folder.layout()));
   LeaveIfFailed(CheckDataExists(spec));
   v1::SubmitRunRequest request;
-  request.set_request_id("run:" + run_dir.string());
+  request.set_request_id(NewRequestId());
+  request.set_priority(flags.priority);
   request.set_run_dir(run_dir.string());
   *request.mutable_spec() = spec;
   const std::string run_id = OrLeave(ClientOf(flags).Submit(request));
@@ -71,7 +74,9 @@ void PrintRow(const v1::RunStatus& run) {
       phases += " " + job.job_id() + " " + std::to_string(job.done()) + "/" + std::to_string(job.total());
     }
   }
-  std::cout << run.run_id() << "  " << StateName(run.state()) << "  " << run.name() << phases << "\n";
+  const std::string state = run.suspended() ? "suspended" : StateName(run.state());
+  const std::string priority = run.priority() == 0 ? "" : "  priority " + std::to_string(run.priority());
+  std::cout << run.run_id() << "  " << state << priority << "  " << run.name() << phases << "\n";
 }
 
 void Get(const RemoteFlags& flags) {
@@ -132,6 +137,8 @@ void AddRemoteCommands(CLI::App& app) {
   submit->add_option("SPEC", flags->spec, "Spec file")->required();
   submit->add_option("--run-dir", flags->run_dir, "Run folder on storage that all share; default runs/<name>");
   submit->add_option("--set", flags->set, "KEY=VALUE, overrides the spec")->take_all()->allow_extra_args(false);
+  submit->add_option("--priority", flags->priority, "Labelers work on the run of the highest first; -100 to 100")
+      ->check(CLI::Range(-100, 100));
   submit->add_flag("--json", flags->json, "One JSON object a line");
   submit->callback([flags] { Submit(*flags); });
 
@@ -151,6 +158,40 @@ void AddRemoteCommands(CLI::App& app) {
   cancel->callback([flags] {
     LeaveIfFailed(ClientOf(*flags).Cancel(flags->run_id));
     std::cerr << "cancelled " << flags->run_id << "\n";
+  });
+
+  for (const bool suspended : {true, false}) {
+    CLI::App* command =
+        suspended ? AddWithRun(app, "suspend",
+                               "Have a run start and lease nothing; its trainers save a checkpoint and leave", flags)
+                  : AddWithRun(app, "resume", "Let a suspended run go on", flags);
+    command->callback([flags, suspended] {
+      v1::UpdateRunRequest request;
+      request.set_run_id(flags->run_id);
+      request.set_suspended(suspended);
+      LeaveIfFailed(ClientOf(*flags).Update(request));
+      std::cerr << (suspended ? "suspended " : "resumed ") << flags->run_id << "\n";
+    });
+  }
+
+  CLI::App* prioritize = AddWithRun(app, "prioritize", "Have labelers work on a run before or after others", flags);
+  prioritize->add_option("PRIORITY", flags->priority, "The highest first; -100 to 100")
+      ->required()
+      ->check(CLI::Range(-100, 100));
+  prioritize->callback([flags] {
+    v1::UpdateRunRequest request;
+    request.set_run_id(flags->run_id);
+    request.set_priority(flags->priority);
+    LeaveIfFailed(ClientOf(*flags).Update(request));
+    std::cerr << flags->run_id << " has priority " << flags->priority << "\n";
+  });
+
+  CLI::App* rollback =
+      AddWithRun(app, "rollback", "Leave out the present teacher's labels; go on with the teacher before", flags);
+  rollback->add_option("--reason", flags->reason, "For who reads the report");
+  rollback->callback([flags] {
+    const std::string job_id = OrLeave(ClientOf(*flags).RollBackTeacher(flags->run_id, flags->reason));
+    std::cerr << "rolled back: the teacher of " << job_id << " of " << flags->run_id << "\n";
   });
 
   CLI::App* logs = AddWithRun(app, "logs", "Print the log of one job", flags);

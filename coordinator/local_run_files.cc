@@ -96,6 +96,10 @@ class LocalRunFiles final : public RunFiles {
     return dataset::WriteLabelIndex(folder, index, Through(fence));
   }
 
+  Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override {
+    return io::MakeLocalFileSystem()->Remove(RunLayout(run_dir).Result(job_id));
+  }
+
   Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) override {
     return writer_.Write(RunLayout(run_dir).PhaseTable(), text, fence);
   }

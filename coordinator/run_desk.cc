@@ -4,7 +4,6 @@
 #include <filesystem>
 
 #include "common/base/logging.h"
-#include "coordinator/core/pipeline.h"
 #include "coordinator/phase_table.h"
 
 namespace ferment::coordinator {
@@ -20,11 +19,17 @@ Status CheckSubmission(const Submission& submission) {
   if (!std::filesystem::path(submission.run_dir).is_absolute()) {
     return InvalidArgumentError("run_dir must be an absolute path: run_dir=" + submission.run_dir);
   }
+  FERMENT_RETURN_IF_ERROR(CheckPriority(submission.priority));
   if (submission.spec.name().empty()) return InvalidArgumentError("the spec has no name");
   if (submission.spec.classes().empty() || !submission.spec.has_teacher()) {
     return InvalidArgumentError("the spec is not resolved: submit it with `ferment submit`, which fills in defaults");
   }
   return {};
+}
+
+/// Returns: whether the job may end as it is; else a trainer of it must leave first.
+bool HasNoTrainer(const Job& job) {
+  return job.state == JobState::kPending || IsShardPhase(job.plan.phase) || job.attempt.exit_code.has_value();
 }
 
 RunFacts FactsOf(const RunSpec& spec) {
@@ -57,6 +62,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       parts_.ledger.Record(RunReopened{run_id, submission.request_id, WallMs(parts_.clock)});
       prepared_.erase(run_id);
       indexes_.ForgetAll();
+      GivePriority(run_id, submission.priority);
       return run_id;
     }
   }
@@ -64,18 +70,12 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
   LogInfo("run.submitted", {{"run", run_id}, {"run_dir", submission.run_dir}});
   parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), submission.run_dir, spec,
                                     PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});
+  GivePriority(run_id, submission.priority);
   return run_id;
 }
 
-Status RunDesk::Cancel(const std::string& run_id, const std::string& request_id) {
-  const Run* run = parts_.ledger.book().FindRun(run_id);
-  if (run == nullptr) return NotFoundError("no such run: run=" + run_id);
-  // One request acts once: where it comes again after the run was reopened, it means the run that was.
-  if (!request_id.empty() && parts_.ledger.book().KnowsCancel(request_id)) return {};
-  if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
-  LogInfo("run.cancel", {{"run", run_id}});
-  parts_.ledger.Record(RunCancelRequested{run_id, request_id, WallMs(parts_.clock)});
-  return {};
+void RunDesk::GivePriority(const std::string& run_id, std::int32_t priority) {
+  if (priority != 0) parts_.ledger.Record(RunUpdated{run_id, "", {}, priority, WallMs(parts_.clock)});
 }
 
 void RunDesk::Advance() {
@@ -124,9 +124,9 @@ void RunDesk::AdvanceRun(const Run& run) {
 }
 
 void RunDesk::AdvanceJob(const Run& run, const Job& job) {
-  if (parts_.teachers.Stops(run, job)) {
-    for (JobEnd& end : EndsAfterStop(run, job))
-      EndJob(run, *run.FindJob(end.job_id), end.state, std::move(end.failure));
+  parts_.teachers.Judge(run, job);
+  if (auto end = EndAfterStop(run, job)) {
+    LeaveOut(run, job, *end);
     return;
   }
   if (MayStart(run, job)) {
@@ -143,6 +143,7 @@ void RunDesk::AdvanceJob(const Run& run, const Job& job) {
     if (job.committed == job.shards.size() && indexed) EndJob(run, job, JobState::kSucceeded);
     return;
   }
+  if (run.suspended) parts_.trainers.Stop(run, job);
   if (!job.attempt.exit_code) return;
   const ExitVerdict verdict = JudgeExit(run, job);
   switch (verdict.kind) {
@@ -153,6 +154,7 @@ void RunDesk::AdvanceJob(const Run& run, const Job& job) {
       EndJob(run, job, JobState::kFailed, verdict.failure);
       return;
     case ExitVerdict::Kind::kStartAgain:
+      if (run.suspended) return;
       if (!verdict.failure.message.empty() && !parts_.trainers.draining()) {
         LogWarning("job.again", {{"run", run.run_id},
                                  {"job", job.plan.job_id},
@@ -167,15 +169,42 @@ void RunDesk::AdvanceJob(const Run& run, const Job& job) {
 void RunDesk::WindDown(const Run& run) {
   for (const Job& job : run.jobs) {
     if (HasEnded(job.state)) continue;
-    const bool shards = IsShardPhase(job.plan.phase);
-    if (shards && job.failed > 0 && job.state == JobState::kRunning) {
+    if (IsShardPhase(job.plan.phase) && job.failed > 0 && job.state == JobState::kRunning) {
       EndJob(run, job, JobState::kFailed, DescribeFailure(run, job, job.failure));
-    } else if (job.state == JobState::kPending || shards || job.attempt.exit_code) {
+    } else if (HasNoTrainer(job)) {
       EndJob(run, job, JobState::kCancelled);
     } else {
       parts_.trainers.Stop(run, job);
     }
   }
+}
+
+void RunDesk::LeaveOut(const Run& run, const Job& job, const JobEnd& end) {
+  if (!HasNoTrainer(job)) {
+    parts_.trainers.Stop(run, job);
+    return;
+  }
+  // What a co-training has published is what the phases behind it would take.
+  const bool may_have_published = !IsShardPhase(job.plan.phase) && job.attempt.number > 0;
+  if (!may_have_published) return EndJob(run, job, end.state, end.failure);
+  const JobKey key{run.run_id, job.plan.job_id};
+  if (!withdrawing_.insert(key).second) return;
+  parts_.ledger.AfterSave([this, key, end, run_dir = run.run_dir] {
+    parts_.files.Post([this, key, end, run_dir] {
+      const Status status = parts_.run_files.WithdrawResult(run_dir, key.second);
+      parts_.come_back([this, key, end, status] { HandleWithdrawn(key, end, status); });
+    });
+  });
+}
+
+void RunDesk::HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status) {
+  withdrawing_.erase(key);
+  const Run* run = parts_.ledger.book().FindRun(key.first);
+  const Job* job = run->FindJob(key.second);
+  if (run->state != RunState::kRunning || run->cancel_requested || HasEnded(job->state) || !HasNoTrainer(*job)) return;
+  if (status.ok()) return EndJob(*run, *job, end.state, end.failure);
+  EndJob(*run, *job, JobState::kFailed,
+         DescribeFailure(*run, *job, ToFailure(status.With("withdrawing what it published"))));
 }
 
 void RunDesk::StartShards(const Run& run, const Job& job) {
@@ -204,7 +233,8 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
   planning_.erase(key);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
-  if (run->state != RunState::kRunning || run->cancel_requested || job->state != JobState::kPending) return;
+  if (run->state != RunState::kRunning || run->cancel_requested || run->suspended) return;
+  if (job->state != JobState::kPending) return;
   if (!plan) {
     EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(plan.error())));
     return;

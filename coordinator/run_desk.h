@@ -12,9 +12,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/core/pipeline.h"
 #include "coordinator/label_index_desk.h"
 #include "coordinator/ledger.h"
 #include "coordinator/run_files.h"
+#include "coordinator/steering_desk.h"
 #include "coordinator/task_runner.h"
 #include "coordinator/teacher_desk.h"
 #include "coordinator/trainer_desk.h"
@@ -26,6 +28,8 @@ struct Submission {
   RunSpec spec;
   /// Absolute.
   std::string run_dir;
+  /// As RunUpdate's; 0: none is given.
+  std::int32_t priority = 0;
 };
 
 /// What may start and how a run ends is Pipeline's to say; this makes it happen: trainers through TrainerDesk, shard
@@ -51,8 +55,6 @@ class RunDesk {
   /// Returns: the run's id. The folder of a failed or cancelled run with the same spec reopens that run; of a succeeded
   /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder.
   Result<std::string> Submit(const Submission& submission);
-  /// Errors: NotFound.
-  Status Cancel(const std::string& run_id, const std::string& request_id);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();
 
@@ -69,6 +71,10 @@ class RunDesk {
   void StartShards(const Run& run, const Job& job);
   void HandlePlan(const JobKey& key, const Result<ShardPlan>& plan);
   void HandleIndexFailed(const JobKey& key, const Status& status);
+  void GivePriority(const std::string& run_id, std::int32_t priority);
+  /// Ends a job of a round whose teacher was stopped, once its trainer has left and its result is withdrawn.
+  void LeaveOut(const Run& run, const Job& job, const JobEnd& end);
+  void HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status);
   void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
   void WritePhaseTable(const Run& run);
   void Finish(const Run& run);
@@ -82,6 +88,7 @@ class RunDesk {
   std::map<std::string, std::uint64_t> table_revisions_;
   std::map<std::string, std::string> tables_;
   std::set<std::string> finishing_;
+  std::set<JobKey> withdrawing_;
 };
 
 }  // namespace ferment::coordinator

@@ -22,6 +22,7 @@ RunEngine::RunEngine(Parts parts)
       leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
       teachers_(ledger_, parts_.clock, parts_.metrics),
+      steering_(ledger_, parts_.clock, parts_.metrics),
       runs_({ledger_, parts_.clock, trainers_, teachers_, parts_.run_files, parts_.files, parts_.come_back,
              [this] { return parts_.store.Confirm(); }}) {}
 

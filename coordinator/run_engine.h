@@ -18,6 +18,7 @@
 #include "coordinator/run_files.h"
 #include "coordinator/run_view.h"
 #include "coordinator/scheduler_metrics.h"
+#include "coordinator/steering_desk.h"
 #include "coordinator/store/event_store.h"
 #include "coordinator/task_runner.h"
 #include "coordinator/trainer_desk.h"
@@ -74,6 +75,7 @@ class RunEngine {
   LabelerDesk& labelers() { return labelers_; }
   LeaseDesk& leases() { return leases_; }
   TrainerDesk& trainers() { return trainers_; }
+  SteeringDesk& steering() { return steering_; }
   RunDesk& runs() { return runs_; }
   const JobBook& book() const { return ledger_.book(); }
   /// Errors: NotFound.
@@ -92,6 +94,7 @@ class RunEngine {
   LeaseDesk leases_;
   TrainerDesk trainers_;
   TeacherDesk teachers_;
+  SteeringDesk steering_;
   RunDesk runs_;
 };
 

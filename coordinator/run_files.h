@@ -51,6 +51,9 @@ class RunFiles {
                                  const Fence& fence) = 0;
   /// Replaces the run's phases.json atomically.
   virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) = 0;
+  /// Removes what the job published, so that no later phase takes it. Errors: as writing; a result that is not there is
+  /// none.
+  virtual Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) = 0;
   virtual Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) = 0;
   /// Errors: NotFound. Thread: any.
   virtual Result<std::uint64_t> FileSize(const std::filesystem::path& file) = 0;

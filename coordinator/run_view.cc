@@ -69,6 +69,8 @@ RunView MakeRunView(const JobBook& book, const Run& run, const RunSpec& spec, co
   view.name = run.name;
   view.run_dir = run.run_dir;
   view.state = run.state;
+  view.suspended = run.suspended;
+  view.priority = run.priority;
   view.failure = run.failure;
   view.classes = {spec.classes().begin(), spec.classes().end()};
   for (const Job& job : run.jobs) {

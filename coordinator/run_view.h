@@ -54,6 +54,8 @@ struct RunView {
   std::string name;
   std::string run_dir;
   RunState state = RunState::kRunning;
+  bool suspended = false;
+  std::int32_t priority = 0;
   Failure failure;
   std::vector<std::string> classes;
   std::vector<JobView> jobs;

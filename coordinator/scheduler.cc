@@ -154,7 +154,17 @@ Result<std::string> Scheduler::Submit(Submission submission) {
 }
 
 Status Scheduler::Cancel(const std::string& run_id, const std::string& request_id) {
-  return Call<Status>([=, this] { return engine_->runs().Cancel(run_id, request_id); });
+  return Call<Status>([=, this] { return engine_->steering().Cancel(run_id, request_id); });
+}
+
+Status Scheduler::Update(const RunUpdate& update) {
+  return Call<Status>([=, this] { return engine_->steering().Update(update); });
+}
+
+Result<std::string> Scheduler::RollBackTeacher(const std::string& run_id, const std::string& request_id,
+                                               const std::string& reason) {
+  return Call<Result<std::string>>(
+      [=, this] { return engine_->steering().RollBackTeacher(run_id, request_id, reason); });
 }
 
 Result<RunView> Scheduler::View(const std::string& run_id) {

@@ -66,6 +66,9 @@ class Scheduler {
 
   Result<std::string> Submit(Submission submission);
   Status Cancel(const std::string& run_id, const std::string& request_id);
+  Status Update(const RunUpdate& update);
+  Result<std::string> RollBackTeacher(const std::string& run_id, const std::string& request_id,
+                                      const std::string& reason);
   Result<RunView> View(const std::string& run_id);
   /// Returns: runs, newest first, from the `offset`-th on.
   Result<std::vector<RunView>> List(std::size_t offset, std::size_t limit);

@@ -63,7 +63,8 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
     }
   }
   QuarantineCounter(registry_, "other");
-  for (const TripCause cause : {TripCause::kAccuracy, TripCause::kCollapsed}) StopCounter(registry_, cause);
+  for (const TripCause cause : {TripCause::kAccuracy, TripCause::kCollapsed, TripCause::kOperator})
+    StopCounter(registry_, cause);
 }
 
 void SchedulerMetrics::Count(const CanaryCounts& canaries) {

@@ -21,10 +21,9 @@ const RecordCounts* AcceptedBefore(const Run& run, const Job& job) {
 
 }  // namespace
 
-bool TeacherDesk::Stops(const Run& run, const Job& job) {
-  if (job.plan.phase != Phase::kLabel || HasEnded(job.state)) return false;
-  if (!job.tripped.empty()) return true;
-  if (job.state != JobState::kRunning || job.committed == 0) return false;
+void TeacherDesk::Judge(const Run& run, const Job& job) {
+  if (job.plan.phase != Phase::kLabel || job.state != JobState::kRunning) return;
+  if (!job.tripped.empty() || job.committed == 0) return;
 
   const auto spec = ledger_.SpecOf(run);
   const TeacherEvidence evidence{job.canaries, job.records, AcceptedBefore(run, job)};
@@ -37,7 +36,7 @@ bool TeacherDesk::Stops(const Run& run, const Job& job) {
     if (!warned_.emplace(run.run_id, job.plan.job_id, kind).second) continue;
     LogWarning("teacher.suspicious", {{"run", run.run_id}, {"job", job.plan.job_id}, {"what", text}});
   }
-  if (!verdict.trip) return false;
+  if (!verdict.trip) return;
 
   const std::string reason = "teacher " + job.work.models.at(0).digest.substr(0, 16) + ": " + verdict.trip->reason;
   LogError(
@@ -46,7 +45,6 @@ bool TeacherDesk::Stops(const Run& run, const Job& job) {
   const auto wall = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.WallNow().time_since_epoch()).count();
   ledger_.Record(TeacherTripped{run.run_id, job.plan.job_id, verdict.trip->cause, reason, wall});
   metrics_.CountStop(verdict.trip->cause);
-  return true;
 }
 
 }  // namespace ferment::coordinator

@@ -23,8 +23,8 @@ class TeacherDesk {
   TeacherDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics)
       : ledger_(ledger), clock_(clock), metrics_(metrics) {}
 
-  /// Returns: whether `job` labels by a teacher that is stopped, as of now or since long.
-  bool Stops(const Run& run, const Job& job);
+  /// Where `job` labels by a teacher that its labels show to be bad, stops that teacher.
+  void Judge(const Run& run, const Job& job);
 
  private:
   Ledger& ledger_;

@@ -99,7 +99,7 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   }
   const Run& run = *parts_.ledger.book().FindRun(key.run_id);
   const bool never_ran = !job->attempt.launched && job->attempt.token == 0;
-  if (never_ran && !draining_ && !run.cancel_requested && !FirstFailure(run)) {
+  if (never_ran && !draining_ && !run.cancel_requested && !run.suspended && !FirstFailure(run)) {
     Launch(run, *job);
     return;
   }

@@ -13,6 +13,7 @@
 //   epoch    the number of leases that a shard ever had. It belongs to the shard and never resets.
 //
 //   run:    running --1--> succeeded | failed | cancelled      1 all jobs have ended and the report is written
+//           (suspended: running, but nothing of it is started or leased until it is resumed)
 //           failed | cancelled --2--> running                  2 submitted again, same folder and same spec
 //
 //   job:    pending --1--> running --2--> succeeded            1 all it needs has ended well; 2 work complete
@@ -40,8 +41,8 @@ enum class Phase { kTeacher, kLabel, kCotrain, kFinetune, kFeatures, kTemporal, 
 enum class RunState { kRunning, kSucceeded, kFailed, kCancelled };
 enum class JobState { kPending, kRunning, kSucceeded, kFailed, kSkipped, kCancelled };
 enum class ShardState { kPending, kLeased, kCommitted, kFailed };
-/// Why a teacher is stopped.
-enum class TripCause { kAccuracy, kCollapsed };
+/// Why a teacher is stopped. kOperator: somebody asked for the one before it.
+enum class TripCause { kAccuracy, kCollapsed, kOperator };
 
 /// Returns: "teacher", "label" ...
 std::string_view PhaseName(Phase phase);
@@ -49,7 +50,7 @@ std::string_view PhaseName(Phase phase);
 std::string_view RunStateName(RunState state);
 /// Returns: "pending", "running", "succeeded", "failed", "skipped", "cancelled".
 std::string_view JobStateName(JobState state);
-/// Returns: "accuracy", "collapsed".
+/// Returns: "accuracy", "collapsed", "operator".
 std::string_view TripCauseName(TripCause cause);
 
 /// Labelers work on these; all others are trainer jobs.

@@ -156,6 +156,7 @@ void JobBook::On(const RunReopened& event) {
   FERMENT_CHECK(run.state == RunState::kFailed || run.state == RunState::kCancelled) << "run=" << event.run_id;
   run.state = RunState::kRunning;
   run.cancel_requested = false;
+  run.suspended = false;
   run.failure = {};
   run.ended_wall_ms = 0;
   for (Job& job : run.jobs) Reopen(job);
@@ -165,7 +166,15 @@ void JobBook::On(const RunReopened& event) {
 void JobBook::On(const RunCancelRequested& event) {
   Run& run = RunOf(event.run_id);
   if (run.state == RunState::kRunning) run.cancel_requested = true;
-  if (!event.request_id.empty()) cancels_.insert(event.request_id);
+  if (!event.request_id.empty()) changes_.insert(event.request_id);
+}
+
+void JobBook::On(const RunUpdated& event) {
+  Run& run = RunOf(event.run_id);
+  FERMENT_CHECK(run.state == RunState::kRunning) << "run=" << event.run_id;
+  if (event.suspended) run.suspended = *event.suspended;
+  if (event.priority) run.priority = *event.priority;
+  if (!event.request_id.empty()) changes_.insert(event.request_id);
 }
 
 void JobBook::On(const RunEnded& event) {
@@ -338,6 +347,7 @@ void JobBook::On(const TeacherTripped& event) {
   FERMENT_CHECK(job.plan.phase == Phase::kLabel && job.tripped.empty() && !event.reason.empty())
       << "job=" << event.job_id;
   job.tripped = event.reason;
+  job.tripped_by = event.request_id;
 }
 
 }  // namespace ferment::coordinator

@@ -36,8 +36,8 @@ class JobBook {
   const Run* FindRunIn(std::string_view run_dir) const;
   /// Returns: the run that a submission of this request id made or reopened, or nullptr.
   const Run* FindSubmission(std::string_view request_id) const;
-  /// Returns: whether a cancel of this request id was taken, whatever it found.
-  bool KnowsCancel(std::string_view request_id) const { return cancels_.contains(request_id); }
+  /// Returns: whether a cancel or an update of this request id was taken, whatever it found.
+  bool KnowsChange(std::string_view request_id) const { return changes_.contains(request_id); }
   const Job* FindJob(std::string_view run_id, std::string_view job_id) const;
   const Labeler* FindLabeler(std::string_view labeler_id) const;
   /// Returns: the labeler of this name, or nullptr.
@@ -60,6 +60,7 @@ class JobBook {
   void On(const RunSubmitted& event);
   void On(const RunReopened& event);
   void On(const RunCancelRequested& event);
+  void On(const RunUpdated& event);
   void On(const RunEnded& event);
   void On(const AttemptIntended& event);
   void On(const AttemptLaunched& event);
@@ -84,7 +85,7 @@ class JobBook {
   std::map<std::string, Run, std::less<>> runs_;
   std::vector<std::string> run_order_;
   std::map<std::string, std::string, std::less<>> submissions_;
-  std::set<std::string, std::less<>> cancels_;
+  std::set<std::string, std::less<>> changes_;
   std::map<std::string, Labeler, std::less<>> labelers_;
   std::map<std::string, std::string, std::less<>> labeler_by_name_;
 };

@@ -36,7 +36,7 @@ Status JobBook::Snapshot(const std::function<Status(const Event&)>& take) const 
   for (const auto& [labeler_id, labeler] : labelers_) FERMENT_RETURN_IF_ERROR(take(LabelerRestored{labeler}));
   RequestsRestored requests;
   const auto flush = [&](std::size_t least) -> Status {
-    if (requests.submissions.size() + requests.cancels.size() < least) return {};
+    if (requests.submissions.size() + requests.changes.size() < least) return {};
     FERMENT_RETURN_IF_ERROR(take(requests));
     requests = {};
     return {};
@@ -45,8 +45,8 @@ Status JobBook::Snapshot(const std::function<Status(const Event&)>& take) const 
     requests.submissions.emplace(request_id, run_id);
     FERMENT_RETURN_IF_ERROR(flush(kRequestsAnEvent));
   }
-  for (const std::string& request_id : cancels_) {
-    requests.cancels.push_back(request_id);
+  for (const std::string& request_id : changes_) {
+    requests.changes.push_back(request_id);
     FERMENT_RETURN_IF_ERROR(flush(kRequestsAnEvent));
   }
   return flush(1);
@@ -93,7 +93,7 @@ void JobBook::On(const LabelerRestored& event) {
 
 void JobBook::On(const RequestsRestored& event) {
   submissions_.insert(event.submissions.begin(), event.submissions.end());
-  cancels_.insert(event.cancels.begin(), event.cancels.end());
+  changes_.insert(event.changes.begin(), event.changes.end());
 }
 
 }  // namespace ferment::coordinator

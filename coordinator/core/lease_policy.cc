@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/core/lease_policy.h"
 
+#include <algorithm>
+#include <vector>
+
 namespace ferment::coordinator {
 namespace {
 
@@ -16,21 +19,31 @@ std::uint64_t PickIn(const Job& job, const Labeler& labeler) {
   return *job.pending.begin();
 }
 
+/// Returns: the runs that may go on, the highest priority first, then the oldest.
+std::vector<const Run*> InOrder(const JobBook& book) {
+  std::vector<const Run*> runs;
+  for (const std::string& run_id : book.run_order()) {
+    const Run* run = book.FindRun(run_id);
+    if (run->state == RunState::kRunning && !run->cancel_requested) runs.push_back(run);
+  }
+  std::stable_sort(runs.begin(), runs.end(), [](const Run* a, const Run* b) { return a->priority > b->priority; });
+  return runs;
+}
+
 }  // namespace
 
 LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler) {
   LeaseChoice choice;
-  for (const std::string& run_id : book.run_order()) {
-    const Run& run = *book.FindRun(run_id);
-    if (run.state != RunState::kRunning || run.cancel_requested) continue;
-    for (const Job& job : run.jobs) {
+  for (const Run* run : InOrder(book)) {
+    for (const Job& job : run->jobs) {
       if (!IsShardPhase(job.plan.phase) || HasEnded(job.state)) continue;
-      if (job.state == JobState::kRunning && !job.pending.empty() && job.failed == 0 && job.tripped.empty()) {
+      const bool open = !run->suspended && job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty();
+      if (open && !job.pending.empty()) {
         const std::string& wanted = job.work.instruction_set;
         if (wanted.empty() || wanted == labeler.instruction_set) {
           const std::uint64_t index = PickIn(job, labeler);
           choice.kind = LeaseChoice::Kind::kGrant;
-          choice.key = {run_id, job.plan.job_id, index, job.shards[index].epoch + 1};
+          choice.key = {run->run_id, job.plan.job_id, index, job.shards[index].epoch + 1};
           return choice;
         }
         if (choice.kind == LeaseChoice::Kind::kIdle) {

@@ -30,8 +30,9 @@ struct LeaseChoice {
   std::string instruction_set;
 };
 
-/// Returns: the next shard for this labeler: the oldest run first, then the lowest shard; a shard that this labeler
-/// lost goes to another one where anything else is left to do.
+/// Returns: the next shard for this labeler: of the run with the highest priority, the oldest of those, and there the
+/// lowest shard; a shard that this labeler lost goes to another one where anything else is left to do. Nothing of a
+/// suspended run.
 LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler);
 
 }  // namespace ferment::coordinator

@@ -65,7 +65,8 @@ std::vector<PlannedJob> PlanJobs(const RunFacts& facts) {
 }
 
 bool MayStart(const Run& run, const Job& job) {
-  if (run.state != RunState::kRunning || run.cancel_requested || job.state != JobState::kPending) return false;
+  if (run.state != RunState::kRunning || run.cancel_requested || run.suspended) return false;
+  if (job.state != JobState::kPending) return false;
   return std::all_of(job.plan.needs.begin(), job.plan.needs.end(), [&](const std::string& need) {
     const Job* needed = run.FindJob(need);
     return needed != nullptr && (needed->state == JobState::kSucceeded || needed->state == JobState::kSkipped);
@@ -113,17 +114,27 @@ Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
   return {message + ". What to do: " + Advice(run, job, reason.exit_code) + ".", reason.exit_code};
 }
 
-std::vector<JobEnd> EndsAfterStop(const Run& run, const Job& job) {
-  if (job.plan.round == 0) {
-    return {{job.plan.job_id, JobState::kFailed, DescribeFailure(run, job, {job.tripped, exit_code::kBadData})}};
-  }
-  std::vector<JobEnd> ends;
+std::optional<JobEnd> EndAfterStop(const Run& run, const Job& job) {
+  const bool of_a_round = job.plan.phase == Phase::kLabel || job.plan.phase == Phase::kCotrain;
+  if (!of_a_round || HasEnded(job.state)) return std::nullopt;
   for (const Job& other : run.jobs) {
-    const bool of_a_round = other.plan.phase == Phase::kLabel || other.plan.phase == Phase::kCotrain;
-    if (!of_a_round || other.plan.round < job.plan.round || HasEnded(other.state)) continue;
-    ends.push_back({other.plan.job_id, JobState::kSkipped, {"left out: " + job.tripped, exit_code::kBadData}});
+    if (other.tripped.empty() || other.plan.round > job.plan.round) continue;
+    if (other.plan.round > 0) return JobEnd{JobState::kSkipped, {"left out: " + other.tripped, exit_code::kBadData}};
+    if (&other == &job) {
+      return JobEnd{JobState::kFailed, DescribeFailure(run, job, {job.tripped, exit_code::kBadData})};
+    }
   }
-  return ends;
+  return std::nullopt;
+}
+
+const Job* TeacherInUse(const Run& run) {
+  for (auto job = run.jobs.rbegin(); job != run.jobs.rend(); ++job) {
+    if (job->plan.phase != Phase::kLabel || !job->tripped.empty()) continue;
+    const Job* source = run.FindJob(TeacherSource(job->plan.round));
+    const Job* student = run.FindJob(IdOf(Phase::kCotrain, job->plan.round));
+    if (source->state == JobState::kSucceeded) return HasEnded(student->state) ? nullptr : &*job;
+  }
+  return nullptr;
 }
 
 std::optional<RunOutcome> Outcome(const Run& run) {

@@ -53,16 +53,18 @@ std::optional<Failure> FirstFailure(const Run& run);
 /// Returns: phase, reason and what to do, as the person who started the run should read it.
 Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason);
 
-/// One job's end.
 struct JobEnd {
-  std::string job_id;
   JobState state = JobState::kSkipped;
   Failure failure;
 };
-/// Returns: what ends because the teacher of this label job was stopped. The first teacher: the job fails, and with it
-/// the run. A later one: its round and those after it are left out, and the run goes on with what the round before it
-/// brought. Requires: the job is tripped.
-std::vector<JobEnd> EndsAfterStop(const Run& run, const Job& job);
+/// Returns: how this job ends because of a stopped teacher, where it has not ended yet. The first teacher: its label
+/// job fails, and with it the run. A later one: its round and those after it are left out, and the run goes on with
+/// what the round before it brought.
+std::optional<JobEnd> EndAfterStop(const Run& run, const Job& job);
+
+/// Returns: the label job of the latest teacher that was published, while its labels are made or learned from; nullptr
+/// before the first and after the last round.
+const Job* TeacherInUse(const Run& run);
 
 struct RunOutcome {
   RunState state = RunState::kSucceeded;

@@ -69,6 +69,8 @@ struct JobSummary {
   CanaryCounts canaries;
   /// Why the teacher of this label job is stopped, for a person; empty: it is not.
   std::string tripped;
+  /// The request that stopped it, where an operator did.
+  std::string tripped_by;
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
@@ -97,6 +99,9 @@ struct RunSummary {
   std::string spec;
   RunState state = RunState::kRunning;
   bool cancel_requested = false;
+  bool suspended = false;
+  /// Labelers work on the run of the highest first; 0 where nobody said anything.
+  std::int32_t priority = 0;
   Failure failure;
   std::int64_t submitted_wall_ms = 0;
   std::int64_t ended_wall_ms = 0;

@@ -34,8 +34,8 @@ struct LabelerRestored {
 struct RequestsRestored {
   /// Request id -> run id, of submissions.
   std::map<std::string, std::string> submissions;
-  /// Request ids of cancels.
-  std::vector<std::string> cancels;
+  /// Request ids of what changed a run otherwise.
+  std::vector<std::string> changes;
   friend bool operator==(const RequestsRestored&, const RequestsRestored&) = default;
 };
 

@@ -25,7 +25,8 @@ grpc::Status Ending() { return rpc::ToGrpc(UnavailableError("the coordinator is 
 
 grpc::Status RunServiceImpl::SubmitRun(grpc::ServerContext* /*context*/, const v1::SubmitRunRequest* request,
                                        v1::SubmitRunResponse* response) {
-  const auto run_id = scheduler_.Submit({request->request_id(), request->spec(), request->run_dir()});
+  const auto run_id =
+      scheduler_.Submit({request->request_id(), request->spec(), request->run_dir(), request->priority()});
   if (!run_id) return rpc::ToGrpc(run_id.error());
   response->set_run_id(*run_id);
   return grpc::Status::OK;
@@ -77,6 +78,23 @@ grpc::Status RunServiceImpl::WatchRun(grpc::ServerContext* context, const v1::Wa
 grpc::Status RunServiceImpl::CancelRun(grpc::ServerContext* /*context*/, const v1::CancelRunRequest* request,
                                        v1::CancelRunResponse* /*response*/) {
   return rpc::ToGrpc(scheduler_.Cancel(request->run_id(), request->request_id()));
+}
+
+grpc::Status RunServiceImpl::UpdateRun(grpc::ServerContext* /*context*/, const v1::UpdateRunRequest* request,
+                                       v1::UpdateRunResponse* /*response*/) {
+  RunUpdate update{request->run_id(), request->request_id()};
+  if (request->has_suspended()) update.suspended = request->suspended();
+  if (request->has_priority()) update.priority = request->priority();
+  return rpc::ToGrpc(scheduler_.Update(update));
+}
+
+grpc::Status RunServiceImpl::RollBackTeacher(grpc::ServerContext* /*context*/,
+                                             const v1::RollBackTeacherRequest* request,
+                                             v1::RollBackTeacherResponse* response) {
+  const auto job_id = scheduler_.RollBackTeacher(request->run_id(), request->request_id(), request->reason());
+  if (!job_id) return rpc::ToGrpc(job_id.error());
+  response->set_job_id(*job_id);
+  return grpc::Status::OK;
 }
 
 grpc::Status RunServiceImpl::ReadLog(grpc::ServerContext* context, const v1::ReadLogRequest* request,

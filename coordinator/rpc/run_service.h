@@ -28,6 +28,10 @@ class RunServiceImpl final : public v1::RunService::Service {
                         grpc::ServerWriter<v1::WatchRunResponse>* writer) override;
   grpc::Status CancelRun(grpc::ServerContext* context, const v1::CancelRunRequest* request,
                          v1::CancelRunResponse* response) override;
+  grpc::Status UpdateRun(grpc::ServerContext* context, const v1::UpdateRunRequest* request,
+                         v1::UpdateRunResponse* response) override;
+  grpc::Status RollBackTeacher(grpc::ServerContext* context, const v1::RollBackTeacherRequest* request,
+                               v1::RollBackTeacherResponse* response) override;
   grpc::Status ReadLog(grpc::ServerContext* context, const v1::ReadLogRequest* request,
                        grpc::ServerWriter<v1::ReadLogResponse>* writer) override;
 

@@ -81,6 +81,8 @@ v1::RunStatus ToRunStatus(const RunView& view) {
   status.set_failure(view.failure.message);
   status.set_exit_code(view.failure.exit_code);
   status.set_revision(view.revision);
+  status.set_suspended(view.suspended);
+  status.set_priority(view.priority);
   for (const JobView& job : view.jobs) FillJob(job, *status.add_jobs());
   for (const LabelerView& labeler : view.labelers) {
     v1::LabelerStatus* one = status.add_labelers();

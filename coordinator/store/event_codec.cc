@@ -68,8 +68,8 @@ Result<Event> Decode(const v1::ShardCommitted& from) {
 }
 Result<Event> Decode(const v1::TeacherTripped& from) {
   FERMENT_ASSIGN_OR_RETURN(const TripCause cause,
-                           EnumNamed(from.cause(), TripCause::kCollapsed, TripCauseName, "trip cause"));
-  return TeacherTripped{from.run_id(), from.job_id(), cause, from.reason(), from.wall_ms()};
+                           EnumNamed(from.cause(), TripCause::kOperator, TripCauseName, "trip cause"));
+  return TeacherTripped{from.run_id(), from.job_id(), cause, from.reason(), from.wall_ms(), from.request_id()};
 }
 /// The kinds whose fields can all be read as they are.
 Result<Event> DecodePlain(const v1::Event& event) {
@@ -81,6 +81,13 @@ Result<Event> DecodePlain(const v1::Event& event) {
     case v1::Event::kRunCancelRequested: {
       const auto& from = event.run_cancel_requested();
       return RunCancelRequested{from.run_id(), from.request_id(), from.wall_ms()};
+    }
+    case v1::Event::kRunUpdated: {
+      const auto& from = event.run_updated();
+      RunUpdated to{from.run_id(), from.request_id(), {}, {}, from.wall_ms()};
+      if (from.has_suspended()) to.suspended = from.suspended();
+      if (from.has_priority()) to.priority = from.priority();
+      return to;
     }
     case v1::Event::kAttemptIntended: {
       const auto& from = event.attempt_intended();

@@ -38,6 +38,12 @@ void Encode(const RunReopened& from, v1::Event& event) { PutRequest(from, event.
 void Encode(const RunCancelRequested& from, v1::Event& event) {
   PutRequest(from, event.mutable_run_cancel_requested());
 }
+void Encode(const RunUpdated& from, v1::Event& event) {
+  v1::RunUpdated* to = event.mutable_run_updated();
+  PutRequest(from, to);
+  if (from.suspended) to->set_suspended(*from.suspended);
+  if (from.priority) to->set_priority(*from.priority);
+}
 void Encode(const RunEnded& from, v1::Event& event) {
   v1::RunEnded* to = event.mutable_run_ended();
   to->set_run_id(from.run_id);
@@ -155,6 +161,7 @@ void Encode(const TeacherTripped& from, v1::Event& event) {
   to->set_cause(Text(TripCauseName(from.cause)));
   to->set_reason(from.reason);
   to->set_wall_ms(from.wall_ms);
+  to->set_request_id(from.request_id);
 }
 void Encode(const ShardFailed& from, v1::Event& event) {
   v1::ShardFailed* to = event.mutable_shard_failed();

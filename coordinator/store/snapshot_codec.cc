@@ -54,6 +54,7 @@ void Put(const JobSummary& from, v1::SnapshotJob* to) {
   to->set_canaries_checked(from.canaries.checked);
   to->set_canaries_correct(from.canaries.correct);
   to->set_tripped(from.tripped);
+  to->set_tripped_by(from.tripped_by);
 }
 
 Attempt Take(const v1::SnapshotAttempt& from) {
@@ -94,6 +95,7 @@ Result<JobSummary> Take(const v1::SnapshotJob& from) {
   to.reasons = {from.reasons().begin(), from.reasons().end()};
   to.canaries = {from.canaries_correct(), from.canaries_checked()};
   to.tripped = from.tripped();
+  to.tripped_by = from.tripped_by();
   return to;
 }
 
@@ -151,6 +153,8 @@ void EncodeSnapshot(const RunRestored& from, v1::Event& event) {
   FERMENT_CHECK(to->mutable_spec()->ParseFromString(run.spec)) << "the spec is not a RunSpec: run=" << run.run_id;
   to->set_state(std::string(RunStateName(run.state)));
   to->set_cancel_requested(run.cancel_requested);
+  to->set_suspended(run.suspended);
+  to->set_priority(run.priority);
   coordinator::Put(run.failure, to->mutable_failure());
   to->set_submitted_wall_ms(run.submitted_wall_ms);
   to->set_ended_wall_ms(run.ended_wall_ms);
@@ -200,7 +204,7 @@ void EncodeSnapshot(const LabelerRestored& from, v1::Event& event) {
 void EncodeSnapshot(const RequestsRestored& from, v1::Event& event) {
   v1::RequestsRestored* to = event.mutable_requests_restored();
   to->mutable_submissions()->insert(from.submissions.begin(), from.submissions.end());
-  to->mutable_cancels()->Assign(from.cancels.begin(), from.cancels.end());
+  to->mutable_changes()->Assign(from.changes.begin(), from.changes.end());
 }
 
 Result<Event> DecodeSnapshot(const v1::RunRestored& from) {
@@ -211,6 +215,8 @@ Result<Event> DecodeSnapshot(const v1::RunRestored& from) {
   to.run.spec = from.spec().SerializeAsString();
   FERMENT_ASSIGN_OR_RETURN(to.run.state, EnumNamed(from.state(), RunState::kCancelled, RunStateName, "run state"));
   to.run.cancel_requested = from.cancel_requested();
+  to.run.suspended = from.suspended();
+  to.run.priority = from.priority();
   to.run.failure = coordinator::Take(from.failure());
   to.run.submitted_wall_ms = from.submitted_wall_ms();
   to.run.ended_wall_ms = from.ended_wall_ms();
@@ -255,7 +261,7 @@ Result<Event> DecodeSnapshot(const v1::LabelerRestored& from) {
 
 Result<Event> DecodeSnapshot(const v1::RequestsRestored& from) {
   return RequestsRestored{{from.submissions().begin(), from.submissions().end()},
-                          {from.cancels().begin(), from.cancels().end()}};
+                          {from.changes().begin(), from.changes().end()}};
 }
 
 }  // namespace ferment::coordinator

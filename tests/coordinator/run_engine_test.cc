@@ -369,8 +369,8 @@ TEST_F(RunEngineTest, ATrainerThatVanishedCountsAsKilledUnlessItHadCompleted) {
 
 TEST_F(RunEngineTest, CancellingAsksTheTrainerToLeaveAndThenKillsIt) {
   run_id_ = Submit();
-  EXPECT_EQ(engine()->runs().Cancel("unknown", "q").code(), StatusCode::kNotFound);
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "q").ok());
+  EXPECT_EQ(engine()->steering().Cancel("unknown", "q").code(), StatusCode::kNotFound);
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "q").ok());
   Settle();
   EXPECT_THAT(world_.launcher.signals(), ElementsAre(Pair("teacher/1", SIGUSR2)));
   EXPECT_EQ(TheRun().state, RunState::kRunning) << "until the trainer has left";
@@ -381,7 +381,7 @@ TEST_F(RunEngineTest, CancellingAsksTheTrainerToLeaveAndThenKillsIt) {
   Settle();
   EXPECT_EQ(TheRun().state, RunState::kCancelled);
   EXPECT_EQ(JobNamed("teacher").state, JobState::kCancelled);
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "q").ok()) << "changes nothing";
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "q").ok()) << "changes nothing";
 }
 
 TEST_F(RunEngineTest, DrainingStopsTrainersAndTheNextCoordinatorGoesOn) {
@@ -416,7 +416,7 @@ TEST_F(RunEngineTest, AFailedRunSubmittedAgainGoesOnFromItsLastFinishedPhase) {
 
 TEST_F(RunEngineTest, AnotherSpecInTheFolderOfAnEndedRunIsANewRun) {
   run_id_ = Submit();
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
   world_.launcher.Exit("teacher/1", 143);
   Settle();
   RunSpec other = SmallSpec();
@@ -463,19 +463,19 @@ TEST_F(RunEngineTest, AFolderThatFailsAfterARestartStopsTheTrainerBeforeTheRunEn
 
 TEST_F(RunEngineTest, ACancelThatComesAgainDoesNotEndTheReopenedRun) {
   run_id_ = Submit();
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
   world_.launcher.Exit("teacher/1", 143);
   Settle();
   ASSERT_EQ(TheRun().state, RunState::kCancelled);
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "late").ok()) << "nothing to do, and yet known";
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "late").ok()) << "nothing to do, and yet known";
   EXPECT_EQ(Submit(SmallSpec(), "again"), run_id_);
-  for (const char* request : {"cancel", "late"}) EXPECT_TRUE(engine()->runs().Cancel(run_id_, request).ok());
+  for (const char* request : {"cancel", "late"}) EXPECT_TRUE(engine()->steering().Cancel(run_id_, request).ok());
   Settle();
   EXPECT_FALSE(TheRun().cancel_requested);
   Restart();
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "late").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "late").ok());
   EXPECT_FALSE(TheRun().cancel_requested);
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "new").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "new").ok());
   EXPECT_TRUE(TheRun().cancel_requested);
 }
 
@@ -520,7 +520,7 @@ TEST_F(RunEngineTest, ACancelledRunLaunchesNothingAfterARestart) {
   // As if the coordinator had died between intent and launch, after the cancel.
   std::erase_if(world_.log->events, [](const Event& event) { return std::holds_alternative<AttemptLaunched>(event); });
   world_.launcher.Forget("teacher/1");
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
   world_.log->events.push_back(RunCancelRequested{run_id_, "cancel", 1});
   Restart();
   Settle();
@@ -580,7 +580,7 @@ TEST_F(RunEngineTest, AResultThatArrivesAfterADrainIsNotMadeAgain) {
 TEST_F(RunEngineTest, ATrainerOfBeforeTheRunWasReopenedIsFenced) {
   run_id_ = Submit();
   const TokenKey key = TakeToken("teacher", 1);
-  EXPECT_TRUE(engine()->runs().Cancel(run_id_, "cancel").ok());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
   world_.launcher.Exit("teacher/1", 143);
   Settle();
   ASSERT_EQ(TheRun().state, RunState::kCancelled);
@@ -666,6 +666,87 @@ TEST_F(RunEngineTest, ALaterTeacherThatIsShownToBeBadCostsItsRoundAndTheRunGoesO
   EXPECT_EQ((*table)["phases"][3]["status"], "skipped");
   EXPECT_EQ((*table)["phases"][3]["canaries"], Json({{"checked", 60}, {"correct", 0}}));
   EXPECT_FALSE((*table).contains("failure"));
+}
+
+TEST_F(RunEngineTest, AnOperatorGoesBackToTheTeacherBeforeWhileItsStudentLearns) {
+  run_id_ = Submit(GuardedSpec(3));
+  const auto roll_back = [this] { return engine()->steering().RollBackTeacher(run_id_, "back", "flat faces"); };
+  EXPECT_EQ(engine()->steering().RollBackTeacher("unknown", "", "").error().code(), StatusCode::kNotFound);
+  EXPECT_EQ(roll_back().error().code(), StatusCode::kFailedPrecondition) << "no teacher yet";
+  FinishTrainer("teacher");
+  EXPECT_EQ(roll_back().error().code(), StatusCode::kFailedPrecondition) << "none before the first";
+  FinishShards(3);
+  FinishTrainer("cotrain");
+  FinishShards(3);
+  ASSERT_EQ(JobNamed("cotrain-1").state, JobState::kRunning);
+  const auto stopped = roll_back();
+  ASSERT_TRUE(stopped) << stopped.error().ToString();
+  EXPECT_EQ(*stopped, "label-1");
+  Settle();
+  EXPECT_EQ(JobNamed("cotrain-1").state, JobState::kRunning) << "its trainer must leave first";
+  EXPECT_EQ(JobNamed("label-2").state, JobState::kSkipped);
+  EXPECT_THAT(world_.launcher.signals(), Contains(Pair("cotrain-1/1", SIGUSR2)));
+  world_.launcher.Exit("cotrain-1/1", exit_code::kTerminated);
+  Settle();
+  EXPECT_EQ(JobNamed("cotrain-1").state, JobState::kSkipped);
+  EXPECT_THAT(JobNamed("cotrain-1").failure.message,
+              HasSubstr("left out: teacher of label-1: rolled back by an operator: flat faces"));
+  EXPECT_THAT(world_.run_files.withdrawn(), ElementsAre("cotrain-1"));
+  Restart();
+  EXPECT_EQ(*roll_back(), "label-1") << "the same request, the same answer";
+  EXPECT_EQ(engine()->steering().RollBackTeacher(run_id_, "again", "").error().code(), StatusCode::kFailedPrecondition);
+  FinishTrainer("finetune");
+  FinishTrainer("evaluate");
+  EXPECT_EQ(TheRun().state, RunState::kSucceeded);
+}
+
+TEST_F(RunEngineTest, ASuspendedRunStopsItsTrainerAndGoesOnWhenResumed) {
+  run_id_ = Submit();
+  TakeToken("teacher", 1);
+  const auto update = [this](bool suspended, const std::string& request) {
+    const Status status = engine()->steering().Update({run_id_, request, suspended, {}});
+    Settle();
+    return status;
+  };
+  EXPECT_TRUE(update(true, "s").ok());
+  EXPECT_THAT(world_.launcher.signals(), Contains(Pair("teacher/1", SIGUSR2)));
+  world_.launcher.Exit("teacher/1", exit_code::kTerminated);
+  Settle();
+  Restart();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+  EXPECT_TRUE(engine()->View(run_id_)->suspended);
+  EXPECT_TRUE(update(false, "r").ok());
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1", "teacher/2"));
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "it left because it was asked to";
+  EXPECT_TRUE(update(true, "s").ok());
+  EXPECT_FALSE(TheRun().suspended) << "an old request acts once";
+
+  FinishTrainer("teacher", 2);
+  const std::string labeler = Register();
+  const GrantedLease lease = LeaseOne(labeler);
+  EXPECT_TRUE(update(true, "t").ok());
+  EXPECT_TRUE(engine()->leases().Lease({labeler, 1})->leases.empty());
+  EXPECT_TRUE(engine()->leases().Commit(ResultOf(lease))) << "what is held is finished";
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "c").ok());
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_EQ(update(false, "u").code(), StatusCode::kFailedPrecondition);
+  Submit(SmallSpec(), "again");
+  EXPECT_FALSE(TheRun().suspended) << "who submits wants it to go on";
+}
+
+TEST_F(RunEngineTest, PrioritiesAreCheckedAndKept) {
+  Submission submission{"p", SmallSpec(), "/runs/p", 101};
+  EXPECT_EQ(engine()->runs().Submit(submission).error().code(), StatusCode::kInvalidArgument);
+  submission.priority = 7;
+  run_id_ = *engine()->runs().Submit(submission);
+  Settle();
+  Restart();
+  EXPECT_EQ(engine()->View(run_id_)->priority, 7);
+  EXPECT_EQ(engine()->steering().Update({run_id_, "", {}, -101}).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine()->steering().Update({run_id_, "", {}, {}}).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(engine()->steering().Update({run_id_, "", {}, -100}).ok());
+  EXPECT_EQ(TheRun().priority, -100);
 }
 
 TEST_F(RunEngineTest, WithoutAFloorCanariesAreOnlyCounted) {

@@ -182,11 +182,11 @@ ferment_mutant(cancelled_run_goes_on P2
   [[  if (run.cancel_requested || FirstFailure(run)) {]]
   [[  if (FirstFailure(run)) {]]
   coordinator/run_desk.cc
-  [[ || run->cancel_requested || job->state]]
-  [[ || job->state]]
+  [[ || run->cancel_requested || run->suspended) return;]]
+  [[ || run->suspended) return;]]
   coordinator/core/pipeline.cc
-  [[run.state != RunState::kRunning || run.cancel_requested || job.state]]
-  [[run.state != RunState::kRunning || job.state]])
+  [[run.state != RunState::kRunning || run.cancel_requested || run.suspended) return false;]]
+  [[run.state != RunState::kRunning || run.suspended) return false;]])
 ferment_mutant(succeeds_with_a_hole P1
   coordinator/run_desk.cc
   [[    if (job.committed == job.shards.size() && indexed)]]
@@ -202,21 +202,21 @@ ferment_mutant(launches_before_the_intent_is_saved P5
 # Teachers.
 ferment_mutant(bad_teacher_is_not_stopped P16
   coordinator/teacher_desk.cc
-  [[  if (!verdict.trip) return false;]]
-  [[  if (!verdict.trip || run.run_id != job.plan.job_id) return false;]])
+  [[  if (!verdict.trip) return;]]
+  [[  if (!verdict.trip || run.run_id != job.plan.job_id) return;]])
 ferment_mutant(stop_of_a_teacher_is_not_logged P16,cause
   coordinator/teacher_desk.cc
   [[  ledger_.Record(TeacherTripped]]
   [[  ledger_.Restore(TeacherTripped]])
 ferment_mutant(student_learns_from_a_stopped_teacher P16
   coordinator/core/pipeline.cc
-  [[    if (!of_a_round || other.plan.round]]
-  [[    if (!of_a_round || other.plan.phase != Phase::kLabel || other.plan.round]])
+  [[  if (!of_a_round || HasEnded]]
+  [[  if (!of_a_round || job.plan.phase != Phase::kLabel || HasEnded]])
 ferment_mutant(index_of_a_stopped_teacher_goes_on P16
   coordinator/run_desk.cc
-  [[  if (parts_.teachers.Stops(run, job)) {]]
+  [[  parts_.teachers.Judge(run, job);]]
   [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) indexes_.IsCurrent(run, job);
-  if (parts_.teachers.Stops(run, job)) {]])
+  parts_.teachers.Judge(run, job);]])
 ferment_mutant(canaries_are_not_logged P16
   coordinator/lease_desk.cc
   [[result.peak_rss_bytes, result.canaries});]]
@@ -239,16 +239,29 @@ ferment_mutant(was_ended_over_a_running_trainer P5
   [[    if (job.state != JobState::kPending) continue;]]
   [[    if (HasEnded(job.state)) continue;]])
 ferment_mutant(was_cancelled_again_by_an_old_request T1.3
-  coordinator/run_desk.cc
-  [[  if (!request_id.empty() && parts_.ledger.book().KnowsCancel(request_id)) return {};]]
-  [[  if (run->state != RunState::kRunning || run->cancel_requested) return {};]])
+  coordinator/steering_desk.cc
+  [[  if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
+  if (request_id.empty() && (run->state]]
+  [[  if ((run->state]])
+ferment_mutant(suspended_run_goes_on P2
+  coordinator/core/pipeline.cc
+  [[run.cancel_requested || run.suspended) return false;]]
+  [[run.cancel_requested) return false;]])
+ferment_mutant(suspended_run_is_leased P2
+  coordinator/core/lease_policy.cc
+  [[!run->suspended && job.state]]
+  [[job.state]])
+ferment_mutant(resumed_again_by_an_old_request T1.3
+  coordinator/steering_desk.cc
+  [[  if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};]]
+  [[]])
 ferment_mutant(was_replaced_by_an_older_labeler P12
   coordinator/labeler_desk.cc
   [[    if (former != identity.replaces) return Registration{"", former};]]
   [[]])
 ferment_mutant(was_launched_although_cancelled P2
   coordinator/trainer_desk.cc
-  [[  if (never_ran && !draining_ && !run.cancel_requested && !FirstFailure(run)) {]]
+  [[  if (never_ran && !draining_ && !run.cancel_requested && !run.suspended && !FirstFailure(run)) {]]
   [[  if (never_ran && !draining_) {]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/trainer_desk.cc

@@ -26,9 +26,9 @@ bool TurnsARun(const coordinator::Event& event) {
 
 std::string Describe(const coordinator::Event& event) {
   static constexpr std::array<const char*, std::variant_size_v<coordinator::Event>> kNames = {
-      "submitted", "reopened",    "cancel",       "run-ended", "intended", "launched",   "token",
-      "completed", "job-failure", "exited",       "planned",   "ended",    "registered", "leased",
-      "released",  "committed",   "shard-failed", "tripped",   "forgotten"};
+      "submitted",    "reopened", "cancel",    "run-ended", "intended",   "launched", "token",    "completed",
+      "job-failure",  "exited",   "planned",   "ended",     "registered", "leased",   "released", "committed",
+      "shard-failed", "tripped",  "forgotten", "",          "",           "",         "",         "updated"};
   std::string text = kNames[event.index()];
   std::visit(
       [&text](const auto& one) {

@@ -91,6 +91,7 @@ void SimLogRules::OnceOnly(const std::string& request_id, const std::string& run
 
 void SimLogRules::NothingAfterCancel(const std::string& run_id, const std::string& what) {
   if (runs_[run_id].cancelled) history_.Violate("P2", "a cancelled run goes on: run=" + run_id + " " + what);
+  if (runs_[run_id].suspended) history_.Violate("P2", "a suspended run goes on: run=" + run_id + " " + what);
 }
 
 void SimLogRules::On(const RunSubmitted& event) {
@@ -111,7 +112,7 @@ void SimLogRules::On(const RunReopened& event) {
   RunFacts& run = runs_[event.run_id];
   if (run.running) history_.Violate("P2", "a running run was reopened: run=" + event.run_id);
   run.running = true;
-  run.cancelled = run.cancelled_too_late = false;
+  run.cancelled = run.cancelled_too_late = run.suspended = false;
   ++run.generation;
   for (auto& [job_id, job] : run.jobs) {
     if (job.state != JobState::kFailed && job.state != JobState::kCancelled) continue;
@@ -133,6 +134,13 @@ void SimLogRules::On(const RunCancelRequested& event) {
   run.cancel_request = event.request_id;
   run.cancelled_too_late =
       std::all_of(run.jobs.begin(), run.jobs.end(), [](const auto& one) { return HasEnded(one.second.state); });
+}
+
+void SimLogRules::On(const RunUpdated& event) {
+  OnceOnly(event.request_id, event.run_id, "updated");
+  RunFacts& run = runs_[event.run_id];
+  if (!run.running || run.cancelled) history_.Violate("P2", "a run that has ended is updated: run=" + event.run_id);
+  run.suspended = event.suspended.value_or(run.suspended);
 }
 
 void SimLogRules::On(const RunEnded& event) {
@@ -336,8 +344,13 @@ void SimLogRules::On(const ShardFailed& event) {
 void SimLogRules::On(const TeacherTripped& event) {
   JobFacts& job = JobOf(event.run_id, event.job_id);
   const std::string name = event.run_id + "/" + event.job_id;
-  if (job.tripped || HasEnded(job.state)) history_.Violate("P16", "a teacher is stopped twice or too late: " + name);
-  if (PlainlyHealthy(job)) history_.Violate("P16", "a healthy teacher is stopped: " + name);
+  if (event.cause == coordinator::TripCause::kOperator) {
+    OnceOnly(event.request_id, event.run_id, "rolled back");
+    if (job.tripped || job.round == 0) history_.Violate("P16", "there is no teacher before: " + name);
+  } else {
+    if (job.tripped || HasEnded(job.state)) history_.Violate("P16", "a teacher is stopped twice or too late: " + name);
+    if (PlainlyHealthy(job)) history_.Violate("P16", "a healthy teacher is stopped: " + name);
+  }
   job.tripped = true;
 }
 

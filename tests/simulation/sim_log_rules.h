@@ -65,6 +65,7 @@ struct RunFacts {
   /// By an event of this log; until the run is reopened.
   bool cancelled = false;
   std::string cancel_request;
+  bool suspended = false;
   /// When it was cancelled, nothing was left to do but the report.
   bool cancelled_too_late = false;
   std::uint32_t generation = 0;
@@ -96,6 +97,7 @@ class SimLogRules {
   void On(const coordinator::RunSubmitted& event);
   void On(const coordinator::RunReopened& event);
   void On(const coordinator::RunCancelRequested& event);
+  void On(const coordinator::RunUpdated& event);
   void On(const coordinator::RunEnded& event);
   void On(const coordinator::AttemptIntended& event);
   void On(const coordinator::AttemptLaunched& event);
@@ -116,6 +118,7 @@ class SimLogRules {
   JobFacts& JobOf(const std::string& run_id, const std::string& job_id) { return runs_[run_id].jobs[job_id]; }
   /// Returns: the shard of this lease; says so where the lease is not the shard's present one.
   ShardFacts& Held(const coordinator::LeaseKey& key, const std::string& what);
+  /// Nor while it is suspended.
   void NothingAfterCancel(const std::string& run_id, const std::string& what);
   void OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what);
   void CheckSuccess(const std::string& run_id, const std::string& job_id, const JobFacts& job);

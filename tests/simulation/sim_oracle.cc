@@ -233,6 +233,11 @@ void SimOracle::Cancelled(const Moment& moment, const std::string& run_id, const
   }
 }
 
+void SimOracle::Changed(const std::string& run_id, const std::string& request_id, const Status& answer) {
+  if (!answer.ok() || log_.RunOfRequest(request_id) == run_id) return;
+  history_.Violate("P2", "a change was acknowledged and is not in the log: run=" + run_id + " request=" + request_id);
+}
+
 void SimOracle::Seen(const std::string& run_id, const Status& answer) {
   if (answer.code() == StatusCode::kNotFound) {
     history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);

@@ -47,6 +47,8 @@ class SimOracle {
   void JobCompleted(const coordinator::TokenKey& key, const Status& answer);
   void Submitted(const std::string& request_id, const std::string& run_dir, const Result<std::string>& answer);
   void Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id, const Status& answer);
+  /// A run was suspended or resumed, or its teacher rolled back.
+  void Changed(const std::string& run_id, const std::string& request_id, const Status& answer);
   void Seen(const std::string& run_id, const Status& answer);
 
   // What happens around it.

@@ -73,6 +73,8 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   bad_teacher = random.Below(3) == 0 ? random.Uniform(0.1, 0.6) : 0;
   canaries = 1 + random.Below(40);
   forget_labelers = Between(random, seconds(41), seconds(120));
+  suspend = Sometimes(random, 0.8);
+  roll_back = rounds > 1 ? Sometimes(random, 0.5) : 0;
   compact_after = random.Below(4) == 0 ? 1'000'000 : 1 + random.Below(80);
 }
 

@@ -91,6 +91,9 @@ struct SimPlan {
   /// With a shared store: a coordinator is stopped before it writes an index, or between its fence and the rename.
   double stops_before_rename = 0;
   double cancel = 0;
+  /// A run is suspended for a while; the operator goes back to the teacher before.
+  double suspend = 0;
+  double roll_back = 0;
   /// A failed or cancelled run is submitted again.
   double reopen = 0;
   /// A teacher names a tenth of the canaries rightly, not nine tenths; canaries of a shard.

@@ -58,6 +58,10 @@ Status SimRunFiles::WritePhaseTable(const std::filesystem::path&, const std::str
   return {};
 }
 
+Status SimRunFiles::WithdrawResult(const std::filesystem::path&, const std::string&) {
+  return world_.files.Trouble("withdraw a result");
+}
+
 Status SimRunFiles::WriteReport(const std::filesystem::path& run_dir, const coordinator::Fence& fence) {
   FERMENT_RETURN_IF_ERROR(fence());
   FERMENT_RETURN_IF_ERROR(world_.files.Trouble("write the report"));

@@ -33,6 +33,7 @@ class SimRunFiles final : public coordinator::RunFiles {
                          const coordinator::Fence& fence) override;
   Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text,
                          const coordinator::Fence& fence) override;
+  Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override;
   Status WriteReport(const std::filesystem::path& run_dir, const coordinator::Fence& fence) override;
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override;
 

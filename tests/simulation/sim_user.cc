@@ -51,11 +51,17 @@ void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
   run_id_ = *run_id;
   ++watching_;
   Watch();
-  if (!world_.Faulty() || !world_.Chance(world_.plan.cancel)) return;
+  if (!world_.Faulty()) return;
   // People who mistyped cancel at once.
   const SimTime latest = world_.Chance(0.5) ? SimTime(seconds(5)) : world_.plan.fault_time;
-  process_.After(world_.Between(seconds(0), latest), [this, watching = watching_] {
-    if (watching == watching_ && !content_) Cancel();
+  if (world_.Chance(world_.plan.cancel)) Sometime(latest, &SimUser::Cancel);
+  if (world_.Chance(world_.plan.suspend)) Sometime(world_.plan.fault_time, &SimUser::Suspend);
+  if (world_.Chance(world_.plan.roll_back)) Sometime(world_.plan.fault_time, &SimUser::RollBack);
+}
+
+void SimUser::Sometime(SimTime latest, void (SimUser::*act)()) {
+  process_.After(world_.Between(seconds(0), latest), [this, act, watching = watching_] {
+    if (watching == watching_ && !content_) (this->*act)();
   });
 }
 
@@ -70,6 +76,8 @@ void SimUser::Watch() {
 
 void SimUser::HandleView(const Result<RunView>& view) {
   if (!view || view->state == RunState::kRunning) {
+    // Also where the wish to suspend it arrives only after that to resume it.
+    if (view && view->suspended && world_.queue.now() > wants_it_suspended_until_) Update(false);
     process_.After(seconds(1), [this] { Watch(); });
     return;
   }
@@ -89,9 +97,37 @@ void SimUser::Cancel() {
     oracle.Cancelled(moment, run_id, request_id, taken);
   };
   auto serve = Asks<Status>(
-      {[run_id = run_id_, request_id](RunEngine& engine) { return engine.runs().Cancel(run_id, request_id); }, seen,
+      {[run_id = run_id_, request_id](RunEngine& engine) { return engine.steering().Cancel(run_id, request_id); }, seen,
        coordinator::LeaseKey{run_id_, "", 0, 0}});
   Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
+}
+
+void SimUser::Suspend() {
+  wants_it_suspended_until_ = world_.queue.now() + world_.Between(seconds(1), seconds(40));
+  Update(true);
+}
+
+void SimUser::Update(bool suspended) {
+  const coordinator::RunUpdate update{run_id_, name_ + "-update-" + std::to_string(++requests_), suspended, {}};
+  world_.history.Say(name_ + (suspended ? " suspends " : " resumes ") + update.request_id);
+  auto seen = [update, &oracle = world_.oracle](const Moment&, const Status& taken) {
+    oracle.Changed(update.run_id, update.request_id, taken);
+  };
+  auto serve = Asks<Status>({[update](RunEngine& engine) { return engine.steering().Update(update); }, seen});
+  Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
+}
+
+void SimUser::RollBack() {
+  const std::string request_id = name_ + "-back-" + std::to_string(++requests_);
+  world_.history.Say(name_ + " rolls back " + request_id);
+  auto seen = [run_id = run_id_, request_id, &oracle = world_.oracle](const Moment&, const Result<std::string>& job) {
+    oracle.Changed(run_id, request_id, StatusIn(job));
+  };
+  auto serve = Asks<Result<std::string>>({[run_id = run_id_, request_id](RunEngine& engine) {
+                                            return engine.steering().RollBackTeacher(run_id, request_id, "");
+                                          },
+                                          seen});
+  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, [](const Result<std::string>&) {}});
 }
 
 }  // namespace ferment::simulation

@@ -24,6 +24,12 @@ class SimUser {
   void Watch();
   void HandleView(const Result<coordinator::RunView>& view);
   void Cancel();
+  /// Suspends the run for a while.
+  void Suspend();
+  void Update(bool suspended);
+  void RollBack();
+  /// Does it at some time while this run is watched.
+  void Sometime(SimTime latest, void (SimUser::*act)());
 
   SimNetwork& network_;
   SimWorld& world_;
@@ -35,6 +41,7 @@ class SimUser {
   std::uint64_t requests_ = 0;
   std::uint64_t watching_ = 0;
   std::string run_id_;
+  SimTime wants_it_suspended_until_{0};
   bool content_ = false;
 };
 

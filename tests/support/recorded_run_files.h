@@ -53,6 +53,11 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     phase_table_ = text;
     return {};
   }
+  Status WithdrawResult(const std::filesystem::path&, const std::string& job_id) override {
+    const MutexLock lock(mutex_);
+    withdrawn_.push_back(job_id);
+    return {};
+  }
   Status WriteReport(const std::filesystem::path&, const coordinator::Fence&) override {
     const MutexLock lock(mutex_);
     ++reports_;
@@ -67,6 +72,10 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     const MutexLock lock(mutex_);
     return indexed_;
   }
+  std::vector<std::string> withdrawn() const {
+    const MutexLock lock(mutex_);
+    return withdrawn_;
+  }
   int reports() const {
     const MutexLock lock(mutex_);
     return reports_;
@@ -80,6 +89,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   mutable Mutex mutex_;
   std::size_t indexed_ FERMENT_GUARDED_BY(mutex_) = 0;
   int reports_ FERMENT_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> withdrawn_ FERMENT_GUARDED_BY(mutex_);
   std::string phase_table_ FERMENT_GUARDED_BY(mutex_);
 };
 

@@ -49,6 +49,30 @@ TEST_F(LeasePolicy, GivesAnExpiredShardToAnotherLabeler) {
   EXPECT_EQ(Choose("a").key.shard, 0U) << "better than nothing";
 }
 
+TEST_F(LeasePolicy, ServesTheHighestPriorityFirstAndNothingOfASuspendedRun) {
+  Plan(1);
+  book_.Apply(RunSubmitted{"later", "", "n", "/runs/later", "", PlanJobs({1, false}), 0});
+  ShardsPlanned event;
+  event.run_id = "later";
+  event.job_id = "label";
+  event.shards = {{"", 0, 1}};
+  book_.Apply(event);
+  const auto update = [this](const char* run_id, std::optional<bool> suspended, std::optional<std::int32_t> priority) {
+    book_.Apply(RunUpdated{run_id, "", suspended, priority, 0});
+  };
+  EXPECT_EQ(Choose("a").key.run_id, "r") << "the oldest";
+  update("later", {}, 1);
+  EXPECT_EQ(Choose("a").key.run_id, "later");
+  update("later", true, {});
+  EXPECT_EQ(Choose("a").key.run_id, "r");
+  update("r", true, -3);
+  EXPECT_EQ(Choose("a").kind, LeaseChoice::Kind::kNothingNow);
+  update("later", false, -4);
+  EXPECT_EQ(Choose("a").key.run_id, "later");
+  update("r", false, {});
+  EXPECT_EQ(Choose("a").key.run_id, "r") << "-3 is above -4";
+}
+
 TEST_F(LeasePolicy, KeepsWorkFromMachinesOfAnotherClass) {
   Plan(1, "avx512");
   EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kGrant);

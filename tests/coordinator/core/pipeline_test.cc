@@ -106,12 +106,13 @@ TEST(Pipeline, AStoppedFirstTeacherFailsTheRunWith65AndSaysThatItStaysStopped) {
   Job& job = At(run, "label");
   job.state = JobState::kRunning;
   job.tripped = "teacher abc: accuracy 0.2";
-  const auto ends = EndsAfterStop(run, job);
-  ASSERT_EQ(ends.size(), 1U);
-  EXPECT_EQ(ends[0].state, JobState::kFailed);
-  EXPECT_EQ(ends[0].failure.exit_code, exit_code::kBadData);
-  EXPECT_THAT(ends[0].failure.message, HasSubstr("phase label failed: teacher abc: accuracy 0.2. What to do: look at"));
-  EXPECT_THAT(ends[0].failure.message, HasSubstr("then start with --fresh: a stopped teacher stays stopped"));
+  const auto end = EndAfterStop(run, job);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->state, JobState::kFailed);
+  EXPECT_EQ(end->failure.exit_code, exit_code::kBadData);
+  EXPECT_THAT(end->failure.message, HasSubstr("phase label failed: teacher abc: accuracy 0.2. What to do: look at"));
+  EXPECT_THAT(end->failure.message, HasSubstr("then start with --fresh: a stopped teacher stays stopped"));
+  EXPECT_FALSE(EndAfterStop(run, At(run, "cotrain"))) << "the failure is one job's";
 }
 
 TEST(Pipeline, AStoppedLaterTeacherCostsItsRoundAndThoseAfterIt) {
@@ -121,15 +122,33 @@ TEST(Pipeline, AStoppedLaterTeacherCostsItsRoundAndThoseAfterIt) {
   job.state = JobState::kRunning;
   job.tripped = "teacher abc: accuracy 0.2";
   std::vector<std::string> ended;
-  for (const JobEnd& end : EndsAfterStop(run, job)) {
-    EXPECT_EQ(end.state, JobState::kSkipped);
-    EXPECT_EQ(end.failure.message, "left out: teacher abc: accuracy 0.2");
-    At(run, end.job_id).state = end.state;
-    ended.push_back(end.job_id);
+  for (Job& other : run.jobs) {
+    const auto end = EndAfterStop(run, other);
+    if (!end) continue;
+    EXPECT_EQ(end->state, JobState::kSkipped);
+    EXPECT_EQ(end->failure.message, "left out: teacher abc: accuracy 0.2");
+    other.state = end->state;
+    ended.push_back(other.plan.job_id);
   }
   EXPECT_THAT(ended, ElementsAre("label-1", "cotrain-1", "label-2", "cotrain-2"));
   EXPECT_TRUE(MayStart(run, *run.FindJob("finetune"))) << "with what cotrain brought";
   EXPECT_FALSE(FirstFailure(run));
+}
+
+TEST(Pipeline, TheTeacherInUseIsTheLatestPublishedWhileItsRoundLasts) {
+  auto run = RunOf({2, true});
+  EXPECT_EQ(TeacherInUse(run), nullptr);
+  At(run, "teacher").state = JobState::kSucceeded;
+  EXPECT_EQ(TeacherInUse(run)->plan.job_id, "label");
+  At(run, "label").state = JobState::kSucceeded;
+  At(run, "cotrain").state = JobState::kRunning;
+  EXPECT_EQ(TeacherInUse(run)->plan.job_id, "label");
+  At(run, "cotrain").state = JobState::kSucceeded;
+  EXPECT_EQ(TeacherInUse(run)->plan.job_id, "label-1");
+  At(run, "label-1").state = JobState::kSucceeded;
+  EXPECT_EQ(TeacherInUse(run)->plan.job_id, "label-1");
+  At(run, "cotrain-1").state = JobState::kSucceeded;
+  EXPECT_EQ(TeacherInUse(run), nullptr);
 }
 
 TEST(Pipeline, ARunEndsWithItsLastJobAndAsItsWorst) {

@@ -28,12 +28,13 @@ std::vector<Event> OneOfEachKind() {
       ShardReleased{key, ReleaseReason::kReplaced, "q"},
       ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
       ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
-      TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12},
+      TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12, "q"},
       LabelerForgotten{"l"},
       RunRestored{},
       ShardsRestored{"r", "label", {}},
       LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}}},
       RequestsRestored{{{"q", "r"}}, {"c"}},
+      RunUpdated{"r", "q", false, -7, 12},
   };
 }
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Events of shard jobs, their leases and results, of labelers and teachers; and of the end of any job.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordinator/core/job.h"
+
+namespace ferment::coordinator {
+
+/// A shard job starts. No shards: it was reopened, and goes on with those that it has. Others than before: all starts
+/// anew, but no epoch ever falls.
+struct ShardsPlanned {
+  std::string run_id;
+  std::string job_id;
+  ShardWork work;
+  std::vector<PlannedShard> shards;
+  std::int64_t wall_ms = 0;
+  friend bool operator==(const ShardsPlanned&, const ShardsPlanned&) = default;
+};
+
+struct JobEnded {
+  std::string run_id;
+  std::string job_id;
+  JobState state = JobState::kSucceeded;
+  Failure failure;
+  std::int64_t wall_ms = 0;
+  friend bool operator==(const JobEnded&, const JobEnded&) = default;
+};
+
+/// Takes the place of the process that had this name.
+struct LabelerRegistered {
+  std::string labeler_id;
+  std::string name;
+  std::string incarnation;
+  std::string instruction_set;
+  friend bool operator==(const LabelerRegistered&, const LabelerRegistered&) = default;
+};
+
+/// Not heard of for long, and without a lease. It may register again.
+struct LabelerForgotten {
+  std::string labeler_id;
+  friend bool operator==(const LabelerForgotten&, const LabelerForgotten&) = default;
+};
+
+struct ShardLeased {
+  LeaseKey key;
+  std::string labeler_id;
+  /// Number of the call that asked, 0 where it had none; one call may lease many.
+  std::uint64_t call = 0;
+  friend bool operator==(const ShardLeased&, const ShardLeased&) = default;
+};
+
+enum class ReleaseReason { kReturned, kExpired, kReplaced, kFailed };
+/// Returns: "returned", "expired", "replaced", "failed".
+std::string_view ReleaseReasonName(ReleaseReason reason);
+
+/// The lease is over without a result; the shard is pending again.
+struct ShardReleased {
+  LeaseKey key;
+  ReleaseReason reason = ReleaseReason::kReturned;
+  std::string request_id;
+  friend bool operator==(const ShardReleased&, const ShardReleased&) = default;
+};
+
+struct ShardCommitted {
+  LeaseKey key;
+  std::string request_id;
+  std::vector<ResultFile> files;
+  RecordCounts counts;
+  std::map<std::string, std::uint64_t> reasons;
+  double seconds = 0;
+  double cpu_seconds = 0;
+  std::uint64_t peak_rss_bytes = 0;
+  CanaryCounts canaries = {};
+  friend bool operator==(const ShardCommitted&, const ShardCommitted&) = default;
+};
+
+struct ShardFailed {
+  LeaseKey key;
+  std::string request_id;
+  Failure failure;
+  RecordCounts counts;
+  friend bool operator==(const ShardFailed&, const ShardFailed&) = default;
+};
+
+/// The teacher of this label job is no more to be learned from. It stays so, whatever is reopened.
+struct TeacherTripped {
+  std::string run_id;
+  std::string job_id;
+  TripCause cause = TripCause::kAccuracy;
+  std::string reason;
+  std::int64_t wall_ms = 0;
+  /// Of an operator's; else empty.
+  std::string request_id = {};
+  friend bool operator==(const TeacherTripped&, const TeacherTripped&) = default;
+};
+
+}  // namespace ferment::coordinator
