@@ -13,6 +13,7 @@
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
+#include "common/io/local_file_system.h"
 #include "common/report/run_report.h"
 
 namespace ferment::coordinator {

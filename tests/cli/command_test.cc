@@ -39,8 +39,8 @@ TEST(Command, HelpsWhenNothingIsAsked) {
   const Outcome outcome = Type({});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("ferment demo"));
-  for (const char* verb :
-       {"run", "demo", "submit", "get", "watch", "logs", "cancel", "wait", "render", "doctor", "config", "predict"}) {
+  for (const char* verb : {"run", "demo", "submit", "get", "watch", "logs", "cancel", "suspend", "resume", "prioritize",
+                           "rollback", "wait", "render", "doctor", "config", "predict"}) {
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + verb + " ")) << verb;
   }
 }

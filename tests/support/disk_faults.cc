@@ -106,6 +106,13 @@ int open(const char* path, int flags, ...) {
   va_end(arguments);
   return Open(AT_FDCWD, path, flags, mode);
 }
+int open64(const char* path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = ModeOf(flags, arguments);
+  va_end(arguments);
+  return Open(AT_FDCWD, path, flags, mode);
+}
 int openat(int folder, const char* path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
@@ -115,6 +122,15 @@ int openat(int folder, const char* path, int flags, ...) {
 }
 ssize_t write(int handle, const void* bytes, size_t size) {
   return armed && IsOurs(handle) && Fails() ? -1 : syscall(SYS_write, handle, bytes, size);
+}
+ssize_t pwrite64(int handle, const void* bytes, size_t size, off64_t at) {
+  return armed && IsOurs(handle) && Fails() ? -1 : syscall(SYS_pwrite64, handle, bytes, size, at);
+}
+int ftruncate64(int handle, off64_t size) noexcept {
+  return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_ftruncate, handle, size));
+}
+int fdatasync(int handle) {
+  return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_fdatasync, handle));
 }
 int fsync(int handle) { return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_fsync, handle)); }
 int close(int handle) {

@@ -7,7 +7,7 @@
 
 namespace ferment::testing {
 
-/// Counts creating a file, write, fsync, close after writing, rename, mkdir and unlink below one folder, of every
+/// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of every
 /// thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test program
 /// must link as a source.
 class DiskFaults {

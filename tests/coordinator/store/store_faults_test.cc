@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "coordinator/store/sqlite_event_store.h"
+#include "tests/support/disk_faults.h"
+
+namespace ferment::testing {
+namespace {
+
+using coordinator::Event;
+using coordinator::EventSink;
+using coordinator::EventStore;
+using coordinator::OpenSqliteEventStore;
+
+/// More calls than a store's life of these tests takes.
+constexpr int kMostCalls = 500;
+constexpr int kBatches = 6;
+/// Before this batch the log is replaced.
+constexpr int kCompactBefore = 4;
+
+/// Two events, large enough that a page does not hold them.
+std::vector<Event> Batch(int number) {
+  const std::string text(3'000, static_cast<char>('a' + number));
+  return {coordinator::RunCancelRequested{"first", text, number},
+          coordinator::RunCancelRequested{"second", text, number}};
+}
+
+/// The log that a store has after so many acknowledged steps, of which one is the snapshot.
+std::vector<Event> LogAfter(int steps) {
+  std::vector<Event> log;
+  int batch = 0;
+  for (int step = 0; step < steps; ++step) {
+    if (step == kCompactBefore) {
+      log = {coordinator::RunCancelRequested{"snapshot", "", batch}};
+      continue;
+    }
+    for (Event& event : Batch(batch)) log.push_back(std::move(event));
+    ++batch;
+  }
+  return log;
+}
+
+/// Opens the store and makes its steps. Returns: how it failed. `acknowledged`: steps that the store said were safe.
+Status Live(const std::filesystem::path& file, volatile int* acknowledged) {
+  FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<EventStore> store, OpenSqliteEventStore(file));
+  int batch = 0;
+  for (int step = 0; step <= kBatches; ++step) {
+    const Status status = step == kCompactBefore ? store->Replace([&](const EventSink& sink) {
+      return sink(coordinator::RunCancelRequested{"snapshot", "", batch});
+    })
+                                                 : store->Append(Batch(batch++));
+    if (!status.ok()) {
+      EXPECT_FALSE(store->Append(Batch(9)).ok()) << "after a failure nothing is taken any more";
+      return status;
+    }
+    *acknowledged = step + 1;
+  }
+  return {};
+}
+
+std::vector<Event> ReadBack(const std::filesystem::path& file) {
+  const auto store = OpenSqliteEventStore(file);
+  EXPECT_TRUE(store) << store.error().ToString();
+  std::vector<Event> log;
+  if (!store) return log;
+  const Status status = (*store)->Replay([&](const Event& event) {
+    log.push_back(event);
+    return Status();
+  });
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  return log;
+}
+
+/// What was acknowledged is there; of the step that was under way, all or nothing.
+void ExpectNothingLost(const std::filesystem::path& file, int acknowledged) {
+  const std::vector<Event> log = ReadBack(file);
+  EXPECT_TRUE(log == LogAfter(acknowledged) || (acknowledged <= kBatches && log == LogAfter(acknowledged + 1)))
+      << "acknowledged=" << acknowledged << " events=" << log.size();
+}
+
+class StoreFaults : public ::testing::Test {
+ protected:
+  std::filesystem::path FreshFile(int call) {
+    const auto folder = std::filesystem::path(::testing::TempDir()) / ("store-faults-" + std::to_string(getpid())) /
+                        std::to_string(call);
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directories(folder);
+    return folder / "ferment.db";
+  }
+};
+
+TEST_F(StoreFaults, EachDiskCallThatFailsEndsTheStoreWith204AndLosesNothingAcknowledged) {
+  for (const int error : {EIO, ENOSPC}) {
+    int failed = 0;
+    for (int call = 1;; ++call) {
+      SCOPED_TRACE("errno=" + std::to_string(error) + " call=" + std::to_string(call));
+      ASSERT_LT(call, kMostCalls);
+      const auto file = FreshFile(call);
+      int acknowledged = 0;
+      Status status;
+      bool happened = false;
+      {
+        const DiskFaults faults(file.parent_path(), DiskFaults::Kind::kFail, call, error);
+        status = Live(file, &acknowledged);
+        happened = faults.happened();
+      }
+      ExpectNothingLost(file, acknowledged);
+      std::filesystem::remove_all(file.parent_path());
+      if (!happened) break;
+      if (status.ok()) continue;  // such as a close, or a truncation that may come later
+      ++failed;
+      const int code = ProcessExitCode(status);
+      EXPECT_TRUE(code == exit_code::kStorageFailed || (acknowledged == 0 && code == exit_code::kCannotWrite))
+          << status.ToString();
+    }
+    EXPECT_GT(failed, 2 * kBatches) << "at least a write and a sync of each step";
+  }
+}
+
+TEST_F(StoreFaults, AKillBeforeAnyDiskCallLosesNothingAcknowledged) {
+  auto* acknowledged =
+      static_cast<volatile int*>(mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(acknowledged, MAP_FAILED);
+  int killed = 0;
+  for (int call = 1;; ++call) {
+    SCOPED_TRACE("call=" + std::to_string(call));
+    ASSERT_LT(call, kMostCalls);
+    const auto file = FreshFile(call);
+    *acknowledged = 0;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const DiskFaults faults(file.parent_path(), DiskFaults::Kind::kKill, call);
+      _exit(Live(file, acknowledged).ok() ? 0 : 1);
+    }
+    int ended = 0;
+    ASSERT_EQ(waitpid(child, &ended, 0), child);
+    ExpectNothingLost(file, *acknowledged);
+    std::filesystem::remove_all(file.parent_path());
+    if (WIFEXITED(ended)) {
+      EXPECT_EQ(WEXITSTATUS(ended), 0);
+      break;
+    }
+    ++killed;
+  }
+  EXPECT_GT(killed, 3 * kBatches);
+  munmap(const_cast<int*>(acknowledged), sizeof(int));
+}
+
+}  // namespace
+}  // namespace ferment::testing
