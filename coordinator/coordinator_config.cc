@@ -56,6 +56,12 @@ bool StoreIsShared(const CoordinatorConfig& config) {
   return config.store.starts_with("postgresql://") || config.store.starts_with("postgres://");
 }
 
+bool ServesReflection(const CoordinatorConfig& config) {
+  if (config.reflection != "auto") return config.reflection == "on";
+  const auto tls = rpc::ResolveCredentials(config.tls);
+  return tls && !tls->UseTls();
+}
+
 Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config) {
   const std::string& store = config.store;
   if (!store.starts_with(kSqlite) || store.size() == kSqlite.size()) {
@@ -84,7 +90,8 @@ std::string Describe(const CoordinatorConfig& config) {
   return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
          "\naddress-file = " + config.address_file.string() + "\ntrainer = " + config.trainer.string() +
          "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
-         " s\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
+         " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
+         "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
          "\ntls-ca = " + config.tls.tls_ca + "\ntokens = " + config.tokens.string() +
          "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() + "\naudit-file = " + config.audit_file.string() +

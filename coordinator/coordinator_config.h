@@ -28,6 +28,8 @@ struct CoordinatorConfig {
   std::chrono::seconds drain{50};
   /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;
+  /// Tell clients over gRPC what can be called: on, off, or auto: on without TLS.
+  std::string reflection = "auto";
   /// The certificate, its key, and the authorities of those who call; empty: no TLS.
   rpc::CredentialFlags tls;
   /// Lines `name role sha256hex [expiry]` of people who come with a token in place of a certificate; empty: none.
@@ -40,6 +42,9 @@ struct CoordinatorConfig {
 
 /// Returns: whether --store names a PostgreSQL database.
 bool StoreIsShared(const CoordinatorConfig& config);
+
+/// Returns: what `reflection` comes to.
+bool ServesReflection(const CoordinatorConfig& config);
 
 /// Returns: the file of --store. Errors: InvalidArgument with exit code 2.
 Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config);

@@ -42,6 +42,9 @@ int Main(int argc, char** argv) {
   app.add_option("--drain", drain_seconds, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");
+  app.add_option("--reflection", config.reflection, "Tell gRPC clients what can be called; auto = on without TLS")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->capture_default_str();
   AddSecurityOptions(app, config);
   app.add_flag("--print-config", print_config, "Print the configuration and leave");
   try {

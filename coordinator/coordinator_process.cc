@@ -154,6 +154,7 @@ class CoordinatorProcess {
  private:
   Status OpenSecurity() {
     FERMENT_ASSIGN_OR_RETURN(policy_, rpc::AccessPolicy::Read(kServices));
+    if (ServesReflection(config_)) policy_.AllowReflection();
     if (!config_.audit_file.empty()) {
       FERMENT_ASSIGN_OR_RETURN(audit_, io::AuditLog::Open(config_.audit_file, SystemClock()));
       const io::AuditSummary summary = audit_->summary();
@@ -225,7 +226,8 @@ class CoordinatorProcess {
                                     .insecure = config_.insecure,
                                     .security = security_.get(),
                                     .policy = &policy_,
-                                    .on_call = [this](const rpc::CallRecord& record) { trail_->Take(record); }},
+                                    .on_call = [this](const rpc::CallRecord& record) { trail_->Take(record); },
+                                    .reflection = ServesReflection(config_)},
                                    services);
                              }));
     address_ = server_->address();

@@ -61,6 +61,13 @@ Result<AccessPolicy> AccessPolicy::Read(std::span<const char* const> services) {
   return policy;
 }
 
+void AccessPolicy::AllowReflection() {
+  methods_.push_back({"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                      {v1::ROLE_READER, v1::ROLE_SUBMITTER, v1::ROLE_OPERATOR},
+                      false,
+                      false});
+}
+
 const MethodAccess* AccessPolicy::Find(std::string_view path) const {
   const auto found =
       std::find_if(methods_.begin(), methods_.end(), [path](const MethodAccess& one) { return one.path == path; });

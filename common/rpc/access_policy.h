@@ -39,6 +39,9 @@ class AccessPolicy {
   /// Errors: Internal where a service is not linked in, or a method has no option.
   static Result<AccessPolicy> Read(std::span<const char* const> services);
 
+  /// Lets those who may look at runs also ask what can be called.
+  void AllowReflection();
+
   /// Returns: nullptr for a method that is not known.
   const MethodAccess* Find(std::string_view path) const;
   const std::vector<MethodAccess>& methods() const { return methods_; }

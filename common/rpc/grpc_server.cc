@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/grpc_server.h"
 
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 
 #include "common/base/check.h"
@@ -57,6 +60,24 @@ Result<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(const GrpcServerC
   return credentials;
 }
 
+/// A program that is linked with gRPC's reflection gives it to every server.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
+std::set<std::string> ServicesOf(const AccessPolicy* policy) {
+  std::set<std::string> services;
+  if (policy == nullptr) return services;
+  for (const MethodAccess& method : policy->methods()) {
+    if (!method.open) services.insert(method.path.substr(1, method.path.rfind('/') - 1));
+  }
+  return services;
+}
+
 void WatchCalls(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
   if (config.policy == nullptr || !config.on_call) return;
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watches;
@@ -91,6 +112,11 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& co
   grpc::ServerBuilder builder;
   Configure(builder, config);
   WatchCalls(builder, config);
+  if (config.reflection) {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  } else {
+    builder.SetOption(std::make_unique<WithoutReflection>());
+  }
   int port = 0;
   builder.AddListeningPort(address.ToString(), credentials, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);
@@ -102,18 +128,21 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& co
                     .WithExitCode(exit_code::kMissingService));
   }
   address.port = static_cast<std::uint16_t>(port);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), address.ToString()));
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), address.ToString(), ServicesOf(config.policy)));
 }
 
-GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::string address)
-    : server_(std::move(server)), address_(std::move(address)) {
+GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, std::set<std::string> services)
+    : server_(std::move(server)), address_(std::move(address)), services_(std::move(services)) {
   SetServing(true);
 }
 
 GrpcServer::~GrpcServer() { Shutdown(std::chrono::milliseconds(0)); }
 
 void GrpcServer::SetServing(bool serving) {
-  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+  auto* health = server_->GetHealthCheckService();
+  if (health == nullptr) return;
+  health->SetServingStatus(serving);
+  for (const std::string& service : services_) health->SetServingStatus(service, serving);
 }
 
 void GrpcServer::Shutdown(std::chrono::milliseconds grace) {

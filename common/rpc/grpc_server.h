@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 
@@ -58,9 +59,11 @@ struct GrpcServerConfig {
   /// nothing is told.
   const AccessPolicy* policy = nullptr;
   CallSink on_call = {};
+  /// Answers grpc.reflection.v1alpha, which tells clients what can be called.
+  bool reflection = false;
 };
 
-/// Serves from Start until Shutdown; has grpc.health.v1 under "" from the start.
+/// Serves from Start until Shutdown; has grpc.health.v1 from the start, under "" and each service of the policy.
 ///
 /// Thread: any. Owns: the server; the services outlive it.
 class GrpcServer {
@@ -82,10 +85,11 @@ class GrpcServer {
   void Shutdown(std::chrono::milliseconds grace);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address);
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, std::set<std::string> services);
 
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
+  std::set<std::string> services_;
 };
 
 }  // namespace ferment::rpc

@@ -16,14 +16,15 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::Eq;
 
-/// Calls any method, streaming ones too, with an empty request.
-Status CallEmpty(const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
+/// Calls any method, streaming ones too, with these bytes for a request. Returns: the first answer's.
+Result<std::string> CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+                            const std::string& bytes) {
   grpc::GenericStub stub(channel);
   grpc::CompletionQueue queue;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + 20s);
-  const grpc::Slice nothing("");
-  const grpc::ByteBuffer request(&nothing, 1);
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
   grpc::ByteBuffer response;
   grpc::Status status;
   const auto call = stub.PrepareUnaryCall(&context, path, request, &queue);
@@ -32,7 +33,15 @@ Status CallEmpty(const std::shared_ptr<grpc::Channel>& channel, const std::strin
   void* tag = nullptr;
   bool ok = false;
   queue.Next(&tag, &ok);
-  return rpc::FromGrpc(status);
+  if (!status.ok()) return Fail(rpc::FromGrpc(status));
+  grpc::Slice answer;
+  if (!response.DumpToSingleSlice(&answer).ok()) return Fail(InternalError("no answer"));
+  return std::string(reinterpret_cast<const char*>(answer.begin()), answer.size());
+}
+
+Status CallEmpty(const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
+  const auto answer = CallRaw(channel, path, "");
+  return answer ? Status() : answer.error();
 }
 
 /// Whether the call did not reach its service.
@@ -88,6 +97,19 @@ TEST_F(AccessMatrix, WithoutACredentialNothingIsAnswered) {
   ExpectEverywhere("no credentials", secure_.certificates.TrustOnly(), Eq(StatusCode::kUnauthenticated));
   // TLS itself refuses these: they never become a call.
   ExpectEverywhere("plaintext", rpc::CredentialPaths(), Eq(StatusCode::kUnavailable));
+}
+
+TEST_F(AccessMatrix, HealthAnswersForEachServiceByItsNameAndKnowsNoOther) {
+  const auto channel = secure_.Open(secure_.certificates.TrustOnly());
+  const auto health = [&](const std::string& service) {
+    const std::string request = std::string("\x0a") + static_cast<char>(service.size()) + service;
+    return CallRaw(channel, "/grpc.health.v1.Health/Check", request);
+  };
+  const std::string serving("\x08\x01", 2);
+  for (const char* service : {"", "ferment.v1.RunService", "ferment.v1.LeaseService", "ferment.v1.TrainerService"}) {
+    EXPECT_EQ(health(service).value(), serving) << service;
+  }
+  EXPECT_EQ(health("ferment.v1.Other").error().code(), StatusCode::kNotFound);
 }
 
 TEST_F(AccessMatrix, ACertificateThatIsNotTrustedNeverBecomesACall) {

@@ -20,6 +20,7 @@ CANCEL = "/ferment.v1.RunService/CancelRun"
 LEASE = "/ferment.v1.LeaseService/LeaseShards"
 WATCH = "/ferment.v1.RunService/WatchRun"
 HEALTH = "/grpc.health.v1.Health/Check"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 OF_SERVICE = ("OK", "NOT_FOUND", "INVALID_ARGUMENT")
 
 
@@ -66,12 +67,22 @@ class Checks:
         self.expect("a token cancels", call(nobody, CANCEL, f"Bearer {token}"), *OF_SERVICE)
         self.expect("the token, called Basic", call(nobody, CANCEL, f"Basic {token}"), "UNAUTHENTICATED")
         self.expect("half of the token", call(nobody, CANCEL, f"Bearer {token[:32]}"), "UNAUTHENTICATED")
+        self.expect("a reader asks what there is", self.services(reader), "PERMISSION_DENIED")
         self.expect("no such method", call(reader, "/ferment.v1.RunService/Nothing"), "PERMISSION_DENIED")
         self.expect("an authority that did not sign", call(self.channel(authority="../others/ca/ca.crt"), LIST), "UNAVAILABLE")
         self.expect("plaintext", call(grpc.insecure_channel(self.address), LIST), "UNAVAILABLE")
         self.expect("8 KiB of token", call(nobody, LIST, "Bearer " + "x" * 8192), "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL")
         self.expect("TLS 1.2", self.greet(ssl.TLSVersion.TLSv1_2), "connected")
         self.expect("TLS 1.1", self.greet(ssl.TLSVersion.TLSv1_1), "refused")
+
+    def services(self, channel):
+        """Returns what reflection says there is, or the refusal."""
+        ask = channel.stream_stream(REFLECTION, bytes, bytes)
+        try:
+            answer = next(ask(iter([b"\x3a\x00"]), timeout=10))
+        except grpc.RpcError as error:
+            return error.code().name
+        return ",".join(name for name in ("RunService", "LeaseService", "TrainerService") if name.encode() in answer)
 
     def greet(self, version):
         host, port = self.address.rsplit(":", 1)
@@ -89,6 +100,21 @@ class Checks:
             return "refused"
 
 
+def start(arguments, folder, *flags):
+    """Returns a coordinator and its address."""
+    address_file = folder / "address.json"
+    address_file.unlink(missing_ok=True)
+    coordinator = subprocess.Popen(
+        [arguments.bin / "ferment-coordinator", "--store", f"sqlite:{folder}/ferment.db", "--listen", "127.0.0.1:0",
+         "--admin", "127.0.0.1:0", "--address-file", address_file, *flags],
+        stderr=(folder / "coordinator.txt").open("a"))
+    for _ in range(600):
+        if address_file.exists() or coordinator.poll() is not None:
+            break
+        time.sleep(0.05)
+    return coordinator, json.loads(address_file.read_text())["grpc"]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
@@ -102,23 +128,26 @@ def main():
         subprocess.run([*ferment, "dev-certs", folder / name], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([*ferment, "new-token", "ann", "submitter", "--tokens", folder / "tokens", "--out", folder / "ann"],
                    check=True, stdout=subprocess.DEVNULL)
-    address_file = folder / "address.json"
-    coordinator = subprocess.Popen(
-        [arguments.bin / "ferment-coordinator", "--store", f"sqlite:{folder}/ferment.db", "--listen", "127.0.0.1:0",
-         "--admin", "127.0.0.1:0", "--address-file", address_file, "--tls-dir", folder / "certs/coordinator",
-         "--trainer-tls-dir", folder / "certs/trainer", "--tokens", folder / "tokens"],
-        stderr=(folder / "coordinator.txt").open("w"))
-    try:
-        for _ in range(600):
-            if address_file.exists() or coordinator.poll() is not None:
-                break
-            time.sleep(0.05)
-        checks = Checks(json.loads(address_file.read_text())["grpc"], folder / "certs")
-        checks.run((folder / "ann").read_text().strip())
-    finally:
-        coordinator.send_signal(signal.SIGTERM)
-        coordinator.wait()
-    sys.exit(1 if checks.failed else 0)
+    tls = ["--tls-dir", folder / "certs/coordinator", "--trainer-tls-dir", folder / "certs/trainer", "--tokens", folder / "tokens"]
+    everything = "RunService,LeaseService,TrainerService"
+    failed = 0
+    for flags, look in (
+            (tls, lambda checks: checks.run((folder / "ann").read_text().strip())),
+            ([*tls, "--reflection", "on"],
+             lambda checks: (checks.expect("a reader asks what there is", checks.services(checks.channel("reader")), everything),
+                             checks.expect("a labeler asks", checks.services(checks.channel("labeler")), "PERMISSION_DENIED"))),
+            ([], lambda checks: checks.expect("anybody asks without TLS", checks.services(grpc.insecure_channel(checks.address)), everything)),
+            (["--reflection", "off"],
+             lambda checks: checks.expect("it is off", checks.services(grpc.insecure_channel(checks.address)), "UNIMPLEMENTED"))):
+        coordinator, address = start(arguments, folder, *flags)
+        try:
+            checks = Checks(address, folder / "certs")
+            look(checks)
+            failed += checks.failed
+        finally:
+            coordinator.send_signal(signal.SIGTERM)
+            coordinator.wait()
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

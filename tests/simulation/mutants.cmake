@@ -152,7 +152,7 @@ ferment_mutant(store_returns_before_the_sync P2
   tests/simulation/sim_disk.cc
   [[  disk_.Sync();]]
   [[]])
-ferment_mutant(fenced_store_writes_on P3
+ferment_mutant(fenced_store_writes_on P1,P3
   tests/simulation/sim_disk.cc
   [[  if (failed_.ok() && disk_.term != term_) {]]
   [[  if (failed_.ok() && term_ == 0) {]])

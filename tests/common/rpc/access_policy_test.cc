@@ -36,7 +36,7 @@ TEST(AccessPolicy, ReadsTheOptionsOfEveryMethod) {
   ASSERT_NE(renew, nullptr);
   EXPECT_THAT(renew->allow, ElementsAre(v1::ROLE_LABELER));
   EXPECT_FALSE(renew->audited);
-  EXPECT_EQ(policy->methods().size(), 16U + 2U);
+  EXPECT_EQ(policy->methods().size(), 18U + 2U);
 }
 
 TEST(AccessPolicy, OpensHealthAlone) {
