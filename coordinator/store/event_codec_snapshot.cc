@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/store/snapshot_codec.h"
+#include "coordinator/store/event_codec_snapshot.h"
 
 #include <algorithm>
 #include <map>
 
 #include "common/base/check.h"
-#include "coordinator/store/codec_words.h"
+#include "coordinator/store/event_codec_words.h"
 
 namespace ferment::coordinator {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/store/codec_words.h"
+#include "coordinator/store/event_codec_words.h"
 
 namespace ferment::coordinator {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/store/snapshot_codec.h"
+#include "coordinator/store/event_codec_snapshot.h"
 
 #include <gtest/gtest.h>
 
