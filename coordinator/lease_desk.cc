@@ -12,25 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kRetryAfter{300};
 constexpr std::uint32_t kMaxLeasesACall = 128;
 
-std::string Name(const LeaseKey& key) {
-  return "run=" + key.run_id + " job=" + key.job_id + " shard=" + std::to_string(key.shard) +
-         " epoch=" + std::to_string(key.epoch);
-}
-
 std::string JobName(const std::string& run_id, const std::string& job_id) { return run_id + "/" + job_id; }
-
-/// Returns: whether the file lies right in a folder that the work has for results.
-bool IsResultOf(const ShardWork& work, std::string_view file) {
-  const std::size_t slash = file.rfind('/');
-  if (slash == std::string_view::npos || slash + 1 == file.size()) return false;
-  return std::any_of(work.models.begin(), work.models.end(),
-                     [&](const WorkModel& model) { return model.output_dir == file.substr(0, slash); });
-}
-
-std::string CountsText(const RecordCounts& counts) {
-  return "read=" + std::to_string(counts.read) + " labelled=" + std::to_string(counts.labelled) +
-         " abstained=" + std::to_string(counts.abstained) + " quarantined=" + std::to_string(counts.quarantined);
-}
 
 }  // namespace
 
@@ -127,7 +109,7 @@ Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {
   found.run = ledger_.book().FindRun(key.run_id);
   found.job = found.run == nullptr ? nullptr : found.run->FindJob(key.job_id);
   if (found.job == nullptr || key.shard >= found.job->shards.size()) {
-    return Fail(AbortedError("no such shard; drop the work: " + Name(key)));
+    return Fail(AbortedError("no such shard; drop the work: " + NameOf(key)));
   }
   found.shard = &found.job->shards[key.shard];
   return found;
@@ -139,7 +121,7 @@ Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
       found.shard->epoch != key.epoch) {
     const std::string why = found.job->tripped.empty() ? "the lease is lost" : "the teacher was stopped";
     return Fail(
-        AbortedError(why + "; drop the work: " + Name(key) + " present_epoch=" + std::to_string(found.shard->epoch)));
+        AbortedError(why + "; drop the work: " + NameOf(key) + " present_epoch=" + std::to_string(found.shard->epoch)));
   }
   return found;
 }
@@ -158,35 +140,6 @@ std::string LeaseDesk::HolderOf(const LeaseKey& key) const {
   return found ? found->shard->labeler_id : std::string();
 }
 
-Status LeaseDesk::CheckCounts(const Found& found, const ShardResult& result) const {
-  const RecordCounts& counts = result.counts;
-  if (!counts.Conserved()) {
-    return DataLossError("read is not labelled + abstained + quarantined: " + Name(result.key) + " " +
-                         CountsText(counts));
-  }
-  const bool label = found.job->plan.phase == Phase::kLabel;
-  if (label && counts.read != found.shard->plan.record_count) {
-    return DataLossError("not every record of the shard was read: " + Name(result.key) + " " + CountsText(counts) +
-                         " records=" + std::to_string(found.shard->plan.record_count));
-  }
-  if (result.files.empty()) return DataLossError("a commit without a file: " + Name(result.key));
-  for (const ResultFile& file : result.files) {
-    if ((file.file + file.sha256).find('\0') != std::string::npos) {
-      return InvalidArgumentError("a file's name or digest holds a NUL: " + Name(result.key));
-    }
-    if (!IsResultOf(found.job->work, file.file)) {
-      return InvalidArgumentError("a result lies in none of the job's folders: " + Name(result.key) +
-                                  " file=" + file.file);
-    }
-  }
-  if (result.canaries.correct > result.canaries.checked) {
-    return DataLossError("more canaries are right than there are: " + Name(result.key) +
-                         " correct=" + std::to_string(result.canaries.correct) +
-                         " checked=" + std::to_string(result.canaries.checked));
-  }
-  return {};
-}
-
 Result<bool> LeaseDesk::AnswerCommitted(const Found& found, const ShardResult& result) {
   const std::vector<ResultFile> committed = found.job->FilesOf(*found.shard);
   if (committed == result.files) {
@@ -201,7 +154,7 @@ Result<bool> LeaseDesk::AnswerCommitted(const Found& found, const ShardResult& r
                               {"offered", result.files.empty() ? "" : result.files[0].sha256},
                               {"next", "both files are kept; the committed one counts"}});
   return Fail(
-      AbortedError("another result was committed before; equal work must give equal bytes: " + Name(result.key)));
+      AbortedError("another result was committed before; equal work must give equal bytes: " + NameOf(result.key)));
 }
 
 Result<bool> LeaseDesk::Commit(const ShardResult& result) {
@@ -212,11 +165,11 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
     metrics_.commit_fenced.Increment();
     return Fail(found.error());
   }
-  FERMENT_RETURN_IF_ERROR(CheckCounts(*found, result));
+  FERMENT_RETURN_IF_ERROR(CheckResult(*found->job, *found->shard, result));
   const double allowed = found->job->work.max_damage * static_cast<double>(result.counts.read);
   if (static_cast<double>(result.counts.quarantined) > allowed) {
     Failure failure{"shard " + std::to_string(result.key.shard) + " is damaged past labeling.max_damage=" +
-                        std::to_string(found->job->work.max_damage) + ": " + CountsText(result.counts),
+                        std::to_string(found->job->work.max_damage) + ": " + TextOf(result.counts),
                     exit_code::kBadData};
     ledger_.Record(ShardFailed{result.key, result.request_id, failure, result.counts});
     Drop(result.key);

@@ -17,6 +17,7 @@
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
 #include "coordinator/scheduler_metrics.h"
+#include "coordinator/shard_result.h"
 
 namespace ferment::coordinator {
 
@@ -43,19 +44,6 @@ struct LeaseAnswer {
   std::chrono::milliseconds retry_after{0};
   /// No run has work for labelers now or later.
   bool idle = false;
-};
-
-struct ShardResult {
-  std::string request_id;
-  std::string labeler_id;
-  LeaseKey key;
-  std::vector<ResultFile> files;
-  RecordCounts counts;
-  std::map<std::string, std::uint64_t> reasons;
-  double seconds = 0;
-  double cpu_seconds = 0;
-  std::uint64_t peak_rss_bytes = 0;
-  CanaryCounts canaries = {};
 };
 
 struct ShardFailure {
@@ -127,7 +115,6 @@ class LeaseDesk {
   Held& Hold(const LeaseKey& key);
   void Drop(const LeaseKey& key);
   void NoteProgress(const LeaseKey& key, Held& held, std::uint64_t records_done);
-  Status CheckCounts(const Found& found, const ShardResult& result) const;
   Result<bool> AnswerCommitted(const Found& found, const ShardResult& result);
   void Observe(const Found& found, const std::string& labeler_id);
 

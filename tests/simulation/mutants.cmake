@@ -115,7 +115,7 @@ ferment_mutant(commit_again_counts_twice P1
   [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
   [[shard.epoch > 0)]])
 ferment_mutant(counts_need_not_add_up P7
-  coordinator/lease_desk.cc
+  coordinator/shard_result.cc
   [[  if (!counts.Conserved()) {]]
   [[  if (!counts.Conserved() && counts.read == 0) {]])
 ferment_mutant(last_commit_wins P1,P2

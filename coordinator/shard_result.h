@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a labeler brings for a shard, and whether it can be true.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "coordinator/core/job_book.h"
+
+namespace ferment::coordinator {
+
+struct ShardResult {
+  std::string request_id;
+  std::string labeler_id;
+  LeaseKey key;
+  std::vector<ResultFile> files;
+  RecordCounts counts;
+  std::map<std::string, std::uint64_t> reasons;
+  double seconds = 0;
+  double cpu_seconds = 0;
+  std::uint64_t peak_rss_bytes = 0;
+  CanaryCounts canaries = {};
+};
+
+/// Returns: "run=... job=... shard=... epoch=...", for messages.
+std::string NameOf(const LeaseKey& key);
+/// Returns: "read=... labelled=... abstained=... quarantined=...", for messages.
+std::string TextOf(const RecordCounts& counts);
+
+/// Errors: DataLoss: the counts do not add up, or are not of this shard; no file; more canaries right than checked.
+/// InvalidArgument: a name that holds a NUL, or lies outside the folders that the job has for results.
+Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result);
+
+}  // namespace ferment::coordinator
