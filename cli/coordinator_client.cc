@@ -3,7 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <random>
+
 #include "common/base/backoff.h"
+#include "common/base/logging.h"
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_status.h"
 
@@ -15,6 +18,11 @@ using std::chrono::steady_clock;
 
 // A stream is opened anew after this long, so that one that hangs does not hang forever.
 constexpr auto kStreamDeadline = std::chrono::minutes(10);
+
+std::string NewRequestId(const std::string& about) {
+  std::random_device device;
+  return about + ":" + std::to_string(device()) + "-" + std::to_string(device());
+}
 
 bool MayReconnect(const Status& status) {
   return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
@@ -74,6 +82,16 @@ Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& reques
   return response->run_id();
 }
 
+Result<std::string> CoordinatorClient::SubmitOrReopen(v1::SubmitRunRequest request) {
+  request.set_request_id("run:" + request.run_dir());
+  FERMENT_ASSIGN_OR_RETURN(const std::string run_id, Submit(request));
+  FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, Get(run_id));
+  if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
+  LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
+  request.set_request_id(NewRequestId(request.request_id()));
+  return Submit(request);
+}
+
 Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
@@ -94,7 +112,7 @@ Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_tok
 
 Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
-  request.set_request_id("cancel-" + run_id);
+  request.set_request_id(NewRequestId("cancel-" + run_id));
   request.set_run_id(run_id);
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
