@@ -57,6 +57,8 @@ struct RoundOutcome {
   int restarts = 0;
   std::uint64_t terms = 0;
   std::chrono::milliseconds took{0};
+  /// From the last fault until all had ended.
+  std::chrono::milliseconds quiet{0};
   /// Of a whole run: what each job brought, by name; equal in all rounds.
   std::map<std::string, std::string> digests = {};
 };

@@ -3,9 +3,22 @@
 
 #include <signal.h>
 
+#include <fstream>
+
 #include "tests/chaos/process_marks.h"
 
 namespace ferment::chaos {
+namespace {
+
+/// Returns: the words of a file under /proc/PID that ends each with a NUL.
+std::vector<std::string> WordsOf(pid_t pid, const char* file) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/" + file, std::ios::binary);
+  std::vector<std::string> words;
+  for (std::string word; std::getline(in, word, '\0');) words.push_back(word);
+  return words;
+}
+
+}  // namespace
 
 using std::chrono::milliseconds;
 
@@ -18,6 +31,7 @@ const std::vector<Nemesis::Fault>& Nemesis::Faults() {
       {"labeler_stopped", 4, &Nemesis::StopLabeler},
       {"trainer_killed", 2, &Nemesis::KillTrainer},
       {"trainer_stopped", 2, &Nemesis::StopTrainer},
+      {"trainer_doubled", 2, &Nemesis::StartTrainerAgain},
       {"link_cut", 6, &Nemesis::CutLink},
       {"link_held", 6, &Nemesis::HoldLink},
       {"link_slow", 4, &Nemesis::SlowLink},
@@ -130,6 +144,26 @@ bool Nemesis::StopTrainer(Instant now) {
   Say("trainer_stopped", std::to_string(pid) + " ms=" + std::to_string(time.count()));
   kill(pid, SIGSTOP);
   Later(now + time, [pid] { kill(pid, SIGCONT); });
+  return true;
+}
+
+bool Nemesis::StartTrainerAgain(Instant) {
+  // A second rank of the real one would wait for the others of its world.
+  if (cluster_.options().real_programs) return false;
+  const auto trainers = MarkedProcesses(options_.mark, cluster_.trainer_program());
+  if (trainers.empty()) return false;
+  const pid_t pid = trainers[draw_.Below(trainers.size())];
+  const auto argv = WordsOf(pid, "cmdline");
+  std::vector<std::pair<std::string, std::string>> env;
+  for (const std::string& word : WordsOf(pid, "environ")) {
+    env.emplace_back(word.substr(0, word.find('=')), word.substr(word.find('=') + 1));
+  }
+  if (argv.empty() || env.empty()) return false;  // it has just ended
+  Say("trainer_doubled", std::to_string(pid));
+  auto started = event::ChildProcess::Start(
+      {.argv = argv, .env = env, .output = cluster_.options().folder / "doubled-trainers.txt"});
+  if (!started) return false;
+  doubled_.push_back(std::move(*started));
   return true;
 }
 

@@ -54,6 +54,7 @@ class Nemesis {
   bool StopLabeler(Instant now);
   bool KillTrainer(Instant now);
   bool StopTrainer(Instant now);
+  bool StartTrainerAgain(Instant now);
   bool CutLink(Instant now);
   bool HoldLink(Instant now);
   bool SlowLink(Instant now);
@@ -72,6 +73,7 @@ class Nemesis {
   Instant next_{};
   std::multimap<Instant, std::function<void()>> undo_;
   std::map<std::string, int> counts_;
+  std::vector<event::ChildProcess> doubled_;
 };
 
 }  // namespace ferment::chaos
