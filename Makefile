@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim fuzz test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
+.PHONY: demo test test-long sim chaos fuzz test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -24,6 +24,14 @@ sim: deps
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target sim_test
 	seq 0 $$(( $(JOBS) - 1 )) | xargs -P $(JOBS) -I{} sh -c 'build/$(PRESET)/tests/sim_test \
 	  --first $$(( $(FIRST) + {} )) --stride $(JOBS) --count $$(( $(SEEDS) / $(JOBS) ))'
+
+# Clusters of real processes, broken as a seed says: make chaos ROUNDS=30 SEED=1. A round that fails says how to make it again.
+ROUNDS ?= 12
+SEED ?= 1
+chaos: deps
+	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target chaos_rounds
+	build/$(PRESET)/tests/chaos_rounds --first $(SEED) --count $(ROUNDS)
 
 # Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
 test-python: build

@@ -2,11 +2,11 @@
 #include "cli/coordinator_client.h"
 
 #include <grpcpp/grpcpp.h>
-#include <unistd.h>
 
 #include <random>
 
 #include "common/base/backoff.h"
+#include "common/base/logging.h"
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_status.h"
 
@@ -18,6 +18,11 @@ using std::chrono::steady_clock;
 
 // A stream is opened anew after this long, so that one that hangs does not hang forever.
 constexpr auto kStreamDeadline = std::chrono::minutes(10);
+
+std::string NewRequestId(const std::string& about) {
+  std::random_device device;
+  return about + ":" + std::to_string(device()) + "-" + std::to_string(device());
+}
 
 bool MayReconnect(const Status& status) {
   return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
@@ -53,11 +58,6 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
 
 }  // namespace
 
-std::string NewRequestId() {
-  std::random_device device;
-  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
-}
-
 CoordinatorClient::CoordinatorClient(const std::string& address, milliseconds patience, std::stop_token stop)
     : CoordinatorClient(address, rpc::OpenChannel(address), patience, std::move(stop)) {}
 
@@ -82,6 +82,22 @@ Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& reques
   return response->run_id();
 }
 
+Result<std::string> CoordinatorClient::SubmitOrReopen(v1::SubmitRunRequest request) {
+  request.set_request_id("run:" + request.run_dir());
+  FERMENT_ASSIGN_OR_RETURN(const std::string run_id, Submit(request));
+  FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, Get(run_id));
+  if (IsUnfinished(run) && request.priority() != 0 && request.priority() != run.priority()) {
+    v1::UpdateRunRequest update;
+    update.set_run_id(run_id);
+    update.set_priority(request.priority());
+    FERMENT_RETURN_IF_ERROR(Update(std::move(update)));
+  }
+  if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
+  LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
+  request.set_request_id(NewRequestId(request.request_id()));
+  return Submit(request);
+}
+
 Result<v1::RunStatus> CoordinatorClient::Get(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
@@ -102,7 +118,7 @@ Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_tok
 
 Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
-  request.set_request_id(NewRequestId());
+  request.set_request_id(NewRequestId("cancel-" + run_id));
   request.set_run_id(run_id);
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
@@ -110,7 +126,7 @@ Status CoordinatorClient::Cancel(const std::string& run_id) {
 }
 
 Status CoordinatorClient::Update(v1::UpdateRunRequest request) {
-  request.set_request_id(NewRequestId());
+  request.set_request_id(NewRequestId("update-" + request.run_id()));
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::UpdateRun, request, {.retry_for = patience_, .stop = stop_});
   return response ? Status() : response.error().With(context_);
@@ -118,7 +134,7 @@ Status CoordinatorClient::Update(v1::UpdateRunRequest request) {
 
 Result<std::string> CoordinatorClient::RollBackTeacher(const std::string& run_id, const std::string& reason) {
   v1::RollBackTeacherRequest request;
-  request.set_request_id(NewRequestId());
+  request.set_request_id(NewRequestId("rollback-" + run_id));
   request.set_run_id(run_id);
   request.set_reason(reason);
   const auto response =

@@ -18,10 +18,6 @@
 
 namespace ferment::cli {
 
-/// Returns: the id of one wish of one person: the same where a call is made again by itself, another where they ask
-/// again.
-std::string NewRequestId();
-
 /// Thread: any.
 class CoordinatorClient {
  public:
@@ -33,9 +29,14 @@ class CoordinatorClient {
 
   /// Returns: the run's id. Errors: of SubmitRun.
   Result<std::string> Submit(const v1::SubmitRunRequest& request);
+  /// Submits under a request id made from the folder, so that a second command finds the same run; one that had failed
+  /// or was cancelled is submitted again under a new id, which opens it anew from its last finished phase; one that
+  /// goes on gets the request's priority.
+  Result<std::string> SubmitOrReopen(v1::SubmitRunRequest request);
   Result<v1::RunStatus> Get(const std::string& run_id);
   /// Returns: newest first, at most a page.
   Result<v1::ListRunsResponse> List(const std::string& page_token = "");
+  /// Each call is a request of its own: a run that was opened again since is cancelled again.
   Status Cancel(const std::string& run_id);
   /// `request`: without its request_id.
   Status Update(v1::UpdateRunRequest request);

@@ -54,11 +54,10 @@ void Submit(const RemoteFlags& flags) {
   LeaveIfFailed(RenderData(loaded.spec, folder.layout()));
   LeaveIfFailed(CheckDataExists(spec));
   v1::SubmitRunRequest request;
-  request.set_request_id(NewRequestId());
   request.set_priority(flags.priority);
   request.set_run_dir(run_dir.string());
   *request.mutable_spec() = spec;
-  const std::string run_id = OrLeave(ClientOf(flags).Submit(request));
+  const std::string run_id = OrLeave(ClientOf(flags).SubmitOrReopen(std::move(request)));
   if (flags.json) {
     std::cout << Json{{"run_id", run_id}, {"run_dir", run_dir.string()}}.dump() << "\n";
     return;

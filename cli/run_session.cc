@@ -82,19 +82,11 @@ class RunSession {
     return Fail(CancelledError("interrupted"));
   }
 
-  /// The request id is made from the folder, so that a second `ferment run` finds the same run; one that had failed or
-  /// was cancelled is submitted again under a new id, which opens it anew from its last finished phase.
   static Result<std::string> SubmitOrContinue(CoordinatorClient& client, const RunSpec& spec, const RunLayout& layout) {
     v1::SubmitRunRequest request;
-    request.set_request_id("run:" + layout.root().string());
     request.set_run_dir(layout.root().string());
     *request.mutable_spec() = spec;
-    FERMENT_ASSIGN_OR_RETURN(const std::string run_id, client.Submit(request));
-    FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, client.Get(run_id));
-    if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
-    LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
-    request.set_request_id(request.request_id() + ":" + std::to_string(run.revision()));
-    return client.Submit(request);
+    return client.SubmitOrReopen(std::move(request));
   }
 
   int LeaveInterrupted(Fleet& fleet) {

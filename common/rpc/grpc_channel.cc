@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/grpc_channel.h"
 
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
 #include <algorithm>
 #include <optional>
 #include <random>
+#include <thread>
 
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
@@ -35,13 +37,36 @@ void PauseOrStop(milliseconds pause, const std::stop_token& stop) {
   wake.wait_for(lock, stop, pause, [] { return false; });
 }
 
+/// Sees to the process's connections while nobody is inside of a call. gRPC only looks at its sockets in threads that
+/// wait for something, and every five seconds besides: between calls that fail at once, a TLS handshake of several
+/// round trips would never come to its end in time, and pings would go unanswered.
+class ConnectionTender {
+ public:
+  ConnectionTender()
+      : thread_([this] {
+          void* tag = nullptr;
+          bool ok = false;
+          while (queue_.Next(&tag, &ok)) {
+          }
+        }) {}
+  ~ConnectionTender() { queue_.Shutdown(); }
+  ConnectionTender(const ConnectionTender&) = delete;
+  ConnectionTender& operator=(const ConnectionTender&) = delete;
+
+ private:
+  /// Nothing is ever put into it.
+  grpc::CompletionQueue queue_;
+  std::jthread thread_;
+};
+
 std::shared_ptr<grpc::Channel> Open(const std::string& address,
                                     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   // gRPC waits up to two minutes between connection attempts by default; a restarted coordinator is back sooner.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  // How long an attempt may take, its handshake too: a far or busy coordinator needs more than a second.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -52,7 +77,11 @@ std::shared_ptr<grpc::Channel> Open(const std::string& address,
   // CallWithRetry to decide, so no policy may come from the name service either.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  return grpc::CreateCustomChannel(address, credentials, arguments);
+  auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
+  return {channel.get(), [channel, tender = std::make_shared<ConnectionTender>()](grpc::Channel*) mutable {
+            channel.reset();
+            tender.reset();
+          }};
 }
 
 }  // namespace

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/chaos/chaos_cluster.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+
+#include "common/base/check.h"
+#include "common/base/random.h"
+
+namespace ferment::chaos {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+/// Below the range from which outgoing connections draw their ports: a coordinator that is down keeps its own.
+std::uint16_t FreePort() {
+  static std::uint16_t next = static_cast<std::uint16_t>(10'000 + getpid() % 1'000 * 20);
+  for (int tries = 0; tries < 2'000; ++tries, ++next) {
+    const int socket_handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(next);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool taken = bind(socket_handle, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0;  // NOLINT
+    close(socket_handle);
+    if (!taken) return next++;
+  }
+  FERMENT_CHECK(false) << "no free port below 32768";
+  return 0;
+}
+
+/// What a process may leave with though nobody asked it to: killed, or fenced by a later one.
+const std::set<int> kExpectedExits = {exit_code::kKilled, exit_code::kFenced};
+
+}  // namespace
+
+fs::path ProgramsFolder() { return FERMENT_BIN_DIR; }
+fs::path TestProgramsFolder() { return FERMENT_TESTS_DIR; }
+
+fs::path FakeTimeLibrary() {
+  const fs::path library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+  return fs::exists(library) ? library : fs::path();
+}
+
+ChaosCluster::ChaosCluster(const ClusterOptions& options)
+    : options_(options), history_((fs::create_directories(options.folder / "history"), history_folder()), "harness") {
+  MakeCertificates();
+  MakeRelays();
+  for (int i = 0; i < kCoordinators; ++i) {
+    ports_.at(static_cast<std::size_t>(i)) = FreePort();
+    SetClock("coordinator-" + std::to_string(i), std::chrono::seconds(0));
+    coordinators_.push_back(std::make_unique<ChaosProcess>(CoordinatorRecipe(i)));
+  }
+  // The first is the leader before the second tries.
+  coordinators_[1]->RestartAfter(std::chrono::steady_clock::now() + milliseconds(1'500));
+  for (int i = 0; i < options_.labelers; ++i) {
+    SetClock("labeler-" + std::to_string(i), std::chrono::seconds(0));
+    labelers_.push_back(std::make_unique<ChaosProcess>(LabelerRecipe(i)));
+  }
+}
+
+void ChaosCluster::MakeCertificates() const {
+  std::vector<std::string> argv = {(ProgramsFolder() / "ferment").string(), "dev-certs",
+                                   (options_.folder / "certs").string()};
+  for (int i = 0; i < options_.labelers; ++i) {
+    argv.insert(argv.end(), {"--also", "labeler/" + std::to_string(i)});
+  }
+  std::vector<std::pair<std::string, std::string>> long_ago;
+  if (options_.clocks) long_ago = {{"LD_PRELOAD", FakeTimeLibrary().string()}, {"FAKETIME", "-2d"}};
+  auto made = event::ChildProcess::Start({.argv = argv, .env = long_ago, .output = options_.folder / "certs.txt"});
+  FERMENT_CHECK(made && made->WaitFor(std::chrono::minutes(1)) == 0) << "no certificates: see certs.txt";
+}
+
+void ChaosCluster::MakeRelays() {
+  for (int i = 0; i < options_.labelers + 2; ++i) {
+    auto relay = FaultRelay::Start(loop_, [this] { return leader_port_.load(); });
+    FERMENT_CHECK(relay.has_value()) << relay.error().ToString();
+    relays_.push_back(std::move(*relay));
+  }
+  people_address_ = relays_.back()->address();
+}
+
+std::vector<std::pair<std::string, std::string>> ChaosCluster::ClockEnvironment(const std::string& process) const {
+  if (!options_.clocks) return {};
+  return {{"LD_PRELOAD", FakeTimeLibrary().string()},
+          {"FAKETIME_TIMESTAMP_FILE", (options_.folder / ("clock-" + process)).string()},
+          {"FAKETIME_NO_CACHE", "1"},
+          {"FAKETIME_DONT_FAKE_MONOTONIC", "1"},
+          {"DONT_FAKE_MONOTONIC", "1"}};
+}
+
+void ChaosCluster::SetClock(const std::string& process, std::chrono::seconds offset) const {
+  if (!options_.clocks) return;
+  const fs::path file = options_.folder / ("clock-" + process);
+  std::ofstream(file.string() + ".new") << (offset.count() < 0 ? "" : "+") << offset.count() << "\n";
+  fs::rename(file.string() + ".new", file);
+}
+
+fs::path ChaosCluster::AddressFile(int index) const {
+  return options_.folder / ("address-" + std::to_string(index) + ".json");
+}
+
+ProcessRecipe ChaosCluster::CoordinatorRecipe(int index) const {
+  const std::string name = "coordinator-" + std::to_string(index);
+  ProcessRecipe recipe{name,
+                       {(ProgramsFolder() / "ferment-coordinator").string(), "--store", options_.store.Flag(),
+                        "--listen", "127.0.0.1:" + std::to_string(ports_.at(static_cast<std::size_t>(index))),
+                        "--admin", "127.0.0.1:0", "--address-file", AddressFile(index).string(), "--tls-dir",
+                        CertificatesOf("coordinator").string(), "--trainer-tls-dir", CertificatesOf("trainer").string(),
+                        "--trainer", (TestProgramsFolder() / "chaos_trainer").string()},
+                       ClockEnvironment(name),
+                       options_.folder / (name + ".txt")};
+  recipe.env.emplace_back("FERMENT_CHAOS_RELAY", relays_.at(relays_.size() - 2)->address());
+  recipe.env.emplace_back("FERMENT_CHAOS_HISTORY", history_folder().string());
+  if (options_.real_programs) {
+    recipe.env.emplace_back("FERMENT_CHAOS_REAL_TRAINER", (ProgramsFolder() / "ferment-trainer").string());
+  }
+  return recipe;
+}
+
+ProcessRecipe ChaosCluster::LabelerRecipe(int index) const {
+  const std::string name = "labeler-" + std::to_string(index);
+  const std::string address = relays_.at(static_cast<std::size_t>(index))->address();
+  const std::string tls = CertificatesOf(name).string();
+  ProcessRecipe recipe{name, {}, ClockEnvironment(name), options_.folder / (name + ".txt")};
+  if (options_.real_programs) {
+    recipe.argv = {(ProgramsFolder() / "ferment-labeler").string(),
+                   "--coordinator",
+                   address,
+                   "--tls-dir",
+                   tls,
+                   "--name",
+                   name,
+                   "--threads",
+                   "1"};
+    return recipe;
+  }
+  recipe.argv = {(TestProgramsFolder() / "chaos_labeler").string(),
+                 "--coordinator",
+                 address,
+                 "--tls-dir",
+                 tls,
+                 "--name",
+                 name,
+                 "--history",
+                 history_folder().string(),
+                 "--work-ms",
+                 "20",
+                 "--sleep-one-in",
+                 "60",
+                 "--seed",
+                 std::to_string(RandomBits(options_.seed, StreamOf(name), 0) >> 1U)};
+  recipe.ends_own_stop = 3 * options_.lease;
+  return recipe;
+}
+
+int ChaosCluster::leader() const {
+  int best = kCoordinators;
+  for (int i = 0; i < kCoordinators; ++i) {
+    const auto& since = serves_since_.at(static_cast<std::size_t>(i));
+    if (!since) continue;
+    if (best == kCoordinators || *since > *serves_since_.at(static_cast<std::size_t>(best))) best = i;
+  }
+  return best;
+}
+
+void ChaosCluster::TickCoordinator(int index, Instant now) {
+  ChaosProcess& process = coordinator(index);
+  auto& since = serves_since_.at(static_cast<std::size_t>(index));
+  const auto code = process.Tick(now);
+  if (code) {
+    history_.Add({.what = process.name(), .outcome = "exit", .note = std::to_string(*code)});
+    since.reset();
+    fs::remove(AddressFile(index));
+    if (!kExpectedExits.contains(*code)) {
+      breaches_.push_back({"exit", process.name() + " ended with " + std::to_string(*code)});
+    }
+    LookAtStore();
+    // One whom the other keeps out tries again after a while, as its platform would have it.
+    const std::uint64_t draw = RandomBits(options_.seed, StreamOf(process.name()), process.starts());
+    process.RestartAfter(
+        now + (*code == exit_code::kFenced ? milliseconds(1'000 + draw % 2'000) : milliseconds(50 + draw % 200)));
+  }
+  if (!since && process.running() && !process.stopped() && fs::exists(AddressFile(index))) since = now;
+}
+
+void ChaosCluster::LookAtStore() {
+  for (const auto& one : coordinators_) {
+    if (options_.store.postgres.empty() && one->running()) return;
+  }
+  const auto at = std::chrono::steady_clock::now().time_since_epoch();
+  auto rows = ReadStore(options_.store);
+  if (!rows) {
+    if (rows.error().code() != StatusCode::kUnavailable) breaches_.push_back({"P2", rows.error().ToString()});
+    return;
+  }
+  MergeRows(std::move(*rows), rows_, breaches_);
+  marks_.push_back({at, rows_.empty() ? 0 : rows_.back().sequence});
+}
+
+void ChaosCluster::Tick(Instant now) {
+  for (int i = 0; i < kCoordinators; ++i) TickCoordinator(i, now);
+  const int leads = leader();
+  leader_port_ = leads == kCoordinators ? std::uint16_t{0} : ports_.at(static_cast<std::size_t>(leads));
+  for (const auto& labeler : labelers_) {
+    const auto code = labeler->Tick(now);
+    if (!code) continue;
+    history_.Add({.what = labeler->name(), .outcome = "exit", .note = std::to_string(*code)});
+    if (!kExpectedExits.contains(*code)) {
+      breaches_.push_back({"exit", labeler->name() + " ended with " + std::to_string(*code)});
+    }
+    labeler->RestartAfter(now + milliseconds(50));
+  }
+}
+
+void ChaosCluster::Leave() {
+  const auto leave = [this](ChaosProcess& process) {
+    if (!process.running()) return;
+    const auto code = process.Leave(std::chrono::minutes(1));
+    if (code == exit_code::kTerminated || code == exit_code::kFenced) return;
+    breaches_.push_back({"P13", process.name() + " was told to leave and " +
+                                    (code ? "ended with " + std::to_string(*code) : "did not")});
+    process.Kill();
+  };
+  for (const auto& labeler : labelers_) leave(*labeler);
+  // Who stands by first, so that it does not take over.
+  const int leads = leader();
+  for (int i = 0; i < kCoordinators; ++i) {
+    if (i != leads) leave(coordinator(i));
+  }
+  if (leads != kCoordinators) leave(coordinator(leads));
+}
+
+}  // namespace ferment::chaos

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <type_traits>
+
+#include "coordinator/store/event_codec.h"
+#include "tests/chaos/chaos_oracle.h"
+#include "tests/simulation/sim_queue.h"
+
+namespace ferment::chaos {
+namespace {
+
+using namespace coordinator;  // NOLINT(google-build-using-namespace): events by their names
+
+/// Notes where things stand; what is allowed is for SimLogRules.
+class FactKeeper {
+ public:
+  FactKeeper(std::int64_t sequence, LogFacts& facts) : sequence_(sequence), facts_(facts) {}
+
+  void operator()(const RunSubmitted& event) { facts_.submissions[event.run_id].push_back(sequence_); }
+  void operator()(const RunReopened& event) { facts_.submissions[event.run_id].push_back(sequence_); }
+  void operator()(const RunCancelRequested& event) { facts_.cancels[event.run_id].push_back(sequence_); }
+  void operator()(const RunEnded& event) { facts_.ends[event.run_id].push_back(sequence_); }
+  void operator()(const ShardLeased& event) {
+    facts_.leases[{event.key.run_id, event.key.job_id, event.key.shard, event.key.epoch}] = sequence_;
+  }
+  void operator()(const ShardCommitted& event) {
+    facts_.commits[{event.key.run_id, event.key.job_id, event.key.shard}] = sequence_;
+  }
+  void operator()(const TokenTaken& event) {
+    facts_.token_pids[{event.run_id, event.job_id, event.attempt}] = event.pid;
+  }
+  void operator()(const JobCompleted& event) {
+    if (event.models.empty()) return;
+    facts_.results[{event.run_id, event.job_id, event.attempt}] = event.models.front().sha256;
+  }
+  template <typename Other>
+  void operator()(const Other&) {}
+
+ private:
+  const std::int64_t sequence_;
+  LogFacts& facts_;
+};
+
+}  // namespace
+
+simulation::RunFacts LogFacts::Run(const std::string& run_id) const {
+  const auto found = runs.find(run_id);
+  return found == runs.end() ? simulation::RunFacts() : found->second;
+}
+
+LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breaches) {
+  LogFacts facts;
+  const simulation::SimQueue no_time;
+  simulation::SimHistory verdict(no_time, /*trace=*/false);
+  simulation::SimLogRules rules(verdict);
+  std::int64_t former = 0;
+  std::uint64_t latest_term = 0;
+  for (const StoredRow& row : rows) {
+    const auto event = DecodeEvent(row.body);
+    if (!event) {
+      breaches.push_back(
+          {"P2", "row " + std::to_string(row.sequence) + " cannot be read: " + event.error().ToString()});
+      continue;
+    }
+    if (former != 0 && row.sequence != former + 1) {
+      breaches.push_back({"P2", "a row is missing: sequence=" + std::to_string(former + 1)});
+    }
+    former = row.sequence;
+    rules.Take(row.term, latest_term, {&*event, 1});
+    latest_term = std::max(latest_term, row.term);
+    if (verdict.violation()) {
+      breaches.push_back(
+          {verdict.violation()->promise, "row " + std::to_string(row.sequence) + ": " + verdict.violation()->what});
+      break;  // what follows may follow from it
+    }
+    std::visit(FactKeeper(row.sequence, facts), *event);
+  }
+  facts.runs = rules.runs();
+  return facts;
+}
+
+void MergeRows(std::vector<StoredRow> found, std::vector<StoredRow>& known, std::vector<Breach>& breaches) {
+  const bool kept = found.size() >= known.size() && std::equal(known.begin(), known.end(), found.begin());
+  if (!kept) {
+    const auto [was, is] = std::mismatch(known.begin(), known.end(), found.begin(), found.end());
+    breaches.push_back({"P2", "a row of the log is lost or has changed: sequence=" +
+                                  std::to_string(was == known.end() ? 0 : was->sequence) + " rows_before=" +
+                                  std::to_string(known.size()) + " rows_now=" + std::to_string(found.size())});
+  }
+  known = std::move(found);
+}
+
+}  // namespace ferment::chaos

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/coordinator_client.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/in_process_cluster.h"
+
+namespace ferment::cli {
+namespace {
+
+class CoordinatorClientTest : public ::testing::Test {
+ protected:
+  v1::SubmitRunRequest Request() const {
+    v1::SubmitRunRequest request;
+    request.set_run_dir("/runs/again");
+    *request.mutable_spec() = ferment::testing::SmallSpec();
+    return request;
+  }
+  /// The attempt's trainer leaves once it is told to, as a real one does.
+  v1::RunState EndOf(const std::string& run_id, int attempt) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto run = client_.Get(run_id);
+      if (run && !IsUnfinished(*run)) return run->state();
+      if (cluster_.world().launcher.signals().size() >= static_cast<std::size_t>(attempt)) {
+        cluster_.world().launcher.Exit("teacher/" + std::to_string(attempt), exit_code::kTerminated);
+      }
+      std::this_thread::yield();
+    }
+    return v1::RUN_STATE_RUNNING;
+  }
+  bool Launched(std::size_t times) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (cluster_.world().launcher.launched().size() < times && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    return cluster_.world().launcher.launched().size() >= times;
+  }
+
+  ferment::testing::InProcessCluster cluster_;
+  CoordinatorClient client_{cluster_.address(), std::chrono::seconds(30)};
+};
+
+TEST_F(CoordinatorClientTest, WhatIsSubmittedAgainIsOpenedAndCancelledAgainEachTime) {
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    const auto run_id = client_.SubmitOrReopen(Request());
+    ASSERT_TRUE(run_id) << run_id.error().ToString();
+    EXPECT_EQ(*run_id, "small-1");
+    ASSERT_TRUE(Launched(static_cast<std::size_t>(attempt))) << "attempt=" << attempt << ": it was not opened";
+    ASSERT_TRUE(client_.Cancel(*run_id).ok());
+    EXPECT_EQ(EndOf(*run_id, attempt), v1::RUN_STATE_CANCELLED) << "attempt=" << attempt << ": the cancel did nothing";
+  }
+}
+
+TEST_F(CoordinatorClientTest, ASecondCommandFindsTheRunThatGoesOn) {
+  const auto first = client_.SubmitOrReopen(Request());
+  const auto second = client_.SubmitOrReopen(Request());
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(*first, *second);
+  ASSERT_TRUE(Launched(1));
+  EXPECT_EQ(cluster_.world().launcher.launched().size(), 1U);
+}
+
+}  // namespace
+}  // namespace ferment::cli
