@@ -52,7 +52,7 @@ class RunFiles {
   /// Replaces the run's phases.json atomically.
   virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) = 0;
   virtual Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) = 0;
-  /// Errors: NotFound. Thread: any.
+  /// Errors: NotFound; where the file is in an object store, that store's. Thread: any.
   virtual Result<std::uint64_t> FileSize(const std::filesystem::path& file) = 0;
 };
 
