@@ -6,16 +6,16 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim chaos fuzz test-python deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
+.PHONY: demo test test-long sim chaos fuzz test-python deps test-deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
 
-test: build
+test: build test-deps
 	ctest --preset $(PRESET) -j $(JOBS)
 
 # What takes longer than a change should wait for.
-test-long: build
+test-long: build test-deps
 	FERMENT_PYTHON_CHECKS=1 FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
 
 # The coordinator in simulated time, on all cores: make sim SEEDS=200000 FIRST=1. A failing seed says how to replay it.
@@ -40,6 +40,10 @@ test-python: build
 
 deps:
 	@tools/install_dependencies.sh
+
+# Servers that tests start on loopback.
+test-deps: deps
+	@tools/install_dependencies.sh test || echo 'without an S3 server: tests that need one are skipped'
 
 # The four programs without the tests: two thirds of the work.
 programs: deps

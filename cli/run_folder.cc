@@ -13,8 +13,10 @@
 
 #include "common/base/json.h"
 #include "common/config/spec_loader.h"
+#include "common/dataset/insightface_source.h"
 #include "common/dataset/synthetic_set.h"
 #include "common/io/atomic_file.h"
+#include "common/io/object/object_url.h"
 
 namespace ferment::cli {
 namespace fs = std::filesystem;
@@ -169,7 +171,11 @@ Status CheckDataExists(const RunSpec& spec) {
     check(source == 0 ? "data.fer.path" : "data.fer[" + std::to_string(source) + "].path",
           spec.data().fer(source).path());
   }
-  if (spec.data().has_fr()) check("data.fr.path", spec.data().fr().path());
+  if (spec.data().has_fr() && io::IsObjectUrl(spec.data().fr().path())) {
+    FERMENT_RETURN_IF_ERROR(dataset::FindInsightfacePack(spec.data().fr().path()).With("data.fr.path"));
+  } else if (spec.data().has_fr()) {
+    check("data.fr.path", spec.data().fr().path());
+  }
   if (spec.data().has_videos()) check("data.videos.path", spec.data().videos().path());
   check("labeling.truth", spec.labeling().truth());
   if (missing.empty()) return {};

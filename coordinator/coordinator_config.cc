@@ -8,6 +8,7 @@
 
 #include "common/base/json.h"
 #include "common/io/atomic_file.h"
+#include "common/io/object/object_url.h"
 #include "common/rpc/listen_address.h"
 
 namespace ferment::coordinator {
@@ -83,13 +84,18 @@ Status Check(const CoordinatorConfig& config) {
     return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
         .WithExitCode(exit_code::kUsage);
   }
+  if (!config.label_store.empty()) {
+    const auto place = io::ParseObjectUrl(config.label_store);
+    if (!place) return place.error().With("--label-store").WithExitCode(exit_code::kUsage);
+  }
   return CheckSecurity(config);
 }
 
 std::string Describe(const CoordinatorConfig& config) {
   return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
-         "\naddress-file = " + config.address_file.string() + "\ntrainer = " + config.trainer.string() +
-         "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
+         "\naddress-file = " + config.address_file.string() + "\nlabel-store = " + config.label_store +
+         "\ntrainer = " + config.trainer.string() + "\nmpirun = " + config.mpirun.string() +
+         "\ndrain = " + std::to_string(config.drain.count()) +
          " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +

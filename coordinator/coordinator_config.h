@@ -22,6 +22,8 @@ struct CoordinatorConfig {
   /// Written once serving, as {"grpc", "admin", "pid"}; a restart on port 0 takes the ports in it again where they are
   /// free, so that trainers and labelers find it. Empty: none.
   std::filesystem::path address_file;
+  /// s3://BUCKET/PREFIX of the label sets of new runs; empty: in the run's folder.
+  std::string label_store;
   std::filesystem::path trainer = "ferment-trainer";
   std::filesystem::path mpirun = "mpirun";
   /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.

@@ -37,6 +37,9 @@ int Main(int argc, char** argv) {
   app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")
       ->capture_default_str();
   app.add_option("--address-file", config.address_file, "Written once serving: {\"grpc\", \"admin\", \"pid\"}");
+  app.add_option("--label-store", config.label_store,
+                 "s3://BUCKET/PREFIX where label sets of new runs go; default: the run's folder")
+      ->envname("FERMENT_LABEL_STORE");
   app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   app.add_option("--drain", drain_seconds, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();

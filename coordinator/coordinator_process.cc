@@ -264,7 +264,7 @@ class CoordinatorProcess {
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
   const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
-  const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles();
+  const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;
   std::unique_ptr<io::AuditLog> audit_;
   std::unique_ptr<CallTrail> trail_;

@@ -2,18 +2,25 @@
 #include "coordinator/local_run_files.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <map>
+#include <utility>
 
 #include "common/base/instruction_set.h"
+#include "common/base/mutex.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/affwild2_source.h"
 #include "common/dataset/canary_faces.h"
+#include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
 #include "common/io/local_file_system.h"
+#include "common/io/object/conditional_writes.h"
+#include "common/io/object/s3_object_store.h"
 #include "common/report/run_report.h"
 
 namespace ferment::coordinator {
@@ -24,6 +31,9 @@ std::string PlanInUse(const RunSpec& spec) {
   return spec.labeling().plan() == "auto" ? "fp32" : spec.labeling().plan();
 }
 
+/// A labeler waits for the answer to its commit, and commits again.
+constexpr std::chrono::seconds kStorePatience{10};
+
 std::uint32_t LeaseMs(const RunSpec& spec) {
   return static_cast<std::uint32_t>(std::max(1.0, spec.labeling().lease_seconds() * 1000));
 }
@@ -31,12 +41,34 @@ std::uint32_t LeaseMs(const RunSpec& spec) {
 /// Relative to the run's folder: the layout of an empty root.
 const RunLayout kRelative{std::filesystem::path()};
 
+/// Buckets that stay open; each is asked for no longer than a caller may wait. Synchronizes itself.
+class OpenBuckets {
+ public:
+  Result<std::shared_ptr<io::ObjectStore>> Of(const io::ObjectUrl& url) {
+    const MutexLock lock(mutex_);
+    std::shared_ptr<io::ObjectStore>& bucket = buckets_[url.bucket];
+    if (bucket == nullptr) {
+      FERMENT_ASSIGN_OR_RETURN(io::S3Settings settings, io::S3SettingsFromEnvironment());
+      settings.request_deadline = settings.retry_for = kStorePatience;
+      FERMENT_ASSIGN_OR_RETURN(bucket, io::OpenS3Bucket(settings, url.bucket));
+    }
+    return bucket;
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<io::ObjectStore>> buckets_ FERMENT_GUARDED_BY(mutex_);
+};
+
 class LocalRunFiles final : public RunFiles {
  public:
+  explicit LocalRunFiles(std::string label_store) : label_store_(std::move(label_store)) {}
+
   Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) override {
     const RunLayout layout(run_dir);
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Log("any").parent_path()));
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Processes()));
+    if (!label_store_.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(run_dir, spec.name(), label_store_));
     std::error_code unreadable;
     if (std::filesystem::exists(layout.Spec(), unreadable)) return {};
     return io::WriteFileAtomically(layout.Spec(), SpecToYaml(spec));
@@ -94,7 +126,11 @@ class LocalRunFiles final : public RunFiles {
                             entry.file.sha256,
                             {counts.read, counts.labelled, counts.abstained, counts.quarantined}};
     }
-    return dataset::WriteLabelIndex(folder, index, Through(fence));
+    FERMENT_ASSIGN_OR_RETURN(const auto url, dataset::LabelUrlOf(folder));
+    if (!url) return dataset::WriteLabelIndex(folder, index, Through(fence));
+    return dataset::WriteLabelIndex(folder, index, [&](const std::filesystem::path& path, std::string_view text) {
+      return object_writer_.Write(url->Below(path.filename().string()), text, fence);
+    });
   }
 
   Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override {
@@ -110,6 +146,12 @@ class LocalRunFiles final : public RunFiles {
   }
 
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
+    FERMENT_ASSIGN_OR_RETURN(const auto url, dataset::LabelUrlOf(file.parent_path()));
+    if (url) {
+      FERMENT_ASSIGN_OR_RETURN(const auto bucket, buckets_.Of(*url));
+      FERMENT_ASSIGN_OR_RETURN(const io::ObjectFacts facts, bucket->Head(url->Below(file.filename().string()).key));
+      return facts.size;
+    }
     std::error_code missing;
     const std::uintmax_t size = std::filesystem::file_size(file, missing);
     if (missing) return Fail(NotFoundError("no such file: file=" + file.string()));
@@ -123,11 +165,16 @@ class LocalRunFiles final : public RunFiles {
     };
   }
 
+  const std::string label_store_;
+  OpenBuckets buckets_;
   io::FencedWriter writer_;
+  io::FencedObjectWriter object_writer_{[this](const io::ObjectUrl& url) { return buckets_.Of(url); }};
 };
 
 }  // namespace
 
-std::unique_ptr<RunFiles> MakeLocalRunFiles() { return std::make_unique<LocalRunFiles>(); }
+std::unique_ptr<RunFiles> MakeLocalRunFiles(std::string label_store) {
+  return std::make_unique<LocalRunFiles>(std::move(label_store));
+}
 
 }  // namespace ferment::coordinator

@@ -55,7 +55,7 @@ class RunFiles {
   /// none.
   virtual Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) = 0;
   virtual Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) = 0;
-  /// Errors: NotFound. Thread: any.
+  /// Errors: NotFound; where the file is in an object store, that store's. Thread: any.
   virtual Result<std::uint64_t> FileSize(const std::filesystem::path& file) = 0;
 };
 

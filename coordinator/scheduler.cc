@@ -223,6 +223,7 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
     }
     const std::filesystem::path path = std::filesystem::path(run_dir) / relative;
     const auto size = parts_.run_files.FileSize(path);
+    if (!size && size.error().code() != StatusCode::kNotFound) return size.error().With("looking for a result file");
     if (!size || *size == 0) {
       return DataLossError(
           "a result file is missing or empty; is the run's folder on storage that coordinator and "

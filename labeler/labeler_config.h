@@ -28,6 +28,8 @@ struct LabelerConfig {
   bool offline = false;
   std::filesystem::path run_dir;
   std::string job = "label";
+  /// s3://BUCKET/PREFIX; empty: the run's folder. With a coordinator that one decides.
+  std::string label_store;
   /// Classify `prediction.paths` and leave.
   bool predict = false;
   PredictOptions prediction;

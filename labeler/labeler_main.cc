@@ -65,7 +65,7 @@ std::string NewIncarnation() {
 Status Label(const LabelerConfig& config, const std::stop_token& ending) {
   std::unique_ptr<LeaseClient> client;
   if (config.offline) {
-    FERMENT_ASSIGN_OR_RETURN(client, MakeOfflineLeaseClient(config.run_dir, config.job));
+    FERMENT_ASSIGN_OR_RETURN(client, MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store));
   } else {
     const std::string name = config.name.empty() ? DefaultName() : config.name;
     FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(config.credentials));
@@ -144,6 +144,10 @@ int Main(int argc, char** argv) {
   app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave");
   app.add_option("--run-dir", config.run_dir, "Run folder, for --offline and --replay");
   app.add_option("--job", config.job, "Label job, for --offline")->capture_default_str();
+  app.add_option(
+         "--label-store", config.label_store,
+         "s3://BUCKET/PREFIX where label sets of a run that has none go, for --offline; default: the run's folder")
+      ->envname("FERMENT_LABEL_STORE");
   app.add_flag("--predict", config.predict, "Print the classes of pictures and leave");
   app.add_option("--model", config.prediction.model, "Export folder of a run, for --predict");
   app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");

@@ -12,6 +12,7 @@
 #include "common/base/mutex.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
+#include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/mapped_file.h"
@@ -116,7 +117,7 @@ class OfflineLeaseClient final : public LeaseClient {
 }  // namespace
 
 Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
-                                                            const std::string& job) {
+                                                            const std::string& job, const std::string& label_store) {
   FERMENT_ASSIGN_OR_RETURN(const std::uint32_t round, RoundOf(job));
   const RunLayout layout(std::filesystem::absolute(run_dir));
   FERMENT_ASSIGN_OR_RETURN(RunSpec spec, LoadResolvedSpec(layout.Spec()));
@@ -125,6 +126,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
   const std::string dataset = dataset::DatasetName(spec.data().fr().path());
   const std::string config = dataset::LabelConfigDigest(spec, "fp32", InstructionSetClass());
   teacher.output_dir = layout.LabelSets(dataset, teacher.digest, config);
+  if (!label_store.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store));
   FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir));
 
   const auto shared = std::make_shared<const RunSpec>(std::move(spec));

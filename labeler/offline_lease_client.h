@@ -13,9 +13,10 @@
 namespace ferment::labeler {
 
 /// Returns: a client whose work is the shards of `job` (label, label-1 ...) that the index does not name yet; Commit
-/// enters them into the index. Errors: InvalidArgument for another job; NotFound where the spec or the teacher is
-/// missing; those of OpenFr.
+/// enters them into the index. `label_store`: as ferment-coordinator's --label-store. Errors: InvalidArgument for
+/// another job; NotFound where the spec or the teacher is missing; those of OpenFr.
 Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
-                                                            const std::string& job);
+                                                            const std::string& job,
+                                                            const std::string& label_store = "");
 
 }  // namespace ferment::labeler

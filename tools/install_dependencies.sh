@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
-# With the word lint: also the programs that tools/lint.sh calls; with bench: the peers that come as Debian packages;
-# with fuzz: the compiler that has libFuzzer.
+# With the word lint: also the programs that tools/lint.sh calls; with test: an S3 server that tests start; with bench: the
+# peers that come as Debian packages; with fuzz: the compiler that has libFuzzer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,13 +12,15 @@ packages=(
   libopenmpi-dev openmpi-bin openssh-client openssh-server iproute2
   prometheus-cpp-dev libboost1.81-dev libsqlite3-dev libpq-dev postgresql-15
   libturbojpeg0-dev libjpeg62-turbo-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev
-  libcli11-dev libexpected-dev libjemalloc-dev libssl-dev zlib1g-dev
+  libcli11-dev libexpected-dev libjemalloc-dev libssl-dev libcurl4-openssl-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev libfaketime
   python3 python3-pip python3-venv ca-certificates
 )
 
 if [[ ${1:-} == lint ]]; then
   packages+=(clang-format clang-tidy shellcheck prometheus)
+elif [[ ${1:-} == test ]]; then
+  packages+=(ceph-mon ceph-osd radosgw)
 elif [[ ${1:-} == bench ]]; then
   packages+=(redis-server libhiredis-dev)
 elif [[ ${1:-} == fuzz ]]; then

@@ -116,6 +116,24 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
   }
 }
 
+/// An object store holds packs of unlabelled faces alone: nothing else is read by range.
+void CheckObjectPlaces(const RunSpec& spec, Judge& judge) {
+  const v1::DataSpec& data = spec.data();
+  const auto stays_here = [&judge](const std::string& key, const std::string& path) {
+    judge.Require(!IsObjectPlace(path), {key},
+                  ShowText(path) + " is in an object store; of all paths only data.fr.path may be there");
+  };
+  stays_here("data.root", data.root());
+  for (int i = 0; i < data.fer_size(); ++i)
+    stays_here(i == 0 ? "data.fer.path" : "data.fer[" + std::to_string(i) + "].path", data.fer(i).path());
+  stays_here("data.videos.path", data.videos().path());
+  stays_here("model.init", spec.model().init());
+  stays_here("labeling.truth", spec.labeling().truth());
+  judge.Require(!IsObjectPlace(data.fr().path()) || data.fr().format() == "insightface",
+                {"data.fr.format", "data.fr.path"},
+                ShowText(data.fr().format()) + " cannot be read from an object store; allowed there: insightface");
+}
+
 }  // namespace
 
 void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
@@ -126,6 +144,7 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckPlacement(loaded.spec, judge);
   CheckCanaries(loaded.spec.labeling(), judge);
   CheckOffered(loaded.spec, judge);
+  CheckObjectPlaces(loaded.spec, judge);
 }
 
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults) {

@@ -136,6 +136,7 @@ cotrain: {steps: 400, feedback: {form: exact}}
 - `data.fer` may be a list; `data.fer.path` is the first source's, `data.fer[1].path` the second's. A list on the command line: `--set classes=Neutral,Happiness`.
 - `none` (or an empty value) takes away what may be absent, such as `--set data.videos=none`.
 - Relative paths start from `data.root`. A relative `data.root` starts from the spec's folder; on `--set` and in the environment, from the working folder.
+- `data.fr.path` may be `s3://BUCKET/PREFIX/`, a pack in an object store ([operations](operations.md#packs-and-label-sets-in-an-object-store)); no other path may.
 - Without `data.fer`, `data.fr.path` and `data.videos` the run renders its own sets (`data.synthetic`).
 - Unknown keys, keys given twice, wrong types, values out of range and values that contradict each other are told all at once, each as
   `file:line:column: key: what is wrong`, with exit code 64. Nothing is started. A file has at most 1 MiB and 32 levels.

@@ -73,6 +73,7 @@ void ResolvePaths(Message& message, v1::PathBase base, const std::function<fs::p
     } else if (rule.path() == base && base != v1::PATH_BASE_UNSPECIFIED && reflection->HasField(message, &field)) {
       const std::string path = reflection->GetString(message, &field);
       if (rule.has_default_value() && path == rule.default_value()) continue;
+      if (IsObjectPlace(path)) continue;
       reflection->SetString(&message, &field, Absolute(path, base_folder(field)).string());
     }
   }

@@ -193,6 +193,8 @@ std::string ShowText(std::string_view text) {
   return Quoted(text.substr(0, end)) + "... (" + std::to_string(text.size()) + " bytes)";
 }
 
+bool IsObjectPlace(std::string_view path) { return path.starts_with("s3://"); }
+
 bool IsUtf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);

@@ -27,5 +27,7 @@ std::string NumberText(double value);
 std::string ShowText(std::string_view text);
 /// Returns: whether the bytes are well-formed UTF-8.
 bool IsUtf8(std::string_view text);
+/// Returns: whether a path is a place in an object store (s3://BUCKET/PREFIX), which is resolved against no folder.
+bool IsObjectPlace(std::string_view path);
 
 }  // namespace ferment

@@ -16,6 +16,7 @@
 #include "common/dataset/insightface_source.h"
 #include "common/dataset/picture_decoder.h"
 #include "common/io/local_file_system.h"
+#include "common/io/object/object_url.h"
 
 namespace ferment::dataset {
 namespace {
@@ -75,13 +76,14 @@ using SizeTally = std::map<std::string, std::uint64_t>;
 
 std::string SizeText(int height, int width) { return std::to_string(height) + "x" + std::to_string(width); }
 
-SizeTally ScanRecords(const RecordSource& source, Json& found) {
+Result<SizeTally> ScanRecords(const RecordSource& source, Json& found) {
   SizeTally sizes;
   DamageTally damage;
   std::uint64_t decoded = 0;
   const std::uint64_t stride = std::max<std::uint64_t>(1, DecodeStride(source.size()));
   for (std::uint64_t i = 0; i < source.size(); ++i) {
     const auto record = source.Read(i);
+    if (!record && record.error().code() != StatusCode::kDataLoss) return Fail(record.error());
     if (!record) {
       damage.Add({{"key", source.KeyAt(i)}}, record.error());
       continue;
@@ -202,27 +204,28 @@ Status ScanVideos(const std::filesystem::path& path, Json& found) {
 }
 
 Status ScanPack(const std::filesystem::path& path, Json& found) {
-  FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<InsightfaceSource> pack, OpenInsightfacePack(path));
+  FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<InsightfaceSource> pack, OpenInsightfacePack(path.string()));
   const PackFacts& facts = pack->facts();
   found["property"] = facts.property;
   found["index_lines"] = facts.index_lines;
   found["has_header"] = facts.has_header;
   found["identity_records"] = facts.identity_records;
   found["oddities"] = facts.oddities;
-  const SizeTally sizes = ScanRecords(*pack, found);
+  FERMENT_ASSIGN_OR_RETURN(const SizeTally sizes, ScanRecords(*pack, found));
   if (const auto oddity = SizeOddity(facts.property, sizes)) found["oddities"].push_back(*oddity);
   return {};
 }
 
 Status ScanFolder(const std::filesystem::path& path, Json& found) {
   FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<RecordSource> source, OpenFolderSource(path));
-  ScanRecords(*source, found);
-  return {};
+  const auto sizes = ScanRecords(*source, found);
+  return sizes ? Status() : sizes.error();
 }
 
 }  // namespace
 
 Result<std::string> GuessFormat(const std::filesystem::path& path) {
+  if (io::IsObjectUrl(path.string())) return std::string("insightface");
   FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(path));
   std::error_code error;
   for (const Sign& sign : kSigns)

@@ -3,7 +3,6 @@
 // An InsightFace pack (train.rec, train.idx, property) or an im2rec pack as a source of unlabelled faces.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,13 +31,17 @@ class InsightfaceSource : public RecordSource {
   virtual const PackFacts& facts() const = 0;
 };
 
-/// Opens `path` (a folder with train.rec and train.idx, or with one .rec and its .idx). Reads the index and the header
-/// record, no picture; without an .idx the .rec is read through once to find its records again, which is an oddity and
-/// takes as long as reading the file. The source's Read adds to the reader's reasons: idx-past-end, idx-duplicate-key
-/// (two lines, two offsets), length-too-short (no record begins where this one ends), record-empty, record-too-short
-/// (for the 24-byte header and its labels), jpeg-empty (labels, no picture), record-missing (counted by the header, not
-/// found without an .idx). Errors: NotFound for a missing .rec, DataLoss for an index without a single good line; both
-/// exit 65.
-Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::filesystem::path& path);
+/// Opens `path`: a folder with train.rec and train.idx, or with one .rec and its .idx, on a disk or as
+/// s3://BUCKET/PREFIX (docs/operations.md). Reads the index and the header record, no picture; without an .idx the .rec
+/// is read through once to find its records again, which is an oddity and takes as long as reading the file. The
+/// source's Read adds to the reader's reasons: idx-past-end, idx-duplicate-key (two lines, two offsets),
+/// length-too-short (no record begins where this one ends), record-empty, record-too-short (for the 24-byte header and
+/// its labels), jpeg-empty (labels, no picture), record-missing (counted by the header, not found without an .idx).
+/// Errors: NotFound for a missing .rec, DataLoss for an index without a single good line; both exit 65; those of
+/// io::ObjectStore.
+Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path);
+
+/// Looks whether a pack is there, and reads nothing of it. Errors: as OpenInsightfacePack for one that is not.
+Status FindInsightfacePack(const std::string& path);
 
 }  // namespace ferment::dataset

@@ -3,19 +3,20 @@
 
 #include <charconv>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <optional>
-#include <system_error>
+#include <span>
 
 #include "common/base/json.h"
+#include "common/dataset/label_files.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
+#include "common/io/object/s3_object_store.h"
 
 namespace ferment::dataset {
 namespace {
 
 constexpr char kIndexName[] = "index.json";
+constexpr int kTriesToCommit = 100;
 
 std::string ShardName(std::uint64_t shard) {
   char name[32];
@@ -66,22 +67,62 @@ Result<LabelIndex> ParseIndex(const SortedJson& json) {
   return index;
 }
 
-}  // namespace
-
-Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kIndexName;
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return LabelIndex{};
-  std::ifstream stream(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  if (!stream.good() && !stream.eof())
-    return Fail(UnavailableError("cannot read the index of label sets: file=" + path.string()));
-  const std::string context = "index of label sets, file=" + path.string();
+Result<LabelIndex> ParseIndexText(std::string_view text, const std::string& name) {
+  const std::string context = "index of label sets, file=" + name;
   const auto json = ParseJson<SortedJson>(text);
   if (!json) return Fail(json.error().With(context));
   auto index = ParseIndex(*json);
   if (!index) return Fail(index.error().With(context));
   return index;
+}
+
+/// Enters a shard. Returns: whether that changes the index. Errors: AlreadyExists.
+Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index) {
+  const auto [found, fresh] = index.emplace(shard, file);
+  if (fresh || found->second == file) return fresh;
+  return Fail(AlreadyExistsError("shard has another committed label set: shard=" + std::to_string(shard) +
+                                 " committed=" + found->second.sha256 + " offered=" + file.sha256));
+}
+
+/// Several labelers may do so at once: whoever comes second reads again.
+Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file) {
+  FERMENT_ASSIGN_OR_RETURN(const auto store, io::OpenObjectStore(folder));
+  const io::ObjectUrl place = folder.Below(kIndexName);
+  Status overtaken;
+  for (int i = 0; i < kTriesToCommit; ++i) {
+    const auto facts = store->Head(place.key);
+    if (!facts && facts.error().code() != StatusCode::kNotFound) return facts.error();
+    LabelIndex index;
+    if (facts) {
+      const auto bytes = store->Read(place.key, 0, facts->size, facts->etag);
+      if (!bytes && bytes.error().code() == StatusCode::kFailedPrecondition) continue;
+      if (!bytes) return bytes.error();
+      FERMENT_ASSIGN_OR_RETURN(
+          index, ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.Text()));
+    }
+    FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
+    if (!changed) return {};
+    const std::string text = IndexText(index);
+    const auto etag = store->Replace(place.key, std::as_bytes(std::span(text)), facts ? facts->etag : "");
+    if (etag) return {};
+    overtaken = etag.error();
+    if (overtaken.code() != StatusCode::kFailedPrecondition) return overtaken;
+  }
+  return overtaken;
+}
+
+}  // namespace
+
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  return ReadLabelIndex(*place);
+}
+
+Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
+  const auto bytes = place.Read(kIndexName);
+  if (!bytes && bytes.error().code() == StatusCode::kNotFound) return LabelIndex{};
+  if (!bytes) return Fail(bytes.error().With("the index of label sets"));
+  return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));
 }
 
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
@@ -96,15 +137,11 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 }
 
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {
+  FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
+  if (url) return CommitToStore(*url, shard, file);
   FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
-  const auto found = index.find(shard);
-  if (found != index.end()) {
-    if (found->second == file) return {};
-    return AlreadyExistsError("shard has another committed label set: shard=" + std::to_string(shard) +
-                              " committed=" + found->second.sha256 + " offered=" + file.sha256);
-  }
-  index[shard] = file;
-  return WriteLabelIndex(folder, index);
+  FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
+  return changed ? WriteLabelIndex(folder, index) : Status();
 }
 
 std::string LabelIndexDigest(const LabelIndex& index) {
@@ -114,7 +151,8 @@ std::string LabelIndexDigest(const LabelIndex& index) {
 }
 
 Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin) {
-  FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(folder));
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(*place));
   if (index.empty()) {
     return Fail(FailedPreconditionError("no label set is committed: folder=" + folder.string() +
                                         "; run the label phase of this teacher first")
@@ -122,8 +160,8 @@ Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder,
   }
   std::vector<LabelSet> sets;
   for (const auto& [shard, entry] : index) {
-    FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(folder, entry));
-    const std::string where = ": file=" + (folder / entry.file).string();
+    FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(*place, entry));
+    const std::string where = ": file=" + place->NameOf(entry.file);
     if (set.origin != origin || set.shard != shard)
       return Fail(DataLossError("label set is of another data set, teacher, label config or shard" + where +
                                 " dataset=" + set.origin.dataset + " teacher=" + set.origin.teacher +

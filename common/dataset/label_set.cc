@@ -7,9 +7,9 @@
 #include <numeric>
 
 #include "common/base/json.h"
+#include "common/dataset/label_files.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
-#include "common/io/mapped_file.h"
 #include "common/io/npz_file.h"
 
 namespace ferment::dataset {
@@ -157,21 +157,29 @@ Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const Label
   char shard[32];
   std::snprintf(shard, sizeof shard, "%06llu", static_cast<unsigned long long>(labels.shard));
   written.file = std::string(shard) + "-" + written.sha256.substr(0, 16) + ".npz";
+  // Also where the file goes to a store: the folder stands for what is there.
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(folder / written.file, bytes));
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  FERMENT_RETURN_IF_ERROR(place->WriteOnce(written.file, bytes));
   return written;
 }
 
 Result<LabelSet> ReadLabelSet(const std::filesystem::path& folder, const LabelFile& expected) {
-  const std::filesystem::path path = folder / expected.file;
-  FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(path));
-  if (io::Sha256Hex(file.bytes()) != expected.sha256)
-    return Fail(DataLossError("label set is not the one that was committed: file=" + path.string() +
-                              " sha256=" + io::Sha256Hex(file.bytes()) + " committed=" + expected.sha256));
-  auto labels = ParseLabelSet(file.bytes());
-  if (!labels) return Fail(labels.error().With(path.string()));
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  return ReadLabelSet(*place, expected);
+}
+
+Result<LabelSet> ReadLabelSet(LabelFiles& place, const LabelFile& expected) {
+  const std::string path = place.NameOf(expected.file);
+  FERMENT_ASSIGN_OR_RETURN(const auto bytes, place.Read(expected.file));
+  const std::string digest = io::Sha256Hex(bytes);
+  if (digest != expected.sha256)
+    return Fail(DataLossError("label set is not the one that was committed: file=" + path + " sha256=" + digest +
+                              " committed=" + expected.sha256));
+  auto labels = ParseLabelSet(bytes);
+  if (!labels) return Fail(labels.error().With(path));
   if (labels->Counts() != expected.counts)
-    return Fail(DataLossError("label set has other counts than the index: file=" + path.string()));
+    return Fail(DataLossError("label set has other counts than the index: file=" + path));
   return labels;
 }
 

@@ -14,6 +14,8 @@ namespace {
 
 /// Headers of one range are read while its pages are still at hand.
 constexpr std::uint64_t kScanBytes = std::uint64_t{64} << 20;
+/// What is read of an index at a time.
+constexpr std::uint64_t kIndexPartBytes = std::uint64_t{4} << 20;
 constexpr std::size_t kPartHeaderBytes = 8;
 constexpr std::size_t kImageHeaderBytes = 24;
 constexpr std::uint32_t kLengthMask = (1U << 29) - 1;
@@ -45,34 +47,42 @@ struct Found {
 };
 
 /// Returns: the id in the image header of the record that begins there, sound or not, if its first part holds a header.
-std::optional<std::uint64_t> IdAt(const RecordioReader& reader, std::uint64_t offset) {
-  const auto bytes = reader.BytesAt(offset, kPartHeaderBytes + kImageHeaderBytes);
-  if (bytes.size() < kPartHeaderBytes + kImageHeaderBytes) return std::nullopt;
+Result<std::optional<std::uint64_t>> IdAt(const RecordioReader& reader, std::uint64_t offset) {
+  FERMENT_ASSIGN_OR_RETURN(const io::ByteView view, reader.BytesAt(offset, kPartHeaderBytes + kImageHeaderBytes));
+  const auto bytes = view.bytes;
+  if (bytes.size() < kPartHeaderBytes + kImageHeaderBytes) return std::optional<std::uint64_t>();
   std::uint32_t word = 0;
   std::uint64_t id = 0;
   std::memcpy(&word, bytes.data() + 4, sizeof(word));
   std::memcpy(&id, bytes.data() + kPartHeaderBytes + 8, sizeof(id));
-  return (word & kLengthMask) < kImageHeaderBytes ? std::nullopt : std::optional(id);
+  return (word & kLengthMask) < kImageHeaderBytes ? std::optional<std::uint64_t>() : std::optional(id);
 }
 
-Found SoundAt(const RecordioReader& reader, std::uint64_t offset) {
-  Found found{offset, true, IdAt(reader, offset), {}};
-  const auto record = reader.ReadAt(offset);
-  const auto header = record ? ParseImageRecord(record->payload()) : Result<ImageRecord>(Fail(record.error()));
+Result<Found> SoundAt(const RecordioReader& reader, std::uint64_t offset) {
+  FERMENT_ASSIGN_OR_RETURN(const auto id, IdAt(reader, offset));
+  Found found{offset, true, id, {}};
+  FERMENT_ASSIGN_OR_RETURN(const RawRecord record, reader.ReadAt(offset));
+  const auto header = ParseImageRecord(record.payload());
   if (header && header->IsRange()) found.range = {header->labels[0], header->labels[1]};
   return found;
 }
 
 /// Adds every place where a record should begin to `offsets`, also one that has lost its magic: whether the record
 /// before it is too short or whole only its picture can tell.
-std::vector<Found> FindRecords(const RecordioReader& reader, std::vector<std::uint64_t>& offsets) {
+Result<std::vector<Found>> FindRecords(const RecordioReader& reader, std::vector<std::uint64_t>& offsets) {
   std::vector<Found> all;
   for (std::uint64_t begin = 0; begin < reader.size_bytes(); begin += kScanBytes) {
-    const auto scan = reader.ScanRange(begin, begin + kScanBytes);
-    for (const std::uint64_t offset : scan.records) all.push_back(SoundAt(reader, offset));
+    FERMENT_ASSIGN_OR_RETURN(const auto scan, reader.ScanRange(begin, begin + kScanBytes));
+    for (const std::uint64_t offset : scan.records) {
+      FERMENT_ASSIGN_OR_RETURN(Found found, SoundAt(reader, offset));
+      all.push_back(std::move(found));
+    }
     for (const auto& [offset, status] : scan.damage) {
       offsets.push_back(offset);
-      if (reader.NextStart(offset) == offset) all.push_back({offset, false, IdAt(reader, offset), {}});
+      FERMENT_ASSIGN_OR_RETURN(const auto start, reader.NextStart(offset));
+      if (start != offset) continue;
+      FERMENT_ASSIGN_OR_RETURN(const auto id, IdAt(reader, offset));
+      all.push_back({offset, false, id, {}});
     }
   }
   std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) { return a.offset < b.offset; });
@@ -131,27 +141,34 @@ std::uint64_t AddMissing(const std::vector<Found>& all, RecordioIndex& index) {
 
 }  // namespace
 
-Result<RecordioIndex> ReadIndex(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
-  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+Result<RecordioIndex> ReadIndex(const io::ByteSource& file, const std::string& name) {
   RecordioIndex index;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs;
   std::uint64_t broken_lines = 0;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  const auto handle_line = [&](std::string_view line) {
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) continue;
+    if (line.empty()) return;
     ++index.lines;
     if (const auto pair = ParseLine(line)) {
       pairs.push_back(*pair);
     } else {
       ++broken_lines;
     }
+  };
+  std::string begun;  // a line that goes on in the next part
+  for (std::uint64_t at = 0; at < file.size(); at += kIndexPartBytes) {
+    FERMENT_ASSIGN_OR_RETURN(const io::ByteView part, file.View(at, std::min(kIndexPartBytes, file.size() - at)));
+    std::string_view text(reinterpret_cast<const char*>(part.bytes.data()), part.bytes.size());
+    for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+      handle_line(begun.empty() ? text.substr(0, end) : begun.append(text.substr(0, end)));
+      begun.clear();
+      text.remove_prefix(end + 1);
+    }
+    begun += text;
   }
+  handle_line(begun);
   if (pairs.empty())
-    return Fail(DataLossError("index has no line `<key>\\t<offset>`: file=" + path.string() + " lines=" +
+    return Fail(DataLossError("index has no line `<key>\\t<offset>`: file=" + name + " lines=" +
                               std::to_string(index.lines) + "; without the file the index is rebuilt from the .rec"));
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [key, offset] : pairs) {
@@ -170,9 +187,9 @@ Result<RecordioIndex> ReadIndex(const std::filesystem::path& path) {
   return index;
 }
 
-RecordioIndex RebuildIndex(const RecordioReader& reader) {
+Result<RecordioIndex> RebuildIndex(const RecordioReader& reader) {
   RecordioIndex index;
-  const std::vector<Found> all = FindRecords(reader, index.offsets);
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<Found> all, FindRecords(reader, index.offsets));
   const std::size_t damaged = index.offsets.size();
   for (const Found& found : all) index.offsets.push_back(found.offset);
   std::sort(index.offsets.begin(), index.offsets.end());

@@ -4,13 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/dataset/recordio_reader.h"
+#include "common/io/byte_source.h"
 
 namespace ferment::dataset {
 
@@ -36,8 +36,8 @@ struct RecordioIndex {
   std::vector<std::string> oddities;
 };
 
-/// Reads the .idx. Errors: NotFound, PermissionDenied, Unavailable; DataLoss where no line is `<key>\t<offset>`.
-Result<RecordioIndex> ReadIndex(const std::filesystem::path& path);
+/// Reads the .idx, `name` in messages. Errors: DataLoss where no line is `<key>\t<offset>`; those of the bytes.
+Result<RecordioIndex> ReadIndex(const io::ByteSource& file, const std::string& name);
 
 /// Finds the records without an index, in one pass over the file that goes on behind whatever is damaged.
 ///
@@ -45,6 +45,7 @@ Result<RecordioIndex> ReadIndex(const std::filesystem::path& path);
 /// id (a writer that leaves it 0), keys are the pictures' positions: from 1 in a pack with identity records, else from
 /// 0. A damaged record whose id can still be read keeps its key, and Read names the damage. Where the pack's header
 /// record counts pictures that were not found, they are entries at kNowhere, so that as many are read as were written.
-RecordioIndex RebuildIndex(const RecordioReader& reader);
+/// Errors: those of the reader's bytes.
+Result<RecordioIndex> RebuildIndex(const RecordioReader& reader);
 
 }  // namespace ferment::dataset

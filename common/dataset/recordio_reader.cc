@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint64_t kPartHeaderBytes = 8;
 constexpr std::uint32_t kLengthMask = (1U << 29) - 1;
+/// What is looked through at a time for a magic.
+constexpr std::uint64_t kSearchBytes = 64 << 10;
 
 enum PartFlag : std::uint32_t { kWhole = 0, kFirst = 1, kMiddle = 2, kLast = 3 };
 
@@ -28,65 +30,93 @@ Status Damage(const std::string& reason, std::uint64_t offset, const std::string
 }  // namespace
 
 Result<RecordioReader> RecordioReader::Open(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(io::MappedFile file, io::MappedFile::Open(path));
-  return RecordioReader(std::move(file));
+  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<io::ByteSource> bytes, io::OpenMappedBytes(path));
+  return RecordioReader(std::move(bytes));
 }
 
-Result<RawRecord> RecordioReader::ReadAt(std::uint64_t offset) const {
-  const auto bytes = file_.bytes();
-  if (offset >= bytes.size()) return Fail(Damage("idx-past-end", offset, "file_bytes=" + std::to_string(bytes.size())));
-  RawRecord record = {offset, offset, false, {}, {}};
-  const std::span<const std::byte> magic = std::as_bytes(std::span(&kRecordioMagic, 1));
+Result<std::uint32_t> RecordioReader::WordAt(std::uint64_t offset) const {
+  FERMENT_ASSIGN_OR_RETURN(const io::ByteView word, bytes_->View(offset, 4));
+  return GetWord(word.bytes, 0);
+}
+
+Result<RecordExtent> RecordioReader::ExtentAt(std::uint64_t offset) const {
+  const std::uint64_t size = size_bytes();
+  if (offset >= size) return Fail(Damage("idx-past-end", offset, "file_bytes=" + std::to_string(size)));
+  RecordExtent record = {offset, offset, false, {}};
   for (bool first = true;; first = false) {
-    if (bytes.size() - std::min<std::uint64_t>(record.end, bytes.size()) < kPartHeaderBytes)
-      return Fail(Damage("tail-truncated", offset,
-                         "file ends inside a part header: file_bytes=" + std::to_string(bytes.size())));
-    if (record.end % 4 != 0 || GetWord(bytes, record.end) != kRecordioMagic)
+    if (size - std::min(record.end, size) < kPartHeaderBytes)
+      return Fail(
+          Damage("tail-truncated", offset, "file ends inside a part header: file_bytes=" + std::to_string(size)));
+    FERMENT_ASSIGN_OR_RETURN(const io::ByteView header, bytes_->View(record.end, kPartHeaderBytes));
+    if (record.end % 4 != 0 || GetWord(header.bytes, 0) != kRecordioMagic)
       return Fail(Damage(first ? "bad-magic" : "parts-broken", offset, "no magic: at=" + std::to_string(record.end)));
-    const std::uint32_t word = GetWord(bytes, record.end + 4);
+    const std::uint32_t word = GetWord(header.bytes, 4);
     const std::uint32_t flag = word >> 29;
     const std::uint64_t length = word & kLengthMask;
     if (flag > kLast || first != (flag == kWhole || flag == kFirst))
       return Fail(Damage("parts-broken", offset, "part out of turn: cflag=" + std::to_string(flag)));
     const std::uint64_t begin = record.end + kPartHeaderBytes;
-    if (length > bytes.size() - begin) {
-      const bool others_follow = NextStart(begin).has_value();
-      return Fail(Damage(others_follow ? "length-too-long" : "tail-truncated", offset,
-                         "length=" + std::to_string(length) + " left=" + std::to_string(bytes.size() - begin)));
+    if (length > size - begin) {
+      FERMENT_ASSIGN_OR_RETURN(const auto next, NextStart(begin));
+      return Fail(Damage(next ? "length-too-long" : "tail-truncated", offset,
+                         "length=" + std::to_string(length) + " left=" + std::to_string(size - begin)));
     }
-    const auto part = bytes.subspan(begin, length);
-    record.end = std::min<std::uint64_t>(begin + Aligned(length), bytes.size());
-    if (flag == kWhole) {
-      record.view = part;
-      break;
-    }
-    if (!first) record.joined.insert(record.joined.end(), magic.begin(), magic.end());
-    record.joined.insert(record.joined.end(), part.begin(), part.end());
-    if (flag == kLast) break;
+    record.parts.emplace_back(begin, length);
+    record.end = std::min<std::uint64_t>(begin + Aligned(length), size);
+    if (flag == kWhole || flag == kLast) break;
   }
-  record.followed =
-      record.end == bytes.size() || (bytes.size() - record.end >= 4 && GetWord(bytes, record.end) == kRecordioMagic);
+  record.followed = record.end == size;
+  if (size - record.end >= 4) {
+    FERMENT_ASSIGN_OR_RETURN(const std::uint32_t word, WordAt(record.end));
+    record.followed = word == kRecordioMagic;
+  }
   return record;
 }
 
-std::optional<std::uint64_t> RecordioReader::NextStart(std::uint64_t offset) const {
-  const auto bytes = file_.bytes();
-  for (std::uint64_t at = Aligned(offset); at + kPartHeaderBytes <= bytes.size(); at += 4) {
-    if (GetWord(bytes, at) == kRecordioMagic && GetWord(bytes, at + 4) >> 29 <= kFirst) return at;
+Result<RawRecord> RecordioReader::Load(const RecordExtent& extent) const {
+  RawRecord record = {extent.offset, extent.end, extent.followed, {}, {}};
+  const std::span<const std::byte> magic = std::as_bytes(std::span(&kRecordioMagic, 1));
+  for (const auto& [begin, length] : extent.parts) {
+    FERMENT_ASSIGN_OR_RETURN(io::ByteView part, bytes_->View(begin, length));
+    if (extent.parts.size() == 1) {
+      record.view = std::move(part);
+      break;
+    }
+    if (begin != extent.parts[0].first) record.joined.insert(record.joined.end(), magic.begin(), magic.end());
+    record.joined.insert(record.joined.end(), part.bytes.begin(), part.bytes.end());
   }
-  return std::nullopt;
+  return record;
 }
 
-std::span<const std::byte> RecordioReader::BytesAt(std::uint64_t offset, std::uint64_t count) const {
+Result<RawRecord> RecordioReader::ReadAt(std::uint64_t offset) const {
+  FERMENT_ASSIGN_OR_RETURN(const RecordExtent extent, ExtentAt(offset));
+  return Load(extent);
+}
+
+Result<std::optional<std::uint64_t>> RecordioReader::NextStart(std::uint64_t offset) const {
+  const std::uint64_t size = size_bytes();
+  for (std::uint64_t at = Aligned(offset); at + kPartHeaderBytes <= size;) {
+    FERMENT_ASSIGN_OR_RETURN(const io::ByteView view, BytesAt(at, kSearchBytes));
+    const auto bytes = view.bytes;
+    std::uint64_t i = 0;
+    for (; i + kPartHeaderBytes <= bytes.size(); i += 4) {
+      if (GetWord(bytes, i) == kRecordioMagic && GetWord(bytes, i + 4) >> 29 <= kFirst) return std::optional(at + i);
+    }
+    at += i;
+  }
+  return std::optional<std::uint64_t>();
+}
+
+Result<io::ByteView> RecordioReader::BytesAt(std::uint64_t offset, std::uint64_t count) const {
   const std::uint64_t begin = std::min<std::uint64_t>(offset, size_bytes());
-  return file_.bytes().subspan(begin, std::min(count, size_bytes() - begin));
+  return bytes_->View(begin, std::min(count, size_bytes() - begin));
 }
 
-RecordioReader::Scan RecordioReader::ScanRange(std::uint64_t begin, std::uint64_t end) const {
+Result<RecordioReader::Scan> RecordioReader::ScanRange(std::uint64_t begin, std::uint64_t end) const {
   Scan scan;
-  auto at = NextStart(begin);
+  FERMENT_ASSIGN_OR_RETURN(auto at, NextStart(begin));
   while (at && *at < end) {
-    auto record = ReadAt(*at);
+    const auto record = ExtentAt(*at);
     std::uint64_t next = *at + 4;
     if (record) {
       scan.records.push_back(*at);
@@ -94,10 +124,12 @@ RecordioReader::Scan RecordioReader::ScanRange(std::uint64_t begin, std::uint64_
       if (!record->followed)
         scan.damage.emplace_back(next,
                                  Damage("bad-magic", next, "no record begins here: after=" + std::to_string(*at)));
-    } else {
+    } else if (record.error().code() == StatusCode::kDataLoss) {
       scan.damage.emplace_back(*at, record.error());
+    } else {
+      return Fail(record.error());
     }
-    at = NextStart(next);
+    FERMENT_ASSIGN_OR_RETURN(at, NextStart(next));
   }
   return scan;
 }

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "common/base/random.h"
-#include "common/dataset/label_index.h"
+#include "common/dataset/label_files.h"
 #include "common/dataset/open_sources.h"
 #include "common/dataset/pseudo_label_quality.h"
 #include "common/io/half_float.h"
@@ -30,10 +30,11 @@ std::vector<std::filesystem::path> FoldersIn(const std::filesystem::path& parent
 }
 
 Result<std::vector<dataset::LabelSet>> ReadSets(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const dataset::LabelIndex index, dataset::ReadLabelIndex(folder));
+  FERMENT_ASSIGN_OR_RETURN(const auto place, dataset::OpenLabelFiles(folder));
+  FERMENT_ASSIGN_OR_RETURN(const dataset::LabelIndex index, dataset::ReadLabelIndex(*place));
   std::vector<dataset::LabelSet> sets;
   for (const auto& [shard, file] : index) {
-    FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set, dataset::ReadLabelSet(folder, file));
+    FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set, dataset::ReadLabelSet(*place, file));
     sets.push_back(std::move(set));
   }
   return sets;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/logging.h"
+#include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
 #include "worker/recipes/published_models.h"
 
@@ -19,14 +20,19 @@ struct LabelsInUse {
 
 /// Returns: the folder under labels/<dataset>/<teacher> that has an index; the first by name where labelers of several
 /// kinds wrote more than one.
-std::optional<std::filesystem::path> IndexedFolder(const std::filesystem::path& teacher_folder) {
+Result<std::optional<std::filesystem::path>> IndexedFolder(const std::filesystem::path& teacher_folder) {
   std::vector<std::filesystem::path> found;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(teacher_folder, error)) {
-    if (std::filesystem::exists(entry.path() / "index.json", error)) found.push_back(entry.path());
+    FERMENT_ASSIGN_OR_RETURN(const auto place, dataset::OpenLabelFiles(entry.path()));
+    if (const auto size = place->Size("index.json")) {
+      found.push_back(entry.path());
+    } else if (size.error().code() != StatusCode::kNotFound) {
+      return Fail(size.error());
+    }
   }
-  if (found.empty()) return std::nullopt;
-  return *std::min_element(found.begin(), found.end());
+  if (found.empty()) return std::optional<std::filesystem::path>();
+  return std::optional(*std::min_element(found.begin(), found.end()));
 }
 
 Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
@@ -36,7 +42,8 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     const auto models = PublishedModels::Read(context.layout, TeacherJobOf(round));
     if (!models) continue;
     FERMENT_ASSIGN_OR_RETURN(const std::string teacher, models->Digest("teacher"));
-    const auto folder = IndexedFolder(context.layout.LabelSets(dataset, teacher, "-").parent_path());
+    FERMENT_ASSIGN_OR_RETURN(const auto folder,
+                             IndexedFolder(context.layout.LabelSets(dataset, teacher, "-").parent_path()));
     if (!folder) continue;
     FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(*folder));
     if (index.empty()) continue;

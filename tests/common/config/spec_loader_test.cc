@@ -217,6 +217,25 @@ TEST_F(SpecLoader, ResolvesPathsAgainstTheRoot) {
   EXPECT_EQ(flag->spec.data().root(), (fs::current_path() / "here").string());
 }
 
+TEST_F(SpecLoader, LeavesAPackInAnObjectStoreWhereItIs) {
+  const Result<LoadedSpec> loaded = Load("data: {root: /d, fer: {path: a}, fr: {path: 's3://faces/ms1mv2/'}}");
+  ASSERT_TRUE(loaded) << loaded.error().ToString();
+  EXPECT_EQ(loaded->spec.data().fr().path(), "s3://faces/ms1mv2/");
+  std::ofstream(folder_ / "resolved.yaml") << SpecToYaml(loaded->spec);
+  const Result<RunSpec> again = LoadResolvedSpec(folder_ / "resolved.yaml");
+  ASSERT_TRUE(again) << again.error().ToString();
+  EXPECT_TRUE(MessageDifferencer::Equals(*again, loaded->spec));
+}
+
+TEST_F(SpecLoader, RefusesAllElseInAnObjectStore) {
+  EXPECT_THAT(Faults("data: {fer: [{path: a}, {path: 's3://faces/fer'}], fr: {path: b}}"),
+              HasSubstr("data.fer[1].path: \"s3://faces/fer\" is in an object store"));
+  EXPECT_THAT(Faults("data: {fer: {path: a}, fr: {path: 's3://faces/b', format: folder}}"),
+              HasSubstr("data.fr.format: \"folder\" cannot be read from an object store"));
+  EXPECT_THAT(Faults("model: {init: 's3://weights/r50.pt'}"), HasSubstr("model.init: \"s3://weights/r50.pt\""));
+  EXPECT_THAT(Faults("data: {root: 's3://faces'}"), HasSubstr("data.root: \"s3://faces\""));
+}
+
 TEST_F(SpecLoader, HalvesTheRanksOfASplit) {
   const Result<LoadedSpec> loaded = Load("cotrain: {placement: split}\nresources: {ranks: 5}");
   ASSERT_TRUE(loaded) << loaded.error().message();

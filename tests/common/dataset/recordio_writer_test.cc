@@ -44,7 +44,7 @@ TEST(RecordioWriter, PayloadsComeBackWhereverTheMagicStands) {
     ASSERT_TRUE(record) << record.error().ToString();
     EXPECT_EQ(std::vector<std::byte>(record->payload().begin(), record->payload().end()), payloads[i]) << i;
   }
-  EXPECT_EQ(reader->ScanRange(0, reader->size_bytes()).records.size(), payloads.size());
+  EXPECT_EQ(reader->ScanRange(0, reader->size_bytes())->records.size(), payloads.size());
 }
 
 TEST(RecordioWriter, SaysThatItsFolderIsMissing) {

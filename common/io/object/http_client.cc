@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/io/object/http_client.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/mutex.h"
+
+namespace ferment::io {
+namespace {
+
+struct FreeHandle {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+using Handle = std::unique_ptr<CURL, FreeHandle>;
+
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, FreeList>;
+
+/// What libcurl's callbacks work on.
+struct Exchange {
+  std::span<const std::byte> unsent;
+  std::uint64_t max_body_bytes;
+  bool too_long = false;
+  /// Of the status line that came last.
+  bool refused = false;
+  HttpAnswer answer;
+};
+
+/// What is kept of the document that comes with a refusal.
+constexpr std::uint64_t kMaxRefusalBytes = 64 << 10;
+
+std::size_t HandleBody(const char* data, std::size_t size, std::size_t count, void* user) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  auto& body = exchange.answer.body;
+  const std::size_t bytes = size * count;
+  const std::uint64_t room = (exchange.refused ? kMaxRefusalBytes : exchange.max_body_bytes) - body.size();
+  exchange.too_long = bytes > room && !exchange.refused;
+  if (exchange.too_long) return 0;
+  const auto part = std::as_bytes(std::span(data, std::min<std::uint64_t>(bytes, room)));
+  body.insert(body.end(), part.begin(), part.end());
+  return bytes;
+}
+
+std::size_t HandleHeader(const char* data, std::size_t size, std::size_t count, void* user) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  auto& answer = exchange.answer;
+  const std::string_view line(data, size * count);
+  if (line.starts_with("HTTP/")) {
+    answer.headers.clear();  // of an interim answer
+    const std::size_t space = line.find(' ');
+    exchange.refused = space != std::string_view::npos && space + 1 < line.size() && line[space + 1] > '2';
+  }
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return size * count;
+  std::string name(line.substr(0, colon));
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::string_view value = line.substr(colon + 1);
+  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!value.empty() && is_space(value.front())) value.remove_prefix(1);
+  while (!value.empty() && is_space(value.back())) value.remove_suffix(1);
+  answer.headers[name] = value;
+  return size * count;
+}
+
+std::size_t GiveBody(char* buffer, std::size_t size, std::size_t count, void* user) {
+  auto& unsent = static_cast<Exchange*>(user)->unsent;
+  const std::size_t bytes = std::min(size * count, unsent.size());
+  if (bytes > 0) std::memcpy(buffer, unsent.data(), bytes);
+  unsent = unsent.subspan(bytes);
+  return bytes;
+}
+
+Status TransportFailure(CURLcode code, const char* detail, bool too_long) {
+  const std::string text = *detail == '\0' ? curl_easy_strerror(code) : detail;
+  if (too_long) return OutOfRangeError("the answer is longer than what was asked for");
+  switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      return DeadlineExceededError(text);
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+      return PermissionDeniedError("the server's certificate is not trusted (AWS_CA_BUNDLE names others): " + text);
+    default:
+      return UnavailableError(text);
+  }
+}
+
+HeaderList MakeHeaders(const HttpRequest& request) {
+  curl_slist* list = nullptr;
+  // libcurl would wait for a go-ahead before it sends a large body, and adds a type of its own.
+  for (const char* without : {"Expect:", "Content-Type:"}) list = curl_slist_append(list, without);
+  for (const auto& [name, value] : request.headers) {
+    if (name != "host") list = curl_slist_append(list, (name + ": " + value).c_str());
+  }
+  return HeaderList(list);
+}
+
+template <typename T>
+void Set(CURL* handle, CURLoption option, T value) {
+  const CURLcode code = curl_easy_setopt(handle, option, value);
+  FERMENT_CHECK(code == CURLE_OK) << "libcurl refuses an option: " << curl_easy_strerror(code) << " option=" << option;
+}
+
+void SetMethod(CURL* handle, const HttpRequest& request) {
+  if (request.method == "HEAD") {
+    Set(handle, CURLOPT_NOBODY, 1L);
+  } else if (request.method == "PUT") {
+    Set(handle, CURLOPT_UPLOAD, 1L);
+    Set(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  } else if (request.method == "DELETE") {
+    Set(handle, CURLOPT_CUSTOMREQUEST, "DELETE");
+  } else {
+    FERMENT_CHECK(request.method == "GET") << "no such method: " << request.method;
+    Set(handle, CURLOPT_HTTPGET, 1L);
+  }
+}
+
+}  // namespace
+
+/// Handles that are not in use; each keeps its connection. Synchronizes itself.
+class HttpClient::Pool {
+ public:
+  Handle Take() {
+    const MutexLock lock(mutex_);
+    if (idle_.empty()) return Handle(curl_easy_init());
+    Handle handle = std::move(idle_.back());
+    idle_.pop_back();
+    return handle;
+  }
+  void Give(Handle handle) {
+    curl_easy_reset(handle.get());
+    const MutexLock lock(mutex_);
+    idle_.push_back(std::move(handle));
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<Handle> idle_ FERMENT_GUARDED_BY(mutex_);
+};
+
+std::string HttpAnswer::Header(const std::string& name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::string() : found->second;
+}
+
+HttpClient::HttpClient(Options options) : options_(std::move(options)), pool_(std::make_unique<Pool>()) {
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  FERMENT_CHECK(ready == CURLE_OK) << "libcurl does not start: " << curl_easy_strerror(ready);
+}
+
+HttpClient::~HttpClient() = default;
+
+HttpAnswer HttpClient::Perform(const HttpRequest& request) {
+  Handle handle = pool_->Take();
+  FERMENT_CHECK(handle != nullptr) << "libcurl has no memory";
+  Exchange exchange{request.body, request.max_body_bytes, false, false, {}};
+  std::array<char, CURL_ERROR_SIZE> detail = {};
+  const HeaderList headers = MakeHeaders(request);
+  CURL* const curl = handle.get();
+  Set(curl, CURLOPT_URL, request.url.c_str());
+  Set(curl, CURLOPT_HTTPHEADER, headers.get());
+  Set(curl, CURLOPT_ERRORBUFFER, detail.data());
+  Set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  Set(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  Set(curl, CURLOPT_PATH_AS_IS, 1L);  // a key may have ".." in it
+  Set(curl, CURLOPT_NOSIGNAL, 1L);
+  Set(curl, CURLOPT_USERAGENT, "ferment");
+  Set(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_deadline.count()));
+  Set(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options_.deadline.count()));
+  if (!options_.ca_bundle.empty()) Set(curl, CURLOPT_CAINFO, options_.ca_bundle.c_str());
+  Set(curl, CURLOPT_WRITEFUNCTION, &HandleBody);
+  Set(curl, CURLOPT_WRITEDATA, static_cast<void*>(&exchange));
+  Set(curl, CURLOPT_HEADERFUNCTION, &HandleHeader);
+  Set(curl, CURLOPT_HEADERDATA, static_cast<void*>(&exchange));
+  Set(curl, CURLOPT_READFUNCTION, &GiveBody);
+  Set(curl, CURLOPT_READDATA, static_cast<void*>(&exchange));
+  SetMethod(curl, request);
+  const CURLcode code = curl_easy_perform(curl);
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  exchange.answer.status = static_cast<int>(status);
+  if (code != CURLE_OK) exchange.answer.transport = TransportFailure(code, detail.data(), exchange.too_long);
+  pool_->Give(std::move(handle));
+  return std::move(exchange.answer);
+}
+
+}  // namespace ferment::io
