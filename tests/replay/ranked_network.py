@@ -22,6 +22,15 @@ class NarrowResNet(ResNet):
             setattr(self, f"layer{stage + 1}", layer)
         self.fc = nn.Linear(self.inplanes, classes)
 
+    def forward(self, faces, mixed=False):
+        if not mixed:
+            return super().forward(faces)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            maps = self.maxpool(self.relu(self.bn1(self.conv1(faces))))
+            for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+                maps = stage(maps)
+        return self.fc(self.avgpool(maps.float()).flatten(1))
+
 
 def build_network(step):
     backbone = step["backbone"]
@@ -30,15 +39,20 @@ def build_network(step):
 
 
 class RankedNetwork:
-    """Forward passes of one architecture with whatever weights; nothing is kept between them."""
+    """Forward passes of one architecture with whatever weights; nothing is kept between them. mixed: up to the last
+    feature map in bfloat16, by PyTorch's autocast."""
 
-    def __init__(self, net, batch_norm):
+    def __init__(self, net, batch_norm, mixed=False):
         self.net = net
         self.batch_norm = batch_norm
+        self.mixed = mixed
+
+    def forward(self, weights, rows):
+        return functional_call(self.net, weights, (rows, self.mixed))
 
     def evaluate(self, parameters, statistics, rows):
         self.net.eval()
-        return functional_call(self.net, {**parameters, **statistics}, (rows,))
+        return self.forward({**parameters, **statistics}, rows)
 
     def train(self, parameters, statistics, rows_of_ranks):
         """-> (logits of each rank, statistics afterwards)."""
@@ -47,12 +61,12 @@ class RankedNetwork:
         self.net.train()
         if self.batch_norm == "sync":
             after = {name: tensor.clone() for name, tensor in statistics.items()}
-            logits = functional_call(self.net, {**parameters, **after}, (torch.cat(rows_of_ranks),))
+            logits = self.forward({**parameters, **after}, torch.cat(rows_of_ranks))
             return list(logits.split([len(rows) for rows in rows_of_ranks])), after
         logits, of_ranks = [], []
         for rows in rows_of_ranks:
             own = {name: tensor.clone() for name, tensor in statistics.items()}
-            logits.append(functional_call(self.net, {**parameters, **own}, (rows,)))
+            logits.append(self.forward({**parameters, **own}, rows))
             of_ranks.append(own)
         after = {name: torch.stack([own[name] for own in of_ranks]).mean(0) if tensor.is_floating_point() else
                  of_ranks[0][name] for name, tensor in statistics.items()}
