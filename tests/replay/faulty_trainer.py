@@ -55,6 +55,9 @@ FAULTS = {
     "the teacher looks at each view by itself": {"q", "L_T_l", "L_T_u", "L_T_mpl", "teacher gradient",
                                                  "teacher statistics"},
     "the step is computed in float32": None,  # any line, but some
+    "L_old and L_new are in bfloat16": {"L_old", "L_new"},
+    "weights are kept in bfloat16": {"student weights", "teacher weights"},
+    "bfloat16 passes are in float32": {"student gradient", "teacher gradient"},
 }
 # Lines that a fault may break or not, as the rows fall.
 PERHAPS = {"the teacher looks at each view by itself": {"y_hat"}}
@@ -65,7 +68,8 @@ class FaultyTrainer:
         assert not fault or fault in FAULTS, fault
         self.record, self.config, self.fault = record, record.config, fault
         net = build_network(record.step)
-        self.network = RankedNetwork(net, self.config["batch_norm"], mixed=record.step["dtype"] == "bfloat16")
+        mixed = record.step["dtype"] == "bfloat16" and not self.has("bfloat16 passes are in float32")
+        self.network = RankedNetwork(net, self.config["batch_norm"], mixed)
         self.scorer = RankedNetwork(net, self.config["batch_norm"], mixed=self.has("L_old and L_new are in bfloat16"))
         self.out = RecordedStep(copy.deepcopy(record.step), {stem: dict(t) for stem, t in record.tensors.items()})
         self.scalars = self.out.step["scalars"]
@@ -208,6 +212,8 @@ class FaultyTrainer:
             v = config["momentum"] * held + (0.9 * g if self.has("the momentum is dampened") else g)
             ahead = config["nesterov"] and not self.has("nesterov is ignored")
             new[name] = w - config[f"lr_{side}"] * (g + config["momentum"] * v if ahead else v)
+            if self.has("weights are kept in bfloat16"):
+                new[name] = new[name].bfloat16().to(w)
             out["gradients"][key], out["optimizer_after"][key] = gradients[name], v
         return new
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.functional import conv2d, relu
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 DEPTHS = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (Bottleneck, [3, 4, 6, 3])}
@@ -23,13 +24,49 @@ class NarrowResNet(ResNet):
         self.fc = nn.Linear(self.inplanes, classes)
 
     def forward(self, faces, mixed=False):
+        """mixed: as cotrain.dtype bfloat16 says (docs/method.md)."""
         if not mixed:
             return super().forward(faces)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            maps = self.maxpool(self.relu(self.bn1(self.conv1(faces))))
-            for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-                maps = stage(maps)
-        return self.fc(self.avgpool(maps.float()).flatten(1))
+        maps = self.maxpool(rounded(relu(self.bn1(convolved(self.conv1, rounded(faces))))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                maps = mixed_block(block, maps)
+        return self.fc(maps.mean((2, 3)))
+
+
+class Rounded(torch.autograd.Function):
+    """To bfloat16 and back: the value on its way forward, the gradient on its way back."""
+
+    @staticmethod
+    def forward(_, value):
+        return value.bfloat16().to(value.dtype)
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient.bfloat16().to(gradient.dtype)
+
+
+def rounded(value):
+    return Rounded.apply(value)
+
+
+def convolved(layer, maps):
+    """A convolution of rounded numbers; the gradient of its weights is not rounded."""
+    weight = layer.weight + (layer.weight.bfloat16().to(layer.weight.dtype) - layer.weight).detach()
+    return rounded(conv2d(rounded(maps), weight, None, layer.stride, layer.padding))
+
+
+def mixed_block(block, maps):
+    """Normalisation, addition and rectifier together are rounded once."""
+    shortcut = rounded(maps)
+    if block.downsample is not None:
+        shortcut = rounded(block.downsample[1](convolved(block.downsample[0], maps)))
+    layers = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
+    layers += [(block.conv3, block.bn3)] if isinstance(block, Bottleneck) else []
+    for convolution, norm in layers[:-1]:
+        maps = rounded(relu(norm(convolved(convolution, maps))))
+    convolution, norm = layers[-1]
+    return rounded(relu(norm(convolved(convolution, maps)) + shortcut))
 
 
 def build_network(step):
@@ -39,8 +76,8 @@ def build_network(step):
 
 
 class RankedNetwork:
-    """Forward passes of one architecture with whatever weights; nothing is kept between them. mixed: up to the last
-    feature map in bfloat16, by PyTorch's autocast."""
+    """Forward passes of one architecture with whatever weights; nothing is kept between them. mixed: in bfloat16,
+    whose roundings are written out, since in PyTorch's autocast they lie elsewhere."""
 
     def __init__(self, net, batch_norm, mixed=False):
         self.net = net

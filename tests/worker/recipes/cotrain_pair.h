@@ -19,8 +19,8 @@ inline constexpr int kClasses = 4;
 /// Two networks that start alike, and their average.
 struct Pair {
   Pair(nn::BatchNormMode mode, Collective& ranks, const SgdOptions& options, std::uint64_t student_stream = 0,
-       torch::Dtype type = torch::kFloat64)
-      : Pair(mode, CotrainPlacement(ranks), options, student_stream, type) {}
+       torch::Dtype dtype = torch::kFloat64)
+      : Pair(mode, CotrainPlacement(ranks), options, student_stream, dtype) {}
   Pair(nn::BatchNormMode mode, CotrainPlacement where, const SgdOptions& options, std::uint64_t student_stream = 0,
        torch::Dtype dtype = torch::kFloat64)
       : placement(std::move(where)),
