@@ -105,7 +105,7 @@ TEST(Backbone, BFloat16ImagesPassInBFloat16ThroughFloat32Weights) {
     };
     // Eight bits a number; in float32 alone they would agree to 1e-5.
     EXPECT_GT(off(logits), 1e-4);
-    EXPECT_LT(off(logits), 0.05);
+    EXPECT_LT(off(logits), 0.25);
     EXPECT_LT(off(statistics), 0.01);
     EXPECT_GT(off(gradients), 1e-4);
     EXPECT_LT(off(gradients), 0.5);
