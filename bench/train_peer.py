@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
-its rows, fused SGD, foreach average; eager, or with torch.compile. Same weights, same batch, same answers."""
+its rows, fused SGD, foreach average; eager, or with torch.compile; over ranks by DistributedDataParallel and gloo. Same
+weights, same batch, same answers."""
 import argparse
+import math
 import resource
 import sys
 import time
 from pathlib import Path
 
 import torch
+import torch.distributed as ranks
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
 from peer_measures import answer, forward_flops, gemm_rate  # noqa: E402
@@ -22,7 +26,8 @@ class Trainer:
     def __init__(self, arguments):
         self.folder = arguments.load
         state = read_tensors(arguments.load / "network.safetensors")
-        batch = read_tensors(arguments.load / "batch.safetensors")
+        batch = {name: rows.chunk(arguments.ranks)[arguments.rank]
+                 for name, rows in read_tensors(arguments.load / "batch.safetensors").items()}
         self.labels = batch.pop("labels")
         self.labelled, self.weak, self.strong = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("labelled", "weak", "strong"))
@@ -36,8 +41,14 @@ class Trainer:
         self.optimizers = [self.optimizer(self.teacher), self.optimizer(self.student)]
         self.baseline = 0.0
         self.run_teacher, self.run_student = self.teacher, self.student
+        self.ranks = arguments.ranks
+        self.passes = torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bfloat16)
         if arguments.compile:
             self.run_teacher, self.run_student = torch.compile(self.teacher), torch.compile(self.student)
+        if self.ranks > 1:
+            self.run_teacher, self.run_student = (DistributedDataParallel(net, broadcast_buffers=False,
+                                                                          gradient_as_bucket_view=True)
+                                                  for net in (self.teacher, self.student))
 
     @staticmethod
     def optimizer(net):
@@ -48,7 +59,15 @@ class Trainer:
 
     def labelled_loss(self):
         with torch.no_grad():
-            return functional.cross_entropy(self.run_student(self.labelled), self.labels).item()
+            scorer = self.student if self.ranks > 1 else self.run_student
+            return self.mean(functional.cross_entropy(scorer(self.labelled), self.labels))
+
+    def mean(self, loss):
+        """-> over all rows of all ranks."""
+        value = loss.detach().double() / self.ranks
+        if self.ranks > 1:
+            ranks.all_reduce(value)
+        return value.item()
 
     def supervised(self):
         loss = functional.cross_entropy(self.run_teacher(self.labelled), self.labels, label_smoothing=SMOOTHING)
@@ -64,7 +83,9 @@ class Trainer:
 
     def cotrain(self):
         n, u = len(self.labels), len(self.weak)
-        logits = self.run_teacher(self.joined)
+        with self.passes:
+            logits = self.run_teacher(self.joined)
+        logits = logits.float()
         z_l, z_weak, z_strong = logits.split([n, u, u])
         p = (z_weak.detach() / TAU).softmax(1)
         q, y_hat = p.max(1)
@@ -73,7 +94,9 @@ class Trainer:
         loss_u = (mask * -(p * z_strong.log_softmax(1)).sum(1)).mean()
 
         self.optimizers[1].zero_grad(set_to_none=True)
-        loss_s = functional.cross_entropy(self.run_student(self.strong), y_hat, label_smoothing=SMOOTHING)
+        with self.passes:
+            logits_s = self.run_student(self.strong)
+        loss_s = functional.cross_entropy(logits_s.float(), y_hat, label_smoothing=SMOOTHING)
         loss_s.backward()
         self.student.eval()
         old = self.labelled_loss()
@@ -92,7 +115,68 @@ class Trainer:
             averages += [b for b in self.average.buffers() if b.is_floating_point()]
             values += [b for b in self.student.buffers() if b.is_floating_point()]
             torch._foreach_lerp_(averages, values, 1 - EMA)
-        return [loss.item(), loss_s.item(), old, new]
+        return [self.mean(loss), self.mean(loss_s), old, new]
+
+
+class TemporalEncoder(torch.nn.Module):
+    """common/nn/temporal_encoder.h, its transformer at the spec's defaults, of PyTorch's own layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.input_norm = torch.nn.LayerNorm(2048)
+        self.projection = torch.nn.Linear(2048, 512)
+        layer = torch.nn.TransformerEncoderLayer(512, 8, 2048, dropout=0.1, batch_first=True)
+        self.encoder = torch.nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+        self.dropout = torch.nn.Dropout(0.1)
+        self.classifier = torch.nn.Linear(512, 8)
+
+    def forward(self, windows):
+        x = functional.relu(self.projection(self.input_norm(windows)))
+        position = torch.arange(x.shape[1])[:, None] * torch.exp(torch.arange(0, 512, 2) * (-math.log(10000.0) / 512))
+        x = x + torch.stack([position.sin(), position.cos()], 2).flatten(1)
+        return self.classifier(self.dropout(self.encoder(x)))
+
+
+class TemporalTrainer:
+    def __init__(self, arguments):
+        tensors = read_tensors(arguments.load / "windows.safetensors")
+        self.windows, self.labels, self.video = tensors["windows"], tensors["labels"], tensors["video"]
+        self.net = TemporalEncoder()
+        self.net.load_state_dict(read_tensors(arguments.load / "temporal.safetensors"))
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
+        self.run = torch.compile(self.net) if arguments.compile else self.net
+
+    def loss(self, net):
+        return functional.cross_entropy(net(self.windows).flatten(0, 1), self.labels)
+
+    def temporal(self):
+        self.net.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(self.run).backward()
+        self.optimizer.step()
+        return self.evaluated
+
+    def evaluated(self):
+        """Not timed: what dropout does not touch."""
+        self.net.eval()
+        with torch.no_grad():
+            return [self.loss(self.net).item()]
+
+    def frames(self):
+        """All windows of a video as one batch, overlaps averaged."""
+        self.net.eval()
+        with torch.no_grad():
+            windows = self.video.unfold(0, 64, 32).transpose(1, 2)
+            logits = self.run(windows)
+            first, second = logits[:, :32].flatten(0, 1), logits[:, 32:].flatten(0, 1)
+            p = torch.cat([first[:32], (first[32:] + second[:-32]) / 2, second[-32:]]).softmax(1)
+        return [p[0, 0].item(), p[-1, 0].item()]
+
+    def flops(self, what):
+        """-> products of matrices alone: projection, four layers of attention and two linear layers, classifier."""
+        frame = 2 * (2048 * 512 + 4 * (4 * 512 * 512 + 2 * 64 * 512 + 2 * 512 * 2048) + 512 * 8)
+        windows = 3 * len(self.windows) if what == "temporal" else len(self.video) // 32 - 1
+        return frame * 64 * windows
 
 
 def step_flops(what, net, faces, labelled, unlabelled):
@@ -107,26 +191,35 @@ def step_flops(what, net, faces, labelled, unlabelled):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--what", choices=["cotrain", "supervised", "checkpoint"], default="cotrain")
+    parser.add_argument("--what", choices=["cotrain", "supervised", "checkpoint", "temporal", "frames"], default="cotrain")
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--load", type=Path, required=True, help="folder that train_step has written")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--ranks", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    trainer = Trainer(arguments)
+    if arguments.ranks > 1:
+        ranks.init_process_group("gloo", init_method=f"file://{arguments.load}/store", rank=arguments.rank,
+                                 world_size=arguments.ranks)
+    temporal = arguments.what in ("temporal", "frames")
+    trainer = TemporalTrainer(arguments) if temporal else Trainer(arguments)
     if arguments.what == "checkpoint":
         trainer.cotrain()  # momentum is saved too
     step = getattr(trainer, arguments.what)
-    answer({"ready": True, "gemm_rate": gemm_rate(size=2048, rounds=8),
-            "flops": step_flops(arguments.what, trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))})
+    flops = trainer.flops(arguments.what) if temporal else step_flops(
+        arguments.what, trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))
+    answer({"ready": True, "gemm_rate": gemm_rate(size=2048, rounds=8), "flops": flops})
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
             began = time.perf_counter()
             losses = step()
             seconds.append(time.perf_counter() - began)
+            losses = losses() if callable(losses) else losses
         answer({"seconds": seconds, "losses": losses,
                 "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
 

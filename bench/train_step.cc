@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <mpi.h>
+#include <torch/nn/functional/loss.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
+#include <optional>
 
 #include "common/base/json.h"
+#include "common/nn/frame_predictions.h"
+#include "common/nn/temporal_encoder.h"
+#include "common/nn/temporal_inference.h"
 #include "common/nn/tensor_io.h"
+#include "worker/collective/mpi_collective.h"
 #include "worker/collective/thread_collective.h"
+#include "worker/feed/rank_sampler.h"
 #include "worker/recipes/cotrain_step.h"
+#include "worker/train/adamw.h"
 #include "worker/train/checkpoint_writer.h"
 #include "worker/train/flat_reductions.h"
 #include "worker/train/gradient_exchange.h"
 #include "worker/train/losses.h"
 #include "worker/train/train_metrics.h"
 
-// Steps by the production classes on drawn tensors, timed one by one: of co-training, of supervised training, or what a
-// step waits for a checkpoint. Reads numbers of steps from
-// standard input, makes as many, and answers each with a line of JSON; tools/bench_train.py talks to it and to its
-// peers in turn.
+// Steps by the production classes on drawn tensors, timed one by one: of co-training (also over the ranks of mpirun),
+// of supervised training, of the temporal encoder (training, or a video's frames), or what a step waits for a
+// checkpoint. Reads numbers of steps from standard input, makes as many, and answers each with a line of JSON;
+// tools/bench_train.py talks to it and to its peers in turn.
 namespace ferment::worker {
 namespace {
 
@@ -29,19 +38,24 @@ struct Options {
   std::int64_t batch = 16;
   std::int64_t mu = 1;
   int threads = 2;
+  bool in_bfloat16 = false;
+  bool mpi = false;
   std::filesystem::path save;
 };
 
 Options ParseOptions(int argc, char** argv) {
   Options options;
   CLI::App app("Times steps of training.", "train_step");
-  app.add_option("--what", options.what)->check(CLI::IsMember({"cotrain", "supervised", "checkpoint"}));
+  app.add_option("--what", options.what)
+      ->check(CLI::IsMember({"cotrain", "supervised", "checkpoint", "temporal", "frames"}));
   app.add_option("--backbone", options.backbone.name);
   app.add_option("--width", options.backbone.width);
   app.add_option("--image-size", options.backbone.image_size);
   app.add_option("--batch", options.batch);
   app.add_option("--mu", options.mu);
   app.add_option("--threads", options.threads);
+  app.add_flag("--bfloat16", options.in_bfloat16);
+  app.add_flag("--mpi", options.mpi, "a rank of mpirun");
   app.add_option("--save", options.save, "folder for the first weights and the batch, which the peers start from")
       ->required();
   try {
@@ -78,16 +92,91 @@ CotrainBatch MakeBatch(const Options& options) {
   return batch;
 }
 
+/// Returns: the rows of the global batch that this rank sees.
+CotrainBatch RowsOf(CotrainBatch batch, const Collective& ranks) {
+  for (torch::Tensor* rows : {&batch.labelled, &batch.labels, &batch.weak, &batch.strong}) {
+    const RowRange mine = RowsOfRank(static_cast<std::uint64_t>(rows->size(0)), ranks.rank(), ranks.size());
+    *rows = rows->slice(0, static_cast<std::int64_t>(mine.begin), static_cast<std::int64_t>(mine.end)).clone();
+  }
+  return batch;
+}
+
+/// The temporal encoder at the spec's defaults, on features of a ResNet-50: a batch of windows, and a video.
+class TemporalBench {
+ public:
+  TemporalBench() {
+    torch::manual_seed(1);
+    windows_ = torch::randn({kBatch, kWindow, kInput});
+    labels_ = torch::arange(kBatch * kWindow) % kClasses;
+    video_ = {torch::randn({kFrames, kInput}), std::vector<bool>(static_cast<std::size_t>(kFrames), true)};
+    for (const auto& item : encoder_->named_parameters()) parameters_.emplace_back(item.key(), item.value());
+    optimizer_.emplace(parameters_, AdamWOptions{});
+  }
+
+  Status Save(const std::filesystem::path& folder) const {
+    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / "temporal.safetensors", nn::StateOf(*encoder_)));
+    return nn::SaveTensors(folder / "windows.safetensors",
+                           {{"windows", windows_}, {"labels", labels_}, {"video", video_.features}});
+  }
+
+  /// As worker/recipes/temporal_recipe.cc makes it.
+  std::vector<double> Train() {
+    encoder_->train();
+    encoder_->zero_grad();
+    const torch::Tensor loss = Loss();
+    loss.backward();
+    optimizer_->Step(1e-4);
+    return {loss.item<double>()};
+  }
+  /// Returns: what dropout does not touch, for comparison.
+  double LossInEvaluation() {
+    const torch::NoGradGuard no_grad;
+    encoder_->eval();
+    return Loss().item<double>();
+  }
+  std::vector<double> Predict() {
+    const nn::FrameTable table = nn::PredictFrames(*encoder_, video_, kClasses, kWindow, kWindow / 2);
+    return {table.Row(0)[0], table.Row(table.frames() - 1)[0]};
+  }
+
+ private:
+  static constexpr std::int64_t kBatch = 32, kWindow = 64, kInput = 2048, kClasses = 8, kFrames = 2048;
+
+  torch::Tensor Loss() {
+    return torch::nn::functional::cross_entropy(
+        encoder_->forward(windows_, torch::ones({kBatch, kWindow}, torch::kBool)).flatten(0, 1), labels_);
+  }
+
+  const std::shared_ptr<nn::TemporalEncoder> encoder_ = nn::MakeTemporalEncoder({.encoder = "transformer",
+                                                                                 .input_size = kInput,
+                                                                                 .d_model = 512,
+                                                                                 .layers = 4,
+                                                                                 .heads = 8,
+                                                                                 .feed_forward = 2048,
+                                                                                 .dropout = 0.1,
+                                                                                 .classes = kClasses},
+                                                                                1, 0);
+  NamedTensors parameters_;
+  std::optional<AdamW> optimizer_;
+  torch::Tensor windows_;
+  torch::Tensor labels_;
+  nn::FrameFeatures video_;
+};
+
 /// The networks of a job, and its ways to spend time.
 class Bench {
  public:
-  explicit Bench(const Options& options)
-      : options_(options), batch_(MakeBatch(options)), writer_([this](const SavedJob& job) { return Write(job); }) {
+  Bench(const Options& options, Collective& ranks)
+      : options_(options),
+        ranks_(ranks),
+        batch_(RowsOf(MakeBatch(options), ranks)),
+        writer_([this](const SavedJob& job) { return Write(job); }) {
     teacher_.net->train();
   }
 
   /// Writes what the peers start from.
   Status Save() const {
+    FERMENT_RETURN_IF_ERROR(temporal_.Save(options_.save));
     FERMENT_RETURN_IF_ERROR(nn::SaveTensors(options_.save / "network.safetensors", nn::StateOf(*teacher_.net)));
     return nn::SaveTensors(
         options_.save / "batch.safetensors",
@@ -105,12 +194,18 @@ class Bench {
       FERMENT_ASSIGN_OR_RETURN(timed.losses, Cotrain(step));
     } else if (options_.what == "supervised") {
       FERMENT_ASSIGN_OR_RETURN(timed.losses, Supervised());
+    } else if (options_.what == "temporal") {
+      timed.losses = temporal_.Train();
+    } else if (options_.what == "frames") {
+      timed.losses = temporal_.Predict();
     } else {
       FERMENT_RETURN_IF_ERROR(BeginCheckpoint(step));
     }
     timed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     // The next one is due when this one has long been written.
     FERMENT_RETURN_IF_ERROR(writer_.Wait());
+    // The masks of dropout are a matter of luck.
+    if (options_.what == "temporal") timed.losses = {temporal_.LossInEvaluation()};
     return timed;
   }
 
@@ -155,33 +250,45 @@ class Bench {
   static constexpr SgdOptions kSgd = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .grad_clip = 0};
 
   const Options options_;
+  Collective& ranks_;
+  TemporalBench temporal_;
   TrainedNetwork teacher_{MakeNetwork(options_), kSgd};
   TrainedNetwork student_{MakeNetwork(options_), kSgd};
   AveragedNetwork average_{MakeNetwork(options_)};
   const CotrainBatch batch_;
   FeedbackBaseline baseline_{true};
-  const std::unique_ptr<Collective> alone_ = MakeSingleCollective();
-  const CotrainPlacement placement_{*alone_};
-  GradientExchange exchange_{teacher_.bucket, *alone_};
-  CotrainStep step_{
-      &teacher_, &student_, &average_, baseline_, {.tau = 0.7, .threshold = 0.6, .label_smoothing = kSmoothing},
-      placement_};
+  const CotrainPlacement placement_{ranks_};
+  GradientExchange exchange_{teacher_.bucket, ranks_};
+  CotrainStep step_{&teacher_,
+                    &student_,
+                    &average_,
+                    baseline_,
+                    {.tau = 0.7, .threshold = 0.6, .label_smoothing = kSmoothing, .in_bfloat16 = options_.in_bfloat16},
+                    placement_};
   CheckpointWriter writer_;
 };
 
 void Answer(const Json& json) { std::cout << json.dump() << std::endl; }
 
-int Main(int argc, char** argv) {
-  const Options options = ParseOptions(argc, argv);
+/// Returns: the number of steps that the next line of standard input asks for, on all ranks; 0 at its end.
+int StepsAskedFor(Collective& ranks) {
+  int steps = 0;
+  if (ranks.rank() == 0 && !(std::cin >> steps)) steps = 0;
+  const Status told = ranks.Broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
+  return told.ok() ? steps : 0;
+}
+
+int Run(const Options& options, Collective& ranks) {
   torch::set_num_threads(options.threads);
-  Bench bench(options);
-  if (const Status saved = bench.Save(); !saved.ok()) {
+  Bench bench(options, ranks);
+  const bool speaks = ranks.rank() == 0;
+  if (const Status saved = speaks ? bench.Save() : Status(); !saved.ok()) {
     std::cerr << saved.ToString() << "\n";
     return 1;
   }
-  Answer({{"ready", true}});
+  if (speaks) Answer({{"ready", true}});
   std::uint64_t made = 0;
-  for (int steps = 0; std::cin >> steps;) {
+  while (const int steps = StepsAskedFor(ranks)) {
     Json answer = {{"seconds", Json::array()}};
     for (const std::uint64_t end = made + static_cast<std::uint64_t>(steps); made < end; ++made) {
       const auto timed = bench.Make(made);
@@ -193,9 +300,21 @@ int Main(int argc, char** argv) {
       answer["losses"] = timed->losses;
     }
     answer["peak_rss_bytes"] = UsageOfThisProcess().peak_rss_bytes;
-    Answer(answer);
+    if (speaks) Answer(answer);
   }
   return 0;
+}
+
+int Main(int argc, char** argv) {
+  const Options options = ParseOptions(argc, argv);
+  if (!options.mpi) return Run(options, *MakeSingleCollective());
+  int level = MPI_THREAD_SINGLE;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+  int code = 1;
+  // A rank waits for the next line of standard input as long as its peers are measured.
+  if (const auto ranks = MakeMpiCollective(std::chrono::minutes(60))) code = Run(options, **ranks);
+  MPI_Finalize();
+  return code;
 }
 
 }  // namespace

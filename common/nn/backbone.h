@@ -27,11 +27,15 @@ struct BackboneConfig {
 /// Returns: the network of the spec's model section and classes.
 BackboneConfig BackboneOf(const RunSpec& spec);
 
+/// The type of the images decides what is computed in. bfloat16 images through a float32 network: convolutions and
+/// feature maps in bfloat16, sums and statistics in float32, and so is all that follows the last feature map (decision
+/// 33).
+///
 /// Throws c10::Error: call under Guard.
 class Backbone : public torch::nn::Module {
  public:
   ~Backbone() override = default;
-  /// `images` [N, 3, H, W] normalised. Returns: [N, feature_size()], what the classifier sees.
+  /// `images` [N, 3, H, W] normalised. Returns: [N, feature_size()], what the classifier sees, in the weights' type.
   virtual torch::Tensor Features(const torch::Tensor& images) = 0;
   /// Returns: logits [N, C] of features [N, D].
   virtual torch::Tensor Classify(const torch::Tensor& features) = 0;

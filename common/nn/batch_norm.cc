@@ -23,11 +23,16 @@ std::vector<std::int64_t> AllButChannels(const torch::Tensor& x) {
   return axes;
 }
 
-/// Shapes a [C] tensor so that it broadcasts against x.
+/// Returns: what numbers of x are computed in: float32 at least.
+torch::ScalarType ComputedType(const torch::Tensor& x) {
+  return x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+}
+
+/// Shapes a [C] tensor so that it broadcasts against x; a sum or product of both has the computed type.
 torch::Tensor AsChannels(const torch::Tensor& values, const torch::Tensor& x) {
   std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
   shape[1] = values.size(0);
-  return values.to(x.scalar_type()).view(shape);
+  return values.to(ComputedType(x)).view(shape);
 }
 
 void SumOverRanks(StatisticsExchange* exchange, const torch::Tensor& values) {
@@ -56,7 +61,8 @@ torch::Tensor OwnMoments(const torch::Tensor& x) {
   if (HasChannelLoops(x)) return ChannelMoments(x);
   const std::int64_t channels = x.size(1);
   if (x.numel() == 0) return torch::zeros({2, channels}, x.options().dtype(torch::kFloat64));
-  const auto [variance, mean] = torch::var_mean(x, AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
+  const auto [variance, mean] =
+      torch::var_mean(x.to(ComputedType(x)), AllButChannels(x), /*correction=*/c10::Scalar(0), /*keepdim=*/false);
   return torch::stack({mean, variance}).to(torch::kFloat64);
 }
 
@@ -86,7 +92,7 @@ struct SyncNormalize : public torch::autograd::Function<SyncNormalize> {
 
     const auto inverse_deviation = (saved[3] + kEpsilon).rsqrt();
     const auto normalized = (x - AsChannels(saved[2], x)) * AsChannels(inverse_deviation, x);
-    const auto own_dy = dy.sum(axes).to(torch::kFloat64);
+    const auto own_dy = dy.sum(axes, /*keepdim=*/false, ComputedType(x)).to(torch::kFloat64);
     const auto own_dy_x = (dy * normalized).sum(axes).to(torch::kFloat64);
     auto sums = torch::cat({own_dy, own_dy_x});
     SumOverRanks(exchange, sums);
@@ -94,7 +100,7 @@ struct SyncNormalize : public torch::autograd::Function<SyncNormalize> {
     const auto mean_dy_x = AsChannels(sums.slice(0, channels, 2 * channels) / count, x);
     const auto scale = AsChannels(inverse_deviation * weight.to(torch::kFloat64), x);
     const auto dx = (dy - mean_dy - normalized * mean_dy_x) * scale;
-    return {dx,
+    return {dx.to(x.scalar_type()),
             own_dy_x.to(weight.scalar_type()),
             own_dy.to(weight.scalar_type()),
             torch::Tensor(),
@@ -112,7 +118,7 @@ struct LoopNormalize : public torch::autograd::Function<LoopNormalize> {
                                const torch::Tensor& inverse_deviation, const std::optional<torch::Tensor>& given,
                                bool rectify, double count, std::int64_t exchange) {
     const torch::Tensor residual = given.value_or(torch::Tensor());
-    const auto type = x.scalar_type();
+    const auto type = ComputedType(x);
     const auto scale = weight.to(torch::kFloat64) * inverse_deviation;
     const auto shift = bias.to(torch::kFloat64) - mean * scale;
     ChannelTransform transform{scale.to(type), shift.to(type), residual, rectify};
@@ -131,7 +137,7 @@ struct LoopNormalize : public torch::autograd::Function<LoopNormalize> {
                                                  torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const torch::Tensor& x = saved[0];
-    const auto type = x.scalar_type();
+    const auto type = ComputedType(x);
     const auto& inverse_deviation = saved[5];
     const bool with_residual = context->saved_data["residual"].toBool();
     const double count = context->saved_data["count"].toDouble();
@@ -249,7 +255,7 @@ torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolu
                                                   const Epilogue& epilogue) {
   if (folded_ != nullptr) return folded_->Run(x, epilogue);
   const torch::Tensor y = Normalize(Convolve(convolution, x), epilogue);
-  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope) : y;
+  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope.to(y.scalar_type())) : y;
 }
 
 }  // namespace ferment::nn

@@ -2,6 +2,8 @@
 #include "common/nn/channel_loops.h"
 
 #include <algorithm>
+#include <bit>
+#include <type_traits>
 #include <vector>
 
 #include "common/nn/parallel_parts.h"
@@ -38,30 +40,50 @@ struct Extent {
 
 Extent ExtentOf(const torch::Tensor& x) { return {x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)}; }
 
-template <typename T>
-FERMENT_BODY void MomentsOfBlock(const T* x, Extent extent, T* mean, T* deviation) {
+/// What the loops compute in where memory holds S.
+template <typename S>
+using Computed = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
+FERMENT_BODY double Widen(double value) { return value; }
+FERMENT_BODY float Widen(float value) { return value; }
+FERMENT_BODY float Widen(c10::BFloat16 value) { return std::bit_cast<float>(std::uint32_t{value.x} << 16U); }
+
+template <typename S>
+FERMENT_BODY S Narrow(Computed<S> value) {
+  if constexpr (std::is_same_v<S, c10::BFloat16>) {
+    // To the nearest, to the even one of two: what processors with the type do, and in vectors.
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
+    return {static_cast<std::uint16_t>(value != value ? 0x7fc0U : nearest), c10::BFloat16::from_bits()};
+  } else {
+    return value;
+  }
+}
+
+template <typename S, typename T = Computed<S>>
+FERMENT_BODY void MomentsOfBlock(const S* x, Extent extent, T* mean, T* deviation) {
   FERMENT_VECTORS
   for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] = deviation[c] = 0;
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     FERMENT_VECTORS
-    for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] += x[r * extent.channels + c];
+    for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] += Widen(x[r * extent.channels + c]);
   }
   FERMENT_VECTORS
   for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] /= static_cast<T>(extent.rows);
   for (std::int64_t r = 0; r < extent.rows; ++r) {
     FERMENT_VECTORS
     for (std::int64_t c = 0; c < extent.channels; ++c) {
-      const T off = x[r * extent.channels + c] - mean[c];
+      const T off = Widen(x[r * extent.channels + c]) - mean[c];
       deviation[c] += off * off;
     }
   }
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 struct Plan {
   const T* scale;
   const T* shift;
-  const T* residual;  // of the same rows, or null
+  const S* residual;  // of the same rows, or null
   bool rectify;
 };
 
@@ -70,23 +92,23 @@ FERMENT_BODY T Line(T x, T scale, T shift) {
   return x * scale + shift;
 }
 
-template <typename T>
-FERMENT_BODY void TransformBlock(const T* x, Extent extent, const Plan<T>& plan, T* y) {
+template <typename S, typename T = Computed<S>>
+FERMENT_BODY void TransformBlock(const S* x, Extent extent, const Plan<S>& plan, S* y) {
   const auto run = [&](auto value) __attribute__((always_inline)) {
     for (std::int64_t r = 0; r < extent.rows; ++r) {
       FERMENT_VECTORS
       for (std::int64_t c = 0; c < extent.channels; ++c) {
         const std::int64_t i = r * extent.channels + c;
-        y[i] = value(i, Line(x[i], plan.scale[c], plan.shift[c]));
+        y[i] = Narrow<S>(value(i, Line(Widen(x[i]), plan.scale[c], plan.shift[c])));
       }
     }
   };
-  const T* residual = plan.residual;
+  const S* residual = plan.residual;
   const auto positive = [](T v) { return v < 0 ? T(0) : v; };  // NaN stays
   if (residual != nullptr && plan.rectify) {
-    run([&](std::int64_t i, T v) { return positive(v + residual[i]); });
+    run([&](std::int64_t i, T v) { return positive(v + Widen(residual[i])); });
   } else if (residual != nullptr) {
-    run([&](std::int64_t i, T v) { return v + residual[i]; });
+    run([&](std::int64_t i, T v) { return v + Widen(residual[i]); });
   } else if (plan.rectify) {
     run([&](std::int64_t, T v) { return positive(v); });
   } else {
@@ -94,11 +116,11 @@ FERMENT_BODY void TransformBlock(const T* x, Extent extent, const Plan<T>& plan,
   }
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 struct GradientPlan {
-  const T* dy;
-  const T* x;
-  const T* y;  // null: not looked at
+  const S* dy;
+  const S* x;
+  const S* y;  // null: not looked at
   const T* mean;
   const T* scale;
   const T* shift;
@@ -106,14 +128,14 @@ struct GradientPlan {
 };
 
 /// Calls use(i, c, dz) for every element.
-template <typename T, typename Use>
-FERMENT_BODY void ForEachGradient(const GradientPlan<T>& plan, Extent extent, Use use) {
+template <typename S, typename Use, typename T = Computed<S>>
+FERMENT_BODY void ForEachGradient(const GradientPlan<S>& plan, Extent extent, Use use) {
   const auto run = [&](auto passes) __attribute__((always_inline)) {
     for (std::int64_t r = 0; r < extent.rows; ++r) {
       FERMENT_VECTORS
       for (std::int64_t c = 0; c < extent.channels; ++c) {
         const std::int64_t i = r * extent.channels + c;
-        const T dy = plan.dy[i];  // read in any case, or the loop is not made of vectors
+        const T dy = Widen(plan.dy[i]);  // read in any case, or the loop is not made of vectors
         use(i, c, passes(i, c) ? dy : T(0));
       }
     }
@@ -121,40 +143,40 @@ FERMENT_BODY void ForEachGradient(const GradientPlan<T>& plan, Extent extent, Us
   if (!plan.rectify) {
     run([](std::int64_t, std::int64_t) { return true; });
   } else if (plan.y != nullptr) {
-    run([&](std::int64_t i, std::int64_t) { return !(plan.y[i] <= 0); });
+    run([&](std::int64_t i, std::int64_t) { return !(Widen(plan.y[i]) <= 0); });
   } else {
-    run([&](std::int64_t i, std::int64_t c) { return !(Line(plan.x[i], plan.scale[c], plan.shift[c]) <= 0); });
+    run([&](std::int64_t i, std::int64_t c) { return !(Line(Widen(plan.x[i]), plan.scale[c], plan.shift[c]) <= 0); });
   }
 }
 
-template <typename T>
-FERMENT_BODY void SumsOfBlock(const GradientPlan<T>& plan, Extent extent, T* sums, T* products) {
+template <typename S, typename T = Computed<S>>
+FERMENT_BODY void SumsOfBlock(const GradientPlan<S>& plan, Extent extent, T* sums, T* products) {
   FERMENT_VECTORS
   for (std::int64_t c = 0; c < extent.channels; ++c) sums[c] = products[c] = 0;
   ForEachGradient(
       plan, extent, [&](std::int64_t i, std::int64_t c, T dz) __attribute__((always_inline)) {
         sums[c] += dz;
-        products[c] += dz * (plan.x[i] - plan.mean[c]);
+        products[c] += dz * (Widen(plan.x[i]) - plan.mean[c]);
       });
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 struct GradientOutput {
   const T* slope;
   const T* offset;
-  T* dx;
-  T* dz;  // null: not wanted
+  S* dx;
+  S* dz;  // null: not wanted
 };
 
-template <typename T>
-FERMENT_BODY void GradientBlock(const GradientPlan<T>& plan, Extent extent, const GradientOutput<T>& out) {
+template <typename S, typename T = Computed<S>>
+FERMENT_BODY void GradientBlock(const GradientPlan<S>& plan, Extent extent, const GradientOutput<S>& out) {
   const auto dx = [&](std::int64_t i, std::int64_t c, T dz) __attribute__((always_inline)) {
-    return dz * plan.scale[c] + ((plan.x[i] - plan.mean[c]) * out.slope[c] + out.offset[c]);
+    return Narrow<S>(dz * plan.scale[c] + ((Widen(plan.x[i]) - plan.mean[c]) * out.slope[c] + out.offset[c]));
   };
   if (out.dz != nullptr) {
     ForEachGradient(
         plan, extent, [&](std::int64_t i, std::int64_t c, T dz) __attribute__((always_inline)) {
-          out.dz[i] = dz;
+          out.dz[i] = Narrow<S>(dz);
           out.dx[i] = dx(i, c, dz);
         });
   } else {
@@ -170,10 +192,16 @@ FERMENT_PROCESSORS void Moments(const float* x, Extent e, float* mean, float* de
 FERMENT_PROCESSORS void Moments(const double* x, Extent e, double* mean, double* deviation) {
   MomentsOfBlock(x, e, mean, deviation);
 }
+FERMENT_PROCESSORS void Moments(const c10::BFloat16* x, Extent e, float* mean, float* deviation) {
+  MomentsOfBlock(x, e, mean, deviation);
+}
 FERMENT_PROCESSORS void Apply(const float* x, Extent e, const Plan<float>& plan, float* y) {
   TransformBlock(x, e, plan, y);
 }
 FERMENT_PROCESSORS void Apply(const double* x, Extent e, const Plan<double>& plan, double* y) {
+  TransformBlock(x, e, plan, y);
+}
+FERMENT_PROCESSORS void Apply(const c10::BFloat16* x, Extent e, const Plan<c10::BFloat16>& plan, c10::BFloat16* y) {
   TransformBlock(x, e, plan, y);
 }
 FERMENT_PROCESSORS void Sums(const GradientPlan<float>& plan, Extent e, float* sums, float* products) {
@@ -182,10 +210,18 @@ FERMENT_PROCESSORS void Sums(const GradientPlan<float>& plan, Extent e, float* s
 FERMENT_PROCESSORS void Sums(const GradientPlan<double>& plan, Extent e, double* sums, double* products) {
   SumsOfBlock(plan, e, sums, products);
 }
+FERMENT_PROCESSORS void Sums(const GradientPlan<c10::BFloat16>& plan, Extent e, float* sums, float* products) {
+  SumsOfBlock(plan, e, sums, products);
+}
 FERMENT_PROCESSORS void Differentiate(const GradientPlan<float>& plan, Extent e, const GradientOutput<float>& out) {
   GradientBlock(plan, e, out);
 }
 FERMENT_PROCESSORS void Differentiate(const GradientPlan<double>& plan, Extent e, const GradientOutput<double>& out) {
+  GradientBlock(plan, e, out);
+}
+
+FERMENT_PROCESSORS void Differentiate(const GradientPlan<c10::BFloat16>& plan, Extent e,
+                                      const GradientOutput<c10::BFloat16>& out) {
   GradientBlock(plan, e, out);
 }
 
@@ -204,21 +240,21 @@ const T* PointerOrNull(const torch::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
 }
 
-template <typename T>
-GradientPlan<T> PlanOf(const ChannelGradient& gradient) {
+template <typename S, typename T = Computed<S>>
+GradientPlan<S> PlanOf(const ChannelGradient& gradient) {
   const ChannelTransform& transform = gradient.transform;
   const bool look = transform.rectify && transform.residual.defined();
-  return {gradient.dy.const_data_ptr<T>(),
-          gradient.x.const_data_ptr<T>(),
-          look ? gradient.y.const_data_ptr<T>() : nullptr,
+  return {gradient.dy.const_data_ptr<S>(),
+          gradient.x.const_data_ptr<S>(),
+          look ? gradient.y.const_data_ptr<S>() : nullptr,
           gradient.mean.const_data_ptr<T>(),
           transform.scale.const_data_ptr<T>(),
           transform.shift.const_data_ptr<T>(),
           transform.rectify};
 }
 
-template <typename T>
-GradientPlan<T> At(GradientPlan<T> plan, std::int64_t offset) {
+template <typename S>
+GradientPlan<S> At(GradientPlan<S> plan, std::int64_t offset) {
   plan.dy += offset;
   plan.x += offset;
   if (plan.y != nullptr) plan.y += offset;
@@ -231,7 +267,7 @@ std::vector<T> RowsOfBlocks(Extent extent) {
   return std::vector<T>(static_cast<std::size_t>(extent.blocks() * 2 * extent.channels));
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 torch::Tensor MomentsOf(const torch::Tensor& x) {
   const Extent extent = ExtentOf(x);
   const std::int64_t channels = extent.channels;
@@ -240,7 +276,7 @@ torch::Tensor MomentsOf(const torch::Tensor& x) {
   std::vector<T> blocks = RowsOfBlocks<T>(extent);
   ForEachBlock(extent, [&](std::int64_t block, std::int64_t offset, Extent part) {
     T* mean = blocks.data() + block * 2 * channels;
-    Moments(x.const_data_ptr<T>() + offset, part, mean, mean + channels);
+    Moments(x.const_data_ptr<S>() + offset, part, mean, mean + channels);
   });
   double* mean = joined.data_ptr<double>();
   double* deviation = mean + channels;
@@ -259,24 +295,24 @@ torch::Tensor MomentsOf(const torch::Tensor& x) {
   return joined;
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 torch::Tensor TransformOf(const torch::Tensor& x, const ChannelTransform& transform) {
   torch::Tensor y = torch::empty_like(x);
-  const Plan<T> plan{transform.scale.const_data_ptr<T>(), transform.shift.const_data_ptr<T>(),
-                     PointerOrNull<T>(transform.residual), transform.rectify};
+  const Plan<S> plan{transform.scale.const_data_ptr<T>(), transform.shift.const_data_ptr<T>(),
+                     PointerOrNull<S>(transform.residual), transform.rectify};
   ForEachBlock(ExtentOf(x), [&](std::int64_t, std::int64_t offset, Extent part) {
-    Plan<T> own = plan;
+    Plan<S> own = plan;
     if (own.residual != nullptr) own.residual += offset;
-    Apply(x.const_data_ptr<T>() + offset, part, own, y.data_ptr<T>() + offset);
+    Apply(x.const_data_ptr<S>() + offset, part, own, y.data_ptr<S>() + offset);
   });
   return y;
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 torch::Tensor SumsOf(const ChannelGradient& gradient) {
   const Extent extent = ExtentOf(gradient.x);
   std::vector<T> blocks = RowsOfBlocks<T>(extent);
-  const GradientPlan<T> plan = PlanOf<T>(gradient);
+  const GradientPlan<S> plan = PlanOf<S>(gradient);
   ForEachBlock(extent, [&](std::int64_t block, std::int64_t offset, Extent part) {
     T* sums = blocks.data() + block * 2 * extent.channels;
     Sums(At(plan, offset), part, sums, sums + extent.channels);
@@ -290,43 +326,50 @@ torch::Tensor SumsOf(const ChannelGradient& gradient) {
   return joined;
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 InputGradient GradientOf(const ChannelGradient& gradient, const torch::Tensor& slope, const torch::Tensor& offset,
                          bool with_dz) {
   InputGradient result{torch::empty_like(gradient.x), with_dz ? torch::empty_like(gradient.x) : torch::Tensor()};
-  const GradientPlan<T> plan = PlanOf<T>(gradient);
+  const GradientPlan<S> plan = PlanOf<S>(gradient);
   ForEachBlock(ExtentOf(gradient.x), [&](std::int64_t, std::int64_t at, Extent part) {
     Differentiate(At(plan, at), part,
-                  {slope.const_data_ptr<T>(), offset.const_data_ptr<T>(), result.dx.data_ptr<T>() + at,
-                   with_dz ? result.dz.data_ptr<T>() + at : nullptr});
+                  {slope.const_data_ptr<T>(), offset.const_data_ptr<T>(), result.dx.data_ptr<S>() + at,
+                   with_dz ? result.dz.data_ptr<S>() + at : nullptr});
   });
   return result;
 }
 
-bool Double(const torch::Tensor& x) { return x.scalar_type() == torch::kFloat64; }
+/// Returns: of(a value of the type that `x` holds).
+template <typename Of>
+auto ByType(const torch::Tensor& x, const Of& of) {
+  if (x.scalar_type() == torch::kFloat64) return of(double());
+  return x.scalar_type() == torch::kBFloat16 ? of(c10::BFloat16()) : of(float());
+}
 
 }  // namespace
 
 bool HasChannelLoops(const torch::Tensor& x) {
-  if (!x.is_cpu() || (x.scalar_type() != torch::kFloat32 && x.scalar_type() != torch::kFloat64)) return false;
+  const auto type = x.scalar_type();
+  if (!x.is_cpu() || (type != torch::kFloat32 && type != torch::kFloat64 && type != torch::kBFloat16)) return false;
   if (x.dim() == 2) return x.is_contiguous();
   return x.dim() == 4 && x.is_contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
-torch::Tensor ChannelMoments(const torch::Tensor& x) { return Double(x) ? MomentsOf<double>(x) : MomentsOf<float>(x); }
+torch::Tensor ChannelMoments(const torch::Tensor& x) {
+  return ByType(x, [&](auto type) { return MomentsOf<decltype(type)>(x); });
+}
 
 torch::Tensor Transform(const torch::Tensor& x, const ChannelTransform& transform) {
-  return Double(x) ? TransformOf<double>(x, transform) : TransformOf<float>(x, transform);
+  return ByType(x, [&](auto type) { return TransformOf<decltype(type)>(x, transform); });
 }
 
 torch::Tensor GradientSums(const ChannelGradient& gradient) {
-  return Double(gradient.x) ? SumsOf<double>(gradient) : SumsOf<float>(gradient);
+  return ByType(gradient.x, [&](auto type) { return SumsOf<decltype(type)>(gradient); });
 }
 
 InputGradient GradientOfInput(const ChannelGradient& gradient, const torch::Tensor& slope, const torch::Tensor& offset,
                               bool with_dz) {
-  return Double(gradient.x) ? GradientOf<double>(gradient, slope, offset, with_dz)
-                            : GradientOf<float>(gradient, slope, offset, with_dz);
+  return ByType(gradient.x, [&](auto type) { return GradientOf<decltype(type)>(gradient, slope, offset, with_dz); });
 }
 
 }  // namespace ferment::nn

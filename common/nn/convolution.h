@@ -19,7 +19,9 @@ struct Epilogue {
   torch::Tensor slope = {};  // [channels] of a PReLU, or undefined
 };
 
-/// Returns: convolution.forward(x), of a square kernel without bias, groups or dilation. `x` [N, C, H, W].
+/// Returns: convolution.forward(x), of a square kernel without bias, groups or dilation. `x` [N, C, H, W]. A bfloat16
+/// `x` meets float32 weights rounded to its type: products are added up in float32 and rounded once; the gradient of
+/// the weights is float32.
 torch::Tensor Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x);
 
 }  // namespace ferment::nn

@@ -102,7 +102,8 @@ class IResNet final : public Backbone {
     x = stem_norm_->ConvolveAndNormalize(*stem_, x, {.slope = stem_prelu_->weight});
     for (auto& unit : units_) x = unit->forward(x);
     // The embedding reads channel by channel, so the memory order must be the one its weights were trained with.
-    x = last_norm_->forward(x).contiguous(torch::MemoryFormat::Contiguous).flatten(1);
+    x = last_norm_->forward(x).to(embedding_->weight.scalar_type());
+    x = x.contiguous(torch::MemoryFormat::Contiguous).flatten(1);
     return embedding_norm_->forward(embedding_->forward(x));
   }
 

@@ -114,7 +114,7 @@ class ResNet final : public Backbone {
     x = stem_norm_->ConvolveAndNormalize(*stem_, x, {.residual = {}, .rectify = true});
     x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
     for (auto& block : blocks_) x = block->forward(x);
-    return x.mean({2, 3});
+    return x.mean({2, 3}, /*keepdim=*/false, classifier_->weight.scalar_type());
   }
 
   torch::Tensor Classify(const torch::Tensor& features) override { return classifier_->forward(features); }

@@ -60,9 +60,9 @@ TEST(ConfigCommands, TakesAFloorForTeachersWithoutAWord) {
 }
 
 TEST(ConfigCommands, RefusesWhatIsNotInThisVersion) {
-  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "cotrain.dtype=bfloat16"});
+  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "evaluate.select=best"});
   EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);
-  EXPECT_THAT(outcome.err, StartsWith("--set cotrain.dtype=bfloat16: cotrain.dtype: \"bfloat16\" is not in this"));
+  EXPECT_THAT(outcome.err, StartsWith("--set evaluate.select=best: evaluate.select: \"best\" is not in this"));
 }
 
 TEST(ConfigCommands, RefusesAFlagWithoutAValue) {

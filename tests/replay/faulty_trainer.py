@@ -55,6 +55,9 @@ FAULTS = {
     "the teacher looks at each view by itself": {"q", "L_T_l", "L_T_u", "L_T_mpl", "teacher gradient",
                                                  "teacher statistics"},
     "the step is computed in float32": None,  # any line, but some
+    "L_old and L_new are in bfloat16": {"L_old", "L_new"},
+    "weights are kept in bfloat16": {"student weights", "teacher weights"},
+    "bfloat16 passes are in float32": {"student gradient", "teacher gradient"},
 }
 # Lines that a fault may break or not, as the rows fall.
 PERHAPS = {"the teacher looks at each view by itself": {"y_hat"}}
@@ -64,7 +67,10 @@ class FaultyTrainer:
     def __init__(self, record, fault=""):
         assert not fault or fault in FAULTS, fault
         self.record, self.config, self.fault = record, record.config, fault
-        self.network = RankedNetwork(build_network(record.step), self.config["batch_norm"])
+        net = build_network(record.step)
+        mixed = record.step["dtype"] == "bfloat16" and not self.has("bfloat16 passes are in float32")
+        self.network = RankedNetwork(net, self.config["batch_norm"], mixed)
+        self.scorer = RankedNetwork(net, self.config["batch_norm"], mixed=self.has("L_old and L_new are in bfloat16"))
         self.out = RecordedStep(copy.deepcopy(record.step), {stem: dict(t) for stem, t in record.tensors.items()})
         self.scalars = self.out.step["scalars"]
 
@@ -206,6 +212,8 @@ class FaultyTrainer:
             v = config["momentum"] * held + (0.9 * g if self.has("the momentum is dampened") else g)
             ahead = config["nesterov"] and not self.has("nesterov is ignored")
             new[name] = w - config[f"lr_{side}"] * (g + config["momentum"] * v if ahead else v)
+            if self.has("weights are kept in bfloat16"):
+                new[name] = new[name].bfloat16().to(w)
             out["gradients"][key], out["optimizer_after"][key] = gradients[name], v
         return new
 
@@ -223,9 +231,9 @@ class FaultyTrainer:
         """-> CE of every x_l, by rank."""
         rows = self.rows("student", "x_l")
         if training or self.config["feedback_statistics"] == "batch":
-            logits, _ = self.network.train(parameters, statistics, rows)
+            logits, _ = self.scorer.train(parameters, statistics, rows)
         else:
-            logits = [self.network.evaluate(parameters, statistics, own) for own in rows]
+            logits = [self.scorer.evaluate(parameters, statistics, own) for own in rows]
         labels = self.record.rows("student", self.out["batch"]["y_l"], "labelled")
         return [cross_entropy(z, y, label_smoothing=smoothing, reduction="none") for z, y in zip(logits, labels)]
 
@@ -241,8 +249,8 @@ class FaultyTrainer:
                                        self.has("L_old is from a training-mode forward"))
             new = self.labelled_losses(self.student_new, statistics)
             if self.has("the L_new forward moves the statistics"):
-                _, self.student_statistics = self.network.train(self.student_new, statistics,
-                                                                self.rows("student", "x_l"))
+                _, self.student_statistics = self.scorer.train(self.student_new, statistics,
+                                                               self.rows("student", "x_l"))
         if self.has("L_old and L_new are rank 0's"):
             old, new = old[:1], new[:1]
         scalars["L_old"], scalars["L_new"] = (torch.cat(part).double().mean().item() for part in (old, new))

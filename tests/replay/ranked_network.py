@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.functional import conv2d, relu
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 DEPTHS = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (Bottleneck, [3, 4, 6, 3])}
@@ -22,6 +23,51 @@ class NarrowResNet(ResNet):
             setattr(self, f"layer{stage + 1}", layer)
         self.fc = nn.Linear(self.inplanes, classes)
 
+    def forward(self, faces, mixed=False):
+        """mixed: as cotrain.dtype bfloat16 says (docs/method.md)."""
+        if not mixed:
+            return super().forward(faces)
+        maps = self.maxpool(rounded(relu(self.bn1(convolved(self.conv1, rounded(faces))))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                maps = mixed_block(block, maps)
+        return self.fc(maps.mean((2, 3)))
+
+
+class Rounded(torch.autograd.Function):
+    """To bfloat16 and back: the value on its way forward, the gradient on its way back."""
+
+    @staticmethod
+    def forward(_, value):
+        return value.bfloat16().to(value.dtype)
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient.bfloat16().to(gradient.dtype)
+
+
+def rounded(value):
+    return Rounded.apply(value)
+
+
+def convolved(layer, maps):
+    """A convolution of rounded numbers; the gradient of its weights is not rounded."""
+    weight = layer.weight + (layer.weight.bfloat16().to(layer.weight.dtype) - layer.weight).detach()
+    return rounded(conv2d(rounded(maps), weight, None, layer.stride, layer.padding))
+
+
+def mixed_block(block, maps):
+    """Normalisation, addition and rectifier together are rounded once."""
+    shortcut = rounded(maps)
+    if block.downsample is not None:
+        shortcut = rounded(block.downsample[1](convolved(block.downsample[0], maps)))
+    layers = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
+    layers += [(block.conv3, block.bn3)] if isinstance(block, Bottleneck) else []
+    for convolution, norm in layers[:-1]:
+        maps = rounded(relu(norm(convolved(convolution, maps))))
+    convolution, norm = layers[-1]
+    return rounded(relu(norm(convolved(convolution, maps)) + shortcut))
+
 
 def build_network(step):
     backbone = step["backbone"]
@@ -30,15 +76,20 @@ def build_network(step):
 
 
 class RankedNetwork:
-    """Forward passes of one architecture with whatever weights; nothing is kept between them."""
+    """Forward passes of one architecture with whatever weights; nothing is kept between them. mixed: in bfloat16,
+    whose roundings are written out, since in PyTorch's autocast they lie elsewhere."""
 
-    def __init__(self, net, batch_norm):
+    def __init__(self, net, batch_norm, mixed=False):
         self.net = net
         self.batch_norm = batch_norm
+        self.mixed = mixed
+
+    def forward(self, weights, rows):
+        return functional_call(self.net, weights, (rows, self.mixed))
 
     def evaluate(self, parameters, statistics, rows):
         self.net.eval()
-        return functional_call(self.net, {**parameters, **statistics}, (rows,))
+        return self.forward({**parameters, **statistics}, rows)
 
     def train(self, parameters, statistics, rows_of_ranks):
         """-> (logits of each rank, statistics afterwards)."""
@@ -47,12 +98,12 @@ class RankedNetwork:
         self.net.train()
         if self.batch_norm == "sync":
             after = {name: tensor.clone() for name, tensor in statistics.items()}
-            logits = functional_call(self.net, {**parameters, **after}, (torch.cat(rows_of_ranks),))
+            logits = self.forward({**parameters, **after}, torch.cat(rows_of_ranks))
             return list(logits.split([len(rows) for rows in rows_of_ranks])), after
         logits, of_ranks = [], []
         for rows in rows_of_ranks:
             own = {name: tensor.clone() for name, tensor in statistics.items()}
-            logits.append(functional_call(self.net, {**parameters, **own}, (rows,)))
+            logits.append(self.forward({**parameters, **own}, rows))
             of_ranks.append(own)
         after = {name: torch.stack([own[name] for own in of_ranks]).mean(0) if tensor.is_floating_point() else
                  of_ranks[0][name] for name, tensor in statistics.items()}

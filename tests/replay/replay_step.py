@@ -25,15 +25,18 @@ class Tolerance:
     """docs/formats.md has the reasons."""
     loss: float        # relative
     evaluation: float  # relative, L_old and L_new
-    update: float      # gradients, of their norm; the dot products of h
+    gradient: float    # of its norm; bfloat16: of that of all of a network's gradients as one
+    update: float      # the dot products of h, of the product of the norms
     arithmetic: float  # what follows from recorded tensors without a network: weights, momentum
     statistics: float
     average: float
     floor: float       # of the tensor's norm: what storing it costs
 
 
-TOLERANCES = {"float32": Tolerance(2e-5, 1e-5, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
-              "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
+TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-5, 0.5, 0.1, 1e-5, 4e-2, 1e-5, 2.0**-22),
+              "bfloat16, frozen": Tolerance(1e-3, 1e-5, 2e-2, 0.1, 1e-5, 2e-2, 1e-5, 2.0**-22),
+              "float32": Tolerance(2e-5, 1e-5, 0.1, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
+              "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
 EXACT = 1e-12  # sums of a few recorded doubles
 
 
@@ -62,9 +65,12 @@ class Replay:
     def __init__(self, record):
         self.record, self.config, self.scalars = record, record.config, record.scalars
         self.batch = record["batch"]
-        self.tolerance = TOLERANCES[record.step["dtype"]]
+        self.mixed = record.step["dtype"] == "bfloat16"
+        frozen = self.mixed and self.config["batch_norm"] == "frozen"
+        self.tolerance = TOLERANCES["bfloat16, frozen" if frozen else record.step["dtype"]]
         self.plain = build_network(record.step)
-        self.network = RankedNetwork(self.plain, self.config["batch_norm"])
+        self.network = RankedNetwork(self.plain, self.config["batch_norm"], self.mixed)
+        self.scorer = RankedNetwork(self.plain, self.config["batch_norm"])
         self.lines = []
         # h is 0 by rule, whatever the losses say.
         self.waiting = self.config["lr_student"] == 0 or self.config["feedback_form"] == "off"
@@ -179,8 +185,10 @@ class Replay:
         config, before, after = self.config, self.record[f"{side}_before"], self.record[f"{side}_after"]
         loss.backward()
         recorded = {n: self.record["gradients"][f"{side}.{n}"] for n in parameters}
-        self.tensors(f"{side} gradient", {n: (recorded[n], p.grad, p.grad) for n, p in parameters.items()},
-                     self.tolerance.update)
+        pairs = {n: (recorded[n], p.grad, p.grad) for n, p in parameters.items()}
+        if self.mixed:
+            pairs = {"all as one": [torch.cat([t.flatten() for t in part]) for part in zip(*pairs.values())]}
+        self.tensors(f"{side} gradient", pairs, self.tolerance.gradient)
         norm = math.sqrt(sum(g.double().square().sum().item() for g in recorded.values()))
         self.number(f"grad_norm_{side}", norm, self.tolerance.arithmetic)
 
@@ -211,13 +219,13 @@ class Replay:
                                             computed.items()}, self.tolerance.statistics)
 
     def labelled_loss(self, parameters, statistics):
-        """-> [B] CE_0 on x_l as L_old and L_new see it, in the network's type."""
+        """-> [B] CE_0 on x_l as L_old and L_new see it, in the weights' type."""
         if self.config["feedback_statistics"] == "batch":
-            logits, _ = self.network.train(parameters, statistics,
-                                           self.record.rows("student", self.batch["x_l"], "labelled"))
+            logits, _ = self.scorer.train(parameters, statistics,
+                                          self.record.rows("student", self.batch["x_l"], "labelled"))
             logits = torch.cat(logits)
         else:
-            logits = self.network.evaluate(parameters, statistics, self.batch["x_l"])
+            logits = self.scorer.evaluate(parameters, statistics, self.batch["x_l"])
         return cross_entropy(logits, self.batch["y_l"], reduction="none")
 
     def check_feedback(self):

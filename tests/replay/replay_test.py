@@ -45,7 +45,7 @@ FACTORS = {
     "optimizer": {"plain": ["cotrain.momentum=0", "cotrain.nesterov=false"],
                   "momentum": ["cotrain.momentum=0.9", "cotrain.nesterov=false"],
                   "nesterov": ["cotrain.momentum=0.9", "cotrain.nesterov=true"]},
-    "dtype": {dtype: [f"cotrain.dtype={dtype}"] for dtype in ("float64", "float32")},
+    "dtype": {dtype: [f"cotrain.dtype={dtype}"] for dtype in ("float64", "float32", "bfloat16")},
     "step": {0: [], 3: []},
     "student": {"learns": [], "waits": ["cotrain.student_wait_steps=5"]},
     "weight_decay": {wd: [f"cotrain.weight_decay={wd}"] for wd in (0.02, 0)},
@@ -84,7 +84,8 @@ EXPECTED = {
 
 # Pairs alone would meet each form on several ranks mostly where h is 0 by rule: these names meet while the rest is so.
 AT_WORK = [(("form", "ranks", "batch_norm"), {"dtype": "float64", "student": "learns", "feedback": "from the start"}),
-           (("form", "batch_norm"), {"dtype": "float32", "student": "learns", "feedback": "from the start"})]
+           (("form", "batch_norm"), {"dtype": "float32", "student": "learns", "feedback": "from the start"}),
+           (("batch_norm",), {"dtype": "bfloat16", "form": "first_order", "student": "learns", "feedback": "from the start"})]
 
 
 def combinations_of(names):
@@ -207,7 +208,8 @@ LARGER = [
      "also": ["model.backbone=resnet50", "model.width=16", "model.image_size=56"]}
     for ranks, step, mode, dtype, form in [
         ("1", 3, "local", "float32", "first_order"), ("2", 0, "sync", "float32", "exact"),
-        ("2", 3, "local", "float64", "cosine"), ("1+2", 3, "sync", "float64", "first_order")]]
+        ("2", 3, "local", "float64", "cosine"), ("1+2", 3, "sync", "float64", "first_order"),
+        ("2", 3, "local", "bfloat16", "first_order")]]
 
 AFTER_A_TEACHER = [
     {"ranks": ranks, "step": 3, "student_mask": mask, "source": source,
@@ -220,7 +222,6 @@ REFUSED = [
     ("teacher", 0, [], False),
     ("cotrain", 5, [], True),
     ("cotrain", 0, ["cotrain.placement=split", "cotrain.placement_ranks.teacher=2"], True),
-    ("cotrain", 0, ["cotrain.dtype=bfloat16"], True),
     ("cotrain", 0, ["cotrain.feedback.max_lag=1"], True),
     ("cotrain", 0, ["cotrain.placement=split", "cotrain.feedback.max_lag=1"], True),
     ("cotrain", 0, ["model.backbone=iresnet50"], True),
@@ -285,6 +286,8 @@ PLANTING = {
     "a step in full": ["cotrain.student_mask=true", "cotrain.grad_clip=0.5", "cotrain.weight_decay=0.02"],
     "before start_step": ["cotrain.feedback.start_step=4"],
     "under class thresholds": ["cotrain.pseudo_label.threshold_rule=dynamic"],
+    "in bfloat16": ["cotrain.dtype=bfloat16"],
+    "in bfloat16, frozen": ["cotrain.dtype=bfloat16", "cotrain.batch_norm=frozen"],
 }
 
 
@@ -303,7 +306,7 @@ def plant_faults(trainer):
     bad = 0
     records = {}
     for number, (name, settings) in enumerate(PLANTING.items()):
-        folder = trainer.record(f"planting-{number}", 3, 3, settings + ["cotrain.dtype=float64"])
+        folder = trainer.record(f"planting-{number}", 3, 3, ["cotrain.dtype=float64"] + settings)
         records[name] = RecordedStep.read(folder)
     slow = with_a_slow_class(records["under class thresholds"])
     for name, record in {**records, "with a slow class": slow}.items():
@@ -314,6 +317,8 @@ def plant_faults(trainer):
     for fault, seen_in in FAULTS.items():
         record = records["before start_step" if "start_step" in fault else "a step in full"]
         record = slow if "class" in fault else record
+        record = records["in bfloat16"] if fault.endswith("in bfloat16") else record
+        record = records["in bfloat16, frozen"] if fault.startswith("bfloat16") else record
         folder = trainer.scratch / "planted"
         FaultyTrainer(record, fault).make().write(folder)
         command = [sys.executable, Path(__file__).with_name("replay_step.py"), folder]

@@ -43,6 +43,14 @@ struct CotrainRules {
   bool average_statistics = true;
   /// The teacher's step takes the h of the step before, so that it need not wait for the student's (split placement).
   bool late_feedback = false;
+  /// Training passes, forward and backward, are in bfloat16. Weights, losses and statistics stay as they are, and so do
+  /// the passes that score the student: h is the small difference of two losses.
+  bool in_bfloat16 = false;
+
+  /// Returns: the faces in the type that a training pass takes.
+  torch::Tensor ForTraining(const torch::Tensor& faces) const {
+    return in_bfloat16 ? faces.to(torch::kBFloat16) : faces;
+  }
 };
 
 /// What the schedules say for one step.

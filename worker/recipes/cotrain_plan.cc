@@ -17,6 +17,7 @@ Result<CotrainRules> RulesOf(const v1::CotrainSpec& cotrain) {
   rules.batch_statistics = cotrain.feedback().statistics() == "batch";
   rules.average_statistics = cotrain.batch_norm() == "local";
   rules.late_feedback = cotrain.feedback().max_lag() > 0;
+  rules.in_bfloat16 = cotrain.dtype() == "bfloat16";
   return rules;
 }
 

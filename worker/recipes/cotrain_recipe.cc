@@ -19,18 +19,6 @@
 namespace ferment::worker {
 namespace {
 
-Status NotYet(std::string_view key, std::string_view value) {
-  return InvalidArgumentError("not in this version: " + std::string(key) + "=" + std::string(value))
-      .WithExitCode(exit_code::kBadSpec);
-}
-
-/// What the schema offers and this version does not do.
-Status CheckOffered(const RecipeContext& context) {
-  const auto& cotrain = context.spec.cotrain();
-  if (cotrain.dtype() != "float32" && cotrain.dtype() != "float64") return NotYet("cotrain.dtype", cotrain.dtype());
-  return Status();
-}
-
 class CotrainRecipe : public Recipe {
  public:
   explicit CotrainRecipe(const RecipeContext& context)
@@ -38,11 +26,11 @@ class CotrainRecipe : public Recipe {
         cotrain_(context.spec.cotrain()),
         schedule_(cotrain_, context.round),
         baseline_(cotrain_.feedback().baseline()) {
+    // Faces and weights; what else is in bfloat16, the rules say.
     target_ = {.device = context.device, .dtype = cotrain_.dtype() == "float64" ? torch::kFloat64 : torch::kFloat32};
   }
 
   Status Prepare() override {
-    FERMENT_RETURN_IF_ERROR(CheckOffered(context_));
     FERMENT_ASSIGN_OR_RETURN(placement_, CotrainPlacement::Make(cotrain_, context_.world));
     FERMENT_ASSIGN_OR_RETURN(networks_, CotrainNetworks::Make(context_, *placement_, target_.dtype));
     FERMENT_ASSIGN_OR_RETURN(auto labelled, OpenLabelledStream(context_.spec));

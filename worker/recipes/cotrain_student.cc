@@ -55,7 +55,8 @@ Status CotrainStudent::Backward(const CotrainBatch& batch, const RowLabels& labe
   torch::Tensor sum;
   {
     const TraceScope scope(trace_, "student forward");
-    sum = CrossEntropySum(network_.net->forward(batch.strong), labels.label, rules_.label_smoothing, labels.trained);
+    sum = CrossEntropySum(network_.net->forward(rules_.ForTraining(batch.strong)), labels.label, rules_.label_smoothing,
+                          labels.trained);
   }
   const TraceScope scope(trace_, "student backward");
   FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch.global_unlabelled));

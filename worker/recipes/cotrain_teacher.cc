@@ -22,7 +22,8 @@ Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, const 
   const TraceScope scope(trace_, "teacher forward");
   const std::int64_t labelled = batch.labelled.size(0);
   const std::int64_t unlabelled = batch.weak.size(0);
-  const torch::Tensor logits = network_.net->forward(torch::cat({batch.labelled, batch.weak, batch.strong}));
+  const torch::Tensor logits =
+      network_.net->forward(rules_.ForTraining(torch::cat({batch.labelled, batch.weak, batch.strong})));
   const torch::Tensor weak = logits.narrow(0, labelled, unlabelled);
   const torch::Tensor strong = logits.narrow(0, labelled + unlabelled, unlabelled);
 
@@ -87,8 +88,8 @@ Status CotrainTeacher::UpdateLate(const CotrainBatch& batch, const CotrainRates&
   }
   loss.backward();
   network_.net->eval();
-  const torch::Tensor feedback_sum =
-      CrossEntropySum(network_.net->forward(credit->view), credit->labels.label, 0, credit->labels.trained);
+  const torch::Tensor feedback_sum = CrossEntropySum(network_.net->forward(rules_.ForTraining(credit->view)),
+                                                     credit->labels.label, 0, credit->labels.trained);
   network_.net->train();
   FERMENT_RETURN_IF_ERROR(Backward(feedback_sum * (credit->h / unlabelled)));
   return Step(batch, rates, credit->h, feedback_sum.item<double>(), figures);

@@ -96,6 +96,34 @@ TEST(BatchNorm, SyncOverUnequalRanksIsOneBatchForwardAndBackward) {
   }
 }
 
+/// In a layout that the loops do not take, as on a GPU.
+TEST(BatchNorm, OfBFloat16HasItsMomentsAndGradientsInFloat32) {
+  torch::manual_seed(4);
+  const auto x = torch::randn({8, 4, 6, 6}) * 0.1 + 100;  // bfloat16 keeps one bit of what is behind the point
+  const auto dy = torch::randn_like(x);
+  for (const BatchNormMode mode : {BatchNormMode::kLocal, BatchNormMode::kSync}) {
+    std::vector<torch::Tensor> results[2];
+    for (const bool narrow : {false, true}) {
+      ThreadExchange shared(1);
+      RankExchange exchange(shared, 0);
+      BatchNorm norm(4);
+      norm->SetMode(mode, &exchange);
+      const auto input = narrow ? x.to(torch::kBFloat16) : x.to(torch::kBFloat16).to(torch::kFloat32);
+      const auto leaf = input.detach().requires_grad_();
+      const auto y = norm->forward(leaf);
+      EXPECT_EQ(y.scalar_type(), input.scalar_type());
+      y.backward(dy.to(torch::kBFloat16).to(y.scalar_type()));
+      results[narrow] = {norm->running_mean, norm->running_var,     norm->weight.grad(),
+                         norm->bias.grad(),  y.to(torch::kFloat32), leaf.grad().to(torch::kFloat32)};
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      EXPECT_EQ(results[1][i].scalar_type(), torch::kFloat32);
+      EXPECT_LT((results[1][i] - results[0][i]).norm().item<double>(), 0.01 * results[0][i].norm().item<double>())
+          << "result " << i << " mode " << static_cast<int>(mode);
+    }
+  }
+}
+
 TEST(BatchNorm, AnExchangeThatFailsIsAFailureAndNotAWrongNumber) {
   ThreadExchange without_rank(1);
   BatchNorm norm(2);

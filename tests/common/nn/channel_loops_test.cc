@@ -57,6 +57,50 @@ TEST(ChannelLoops, HandOnANumberThatIsNotFinite) {
   }
 }
 
+/// Values of every size, and those whose rounding is special.
+torch::Tensor BFloat16Rows(std::vector<std::int64_t> sizes) {
+  torch::Tensor x = Rows(sizes, torch::kFloat32) * torch::pow(10.0, Rows(sizes, torch::kFloat32) * 4);
+  const float inf = std::numeric_limits<float>::infinity();
+  const torch::Tensor special =
+      torch::tensor({0.0F, -0.0F, inf, -inf, std::numeric_limits<float>::quiet_NaN(), 3.3e38F, 1e-39F});
+  x.permute({0, 2, 3, 1}).view({-1}).slice(0, 0, special.size(0)).copy_(special);
+  return x.to(torch::kBFloat16);
+}
+
+TEST(ChannelLoops, OfBFloat16ComputeInFloat32AndRoundOnce) {
+  torch::manual_seed(3);
+  for (const std::int64_t channels : {1, 7, 48}) {
+    const std::vector<std::int64_t> sizes = {9, channels, 5, 3};
+    const auto wide = [](const torch::Tensor& x) { return x.defined() ? x.to(torch::kFloat32) : x; };
+    const auto expect_rounded = [](const torch::Tensor& got, const torch::Tensor& expected) {
+      EXPECT_EQ(got.scalar_type(), torch::kBFloat16);
+      const torch::Tensor rounded = expected.to(torch::kBFloat16);
+      EXPECT_TRUE(torch::equal(got.isnan(), rounded.isnan()));
+      const auto bits = [](const torch::Tensor& x) { return x.nan_to_num(0, 1, 2).view(torch::kInt16); };
+      EXPECT_TRUE(torch::equal(bits(got), bits(rounded)));
+    };
+    const torch::Tensor x = BFloat16Rows(sizes), residual = BFloat16Rows(sizes), dy = BFloat16Rows(sizes);
+    EXPECT_TRUE(torch::allclose(ChannelMoments(x), ChannelMoments(wide(x)), 0, 0, /*equal_nan=*/true));
+    const torch::Tensor scale = torch::randn({channels}), shift = torch::randn({channels});
+    for (const bool with_residual : {true, false}) {
+      for (const bool rectify : {true, false}) {
+        SCOPED_TRACE(::testing::Message() << channels << with_residual << rectify);
+        const ChannelTransform narrow{scale, shift, with_residual ? residual : torch::Tensor(), rectify};
+        const ChannelTransform whole{scale, shift, wide(narrow.residual), rectify};
+        const torch::Tensor y = Transform(x, narrow);
+        expect_rounded(y, Transform(wide(x), whole));
+        const ChannelGradient gradient{dy, x, y, shift, narrow};
+        const ChannelGradient of_whole{wide(dy), wide(x), wide(y), shift, whole};
+        EXPECT_TRUE(torch::allclose(GradientSums(gradient), GradientSums(of_whole), 0, 0, /*equal_nan=*/true));
+        const InputGradient got = GradientOfInput(gradient, scale, shift, with_residual);
+        const InputGradient expected = GradientOfInput(of_whole, scale, shift, with_residual);
+        expect_rounded(got.dx, expected.dx);
+        if (with_residual) expect_rounded(got.dz, expected.dz);
+      }
+    }
+  }
+}
+
 /// bn(x) with its epilogue, from LibTorch's own operations.
 torch::Tensor Reference(torch::nn::BatchNorm2d& norm, const torch::Tensor& x, const torch::Tensor& residual,
                         bool rectify) {

@@ -16,20 +16,23 @@ inline constexpr std::int64_t kLabelled = 8;
 inline constexpr std::int64_t kUnlabelled = 12;
 inline constexpr int kClasses = 4;
 
-/// Two networks that start alike, and their average, in float64.
+/// Two networks that start alike, and their average.
 struct Pair {
-  Pair(nn::BatchNormMode mode, Collective& ranks, const SgdOptions& options, std::uint64_t student_stream = 0)
-      : Pair(mode, CotrainPlacement(ranks), options, student_stream) {}
-  Pair(nn::BatchNormMode mode, CotrainPlacement where, const SgdOptions& options, std::uint64_t student_stream = 0)
+  Pair(nn::BatchNormMode mode, Collective& ranks, const SgdOptions& options, std::uint64_t student_stream = 0,
+       torch::Dtype dtype = torch::kFloat64)
+      : Pair(mode, CotrainPlacement(ranks), options, student_stream, dtype) {}
+  Pair(nn::BatchNormMode mode, CotrainPlacement where, const SgdOptions& options, std::uint64_t student_stream = 0,
+       torch::Dtype dtype = torch::kFloat64)
       : placement(std::move(where)),
         exchange(placement.group()),
+        type(dtype),
         teacher(Make(mode, 0), options),
         student(Make(mode, student_stream), options),
         average(Make(nn::BatchNormMode::kLocal, student_stream)) {}
 
   std::shared_ptr<nn::Backbone> Make(nn::BatchNormMode mode, std::uint64_t stream) {
     auto net = nn::MakeBackbone({.name = "resnet18", .width = 8, .image_size = 32, .classes = kClasses}, 3, stream);
-    net->to(torch::kFloat64);
+    net->to(type);
     net->SetBatchNorm(mode, &exchange);
     return net;
   }
@@ -46,6 +49,7 @@ struct Pair {
 
   CotrainPlacement placement;
   RankStatistics exchange;
+  torch::Dtype type;
   TrainedNetwork teacher;
   TrainedNetwork student;
   AveragedNetwork average;
@@ -68,6 +72,12 @@ struct World {
       faces[i].narrow(1, c / 2 * 16, 16).narrow(2, c % 2 * 16, 16).add_(1.0);
     }
     return faces;
+  }
+  /// The faces in another type than float64.
+  World As(torch::Dtype type) const {
+    World other = *this;
+    for (torch::Tensor* faces : {&other.labelled, &other.weak, &other.strong}) *faces = faces->to(type);
+    return other;
   }
   CotrainBatch RowsOf(const Collective& ranks) const {
     const RowRange l = RowsOfRank(kLabelled, ranks.rank(), ranks.size());

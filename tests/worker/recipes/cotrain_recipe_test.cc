@@ -129,6 +129,11 @@ TEST_F(CotrainRecipeTest, SoDoesOneUnderClassThresholds) {
   EXPECT_NE(status.at("labelled"), status.at("confident"));
 }
 
+TEST_F(CotrainRecipeTest, SoDoesOneInBFloat16) {
+  spec_.mutable_cotrain()->set_dtype("bfloat16");
+  ExpectSameBitsAfterAStop();
+}
+
 TEST_F(CotrainRecipeTest, AJobGoesOnInTheOtherPlacement) {
   testing::RecordedRunClient whole;
   ASSERT_TRUE(Train(spec_, folder_ / "whole", whole).ok());

@@ -134,6 +134,37 @@ TEST(CotrainStep, ClassThresholdsAreThoseOfTheStepsBefore) {
   });
 }
 
+TEST(CotrainStep, InBFloat16TheScoresAndTheWeightsStayFloat32) {
+  struct Made {
+    double loss, old_loss, new_loss;
+    torch::Tensor weights;
+  };
+  const auto make = [](bool in_bfloat16, double lr) {
+    Made made;
+    testing::RunRanks(1, [&](Collective& ranks) {
+      Pair pair(nn::BatchNormMode::kFrozen, ranks, kPlain, 0, torch::kFloat32);
+      FeedbackBaseline baseline(false);
+      CotrainStep step = pair.Step(baseline, {.tau = 1, .in_bfloat16 = in_bfloat16});
+      const auto outcome =
+          step.Run(0, World(6).As(torch::kFloat32).RowsOf(ranks), {.lr_teacher = 0, .lr_student = lr, .record = true});
+      ASSERT_TRUE(outcome);
+      ASSERT_EQ(pair.student.bucket.weights().scalar_type(), torch::kFloat32);
+      made = {outcome->student.loss, outcome->student.old_loss, outcome->student.new_loss,
+              pair.student.bucket.weights().clone()};
+    });
+    return made;
+  };
+  const Made narrow = make(true, 0.1), whole = make(false, 0.1);
+  EXPECT_NE(narrow.loss, whole.loss);
+  EXPECT_NEAR(narrow.loss, whole.loss, 0.02 * whole.loss);
+  EXPECT_EQ(narrow.old_loss, whole.old_loss);
+  EXPECT_NE(narrow.new_loss, whole.new_loss);
+  // A step far below what eight bits of a weight can hold.
+  const Made still = make(true, 0), moved = make(true, 1e-6);
+  EXPECT_EQ(still.old_loss, still.new_loss);
+  EXPECT_GT((moved.weights != still.weights).sum().item<std::int64_t>(), still.weights.numel() / 100);
+}
+
 TEST(Ema, AveragesWeightsAndStatisticsAndCopiesTheCount) {
   testing::RunRanks(1, [](Collective& ranks) {
     Pair pair(nn::BatchNormMode::kLocal, ranks, kPlain, /*student_stream=*/1);

@@ -214,7 +214,6 @@ TEST(StepRecorder, RefusesWhatCannotBeReplayed) {
          spec.mutable_cotrain()->mutable_placement_ranks()->set_teacher(2);
          spec.mutable_cotrain()->mutable_placement_ranks()->set_student(1);
        }},
-      {"dtype=bfloat16", [](v1::RunSpec& spec) { spec.mutable_cotrain()->set_dtype("bfloat16"); }},
       {"must be online",
        [](v1::RunSpec& spec) { spec.mutable_cotrain()->mutable_pseudo_label()->set_source("offline"); }},
   };
