@@ -107,7 +107,7 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
     std::set<std::string> done;
   };
   for (const auto& [key, value, done] : {Choice{"cotrain.dtype", spec.cotrain().dtype(), {"float32", "float64"}},
-                                         Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32"}},
+                                         Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32", "int8"}},
                                          Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
                                          Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
     std::string allowed;
