@@ -57,10 +57,12 @@ Options ParseOptions(int argc, char** argv) {
   std::string backbone = "resnet50";
   std::uint32_t width = 64;
   std::uint32_t image_size = 112;
+  std::string plan = "fp32";
   CLI::App app("Times the labeling of shards.", "label_shards");
   app.add_option("--backbone", backbone);
   app.add_option("--width", width);
   app.add_option("--image-size", image_size);
+  app.add_option("--plan", plan, "fp32 or int8");
   app.add_option("--pack", options.pack, "folder of an InsightFace pack")->required();
   app.add_option("--threads", options.threads);
   app.add_option("--work", options.work, "folder for network.safetensors, which the peers read, and label sets")
@@ -81,7 +83,7 @@ Options ParseOptions(int argc, char** argv) {
   spec.mutable_labeling()->set_tau(1);
   spec.mutable_labeling()->set_threshold(0.6);
   spec.mutable_labeling()->set_max_damage(0.01);
-  spec.mutable_labeling()->set_plan("fp32");
+  spec.mutable_labeling()->set_plan(plan);
   return options;
 }
 
@@ -150,7 +152,7 @@ class Bench {
 
  private:
   Result<std::unique_ptr<Annotator>> Open(const RunSpec& spec, const Model& model) {
-    FERMENT_ASSIGN_OR_RETURN(auto annotator, MakeTorchAnnotator(spec, model.file, model.digest));
+    FERMENT_ASSIGN_OR_RETURN(auto annotator, MakeTorchAnnotator(spec, model.file, model.digest, options_.threads));
     return std::make_unique<TimedAnnotator>(std::move(annotator), network_seconds_);
   }
 

@@ -184,6 +184,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   metrics_.Count(result.counts, result.reasons,
                  std::vector<std::string>(spec->classes().begin(), spec->classes().end()));
   metrics_.Count(result.canaries);
+  if (result.plan_agreement) metrics_.plan_agreement.Set(*result.plan_agreement);
   return false;
 }
 

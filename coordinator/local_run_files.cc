@@ -15,6 +15,7 @@
 #include "common/dataset/canary_faces.h"
 #include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
+#include "common/dataset/label_set.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
@@ -25,11 +26,6 @@
 
 namespace ferment::coordinator {
 namespace {
-
-/// What `labeling.plan: auto` means today; part of the label config's digest.
-std::string PlanInUse(const RunSpec& spec) {
-  return spec.labeling().plan() == "auto" ? "fp32" : spec.labeling().plan();
-}
 
 /// A labeler waits for the answer to its commit, and commits again.
 constexpr std::chrono::seconds kStorePatience{10};
@@ -85,7 +81,7 @@ class LocalRunFiles final : public RunFiles {
     ShardPlan plan;
     plan.work.dataset = dataset::DatasetName(spec.data().fr().path());
     plan.work.instruction_set = std::string(InstructionSetClass());
-    plan.work.label_config = dataset::LabelConfigDigest(spec, PlanInUse(spec), plan.work.instruction_set);
+    plan.work.label_config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), plan.work.instruction_set);
     plan.work.lease_ms = LeaseMs(spec);
     plan.work.max_damage = spec.labeling().max_damage();
     plan.work.models.push_back(

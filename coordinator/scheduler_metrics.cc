@@ -44,6 +44,10 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       label_drift(registry.MakeGauge("ferment_pseudo_label_drift_index",
                                      "Population stability index of the labels of the teacher at work against those "
                                      "of the last accepted one.")),
+      plan_agreement(
+          registry.MakeGauge("ferment_label_plan_agreement_ratio",
+                             "Share of labels in which the int8 plan of the last committed shard agreed with "
+                             "fp32 when it was made.")),
       queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")),
       leading(
           registry.MakeGauge("ferment_coordinator_leading", "1 while this coordinator leads, 0 while it stands by.")),

@@ -46,6 +46,7 @@ class SchedulerMetrics {
   metrics::Counter& canaries_correct;
   metrics::Counter& rejected;
   metrics::Gauge& label_drift;
+  metrics::Gauge& plan_agreement;
   metrics::Gauge& queue_depth;
   metrics::Gauge& leading;
   metrics::Gauge& term;

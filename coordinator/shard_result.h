@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct ShardResult {
   double cpu_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;
   CanaryCounts canaries = {};
+  /// Share of labels in which the plan agreed with fp32; absent: it is fp32.
+  std::optional<double> plan_agreement = {};
 };
 
 /// Returns: "run=... job=... shard=... epoch=...", for messages.

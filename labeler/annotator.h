@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,8 @@ class Annotator {
   /// Faces a call: few enough that what a network makes of them stays in a core's caches.
   virtual std::size_t batch() const = 0;
   virtual std::size_t classes() const = 0;
+  /// Share of labels in which it agreed with float32 when it was made; absent where it is float32.
+  virtual std::optional<double> agreement() const { return std::nullopt; }
   /// Requires: at most batch() faces. A face's row does not depend on the others.
   virtual Result<Annotation> Annotate(std::span<const dataset::Image> faces) = 0;
 };

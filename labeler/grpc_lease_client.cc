@@ -115,6 +115,7 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_peak_rss_bytes(PeakRssBytes());
     request.set_canaries_checked(result.canaries.checked);
     request.set_canaries_correct(result.canaries.correct);
+    if (result.plan_agreement) request.set_plan_agreement(*result.plan_agreement);
     const Specs known = KnownSpecs();
     *request.mutable_next() = LeaseRequest(known);
     FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,

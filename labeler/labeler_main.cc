@@ -74,7 +74,9 @@ Status Label(const LabelerConfig& config, const std::stop_token& ending) {
     LogInfo("labeler_started", {{"name", name}, {"coordinator", config.coordinator}, {"threads", config.threads}});
   }
   WorkRunner runner(
-      [](const RunSpec& spec, const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest); },
+      [threads = config.threads](const RunSpec& spec, const Model& model) {
+        return MakeTorchAnnotator(spec, model.file, model.digest, threads);
+      },
       config.threads);
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -88,6 +89,8 @@ struct ShardResult {
   /// Quarantined records by reason.
   std::map<std::string, std::uint64_t> reasons;
   CanaryCounts canaries = {};
+  /// Annotator::agreement().
+  std::optional<double> plan_agreement = {};
   double seconds = 0;
   double cpu_seconds = 0;
 };

@@ -124,7 +124,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
   FERMENT_ASSIGN_OR_RETURN(Model teacher, TeacherOf(layout, round));
   const std::string dataset = dataset::DatasetName(spec.data().fr().path());
-  const std::string config = dataset::LabelConfigDigest(spec, "fp32", InstructionSetClass());
+  const std::string config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), InstructionSetClass());
   teacher.output_dir = layout.LabelSets(dataset, teacher.digest, config);
   if (!label_store.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store));
   FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir));

@@ -105,7 +105,7 @@ Result<Json> ReplayIn(const dataset::LabelFolder& folder, const dataset::LabelPl
                 {"again", JsonOf(again.row, place.set.classes)},
                 {"same", SameRow(stored, again.row)}};
   if (!again.damage.empty()) found["damage"] = again.damage;
-  if (dataset::LabelConfigDigest(spec, "fp32", InstructionSetClass()) != origin.label_config) {
+  if (dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), InstructionSetClass()) != origin.label_config) {
     found["note"] =
         "this machine's label config is another than the label set's (instruction set, version or spec): the last bits "
         "may differ";

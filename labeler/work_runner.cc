@@ -40,10 +40,11 @@ Status Damaged(const dataset::LabelSet& set, double max_damage) {
 }  // namespace
 
 Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& model) {
-  if (annotator_ == nullptr || annotator_digest_ != model.digest) {
+  const std::string key = spec.labeling().plan() + ":" + model.digest;
+  if (annotator_ == nullptr || annotator_key_ != key) {
     annotator_.reset();
     FERMENT_ASSIGN_OR_RETURN(annotator_, open_(spec, model));
-    annotator_digest_ = model.digest;
+    annotator_key_ = key;
   }
   return annotator_.get();
 }
@@ -99,6 +100,7 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
   WorkOutcome outcome;
   outcome.result.counts = CountsOf(set);
   outcome.result.canaries = shard.canaries;
+  outcome.result.plan_agreement = annotator->agreement();
   outcome.result.reasons = set.reasons;
   if (TooDamaged(set.Counts(), spec.labeling().max_damage())) {
     outcome.failure = Damaged(set, spec.labeling().max_damage());
@@ -113,8 +115,11 @@ Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const Featur
                                                 std::atomic<std::uint64_t>& done) {
   WorkOutcome outcome;
   FERMENT_ASSIGN_OR_RETURN(const auto videos, VideosByName(*lease.spec, task.videos));
+  // Features are trained on and measured: their arithmetic is not that of labels.
+  RunSpec exact = *lease.spec;
+  exact.mutable_labeling()->set_plan("fp32");
   for (const Model& model : task.models) {
-    FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(*lease.spec, model));
+    FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(exact, model));
     for (const dataset::Video& video : videos) {
       FeatureExtraction extraction{*lease.spec, task.dataset, model, threads_};
       FERMENT_ASSIGN_OR_RETURN(const FeatureFile written, ExtractVideo(extraction, video, *annotator, stop, done));

@@ -52,7 +52,7 @@ class WorkRunner {
   int threads_;
   // The last ones used: leases come run by run, network by network.
   std::unique_ptr<Annotator> annotator_;
-  std::string annotator_digest_;
+  std::string annotator_key_;  // plan and digest
   std::unique_ptr<dataset::RecordSource> source_;
   std::string source_path_;
   std::optional<dataset::CanaryFaces> canaries_;

@@ -106,7 +106,7 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
     std::string value;
     std::set<std::string> done;
   };
-  for (const auto& [key, value, done] : {Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32"}},
+  for (const auto& [key, value, done] : {Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32", "int8"}},
                                          Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
                                          Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
     std::string allowed;

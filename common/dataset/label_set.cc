@@ -115,6 +115,10 @@ std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::s
   return io::Sha256Hex(config.dump());
 }
 
+std::string PlanInUse(const RunSpec& spec) {
+  return spec.labeling().plan() == "auto" ? "fp32" : spec.labeling().plan();
+}
+
 Result<std::vector<std::byte>> LabelSetBytes(const LabelSet& labels) {
   FERMENT_RETURN_IF_ERROR(CheckConsistency(labels));
   const auto n = static_cast<std::int64_t>(labels.size());

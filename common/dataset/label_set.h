@@ -67,6 +67,10 @@ struct LabelSet {
 /// tau, threshold, batch, shard size, the plan in use ("fp32" ...) and InstructionSetClass() of the labeler.
 std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::string_view instruction_set);
 
+/// Returns: the arithmetic that labeling.plan stands for, "fp32" or "int8": auto is fp32 on every processor, so that
+/// nobody's labels change because a labeler was started elsewhere.
+std::string PlanInUse(const RunSpec& spec);
+
 /// Returns: the file's bytes; equal label sets are equal bytes. Errors: InvalidArgument where columns differ in length,
 /// keys do not ascend, or reasons do not add up to the quarantined rows.
 Result<std::vector<std::byte>> LabelSetBytes(const LabelSet& labels);

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include "common/base/logging.h"
+#include "common/nn/quantized_network.h"
 #include "common/nn/tensor_io.h"
 #include "common/nn/torch_guard.h"
 
@@ -21,12 +22,7 @@ Result<std::shared_ptr<Backbone>> LoadNetwork(const NamedTensors& weights, const
 }  // namespace
 
 Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
-                                          const std::string& arithmetic, ConvolutionEngine engine) {
-  if (arithmetic != "auto" && arithmetic != "fp32") {
-    return Fail(
-        UnimplementedError("labeling.plan is not in this version; use auto or fp32: labeling.plan=" + arithmetic)
-            .WithExitCode(exit_code::kBadSpec));
-  }
+                                          ConvolutionEngine engine) {
   FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(weights));
   const auto in_file = [&](const Status& status) { return status.With(weights.string()); };
   auto plain = LoadNetwork(tensors, config);
@@ -47,7 +43,36 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
                                      {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
                                      {"largest_difference", (expected - got).abs().max().item<double>()}});
   }));
-  return InferencePlan(std::move(*folded), batch);
+  InferencePlan plan(batch);
+  plan.network_ = std::move(*folded);
+  return plan;
+}
+
+Result<InferencePlan> InferencePlan::LoadQuantized(const std::filesystem::path& weights, const BackboneConfig& config,
+                                                   int batch, const torch::Tensor& faces, ConvolutionEngine engine) {
+  if (!QuantizedConvolution::SuitsThisProcessor()) {
+    return Fail(UnimplementedError("int8 needs a processor with AVX2 and FMA; use fp32: labeling.plan=int8")
+                    .WithExitCode(exit_code::kBadSpec));
+  }
+  FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(weights));
+  // Says what is missing, or of another shape.
+  const auto plain = LoadNetwork(tensors, config);
+  if (!plain) return Fail(plain.error().With(weights.string()));
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.isfinite().all().item<bool>()) continue;
+    return Fail(
+        InvalidArgumentError("int8 needs finite weights; use fp32: file=" + weights.string() + " tensor=" + name)
+            .WithExitCode(exit_code::kBadData));
+  }
+  InferencePlan plan(batch);
+  FERMENT_RETURN_IF_ERROR(Guard([&] {
+    torch::InferenceMode inference;
+    plan.quantized_ = std::make_shared<const QuantizedNetwork>(StepsOf(config, tensors), faces, engine);
+  }));
+  LogInfo(
+      "inference_plan_ready",
+      {{"weights", weights.string()}, {"arithmetic", "int8"}, {"batch", batch}, {"calibrated_with", faces.size(0)}});
+  return plan;
 }
 
 Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {
@@ -61,9 +86,14 @@ Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {
       padded = torch::zeros({batch_, images.size(1), images.size(2), images.size(3)});
       padded.slice(0, 0, rows).copy_(images);
     }
-    const auto features = network_->Features(padded);
-    const auto logits = network_->Classify(features);
-    return Prediction{features.slice(0, 0, rows).contiguous(), logits.slice(0, 0, rows).contiguous()};
+    Prediction all;
+    if (quantized_ != nullptr) {
+      all = quantized_->Run(padded);
+    } else {
+      all.features = network_->Features(padded);
+      all.logits = network_->Classify(all.features);
+    }
+    return Prediction{all.features.slice(0, 0, rows).contiguous(), all.logits.slice(0, 0, rows).contiguous()};
   });
 }
 

@@ -12,37 +12,41 @@
 #include "common/base/result.h"
 #include "common/nn/backbone.h"
 #include "common/nn/folded_convolution.h"
+#include "common/nn/prediction.h"
 
 namespace ferment::nn {
 
-struct Prediction {
-  torch::Tensor features;  // [N, D] float32
-  torch::Tensor logits;    // [N, C] float32
-};
+class QuantizedNetwork;
 
 /// Thread: any number at a time, each for a batch of its own. A face's numbers depend on the face alone, on any machine
 /// of one instruction set class.
 class InferencePlan {
  public:
-  /// `arithmetic`: auto or fp32. Logs the engine and how far it is from the plain network. Errors: Unimplemented (64)
-  /// for bf16 and int8; InvalidArgument for weights of another network; those of LoadTensors.
+  /// In float32. Logs the engine and how far it is from the plain network. Errors: InvalidArgument for weights of
+  /// another network; those of LoadTensors.
   static Result<InferencePlan> Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
-                                    const std::string& arithmetic, ConvolutionEngine engine = EngineOfThisProcessor());
+                                    ConvolutionEngine engine = EngineOfThisProcessor());
+
+  /// In 7-bit activations and 8-bit weights, with ranges taken from `faces` [n, 3, H, W], normalised, n > 0. How well
+  /// it agrees with float32 is for the caller to measure. Errors: those of Load; Unimplemented (64) on a processor
+  /// without AVX2; InvalidArgument (65) where weights or activations are not finite.
+  static Result<InferencePlan> LoadQuantized(const std::filesystem::path& weights, const BackboneConfig& config,
+                                             int batch, const torch::Tensor& faces,
+                                             ConvolutionEngine engine = EngineOfThisProcessor());
 
   /// `images` [n, 3, H, W] normalised, n <= batch(); padded to the batch, so that a face's numbers do not depend on how
   /// many came with it. Errors: those of Guard.
   Result<Prediction> Run(const torch::Tensor& images) const;
 
   int batch() const { return batch_; }
-  /// Name of the arithmetic in use, for LabelConfigDigest: "fp32".
-  const std::string& arithmetic() const { return arithmetic_; }
 
  private:
-  InferencePlan(std::shared_ptr<Backbone> network, int batch) : network_(std::move(network)), batch_(batch) {}
+  explicit InferencePlan(int batch) : batch_(batch) {}
 
+  // One of the two.
   std::shared_ptr<Backbone> network_;
+  std::shared_ptr<const QuantizedNetwork> quantized_;
   int batch_;
-  std::string arithmetic_ = "fp32";
 };
 
 }  // namespace ferment::nn

@@ -123,6 +123,7 @@ grpc::Status LeaseServiceImpl::CommitShard(grpc::ServerContext* context, const v
                      FromProto(request->counts()), {request->reasons().begin(), request->reasons().end()},
                      request->seconds(),           request->cpu_seconds(),
                      request->peak_rss_bytes(),    {request->canaries_correct(), request->canaries_checked()}};
+  if (request->has_plan_agreement()) result.plan_agreement = request->plan_agreement();
   for (const v1::ResultFile& file : request->files()) result.files.push_back({file.file(), file.sha256()});
   std::optional<LeaseRequest> next;
   if (request->has_next()) {

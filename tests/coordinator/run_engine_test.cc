@@ -762,6 +762,17 @@ TEST_F(RunEngineTest, WithoutAFloorCanariesAreOnlyCounted) {
   EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
 }
 
+TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  EXPECT_TRUE(engine()->leases().Commit(result));  // of an fp32 plan
+  EXPECT_EQ(engine()->metrics().plan_agreement.Value(), 0);
+  result = ResultOf(LeaseOne(Register()));
+  result.plan_agreement = 0.995;
+  EXPECT_TRUE(engine()->leases().Commit(result));
+  EXPECT_EQ(engine()->metrics().plan_agreement.Value(), 0.995);
+}
+
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
   StartLabelling();
   const std::uint64_t before = engine()->View(run_id_)->revision;

@@ -16,6 +16,7 @@
 #include "common/dataset/picture_decoder.h"
 #include "common/io/checksum.h"
 #include "common/nn/backbone.h"
+#include "common/nn/quantized_convolution.h"
 #include "common/nn/tensor_io.h"
 #include "labeler/labeler_loop.h"
 #include "labeler/offline_lease_client.h"
@@ -44,7 +45,8 @@ class OfflineRun {
 
   std::filesystem::path Labels() const {
     const std::string dataset = dataset::DatasetName(spec_.data().fr().path());
-    return layout_.LabelSets(dataset, teacher_, dataset::LabelConfigDigest(spec_, "fp32", InstructionSetClass()));
+    return layout_.LabelSets(dataset, teacher_,
+                             dataset::LabelConfigDigest(spec_, dataset::PlanInUse(spec_), InstructionSetClass()));
   }
 
   /// Empties the label folder and fills it anew.
@@ -85,10 +87,17 @@ std::filesystem::path Scratch(const std::string& name) {
   return folder;
 }
 
-TEST(OfflineLabels, NeitherLabelersNorThreadsChangeABit) {
-  const auto folder = Scratch("labelers");
+class OfflinePlans : public ::testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Plans, OfflinePlans, ::testing::Values("fp32", "int8"));
+
+TEST_P(OfflinePlans, NeitherLabelersNorThreadsChangeABit) {
+  const std::string plan = GetParam();
+  if (plan == "int8" && !nn::QuantizedConvolution::SuitsThisProcessor()) GTEST_SKIP() << "int8 needs AVX2 and FMA";
+  const auto folder = Scratch("labelers_" + plan);
   auto spec = testing::RenderedSpec(folder);
   ASSERT_TRUE(spec) << spec.error().message();
+  spec->mutable_labeling()->set_plan(plan);
   spec->mutable_data()->mutable_fr()->set_shard_records(3);
   OfflineRun run(folder / "run", *spec);
   std::string expected;
@@ -103,6 +112,13 @@ TEST(OfflineLabels, NeitherLabelersNorThreadsChangeABit) {
       EXPECT_EQ(digest, expected) << labelers << " labelers, threads each " << threads;
     }
   }
+  const auto replayed = ReplayRecord(folder / "run", run.Sets().front().key.front(), /*json=*/false);
+  ASSERT_TRUE(replayed) << replayed.error().message();
+  EXPECT_TRUE(replayed->same) << replayed->text;
+  RunSpec other = *spec;
+  other.mutable_labeling()->set_plan(plan == "int8" ? "auto" : "int8");
+  EXPECT_NE(dataset::LabelConfigDigest(other, dataset::PlanInUse(other), "avx2"),
+            dataset::LabelConfigDigest(*spec, dataset::PlanInUse(*spec), "avx2"));
 }
 
 TEST(OfflineLabels, CanariesChangeNoByteOfALabelSetAndAreTheSameForEveryLabeler) {
@@ -210,20 +226,28 @@ std::map<std::uint64_t, std::string> QuarantineList(const std::filesystem::path&
   return kinds;
 }
 
-class DamagedPack : public ::testing::TestWithParam<const char*> {};
+struct DamagedCase {
+  const char* pack;
+  const char* plan;
+};
+
+class DamagedPack : public ::testing::TestWithParam<DamagedCase> {};
 
 TEST_P(DamagedPack, QuarantinesWhatDamageCsvListsAndLabelsTheRestAsIfItWereNotThere) {
   const char* faces = std::getenv("FERMENT_REAL_FACES");
   if (faces == nullptr)
     GTEST_SKIP() << "FERMENT_REAL_FACES is not set: it names the folder real-faces of the test data";
-  const auto pack = std::filesystem::path(faces) / GetParam();
-  const auto folder = Scratch(GetParam());
+  const std::string plan = GetParam().plan;
+  if (plan == "int8" && !nn::QuantizedConvolution::SuitsThisProcessor()) GTEST_SKIP() << "int8 needs AVX2 and FMA";
+  const auto pack = std::filesystem::path(faces) / GetParam().pack;
+  const auto folder = Scratch(GetParam().pack + plan);
   auto spec = testing::RenderedSpec(folder);
   ASSERT_TRUE(spec);
   spec->mutable_data()->mutable_fr()->set_path(pack.string());
   spec->mutable_data()->mutable_fr()->set_format("insightface");
   spec->mutable_data()->mutable_fr()->set_shard_records(128);
   spec->mutable_labeling()->set_max_damage(1);
+  spec->mutable_labeling()->set_plan(plan);
   OfflineRun run(folder / "run", *spec);
   run.Label(2, 1);
 
@@ -263,7 +287,9 @@ TEST_P(DamagedPack, QuarantinesWhatDamageCsvListsAndLabelsTheRestAsIfItWereNotTh
   EXPECT_THAT(replayed->text, ::testing::HasSubstr("damage: " + expected.begin()->second));
 }
 
-INSTANTIATE_TEST_SUITE_P(OfTheSharedFaces, DamagedPack, ::testing::Values("fr_damaged", "fr_damaged_light"));
+INSTANTIATE_TEST_SUITE_P(OfTheSharedFaces, DamagedPack,
+                         ::testing::Values(DamagedCase{"fr_damaged", "fp32"}, DamagedCase{"fr_damaged_light", "fp32"},
+                                           DamagedCase{"fr_damaged", "int8"}));
 
 }  // namespace
 }  // namespace ferment::labeler

@@ -2,10 +2,16 @@
 #include "labeler/torch_annotator.h"
 
 #include <gtest/gtest.h>
+#include <torch/types.h>
 
 #include "common/base/random.h"
+#include "common/dataset/open_sources.h"
+#include "common/dataset/picture_decoder.h"
 #include "common/nn/backbone.h"
+#include "common/nn/preprocess.h"
+#include "common/nn/quantized_convolution.h"
 #include "common/nn/tensor_io.h"
+#include "tests/support/rendered_spec.h"
 
 namespace ferment::labeler {
 namespace {
@@ -54,8 +60,79 @@ TEST(TorchAnnotator, RefusesAnotherFileAndAnUnknownArithmetic) {
   RunSpec spec = SmallSpec();
   const std::string weights = Weights(spec);
   EXPECT_EQ(MakeTorchAnnotator(spec, weights, std::string(64, '0')).error().code(), StatusCode::kDataLoss);
-  spec.mutable_labeling()->set_plan("int8");
-  EXPECT_EQ(ProcessExitCode(MakeTorchAnnotator(spec, weights, "").error()), exit_code::kBadSpec);
+  spec.mutable_labeling()->set_plan("bf16");
+  const auto refused = MakeTorchAnnotator(spec, weights, "");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadSpec);
+  EXPECT_NE(refused.error().message().find("labeling.plan=bf16"), std::string::npos);
+}
+
+class Int8Annotator : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!nn::QuantizedConvolution::SuitsThisProcessor()) GTEST_SKIP() << "int8 needs AVX2 and FMA";
+    const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "int8_annotator";
+    std::filesystem::remove_all(folder);
+    auto spec = testing::RenderedSpec(folder);
+    ASSERT_TRUE(spec) << spec.error().message();
+    spec_ = std::move(*spec);
+    spec_.mutable_labeling()->set_plan("int8");
+    spec_.mutable_labeling()->set_threshold(0);
+  }
+
+  std::vector<dataset::Image> Records() const {
+    const auto source = dataset::OpenFr(spec_);
+    std::vector<dataset::Image> faces;
+    for (std::uint64_t i = 0; i < (*source)->size(); ++i) {
+      faces.push_back(*dataset::DecodePicture((*source)->Read(i)->image));
+    }
+    return faces;
+  }
+
+  RunSpec spec_;
+};
+
+TEST_F(Int8Annotator, IsTheSameWhateverTheThreadsThatMadeIt) {
+  spec_.mutable_labeling()->set_threshold(1);  // whatever it says is fine
+  const std::string weights = Weights(spec_);
+  const auto faces = Records();
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 3}) {
+    SetInferenceThreads(threads == 3 ? 2 : 1);
+    const auto annotator = MakeTorchAnnotator(spec_, weights, "", threads);
+    ASSERT_TRUE(annotator) << annotator.error().message();
+    const auto said = (*annotator)->Annotate(std::span(faces).first((*annotator)->batch()));
+    ASSERT_TRUE(said);
+    if (expected.empty()) expected = said->logits;
+    EXPECT_EQ(said->logits, expected);
+  }
+  spec_.mutable_labeling()->set_plan("fp32");
+  const auto exact = MakeTorchAnnotator(spec_, weights, "");
+  EXPECT_NE((*exact)->Annotate(std::span(faces).first((*exact)->batch()))->logits, expected);
+}
+
+/// A classifier that looks where the faces' features differ by nothing but rounding.
+TEST_F(Int8Annotator, IsRefusedWhereItNamesOtherClasses) {
+  const auto network = nn::MakeBackbone(nn::BackboneOf(spec_), 1, 0);
+  {
+    torch::NoGradGuard no_grad;
+    network->eval();
+    const auto features = network->Features(nn::StackImages(Records(), 32)).to(torch::kFloat64);
+    const auto mean = features.mean(0, /*keepdim=*/true);
+    const auto axes = std::get<2>(torch::svd(features - mean, /*some=*/false));  // [D, D], the strongest first
+    const auto weakest = axes.slice(1, -spec_.classes_size()).t().contiguous() * 1e6;
+    for (auto& [name, tensor] : nn::StateOf(*network)) {
+      if (name == "fc.weight") torch::Tensor(tensor).copy_(weakest);
+      if (name == "fc.bias") torch::Tensor(tensor).copy_(-weakest.matmul(mean.t()).flatten());
+    }
+  }
+  const std::string weights = ::testing::TempDir() + "/disagreeing.safetensors";
+  ASSERT_TRUE(nn::SaveTensors(weights, nn::StateOf(*network)).ok());
+  const auto refused = MakeTorchAnnotator(spec_, weights, "", 2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadData);
+  EXPECT_NE(refused.error().message().find("set labeling.plan to fp32"), std::string::npos)
+      << refused.error().message();
 }
 
 }  // namespace
