@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of bench/train_step.cc as a good PyTorch user would write it: channels-last, one forward of the teacher on all
-its rows, fused SGD, foreach average; eager, or with torch.compile; over ranks by DistributedDataParallel and gloo. Same
-weights, same batch, same answers."""
+its rows, fused SGD, foreach average; eager, or with torch.compile. Same weights, same batch, same answers."""
 import argparse
 import math
 import resource
@@ -10,9 +9,7 @@ import time
 from pathlib import Path
 
 import torch
-import torch.distributed as ranks
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
 from peer_measures import answer, forward_flops, gemm_rate  # noqa: E402
@@ -26,8 +23,7 @@ class Trainer:
     def __init__(self, arguments):
         self.folder = arguments.load
         state = read_tensors(arguments.load / "network.safetensors")
-        batch = {name: rows.chunk(arguments.ranks)[arguments.rank]
-                 for name, rows in read_tensors(arguments.load / "batch.safetensors").items()}
+        batch = read_tensors(arguments.load / "batch.safetensors")
         self.labels = batch.pop("labels")
         self.labelled, self.weak, self.strong = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("labelled", "weak", "strong"))
@@ -41,14 +37,9 @@ class Trainer:
         self.optimizers = [self.optimizer(self.teacher), self.optimizer(self.student)]
         self.baseline = 0.0
         self.run_teacher, self.run_student = self.teacher, self.student
-        self.ranks = arguments.ranks
         self.passes = torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bfloat16)
         if arguments.compile:
             self.run_teacher, self.run_student = torch.compile(self.teacher), torch.compile(self.student)
-        if self.ranks > 1:
-            self.run_teacher, self.run_student = (DistributedDataParallel(net, broadcast_buffers=False,
-                                                                          gradient_as_bucket_view=True)
-                                                  for net in (self.teacher, self.student))
 
     @staticmethod
     def optimizer(net):
@@ -59,15 +50,7 @@ class Trainer:
 
     def labelled_loss(self):
         with torch.no_grad():
-            scorer = self.student if self.ranks > 1 else self.run_student
-            return self.mean(functional.cross_entropy(scorer(self.labelled), self.labels))
-
-    def mean(self, loss):
-        """-> over all rows of all ranks."""
-        value = loss.detach().double() / self.ranks
-        if self.ranks > 1:
-            ranks.all_reduce(value)
-        return value.item()
+            return functional.cross_entropy(self.run_student(self.labelled), self.labels).item()
 
     def supervised(self):
         loss = functional.cross_entropy(self.run_teacher(self.labelled), self.labels, label_smoothing=SMOOTHING)
@@ -115,7 +98,7 @@ class Trainer:
             averages += [b for b in self.average.buffers() if b.is_floating_point()]
             values += [b for b in self.student.buffers() if b.is_floating_point()]
             torch._foreach_lerp_(averages, values, 1 - EMA)
-        return [self.mean(loss), self.mean(loss_s), old, new]
+        return [loss.item(), loss_s.item(), old, new]
 
 
 class TemporalEncoder(torch.nn.Module):
@@ -198,13 +181,8 @@ def main():
     parser.add_argument("--load", type=Path, required=True, help="folder that train_step has written")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--bfloat16", action="store_true")
-    parser.add_argument("--rank", type=int, default=0)
-    parser.add_argument("--ranks", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.ranks > 1:
-        ranks.init_process_group("gloo", init_method=f"file://{arguments.load}/store", rank=arguments.rank,
-                                 world_size=arguments.ranks)
     temporal = arguments.what in ("temporal", "frames")
     trainer = TemporalTrainer(arguments) if temporal else Trainer(arguments)
     if arguments.what == "checkpoint":

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <mpi.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -14,9 +13,7 @@
 #include "common/nn/temporal_encoder.h"
 #include "common/nn/temporal_inference.h"
 #include "common/nn/tensor_io.h"
-#include "worker/collective/mpi_collective.h"
 #include "worker/collective/thread_collective.h"
-#include "worker/feed/rank_sampler.h"
 #include "worker/recipes/cotrain_step.h"
 #include "worker/train/adamw.h"
 #include "worker/train/checkpoint_writer.h"
@@ -25,10 +22,10 @@
 #include "worker/train/losses.h"
 #include "worker/train/train_metrics.h"
 
-// Steps by the production classes on drawn tensors, timed one by one: of co-training (also over the ranks of mpirun),
-// of supervised training, of the temporal encoder (training, or a video's frames), or what a step waits for a
-// checkpoint. Reads numbers of steps from standard input, makes as many, and answers each with a line of JSON;
-// tools/bench_train.py talks to it and to its peers in turn.
+// Steps by the production classes on drawn tensors, timed one by one: of co-training, of supervised training, of the
+// temporal encoder (training, or a video's frames), or what a step waits for a checkpoint. Reads numbers of steps from
+// standard input, makes as many, and answers each with a line of JSON; tools/bench_train.py talks to it and to its
+// peers in turn.
 namespace ferment::worker {
 namespace {
 
@@ -39,7 +36,6 @@ struct Options {
   std::int64_t mu = 1;
   int threads = 2;
   bool in_bfloat16 = false;
-  bool mpi = false;
   std::filesystem::path save;
 };
 
@@ -55,7 +51,6 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--mu", options.mu);
   app.add_option("--threads", options.threads);
   app.add_flag("--bfloat16", options.in_bfloat16);
-  app.add_flag("--mpi", options.mpi, "a rank of mpirun");
   app.add_option("--save", options.save, "folder for the first weights and the batch, which the peers start from")
       ->required();
   try {
@@ -89,15 +84,6 @@ CotrainBatch MakeBatch(const Options& options) {
   batch.strong = faces(unlabelled);
   batch.global_labelled = options.batch;
   batch.global_unlabelled = unlabelled;
-  return batch;
-}
-
-/// Returns: the rows of the global batch that this rank sees.
-CotrainBatch RowsOf(CotrainBatch batch, const Collective& ranks) {
-  for (torch::Tensor* rows : {&batch.labelled, &batch.labels, &batch.weak, &batch.strong}) {
-    const RowRange mine = RowsOfRank(static_cast<std::uint64_t>(rows->size(0)), ranks.rank(), ranks.size());
-    *rows = rows->slice(0, static_cast<std::int64_t>(mine.begin), static_cast<std::int64_t>(mine.end)).clone();
-  }
   return batch;
 }
 
@@ -166,11 +152,8 @@ class TemporalBench {
 /// The networks of a job, and its ways to spend time.
 class Bench {
  public:
-  Bench(const Options& options, Collective& ranks)
-      : options_(options),
-        ranks_(ranks),
-        batch_(RowsOf(MakeBatch(options), ranks)),
-        writer_([this](const SavedJob& job) { return Write(job); }) {
+  explicit Bench(const Options& options)
+      : options_(options), batch_(MakeBatch(options)), writer_([this](const SavedJob& job) { return Write(job); }) {
     teacher_.net->train();
   }
 
@@ -250,15 +233,15 @@ class Bench {
   static constexpr SgdOptions kSgd = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .grad_clip = 0};
 
   const Options options_;
-  Collective& ranks_;
   TemporalBench temporal_;
   TrainedNetwork teacher_{MakeNetwork(options_), kSgd};
   TrainedNetwork student_{MakeNetwork(options_), kSgd};
   AveragedNetwork average_{MakeNetwork(options_)};
   const CotrainBatch batch_;
   FeedbackBaseline baseline_{true};
-  const CotrainPlacement placement_{ranks_};
-  GradientExchange exchange_{teacher_.bucket, ranks_};
+  const std::unique_ptr<Collective> alone_ = MakeSingleCollective();
+  const CotrainPlacement placement_{*alone_};
+  GradientExchange exchange_{teacher_.bucket, *alone_};
   CotrainStep step_{&teacher_,
                     &student_,
                     &average_,
@@ -270,25 +253,17 @@ class Bench {
 
 void Answer(const Json& json) { std::cout << json.dump() << std::endl; }
 
-/// Returns: the number of steps that the next line of standard input asks for, on all ranks; 0 at its end.
-int StepsAskedFor(Collective& ranks) {
-  int steps = 0;
-  if (ranks.rank() == 0 && !(std::cin >> steps)) steps = 0;
-  const Status told = ranks.Broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
-  return told.ok() ? steps : 0;
-}
-
-int Run(const Options& options, Collective& ranks) {
+int Main(int argc, char** argv) {
+  const Options options = ParseOptions(argc, argv);
   torch::set_num_threads(options.threads);
-  Bench bench(options, ranks);
-  const bool speaks = ranks.rank() == 0;
-  if (const Status saved = speaks ? bench.Save() : Status(); !saved.ok()) {
+  Bench bench(options);
+  if (const Status saved = bench.Save(); !saved.ok()) {
     std::cerr << saved.ToString() << "\n";
     return 1;
   }
-  if (speaks) Answer({{"ready", true}});
+  Answer({{"ready", true}});
   std::uint64_t made = 0;
-  while (const int steps = StepsAskedFor(ranks)) {
+  for (int steps = 0; std::cin >> steps;) {
     Json answer = {{"seconds", Json::array()}};
     for (const std::uint64_t end = made + static_cast<std::uint64_t>(steps); made < end; ++made) {
       const auto timed = bench.Make(made);
@@ -300,21 +275,9 @@ int Run(const Options& options, Collective& ranks) {
       answer["losses"] = timed->losses;
     }
     answer["peak_rss_bytes"] = UsageOfThisProcess().peak_rss_bytes;
-    if (speaks) Answer(answer);
+    Answer(answer);
   }
   return 0;
-}
-
-int Main(int argc, char** argv) {
-  const Options options = ParseOptions(argc, argv);
-  if (!options.mpi) return Run(options, *MakeSingleCollective());
-  int level = MPI_THREAD_SINGLE;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-  int code = 1;
-  // A rank waits for the next line of standard input as long as its peers are measured.
-  if (const auto ranks = MakeMpiCollective(std::chrono::minutes(60))) code = Run(options, **ranks);
-  MPI_Finalize();
-  return code;
 }
 
 }  // namespace

@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times ferment's steps beside PyTorch's, eager and compiled: same weights, batch, cores and mathematics, in turn in one run.
 What is timed: a step of co-training, a supervised one, one of the temporal encoder, the frames of a video by it, or how long
-a step waits for a checkpoint (of PyTorch: torch.save); with --ranks N co-training over N ranks beside one, and beside
-PyTorch over gloo. Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
+a step waits for a checkpoint (of PyTorch: torch.save). Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
 
     tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case cotrain,resnet50,64,112,16,1 ...]
 """
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,28 +21,22 @@ CLOSE = 1e-3  # of two right float32 steps in a row
 
 
 class Contestant:
-    """A program that makes steps; of several ranks, each a command of its own, the first one's times count."""
-
-    def __init__(self, name, *commands):
+    def __init__(self, name, command):
         self.name = name
-        # A container's only user is often root.
-        environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-        self.processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                           env=environment) for command in commands]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.seconds = []
         self.peak = 0
         self.facts = self.read()
 
     def read(self):
-        lines = [process.stdout.readline() for process in self.processes]
-        if not all(lines):
-            sys.exit(f"{self.name} has left with {self.processes[0].wait()}")
-        return json.loads(lines[0])
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} has left with {self.process.wait()}")
+        return json.loads(line)
 
     def make(self, steps, counted=True):
         """-> the losses of the last step."""
-        for process in self.processes:
-            print(steps, file=process.stdin, flush=True)
+        print(steps, file=self.process.stdin, flush=True)
         said = self.read()
         if counted:
             self.seconds += said["seconds"]
@@ -52,32 +44,23 @@ class Contestant:
         return said["losses"]
 
     def end(self):
-        for process in self.processes:
-            process.stdin.close()
-        for process in self.processes:
-            process.wait()
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def run_case(arguments, case, folder):
     what, backbone, width, size, batch, mu = case.split(",")
-    network = ["--what", what, "--backbone", backbone, "--width", width]
+    network = ["--what", what, "--backbone", backbone, "--width", width, "--threads", str(arguments.threads)]
     network += ["--bfloat16"] if arguments.bfloat16 else []
-    threads = ["--threads", str(arguments.threads)]
     peer = [arguments.python, "bench/train_peer.py", *network, "--load", folder]
     ours = [f"{arguments.bin}/train_step", *network, "--image-size", size, "--batch", batch, "--mu", mu, "--save", folder]
-    contestants = [Contestant("ferment", ours + threads), Contestant("eager", peer + threads)]
-    if arguments.ranks > 1:
-        mpirun = ["mpirun", "-np", str(arguments.ranks), "--bind-to", "none", "--oversubscribe"]
-        contestants.append(Contestant("ferment, ranks", [*mpirun, *ours, "--mpi", "--threads", "1"]))
-        contestants.append(Contestant("gloo, ranks", *([*peer, "--threads", "1", "--ranks", str(arguments.ranks), "--rank",
-                                                        str(rank)] for rank in range(arguments.ranks))))
-    peer += threads
+    contestants = [Contestant("ferment", ours), Contestant("eager", peer)]
     if not arguments.no_compile and what != "checkpoint":
         contestants.append(Contestant("compiled", [*peer, "--compile"]))
     first = {c.name: c.make(1, counted=False) for c in contestants}
     for name, losses in first.items():
-        if "ranks" in name or arguments.bfloat16:
-            continue  # BatchNorm sees other rows; roundings lie elsewhere
+        if arguments.bfloat16:
+            continue  # PyTorch's roundings lie elsewhere
         if any(abs(a - b) > CLOSE * (1 + abs(b)) for a, b in zip(losses, first["ferment"])):
             sys.exit(f"{case}: {name} does not compute the same step: {losses} and {first['ferment']}")
     for c in contestants:
@@ -92,7 +75,7 @@ def run_case(arguments, case, folder):
 
 def row(case, contestants, columns):
     medians = {c.name: statistics.median(c.seconds) for c in contestants}
-    best = min(value for name, value in medians.items() if not name.startswith("ferment"))
+    best = min(value for name, value in medians.items() if name != "ferment")
     spread = {c.name: (max(c.seconds) - min(c.seconds)) / medians[c.name] for c in contestants}
     times = [f"{medians[c.name] * 1e3:.0f} ms ({spread[c.name]:.0%})" for c in contestants]
     times += [""] * (columns - len(times))
@@ -113,12 +96,10 @@ def main():
     parser.add_argument("--case", action="append", help="what,backbone,width,image size,B,mu; default: " + " ".join(CASES))
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--bfloat16", action="store_true", help="training passes in bfloat16, of PyTorch by autocast")
-    parser.add_argument("--ranks", type=int, default=1, help="also over so many ranks of one thread")
     arguments = parser.parse_args()
     if not Path(arguments.python).exists():
         sys.exit(f"no {arguments.python}: tests/support/test_venv.sh makes it with FERMENT_PYTHON_CHECKS=1")
-    names = ["ferment", "eager"] + (["ferment, ranks", "gloo, ranks"] if arguments.ranks > 1 else [])
-    names += [] if arguments.no_compile else ["compiled"]
+    names = ["ferment", "eager"] + ([] if arguments.no_compile else ["compiled"])
     print(f"| case | {' | '.join(names)} | best peer / ferment | share of the GEMM rate | peak MiB |\n|---|{'---|' * (len(names) + 3)}", flush=True)
     for case in arguments.case or CASES:
         with tempfile.TemporaryDirectory() as folder:

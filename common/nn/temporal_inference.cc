@@ -3,7 +3,17 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
 namespace ferment::nn {
+namespace {
+
+/// Enough rows for products of matrices to be fast, few enough that a pass stays small.
+constexpr std::size_t kWindowsTogether = 16;
+
+}  // namespace
 
 torch::Tensor PresenceTensor(const std::vector<bool>& present) {
   torch::Tensor flags = torch::zeros({static_cast<std::int64_t>(present.size())}, torch::kBool);
@@ -19,16 +29,21 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
   const torch::Device device = encoder.parameters().front().device();
   const torch::Tensor present = PresenceTensor(video.present);
   OverlapAverage average(video.present.size(), static_cast<std::size_t>(classes));
-  for (const FrameWindow& cut : CutWindows(video.present.size(), window, hop)) {
-    const auto begin = static_cast<std::int64_t>(cut.begin);
-    const auto end = begin + static_cast<std::int64_t>(cut.length);
-    const torch::Tensor logits = encoder
-                                     .forward(video.features.slice(0, begin, end).unsqueeze(0).to(device),
-                                              present.slice(0, begin, end).unsqueeze(0).to(device))
-                                     .squeeze(0)
-                                     .to(torch::kCPU)
-                                     .contiguous();
-    average.Add(cut, {logits.data_ptr<float>(), static_cast<std::size_t>(logits.numel())});
+  const std::vector<FrameWindow> cuts = CutWindows(video.present.size(), window, hop);  // all of one length
+  for (std::size_t first = 0; first < cuts.size(); first += kWindowsTogether) {
+    const std::span group = std::span(cuts).subspan(first, std::min(kWindowsTogether, cuts.size() - first));
+    const auto joined = [&](const torch::Tensor& frames) {
+      std::vector<torch::Tensor> windows;
+      for (const FrameWindow& cut : group)
+        windows.push_back(
+            frames.narrow(0, static_cast<std::int64_t>(cut.begin), static_cast<std::int64_t>(cut.length)));
+      return torch::stack(windows).to(device);
+    };
+    const torch::Tensor logits = encoder.forward(joined(video.features), joined(present)).to(torch::kCPU).contiguous();
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      const torch::Tensor own = logits[static_cast<std::int64_t>(i)];
+      average.Add(group[i], {own.data_ptr<float>(), static_cast<std::size_t>(own.numel())});
+    }
   }
   return FillGaps(Softmax(average.Mean()), video.present);
 }
