@@ -13,7 +13,7 @@ packages=(
   prometheus-cpp-dev libboost1.81-dev libsqlite3-dev libpq-dev postgresql-15
   libturbojpeg0-dev libjpeg62-turbo-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev
   libcli11-dev libexpected-dev libjemalloc-dev libssl-dev libcurl4-openssl-dev zlib1g-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libfaketime
+  libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-pip python3-venv ca-certificates
 )
 

@@ -2,10 +2,10 @@
 #include "tests/chaos/chaos_cluster.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <set>
 
 #include "common/base/check.h"
@@ -42,11 +42,6 @@ const std::set<int> kExpectedExits = {exit_code::kKilled, exit_code::kFenced};
 fs::path ProgramsFolder() { return FERMENT_BIN_DIR; }
 fs::path TestProgramsFolder() { return FERMENT_TESTS_DIR; }
 
-fs::path FakeTimeLibrary() {
-  const fs::path library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-  return fs::exists(library) ? library : fs::path();
-}
-
 ChaosCluster::ChaosCluster(const ClusterOptions& options)
     : options_(options), history_((fs::create_directories(options.folder / "history"), history_folder()), "harness") {
   MakeCertificates();
@@ -70,9 +65,9 @@ void ChaosCluster::MakeCertificates() const {
   for (int i = 0; i < options_.labelers; ++i) {
     argv.insert(argv.end(), {"--also", "labeler/" + std::to_string(i)});
   }
-  std::vector<std::pair<std::string, std::string>> long_ago;
-  if (options_.clocks) long_ago = {{"LD_PRELOAD", FakeTimeLibrary().string()}, {"FAKETIME", "-2d"}};
-  auto made = event::ChildProcess::Start({.argv = argv, .env = long_ago, .output = options_.folder / "certs.txt"});
+  SetClock("authority", -std::chrono::days(2));
+  auto made = event::ChildProcess::Start(
+      {.argv = argv, .env = ClockEnvironment("authority"), .output = options_.folder / "certs.txt"});
   FERMENT_CHECK(made && made->WaitFor(std::chrono::minutes(1)) == 0) << "no certificates: see certs.txt";
 }
 
@@ -87,22 +82,24 @@ void ChaosCluster::MakeRelays() {
 
 std::vector<std::pair<std::string, std::string>> ChaosCluster::ClockEnvironment(const std::string& process) const {
   if (!options_.clocks) return {};
-  return {{"LD_PRELOAD", FakeTimeLibrary().string()},
-          {"FAKETIME_TIMESTAMP_FILE", (options_.folder / ("clock-" + process)).string()},
-          {"FAKETIME_NO_CACHE", "1"},
-          {"FAKETIME_DONT_FAKE_MONOTONIC", "1"},
-          {"DONT_FAKE_MONOTONIC", "1"}};
+  return {{"LD_PRELOAD", (TestProgramsFolder() / "libchaos_clock.so").string()},
+          {"FERMENT_CHAOS_CLOCK", (options_.folder / ("clock-" + process)).string()}};
 }
 
 void ChaosCluster::SetClock(const std::string& process, std::chrono::seconds offset) const {
   if (!options_.clocks) return;
-  const fs::path file = options_.folder / ("clock-" + process);
-  std::ofstream(file.string() + ".new") << (offset.count() < 0 ? "" : "+") << offset.count() << "\n";
-  fs::rename(file.string() + ".new", file);
+  const std::int64_t seconds = offset.count();
+  const int file = open((options_.folder / ("clock-" + process)).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  FERMENT_CHECK(file >= 0 && pwrite(file, &seconds, sizeof(seconds), 0) == sizeof(seconds)) << "clock=" << process;
+  close(file);
 }
 
 fs::path ChaosCluster::AddressFile(int index) const {
   return options_.folder / ("address-" + std::to_string(index) + ".json");
+}
+
+fs::path ChaosCluster::AuditFile(int index) const {
+  return options_.folder / ("audit-" + std::to_string(index) + ".jsonl");
 }
 
 ProcessRecipe ChaosCluster::CoordinatorRecipe(int index) const {
@@ -115,6 +112,7 @@ ProcessRecipe ChaosCluster::CoordinatorRecipe(int index) const {
                         "--trainer", (TestProgramsFolder() / "chaos_trainer").string()},
                        ClockEnvironment(name),
                        options_.folder / (name + ".txt")};
+  recipe.argv.insert(recipe.argv.end(), {"--audit-file", AuditFile(index).string()});
   recipe.env.emplace_back("FERMENT_CHAOS_RELAY", relays_.at(relays_.size() - 2)->address());
   recipe.env.emplace_back("FERMENT_CHAOS_HISTORY", history_folder().string());
   if (options_.real_programs) {

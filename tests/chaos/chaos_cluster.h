@@ -56,6 +56,7 @@ class ChaosCluster {
   std::vector<std::unique_ptr<FaultRelay>>& relays() { return relays_; }
   const std::string& address_for_people() const { return people_address_; }
   std::filesystem::path CertificatesOf(const std::string& role) const { return options_.folder / "certs" / role; }
+  std::filesystem::path AuditFile(int index) const;
   /// Of a process of this name, from now on; "trainers" have that of their coordinator.
   void SetClock(const std::string& process, std::chrono::seconds offset) const;
   std::string trainer_program() const { return options_.real_programs ? "ferment-trainer" : "chaos_trainer"; }
@@ -95,7 +96,5 @@ class ChaosCluster {
 /// Returns: the folders of the built programs and of those of the tests.
 std::filesystem::path ProgramsFolder();
 std::filesystem::path TestProgramsFolder();
-/// Returns: the path of libfaketime, or empty where it is not installed.
-std::filesystem::path FakeTimeLibrary();
 
 }  // namespace ferment::chaos

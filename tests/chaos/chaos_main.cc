@@ -8,7 +8,6 @@
 
 #include "common/base/check.h"
 #include "common/base/logging.h"
-#include "tests/chaos/chaos_cluster.h"
 #include "tests/chaos/chaos_round.h"
 #include "tests/chaos/process_marks.h"
 #include "tests/support/postgres_server.h"
@@ -28,6 +27,7 @@ struct Flags {
   int seconds = 0;
   bool calm = false;
   bool keep = false;
+  bool steady = false;
 };
 
 RoundPlan PlanFor(std::uint64_t seed, const Flags& flags) {
@@ -41,7 +41,7 @@ RoundPlan PlanFor(std::uint64_t seed, const Flags& flags) {
   if (flags.records > 0) plan.records = flags.records;
   if (flags.seconds > 0) plan.faults = std::chrono::seconds(flags.seconds);
   plan.calm = flags.calm;
-  plan.clocks = plan.clocks && !FakeTimeLibrary().empty();
+  plan.clocks = plan.clocks && !flags.steady;
   return plan;
 }
 
@@ -178,6 +178,7 @@ int Main(int argc, char** argv) {
   app.add_option("--seconds", flags.seconds, "how long things break");
   app.add_option("--folder", flags.folder, "where rounds leave their files")->default_val("build/chaos");
   app.add_flag("--calm", flags.calm, "break nothing");
+  app.add_flag("--steady", flags.steady, "move no clocks");
   app.add_flag("--keep", flags.keep, "leave the files of rounds that went well, too");
   CLI11_PARSE(app, argc, argv);
   SetUpLogging({.program = "chaos_rounds", .level = LogLevel::kWarning});

@@ -25,14 +25,14 @@ std::string TextOf(const std::filesystem::path& file) {
 /// The codes with which a command says that it cannot tell, or that nobody answered.
 bool Unknown(int code) { return code == exit_code::kMissingService || code >= 128; }
 
-/// Log lines may stand before and after the answer.
-std::string RunIdIn(const std::string& output) {
+/// Returns: the line with the answer of a command, beside which log lines may stand; empty where there is none.
+Json AnswerIn(const std::string& output) {
   std::istringstream lines(output);
   for (std::string line; std::getline(lines, line);) {
-    const auto json = ParseJson(line);
-    if (json && json->is_object() && json->contains("run_id")) return json->value("run_id", "");
+    auto json = ParseJson(line);
+    if (json && json->is_object() && json->contains("run_id")) return std::move(*json);
   }
-  return "";
+  return Json::object();
 }
 
 std::uint64_t CommittedShards(const Json& run) {
@@ -102,13 +102,11 @@ void Person::Tick(Instant now) {
 }
 
 void Person::Looked(const std::string& output) {
-  const auto run =
-      ParseJson(output.substr(output.find("{\"run_id\"") == std::string::npos ? 0 : output.find("{\"run_id\"")));
-  if (!run || !run->is_object()) return;
-  state_ = run->value("state", "RUN_STATE_RUNNING").substr(std::string("RUN_STATE_").size());
+  const Json run = AnswerIn(output);
+  state_ = run.value("state", "RUN_STATE_RUNNING").substr(std::string("RUN_STATE_").size());
   for (char& letter : state_) letter = static_cast<char>(std::tolower(letter));
-  failure_ = run->value("failure", "");
-  committed_ = CommittedShards(*run);
+  failure_ = run.value("failure", "");
+  committed_ = CommittedShards(run);
 }
 
 void Person::Granted(Instant now) {
@@ -122,7 +120,7 @@ void Person::Finish(int code, Instant now) {
   const Wish wish = wishes_.front();
   if (code != 0) return Say(Unknown(code) ? "info" : "fail", "exit=" + std::to_string(code) + " " + output);
   if (wish == Wish::kSubmit) {
-    run_id_ = RunIdIn(output);
+    run_id_ = AnswerIn(output).value("run_id", "");
     state_ = "running";
     committed_ = 0;
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -46,7 +47,7 @@ class ChaosProcess {
   bool running() const { return process_.has_value(); }
   bool stopped() const { return continue_at_.has_value(); }
   pid_t pid() const { return process_ ? process_->pid() : -1; }
-  int starts() const { return starts_; }
+  std::uint64_t starts() const { return starts_; }
   const std::string& name() const { return recipe_.name; }
 
  private:
@@ -56,7 +57,7 @@ class ChaosProcess {
   std::optional<event::ChildProcess> process_;
   std::optional<Instant> continue_at_;
   Instant start_at_{};
-  int starts_ = 0;
+  std::uint64_t starts_ = 0;
 };
 
 }  // namespace ferment::chaos

@@ -161,7 +161,32 @@ class Round {
       CompareWithUndisturbedLabels(evidence.rows, around_.folder / "undisturbed", outcome.breaches);
     }
     Count(evidence, outcome);
+    CheckAuditLogs(outcome);
     return outcome;
+  }
+
+  /// Sealed without a gap although their writers were killed, and with each commit that was acknowledged.
+  void CheckAuditLogs(RoundOutcome& outcome) const {
+    int commits = 0;
+    for (int i = 0; i < ChaosCluster::kCoordinators; ++i) {
+      const fs::path file = cluster_.AuditFile(i);
+      if (!fs::exists(file)) continue;
+      auto verified = event::ChildProcess::Start(
+          {.argv = {(ProgramsFolder() / "ferment").string(), "audit", "verify", file.string()},
+           .output = around_.folder / "verified.txt"});
+      if (!verified || verified->WaitFor(std::chrono::minutes(1)) != 0) {
+        outcome.breaches.push_back({"audit", "a log is broken: see verified.txt: file=" + file.string()});
+      }
+      std::ifstream log(file);
+      for (std::string line; std::getline(log, line);) {
+        const bool commit = line.find("LeaseService/CommitShard") != std::string::npos;
+        commits += commit && line.find(R"("result":"OK")") != std::string::npos ? 1 : 0;
+      }
+    }
+    if (commits >= outcome.commits_acknowledged) return;
+    outcome.breaches.push_back({"audit", "commits were acknowledged and are in no audit log: acknowledged=" +
+                                             std::to_string(outcome.commits_acknowledged) +
+                                             " logged=" + std::to_string(commits)});
   }
 
   /// The real labeler keeps no history, but its log has a line for each commit that was acknowledged.
@@ -225,7 +250,7 @@ std::string FlagsOf(const RoundPlan& plan) {
   return "--first " + std::to_string(plan.seed) + " --count 1 --kind " +
          (plan.kind == RoundKind::kWholeRun ? "whole" : "storm") + " --store " +
          (plan.postgres ? "postgres" : "sqlite") + " --records " + std::to_string(plan.records) + " --seconds " +
-         std::to_string(plan.faults.count());
+         std::to_string(plan.faults.count()) + (plan.clocks ? "" : " --steady");
 }
 
 RoundOutcome RunRound(const RoundPlan& plan, const RoundSurroundings& surroundings) {
