@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@ struct Flags {
   int seconds = 0;
   bool calm = false;
   bool keep = false;
+  bool takes_long = false;
   bool steady = false;
 };
 
@@ -179,8 +181,13 @@ int Main(int argc, char** argv) {
   app.add_option("--folder", flags.folder, "where rounds leave their files")->default_val("build/chaos");
   app.add_flag("--calm", flags.calm, "break nothing");
   app.add_flag("--steady", flags.steady, "move no clocks");
+  app.add_flag("--long", flags.takes_long, "leave with 77 unless FERMENT_LONG_TESTS is set");
   app.add_flag("--keep", flags.keep, "leave the files of rounds that went well, too");
   CLI11_PARSE(app, argc, argv);
+  if (flags.takes_long && std::getenv("FERMENT_LONG_TESTS") == nullptr) {
+    std::puts("skipped: it takes minutes; set FERMENT_LONG_TESTS=1 or run `make test-long`");
+    return 77;
+  }
   SetUpLogging({.program = "chaos_rounds", .level = LogLevel::kWarning});
   flags.folder = fs::absolute(flags.folder).string();
   return Rounds(flags, mark).Run();
