@@ -655,11 +655,11 @@ TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
   StartLabelling();
   ShardResult result = ResultOf(LeaseOne(Register()));
   EXPECT_TRUE(engine()->leases().Commit(result));  // of an fp32 plan
-  EXPECT_EQ(engine()->metrics().plan_agreement.Value(), 0);
+  EXPECT_EQ(engine().metrics().plan_agreement.Value(), 0);
   result = ResultOf(LeaseOne(Register()));
   result.plan_agreement = 0.995;
   EXPECT_TRUE(engine()->leases().Commit(result));
-  EXPECT_EQ(engine()->metrics().plan_agreement.Value(), 0.995);
+  EXPECT_EQ(engine().metrics().plan_agreement.Value(), 0.995);
 }
 
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
