@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
-# With the word lint: also the programs that tools/lint.sh calls; with test: an S3 server that tests start; with bench: the
+# With the word lint: also the programs that tools/lint.sh calls; with s3: an S3 server that tests start; with bench: the
 # peers that come as Debian packages; with fuzz: the compiler that has libFuzzer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ packages=(
 
 if [[ ${1:-} == lint ]]; then
   packages+=(clang-format clang-tidy shellcheck prometheus)
-elif [[ ${1:-} == test ]]; then
+elif [[ ${1:-} == s3 ]]; then
   packages+=(ceph-mon ceph-osd radosgw)
 elif [[ ${1:-} == bench ]]; then
   packages+=(redis-server libhiredis-dev)

@@ -38,7 +38,7 @@ inline void WriteText(const std::filesystem::path& file, const std::string& text
 class ObjectGatewayTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (Gateway() == nullptr) GTEST_SKIP() << "Ceph's radosgw is not installed: make test-deps";
+    if (Gateway() == nullptr) GTEST_SKIP() << "it starts Ceph's radosgw: make test-s3";
     for (const auto& [name, value] : Gateway()->Environment()) setenv(name.c_str(), value.c_str(), 1);
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);

@@ -9,7 +9,7 @@ class LabelStore : public RoadTest {};
 
 TEST_F(LabelStore, HoldsTheLabelSetsOfAWholeRun) {
   const auto gateway = testing::ObjectGateway::Start();
-  if (gateway == nullptr) GTEST_SKIP() << "Ceph's radosgw is not installed: make test-deps";
+  if (gateway == nullptr) GTEST_SKIP() << "it starts Ceph's radosgw: make test-s3";
   std::vector<std::pair<std::string, std::string>> environment = gateway->Environment();
   environment.emplace_back("FERMENT_LABEL_STORE", "s3://" + gateway->FreshBucket() + "/runs");
   const Outcome run = Run(RunCommand(), environment);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -76,6 +77,7 @@ std::string Configuration(const std::filesystem::path& folder, int monitor, int 
 }  // namespace
 
 bool ObjectGateway::Installed() {
+  if (std::getenv("FERMENT_S3_TESTS") == nullptr) return false;
   for (const char* program : {"ceph-mon", "ceph-osd", "radosgw"})
     if (!std::filesystem::exists(std::filesystem::path("/usr/bin") / program)) return false;
   return true;
