@@ -33,7 +33,7 @@ class Tolerance:
     floor: float       # of the tensor's norm: what storing it costs
 
 
-TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-5, 0.5, 0.1, 1e-5, 4e-2, 1e-5, 2.0**-22),
+TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-4, 0.5, 0.1, 1e-5, 4e-2, 1e-5, 2.0**-22),
               "bfloat16, frozen": Tolerance(1e-3, 1e-5, 2e-2, 0.1, 1e-5, 2e-2, 1e-5, 2.0**-22),
               "float32": Tolerance(2e-5, 1e-5, 0.1, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
               "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
