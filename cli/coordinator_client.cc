@@ -3,10 +3,9 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <random>
-
 #include "common/base/backoff.h"
 #include "common/base/logging.h"
+#include "common/base/unique_name.h"
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_status.h"
 
@@ -18,11 +17,6 @@ using std::chrono::steady_clock;
 
 // A stream is opened anew after this long, so that one that hangs does not hang forever.
 constexpr auto kStreamDeadline = std::chrono::minutes(10);
-
-std::string NewRequestId(const std::string& about) {
-  std::random_device device;
-  return about + ":" + std::to_string(device()) + "-" + std::to_string(device());
-}
 
 bool MayReconnect(const Status& status) {
   return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
@@ -94,7 +88,7 @@ Result<std::string> CoordinatorClient::SubmitOrReopen(v1::SubmitRunRequest reque
   }
   if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
   LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
-  request.set_request_id(NewRequestId(request.request_id()));
+  request.set_request_id(request.request_id() + ":" + NewUniqueName());
   return Submit(request);
 }
 
@@ -118,7 +112,7 @@ Result<v1::ListRunsResponse> CoordinatorClient::List(const std::string& page_tok
 
 Status CoordinatorClient::Cancel(const std::string& run_id) {
   v1::CancelRunRequest request;
-  request.set_request_id(NewRequestId("cancel-" + run_id));
+  request.set_request_id("cancel-" + run_id + ":" + NewUniqueName());
   request.set_run_id(run_id);
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::CancelRun, request, {.retry_for = patience_, .stop = stop_});
@@ -126,7 +120,7 @@ Status CoordinatorClient::Cancel(const std::string& run_id) {
 }
 
 Status CoordinatorClient::Update(v1::UpdateRunRequest request) {
-  request.set_request_id(NewRequestId("update-" + request.run_id()));
+  request.set_request_id("update-" + request.run_id() + ":" + NewUniqueName());
   const auto response =
       rpc::CallUnary(*stub_, &v1::RunService::Stub::UpdateRun, request, {.retry_for = patience_, .stop = stop_});
   return response ? Status() : response.error().With(context_);
@@ -134,7 +128,7 @@ Status CoordinatorClient::Update(v1::UpdateRunRequest request) {
 
 Result<std::string> CoordinatorClient::RollBackTeacher(const std::string& run_id, const std::string& reason) {
   v1::RollBackTeacherRequest request;
-  request.set_request_id(NewRequestId("rollback-" + run_id));
+  request.set_request_id("rollback-" + run_id + ":" + NewUniqueName());
   request.set_run_id(run_id);
   request.set_reason(reason);
   const auto response =

@@ -189,7 +189,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
 }
 
 Status LeaseDesk::Return(const LeaseKey& key) {
-  FERMENT_RETURN_IF_ERROR(FindLeased(key) ? Status() : FindLeased(key).error());
+  if (const auto found = FindLeased(key); !found) return found.error();
   ledger_.Record(ShardReleased{key, ReleaseReason::kReturned, ""});
   Drop(key);
   return {};

@@ -5,13 +5,10 @@
 
 #include "common/base/logging.h"
 #include "coordinator/phase_table.h"
+#include "coordinator/wall_time.h"
 
 namespace ferment::coordinator {
 namespace {
-
-std::int64_t WallMs(const Clock& clock) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow().time_since_epoch()).count();
-}
 
 Failure ToFailure(const Status& status) { return {std::string(status.message()), ProcessExitCode(status)}; }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/base/logging.h"
+#include "coordinator/wall_time.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -90,10 +91,8 @@ Status RunEngine::CompactIfLong() {
 Result<RunView> RunEngine::View(std::string_view run_id) {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
-  const auto wall = parts_.clock.WallNow().time_since_epoch();
   return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
-                     {labelers_, leases_, trainers_,
-                      std::chrono::duration_cast<std::chrono::milliseconds>(wall).count(), parts_.store.term()});
+                     {labelers_, leases_, trainers_, WallMs(parts_.clock), parts_.store.term()});
 }
 
 }  // namespace ferment::coordinator

@@ -3,6 +3,7 @@
 
 #include "common/base/logging.h"
 #include "coordinator/core/pipeline.h"
+#include "coordinator/wall_time.h"
 
 namespace ferment::coordinator {
 
@@ -10,10 +11,6 @@ Status CheckPriority(std::int32_t priority) {
   if (priority >= -kHighestPriority && priority <= kHighestPriority) return {};
   return InvalidArgumentError("priority: " + std::to_string(priority) + ", allowed: " +
                               std::to_string(-kHighestPriority) + " to " + std::to_string(kHighestPriority));
-}
-
-std::int64_t SteeringDesk::WallMs() const {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(clock_.WallNow().time_since_epoch()).count();
 }
 
 Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
@@ -31,7 +28,7 @@ Status SteeringDesk::Cancel(const std::string& run_id, const std::string& reques
   if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
   if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
   LogInfo("run.cancel", {{"run", run_id}});
-  ledger_.Record(RunCancelRequested{run_id, request_id, WallMs()});
+  ledger_.Record(RunCancelRequested{run_id, request_id, WallMs(clock_)});
   return {};
 }
 
@@ -39,10 +36,10 @@ Status SteeringDesk::Update(const RunUpdate& update) {
   if (!update.suspended && !update.priority) return InvalidArgumentError("an update that changes nothing");
   if (update.priority) FERMENT_RETURN_IF_ERROR(CheckPriority(*update.priority));
   if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};
-  FERMENT_RETURN_IF_ERROR(Running(update.run_id) ? Status() : Running(update.run_id).error());
+  if (const auto run = Running(update.run_id); !run) return run.error();
   if (update.suspended) LogInfo(*update.suspended ? "run.suspended" : "run.resumed", {{"run", update.run_id}});
   if (update.priority) LogInfo("run.priority", {{"run", update.run_id}, {"priority", *update.priority}});
-  ledger_.Record(RunUpdated{update.run_id, update.request_id, update.suspended, update.priority, WallMs()});
+  ledger_.Record(RunUpdated{update.run_id, update.request_id, update.suspended, update.priority, WallMs(clock_)});
   return {};
 }
 
@@ -66,7 +63,7 @@ Result<std::string> SteeringDesk::RollBackTeacher(const std::string& run_id, con
                           (reason.empty() ? std::string() : ": " + reason);
   LogWarning("teacher.stopped", {{"run", run_id}, {"job", job->plan.job_id}, {"why", why}});
   const std::string job_id = job->plan.job_id;
-  ledger_.Record(TeacherTripped{run_id, job_id, TripCause::kOperator, why, WallMs(), request_id});
+  ledger_.Record(TeacherTripped{run_id, job_id, TripCause::kOperator, why, WallMs(clock_), request_id});
   metrics_.CountStop(TripCause::kOperator);
   return job_id;
 }

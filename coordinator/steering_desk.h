@@ -49,7 +49,6 @@ class SteeringDesk {
                                       const std::string& reason);
 
  private:
-  std::int64_t WallMs() const;
   /// Errors: NotFound; FailedPrecondition: ended, or being cancelled.
   Result<const Run*> Running(const std::string& run_id) const;
 

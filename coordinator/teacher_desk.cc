@@ -5,6 +5,7 @@
 
 #include "common/base/logging.h"
 #include "coordinator/core/teacher_guard.h"
+#include "coordinator/wall_time.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -42,8 +43,7 @@ void TeacherDesk::Judge(const Run& run, const Job& job) {
   LogError(
       "teacher.stopped",
       {{"run", run.run_id}, {"job", job.plan.job_id}, {"why", reason}, {"next", "no student learns from its labels"}});
-  const auto wall = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.WallNow().time_since_epoch()).count();
-  ledger_.Record(TeacherTripped{run.run_id, job.plan.job_id, verdict.trip->cause, reason, wall});
+  ledger_.Record(TeacherTripped{run.run_id, job.plan.job_id, verdict.trip->cause, reason, WallMs(clock_)});
   metrics_.CountStop(verdict.trip->cause);
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/base/logging.h"
 #include "coordinator/core/pipeline.h"
+#include "coordinator/wall_time.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -14,10 +15,6 @@ constexpr std::chrono::seconds kStopPatience{45};
 /// A trainer that holds the token, whose end nobody saw, and that is not heard for so long is gone. They report every
 /// second or every step.
 constexpr std::chrono::seconds kHolderSilence{30};
-
-std::int64_t WallMs(const Clock& clock) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow().time_since_epoch()).count();
-}
 
 bool IsLive(const Job& job) {
   return job.state == JobState::kRunning && !IsShardPhase(job.plan.phase) && job.attempt.number > 0 &&

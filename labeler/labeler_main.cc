@@ -7,10 +7,10 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
-#include <random>
 #include <thread>
 
 #include "common/base/logging.h"
+#include "common/base/unique_name.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
 #include "labeler/labeler_loop.h"
@@ -57,11 +57,6 @@ std::string DefaultName() {
   return std::string(host) + "-" + std::to_string(getpid());
 }
 
-std::string NewIncarnation() {
-  std::random_device device;
-  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
-}
-
 Status Label(const LabelerConfig& config, const std::stop_token& ending) {
   std::unique_ptr<LeaseClient> client;
   if (config.offline) {
@@ -70,7 +65,7 @@ Status Label(const LabelerConfig& config, const std::stop_token& ending) {
     const std::string name = config.name.empty() ? DefaultName() : config.name;
     FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(config.credentials));
     FERMENT_ASSIGN_OR_RETURN(client,
-                             MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewIncarnation()}, ending));
+                             MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewUniqueName()}, ending));
     LogInfo("labeler_started", {{"name", name}, {"coordinator", config.coordinator}, {"threads", config.threads}});
   }
   WorkRunner runner(

@@ -5,22 +5,17 @@
 
 #include <atomic>
 #include <optional>
-#include <random>
 #include <thread>
 #include <utility>
 
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
+#include "common/base/unique_name.h"
 #include "common/rpc/grpc_channel.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
 
 namespace ferment::worker {
 namespace {
-
-std::string NewIncarnation() {
-  std::random_device device;
-  return std::to_string(getpid()) + "-" + std::to_string(device()) + std::to_string(device());
-}
 
 std::string HostName() {
   char name[256] = {};
@@ -40,7 +35,7 @@ class GrpcRunClient : public RunClient {
     v1::AcquireRunTokenRequest request;
     Address(request);
     request.set_attempt(options_.attempt);
-    request.set_incarnation(NewIncarnation());
+    request.set_incarnation(NewUniqueName());
     request.set_host(HostName());
     request.set_pid(getpid());
     auto response =

@@ -126,33 +126,16 @@ ProcessRecipe ChaosCluster::LabelerRecipe(int index) const {
   const std::string address = relays_.at(static_cast<std::size_t>(index))->address();
   const std::string tls = CertificatesOf(name).string();
   ProcessRecipe recipe{name, {}, ClockEnvironment(name), options_.folder / (name + ".txt")};
+  const auto program =
+      options_.real_programs ? ProgramsFolder() / "ferment-labeler" : TestProgramsFolder() / "chaos_labeler";
+  recipe.argv = {program.string(), "--coordinator", address, "--tls-dir", tls, "--name", name};
   if (options_.real_programs) {
-    recipe.argv = {(ProgramsFolder() / "ferment-labeler").string(),
-                   "--coordinator",
-                   address,
-                   "--tls-dir",
-                   tls,
-                   "--name",
-                   name,
-                   "--threads",
-                   "1"};
+    recipe.argv.insert(recipe.argv.end(), {"--threads", "1"});
     return recipe;
   }
-  recipe.argv = {(TestProgramsFolder() / "chaos_labeler").string(),
-                 "--coordinator",
-                 address,
-                 "--tls-dir",
-                 tls,
-                 "--name",
-                 name,
-                 "--history",
-                 history_folder().string(),
-                 "--work-ms",
-                 "20",
-                 "--sleep-one-in",
-                 "60",
-                 "--seed",
-                 std::to_string(RandomBits(options_.seed, StreamOf(name), 0) >> 1U)};
+  recipe.argv.insert(recipe.argv.end(),
+                     {"--history", history_folder().string(), "--work-ms", "20", "--sleep-one-in", "60", "--seed",
+                      std::to_string(RandomBits(options_.seed, StreamOf(name), 0) >> 1U)});
   recipe.ends_own_stop = 3 * options_.lease;
   return recipe;
 }

@@ -5,10 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <ctime>
-#include <random>
 #include <thread>
 
 #include "common/base/logging.h"
+#include "common/base/unique_name.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_loop.h"
 #include "tests/chaos/hashing_annotator.h"
@@ -29,11 +29,9 @@ struct Flags {
 };
 
 Status Label(const Flags& flags, const std::stop_token& ending) {
-  std::random_device device;
-  const std::string incarnation = std::to_string(getpid()) + "-" + std::to_string(device());
   FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials({.tls_dir = flags.tls_dir}));
   FERMENT_ASSIGN_OR_RETURN(
-      auto client, labeler::MakeGrpcLeaseClient(flags.coordinator, credentials, {flags.name, incarnation}, ending));
+      auto client, labeler::MakeGrpcLeaseClient(flags.coordinator, credentials, {flags.name, NewUniqueName()}, ending));
   HistoryWriter history(flags.history, flags.name + "/" + std::to_string(getpid()));
   const auto recording = MakeRecordingLeaseClient(std::move(client), history, flags.sleep);
   labeler::WorkRunner runner(OpenHashingAnnotator(std::chrono::milliseconds(flags.work_ms)), 1);

@@ -97,23 +97,19 @@ class ChaosOracleTest : public ::testing::Test {
                        .reasons = {}});
   }
   void Commit(std::uint64_t shard, std::uint64_t epoch, const std::string& digest, const std::string& who) {
-    Say({.what = "commit",
-         .outcome = "invoke",
-         .run = "r-1",
-         .job = "label",
-         .shard = shard,
-         .epoch = epoch,
-         .digest = digest},
-        who);
+    const auto say = [&](const char* outcome) {
+      Say({.what = "commit",
+           .outcome = outcome,
+           .run = "r-1",
+           .job = "label",
+           .shard = shard,
+           .epoch = epoch,
+           .digest = digest},
+          who);
+    };
+    say("invoke");
     LogCommit(shard, epoch, digest);
-    Say({.what = "commit",
-         .outcome = "ok",
-         .run = "r-1",
-         .job = "label",
-         .shard = shard,
-         .epoch = epoch,
-         .digest = digest},
-        who);
+    say("ok");
   }
   /// Takes a row out, with what follows renumbered, as if it had never been written.
   void Forget(const std::function<bool(const Event&)>& which) {

@@ -249,7 +249,7 @@ ferment_mutant(suspended_run_goes_on P2
   [[run.cancel_requested) return false;]])
 ferment_mutant(suspended_run_is_leased P2
   coordinator/core/lease_policy.cc
-  [[!run->suspended && job.state]]
+  [[!run.suspended && job.state]]
   [[job.state]])
 ferment_mutant(resumed_again_by_an_old_request T1.3
   coordinator/steering_desk.cc

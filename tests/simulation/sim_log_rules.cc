@@ -2,7 +2,9 @@
 #include "tests/simulation/sim_log_rules.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "coordinator/core/pipeline.h"
@@ -21,6 +23,15 @@ std::string Name(const LeaseKey& key) {
 }
 
 bool MayPass(int exit_code) { return exit_code >= 128 && exit_code != exit_code::kStorageFailed; }
+
+/// Returns: the number that an incarnation of the simulation is. Those of real processes have no order.
+std::optional<std::uint64_t> NumberOf(const std::string& incarnation) {
+  std::uint64_t number = 0;
+  const char* const end = incarnation.data() + incarnation.size();
+  const auto parsed = std::from_chars(incarnation.data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return number;
+}
 
 }  // namespace
 
@@ -254,13 +265,15 @@ void SimLogRules::On(const JobEnded& event) {
 }
 
 void SimLogRules::On(const LabelerRegistered& event) {
-  // The simulation numbers them; to the coordinator they have no order.
-  const std::uint64_t incarnation = std::stoull(event.incarnation);
-  std::uint64_t& latest = labelers_[event.name];
-  if (incarnation < latest) {
+  std::string& holder = labelers_[event.name];
+  const auto former = NumberOf(holder);
+  const auto incarnation = NumberOf(event.incarnation);
+  const bool older = former && incarnation && *incarnation < *former;
+  if (older || replaced_.contains(event.labeler_id)) {
     history_.Violate("P12", "an older process of a labeler's name took the newer one's place: " + event.labeler_id);
   }
-  latest = incarnation;
+  if (!holder.empty() && holder != event.incarnation) replaced_.insert(event.name + "/" + holder);
+  holder = event.incarnation;
 }
 
 void SimLogRules::On(const LabelerForgotten& event) {

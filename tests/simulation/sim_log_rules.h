@@ -129,8 +129,10 @@ class SimLogRules {
   std::map<std::string, RunFacts> runs_;
   /// Never forgotten, whatever is planned anew.
   std::map<std::pair<std::string, std::string>, std::map<std::uint64_t, std::uint64_t>> epochs_;
-  /// By name: the incarnation that has it.
-  std::map<std::string, std::uint64_t> labelers_;
+  /// By name: the incarnation that has it, or had it before it was forgotten.
+  std::map<std::string, std::string> labelers_;
+  /// Labelers whose place another took.
+  std::set<std::string> replaced_;
   std::map<std::string, std::string> requests_;
   std::map<std::string, std::uint32_t> cancel_generations_;
 };
