@@ -81,9 +81,10 @@ Status Fleet::Start(const std::function<bool()>& interrupted) {
   }
   for (std::uint32_t number = 1; number <= config_.labelers; ++number) {
     const std::string name = "labeler-" + std::to_string(number);
-    members_.push_back(MakeMember("labeler", name,
-                                  {(config_.programs / "ferment-labeler").string(), "--coordinator", address_, "--name",
-                                   name, "--threads", std::to_string(config_.threads)}));
+    members_.push_back(MakeMember(
+        "labeler", name,
+        {(config_.programs / "ferment-labeler").string(), "--coordinator", address_, "--name", name, "--threads",
+         std::to_string(config_.threads), "--device", config_.labeler_device, "--gpu", std::to_string(number - 1)}));
     FERMENT_RETURN_IF_ERROR(StartMember(members_.back()));
   }
   return {};

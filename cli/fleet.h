@@ -25,6 +25,8 @@ struct FleetConfig {
   std::uint32_t labelers = 1;
   /// Of each labeler.
   std::uint32_t threads = 1;
+  /// cpu or cuda, where each has the next GPU.
+  std::string labeler_device = "cpu";
   /// Restarts of one process within one phase, after which the run is given up.
   int max_restarts = 5;
   std::chrono::milliseconds first_pause{200};

@@ -31,10 +31,10 @@ void RenderPhase(const RunSpec& spec, const std::filesystem::path& run_dir, cons
   std::cout << "\n# " << JobId(phase, round) << "\n" << ToShell(command) << "\n";
 }
 
-void RenderLabeling(const std::filesystem::path& run_dir, const std::string& job_id) {
+void RenderLabeling(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& job_id) {
   std::cout << "\n# " << job_id << "\n"
             << ToShell({{(event::ProgramFolder() / "ferment-labeler").string(), "--offline", "--run-dir",
-                         run_dir.string(), "--job", job_id},
+                         run_dir.string(), "--job", job_id, "--device", LabelsOnGpus(spec) ? "cuda" : "cpu"},
                         {}})
             << "\n";
 }
@@ -52,12 +52,12 @@ void RenderMpirun(const RenderFlags& flags) {
             << ", which `ferment run` writes, and need no coordinator.\n";
   RenderPhase(spec, run_dir, "teacher", 0);
   for (std::uint32_t round = 0; round < std::max(1U, spec.cotrain().rounds()); ++round) {
-    RenderLabeling(run_dir, JobId("label", round));
+    RenderLabeling(spec, run_dir, JobId("label", round));
     RenderPhase(spec, run_dir, "cotrain", round);
   }
   RenderPhase(spec, run_dir, "finetune", 0);
   if (spec.data().has_videos() || spec.data().has_synthetic()) {
-    RenderLabeling(run_dir, "features");
+    RenderLabeling(spec, run_dir, "features");
     RenderPhase(spec, run_dir, "temporal", 0);
   }
   RenderPhase(spec, run_dir, "evaluate", 0);

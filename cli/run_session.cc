@@ -58,7 +58,10 @@ class RunSession {
   FleetConfig FleetConfigFor(const RunSpec& spec) const {
     const std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
     const std::uint32_t labelers = std::max(1U, spec.labeling().labelers());
-    return {.programs = options_.programs, .labelers = labelers, .threads = std::max(1U, cores / labelers)};
+    return {.programs = options_.programs,
+            .labelers = labelers,
+            .threads = std::max(1U, cores / labelers),
+            .labeler_device = LabelsOnGpus(spec) ? "cuda" : "cpu"};
   }
 
   Result<v1::RunStatus> RunWith(Fleet& fleet, const RunSpec& spec, const RunLayout& layout) {

@@ -7,7 +7,6 @@
 #include <map>
 #include <utility>
 
-#include "common/base/instruction_set.h"
 #include "common/base/mutex.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
@@ -80,7 +79,7 @@ class LocalRunFiles final : public RunFiles {
     }
     ShardPlan plan;
     plan.work.dataset = dataset::DatasetName(spec.data().fr().path());
-    plan.work.instruction_set = std::string(InstructionSetClass());
+    plan.work.instruction_set = std::string(dataset::ArithmeticInUse(spec));
     plan.work.label_config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), plan.work.instruction_set);
     plan.work.lease_ms = LeaseMs(spec);
     plan.work.max_damage = spec.labeling().max_damage();

@@ -122,7 +122,8 @@ Status CheckDigest(const std::filesystem::path& file, const std::string& digest)
 
 }  // namespace
 
-Result<ExportedModel> OpenExportedModel(const std::filesystem::path& folder, std::uint32_t batch) {
+Result<ExportedModel> OpenExportedModel(const std::filesystem::path& folder, std::uint32_t batch,
+                                        const InferenceDevice& device) {
   const auto file = folder / "model.json";
   const auto text = io::ReadTextFile(file);
   if (!text && text.error().code() == StatusCode::kNotFound)
@@ -138,7 +139,7 @@ Result<ExportedModel> OpenExportedModel(const std::filesystem::path& folder, std
   FERMENT_RETURN_IF_ERROR(CheckDigest(folder / weights->name, weights->digest));
   model.spec.mutable_labeling()->set_batch(batch);
   model.spec.mutable_labeling()->set_plan("fp32");
-  FERMENT_ASSIGN_OR_RETURN(model.annotator, MakeTorchAnnotator(model.spec, folder / weights->name, ""));
+  FERMENT_ASSIGN_OR_RETURN(model.annotator, MakeTorchAnnotator(model.spec, folder / weights->name, "", device));
   if (!json->contains("temporal")) return model;
 
   const auto temporal = ReadTemporal((*json)["temporal"], model.spec);

@@ -11,6 +11,7 @@
 #include "common/config/run_spec.h"
 #include "common/nn/temporal_plan.h"
 #include "labeler/annotator.h"
+#include "labeler/inference_device.h"
 
 namespace ferment::labeler {
 
@@ -24,6 +25,7 @@ struct ExportedModel {
 
 /// `batch`: pictures a call of the annotator. Errors: NotFound for a missing file; DataLoss (65) for weights that are
 /// not the ones that model.json names; DataLoss (78) for a model.json that this version cannot read.
-Result<ExportedModel> OpenExportedModel(const std::filesystem::path& folder, std::uint32_t batch);
+Result<ExportedModel> OpenExportedModel(const std::filesystem::path& folder, std::uint32_t batch,
+                                        const InferenceDevice& device);
 
 }  // namespace ferment::labeler

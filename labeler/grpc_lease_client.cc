@@ -7,7 +7,6 @@
 #include <map>
 #include <utility>
 
-#include "common/base/instruction_set.h"
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_channel.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
@@ -158,7 +157,7 @@ class GrpcLeaseClient final : public LeaseClient {
     v1::RegisterLabelerRequest request;
     request.set_name(identity_.name);
     request.set_incarnation(identity_.incarnation);
-    request.set_instruction_set(std::string(InstructionSetClass()));
+    request.set_instruction_set(identity_.arithmetic);
     while (true) {
       FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
                                                                    request, {.retry_for = kPatience, .stop = ending_}));

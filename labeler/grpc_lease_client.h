@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 
+#include "common/base/instruction_set.h"
 #include "common/rpc/credential_paths.h"
 #include "labeler/lease_client.h"
 
@@ -17,6 +18,8 @@ struct LabelerIdentity {
   std::string name;
   /// Chosen anew by each process.
   std::string incarnation;
+  /// Class of its arithmetic: InstructionSetClass(), or kCudaClass.
+  std::string arithmetic{InstructionSetClass()};
 };
 
 /// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try

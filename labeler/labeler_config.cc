@@ -13,6 +13,7 @@ Status Check(const LabelerConfig& config) {
   if (config.predict && (config.prediction.model.empty() || config.prediction.paths.empty())) {
     return usage("--predict needs --model EXPORT_DIR and pictures or folders of them");
   }
+  if (config.gpu < 0 || config.gpu > 1024) return usage("--gpu is 0 to 1024");
   if (config.threads < 0 || config.threads > 1024) return usage("--threads is 0 (all cores) to 1024");
   return Status();
 }

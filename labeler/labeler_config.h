@@ -22,6 +22,10 @@ struct LabelerConfig {
   std::string name;
   /// Batches in work at a time, each decoded and annotated on a thread of its own; 0: all cores.
   int threads = 0;
+  /// auto, cpu or cuda.
+  std::string device = "auto";
+  /// Which GPU, counted round over those that this process may use.
+  int gpu = 0;
   /// Leave once no run has work for labelers, now or later.
   bool exit_when_idle = false;
   /// Label without a coordinator.

@@ -78,6 +78,11 @@ Result<LeaseOffer> LabelerLoop::WorkOn(Held& held) {
     HandBack(held);
     return LeaseOffer();
   }
+  if (failure.code() == StatusCode::kUnavailable && failure.exit_code() == exit_code::kMissingService) {
+    // Nothing is amiss with the shard: whoever has a sound device may have it.
+    HandBack(held);
+    return Fail(failure);
+  }
   Status reported;
   LeaseOffer next;
   if (!failure.ok()) {

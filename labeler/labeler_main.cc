@@ -7,8 +7,10 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <optional>
 #include <thread>
 
+#include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
 #include "labeler/grpc_lease_client.h"
@@ -57,22 +59,24 @@ std::string DefaultName() {
   return std::string(host) + "-" + std::to_string(getpid());
 }
 
-Status Label(const LabelerConfig& config, const std::stop_token& ending) {
+Status Label(const LabelerConfig& config, const InferenceDevice& device, const std::stop_token& ending) {
+  const std::string arithmetic(device.cuda ? kCudaClass : InstructionSetClass());
   std::unique_ptr<LeaseClient> client;
   if (config.offline) {
-    FERMENT_ASSIGN_OR_RETURN(client, MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store));
+    FERMENT_ASSIGN_OR_RETURN(client,
+                             MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store, arithmetic));
   } else {
     const std::string name = config.name.empty() ? DefaultName() : config.name;
     FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(config.credentials));
-    FERMENT_ASSIGN_OR_RETURN(client,
-                             MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewUniqueName()}, ending));
-    LogInfo("labeler_started", {{"name", name}, {"coordinator", config.coordinator}, {"threads", config.threads}});
+    FERMENT_ASSIGN_OR_RETURN(
+        client, MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewUniqueName(), arithmetic}, ending));
+    LogInfo(
+        "labeler_started",
+        {{"name", name}, {"coordinator", config.coordinator}, {"arithmetic", arithmetic}, {"threads", config.threads}});
   }
-  WorkRunner runner(
-      [threads = config.threads](const RunSpec& spec, const Model& model) {
-        return MakeTorchAnnotator(spec, model.file, model.digest, threads);
-      },
-      config.threads);
+  WorkRunner runner([device](const RunSpec& spec,
+                             const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest, device); },
+                    config.threads);
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }
 
@@ -86,9 +90,9 @@ int PrintPredictions(const PredictOptions& options) {
   return written ? exit_code::kOk : exit_code::kCannotWrite;
 }
 
-int PrintReplay(const LabelerConfig& config) {
+int PrintReplay(const LabelerConfig& config, const InferenceDevice& device) {
   const bool json = config.prediction.format == PredictFormat::kJson;
-  const auto report = ReplayRecord(config.run_dir, *config.replay, json);
+  const auto report = ReplayRecord(config.run_dir, *config.replay, json, device);
   if (!report) {
     std::fprintf(stderr, "ferment labels replay: %s\n", std::string(report.error().message()).c_str());
     return ProcessExitCode(report.error());
@@ -103,13 +107,21 @@ int Run(LabelerConfig config) {
   // Every thread decodes faces and looks at them by itself, so that none waits for another.
   SetInferenceThreads(1);
   KeepFreedMemory();
-  config.prediction.threads = config.threads;
-  // Without the signals' thread: nothing needs to be handed back, so Ctrl-C may end it where it is.
+  // Before LibTorch's CUDA half has threads of its own, which would have the signals too.
+  std::optional<EndingSignals> signals;
+  // Nothing needs to be handed back by the others, so Ctrl-C may end them where they are.
+  if (!config.predict && !config.replay) signals.emplace();
+  auto device = ChooseInferenceDevice(config.device, config.gpu);
+  if (!device) {
+    LogError("no_device", {{"error", device.error().message()}});
+    return ProcessExitCode(device.error());
+  }
+  device->threads = config.threads;
+  config.prediction.device = *device;
   if (config.predict) return PrintPredictions(config.prediction);
-  if (config.replay) return PrintReplay(config);
-  const EndingSignals signals;
-  const Status status = Label(config, signals.ending());
-  if (signals.ending().stop_requested()) return signals.ExitCode();
+  if (config.replay) return PrintReplay(config, *device);
+  const Status status = Label(config, *device, signals->ending());
+  if (signals->ending().stop_requested()) return signals->ExitCode();
   if (!status.ok()) LogError("labeler_failed", {{"error", status.message()}});
   return ProcessExitCode(status);
 }
@@ -136,6 +148,11 @@ int Main(int argc, char** argv) {
   AddCredentialOptions(app, config.credentials);
   app.add_option("--name", config.name, "Name on the status page; default: host and process id");
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
+  app.add_option("--device", config.device, "What networks run on; auto: a GPU where this process may use one")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--gpu", config.gpu, "Which GPU, counted round over those that this process may use")
+      ->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
   app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
   app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave");

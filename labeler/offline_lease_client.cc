@@ -6,7 +6,6 @@
 #include <deque>
 #include <utility>
 
-#include "common/base/instruction_set.h"
 #include "common/base/json.h"
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
@@ -117,14 +116,15 @@ class OfflineLeaseClient final : public LeaseClient {
 }  // namespace
 
 Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
-                                                            const std::string& job, const std::string& label_store) {
+                                                            const std::string& job, const std::string& label_store,
+                                                            std::string_view arithmetic) {
   FERMENT_ASSIGN_OR_RETURN(const std::uint32_t round, RoundOf(job));
   const RunLayout layout(std::filesystem::absolute(run_dir));
   FERMENT_ASSIGN_OR_RETURN(RunSpec spec, LoadResolvedSpec(layout.Spec()));
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
   FERMENT_ASSIGN_OR_RETURN(Model teacher, TeacherOf(layout, round));
   const std::string dataset = dataset::DatasetName(spec.data().fr().path());
-  const std::string config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), InstructionSetClass());
+  const std::string config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), arithmetic);
   teacher.output_dir = layout.LabelSets(dataset, teacher.digest, config);
   if (!label_store.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store));
   FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir));

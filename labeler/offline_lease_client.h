@@ -6,17 +6,20 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
+#include "common/base/instruction_set.h"
 #include "common/base/result.h"
 #include "labeler/lease_client.h"
 
 namespace ferment::labeler {
 
 /// Returns: a client whose work is the shards of `job` (label, label-1 ...) that the index does not name yet; Commit
-/// enters them into the index. `label_store`: as ferment-coordinator's --label-store. Errors: InvalidArgument for
-/// another job; NotFound where the spec or the teacher is missing; those of OpenFr.
+/// enters them into the index. `label_store`: as ferment-coordinator's --label-store; `arithmetic`: this labeler's
+/// class of it, part of the label config. Errors: InvalidArgument for another job; NotFound where the spec or the
+/// teacher is missing; those of OpenFr.
 Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
-                                                            const std::string& job,
-                                                            const std::string& label_store = "");
+                                                            const std::string& job, const std::string& label_store = "",
+                                                            std::string_view arithmetic = InstructionSetClass());
 
 }  // namespace ferment::labeler

@@ -120,8 +120,8 @@ class Predictor {
 
 Result<PredictReport> Predict(const PredictOptions& options) {
   FERMENT_ASSIGN_OR_RETURN(const auto groups, ListPictures(options.paths));
-  FERMENT_ASSIGN_OR_RETURN(ExportedModel model, OpenExportedModel(options.model, kBatch));
-  Predictor predictor(std::move(model), options.threads);
+  FERMENT_ASSIGN_OR_RETURN(ExportedModel model, OpenExportedModel(options.model, kBatch, options.device));
+  Predictor predictor(std::move(model), options.device.threads);
   std::size_t pictures = 0;
   for (const PictureGroup& group : groups) {
     pictures += group.pictures.size();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "labeler/inference_device.h"
 #include "labeler/prediction_table.h"
 
 namespace ferment::labeler {
@@ -20,8 +21,7 @@ struct PredictOptions {
   PredictFormat format = PredictFormat::kText;
   /// Every picture by itself: no temporal encoder, no smoothing.
   bool picture_by_picture = false;
-  /// Batches of pictures beside each other.
-  int threads = 1;
+  InferenceDevice device;
 };
 
 struct PredictReport {

@@ -45,7 +45,7 @@ struct Again {
 };
 
 Result<Again> LabelAgain(const RunSpec& spec, const std::filesystem::path& teacher, const std::string& digest,
-                         std::uint64_t key) {
+                         std::uint64_t key, const InferenceDevice& device) {
   const auto classes = static_cast<std::size_t>(spec.classes_size());
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
   const auto index = dataset::IndexOfKey(*source, key);
@@ -54,7 +54,7 @@ Result<Again> LabelAgain(const RunSpec& spec, const std::filesystem::path& teach
   if (!record) return Again{QuarantinedRow(classes), std::string(record.error().message())};
   const auto image = dataset::DecodePicture(record->image);
   if (!image) return Again{QuarantinedRow(classes), std::string(image.error().message())};
-  FERMENT_ASSIGN_OR_RETURN(const auto annotator, MakeTorchAnnotator(spec, teacher, digest));
+  FERMENT_ASSIGN_OR_RETURN(const auto annotator, MakeTorchAnnotator(spec, teacher, digest, device));
   FERMENT_ASSIGN_OR_RETURN(const Annotation annotation, annotator->Annotate({&*image, 1}));
   return Again{ApplyLabelRule({spec.labeling().tau(), spec.labeling().threshold()}, annotation.logits), ""};
 }
@@ -90,12 +90,14 @@ std::string LineOf(const Json& row) {
   return line;
 }
 
-Result<Json> ReplayIn(const dataset::LabelFolder& folder, const dataset::LabelPlace& place) {
+Result<Json> ReplayIn(const dataset::LabelFolder& folder, const dataset::LabelPlace& place,
+                      const InferenceDevice& device) {
   const RunLayout layout(folder.run_dir);
   const dataset::LabelOrigin& origin = place.set.origin;
   FERMENT_ASSIGN_OR_RETURN(const RunSpec spec, LoadResolvedSpec(layout.Spec()));
   FERMENT_ASSIGN_OR_RETURN(const auto teacher, TeacherFile(layout, origin.teacher));
-  FERMENT_ASSIGN_OR_RETURN(const Again again, LabelAgain(spec, teacher, origin.teacher, place.set.key[place.row]));
+  FERMENT_ASSIGN_OR_RETURN(const Again again,
+                           LabelAgain(spec, teacher, origin.teacher, place.set.key[place.row], device));
   const LabelRow stored = StoredRow(place);
   Json found = {{"folder", folder.path.string()},
                 {"shard", place.set.shard},
@@ -105,9 +107,11 @@ Result<Json> ReplayIn(const dataset::LabelFolder& folder, const dataset::LabelPl
                 {"again", JsonOf(again.row, place.set.classes)},
                 {"same", SameRow(stored, again.row)}};
   if (!again.damage.empty()) found["damage"] = again.damage;
-  if (dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), InstructionSetClass()) != origin.label_config) {
+  const std::string_view arithmetic = device.cuda ? kCudaClass : InstructionSetClass();
+  if (dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), arithmetic) != origin.label_config) {
     found["note"] =
-        "this machine's label config is another than the label set's (instruction set, version or spec): the last bits "
+        "this machine's label config is another than the label set's (device, instruction set, version or spec): the "
+        "last bits "
         "may differ";
   }
   return found;
@@ -115,13 +119,14 @@ Result<Json> ReplayIn(const dataset::LabelFolder& folder, const dataset::LabelPl
 
 }  // namespace
 
-Result<ReplayReport> ReplayRecord(const std::filesystem::path& path, std::uint64_t key, bool json) {
+Result<ReplayReport> ReplayRecord(const std::filesystem::path& path, std::uint64_t key, bool json,
+                                  const InferenceDevice& device) {
   FERMENT_ASSIGN_OR_RETURN(const auto folders, dataset::FindLabelFolders(path));
   Json all = Json::array();
   for (const dataset::LabelFolder& folder : folders) {
     FERMENT_ASSIGN_OR_RETURN(const auto place, dataset::FindLabel(folder, key));
     if (!place) continue;
-    FERMENT_ASSIGN_OR_RETURN(Json found, ReplayIn(folder, *place));
+    FERMENT_ASSIGN_OR_RETURN(Json found, ReplayIn(folder, *place, device));
     all.push_back(std::move(found));
   }
   if (all.empty())

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "labeler/inference_device.h"
 
 namespace ferment::labeler {
 
@@ -20,6 +21,7 @@ struct ReplayReport {
 
 /// `path`: a run folder, or one of its folders of label sets. Errors: NotFound (65) where no label set has the record
 /// or the teacher's file is gone; those of the data, the label sets and MakeTorchAnnotator.
-Result<ReplayReport> ReplayRecord(const std::filesystem::path& path, std::uint64_t key, bool json);
+Result<ReplayReport> ReplayRecord(const std::filesystem::path& path, std::uint64_t key, bool json,
+                                  const InferenceDevice& device = {});
 
 }  // namespace ferment::labeler

@@ -13,6 +13,8 @@
 #include "common/dataset/open_sources.h"
 #include "common/dataset/picture_decoder.h"
 #include "common/io/checksum.h"
+#include "common/nn/cuda_device.h"
+#include "common/nn/cuda_lanes.h"
 #include "common/nn/inference_plan.h"
 #include "common/nn/preprocess.h"
 #include "common/nn/torch_guard.h"
@@ -40,8 +42,10 @@ std::vector<float> ToVector(const torch::Tensor& tensor) {
 
 class TorchAnnotator final : public Annotator {
  public:
-  TorchAnnotator(nn::InferencePlan plan, nn::BackboneConfig config)
-      : plan_(std::move(plan)), config_(std::move(config)) {}
+  TorchAnnotator(nn::InferencePlan plan, nn::BackboneConfig config, const InferenceDevice& device)
+      : plan_(std::move(plan)), config_(std::move(config)) {
+    if (device.cuda) lanes_.emplace(*device.cuda);
+  }
 
   std::size_t batch() const override { return static_cast<std::size_t>(plan_.batch()); }
   std::size_t classes() const override { return static_cast<std::size_t>(config_.classes); }
@@ -49,26 +53,42 @@ class TorchAnnotator final : public Annotator {
   void Agreed(double share) { agreement_ = share; }
 
   Result<Annotation> Annotate(std::span<const dataset::Image> faces) override {
-    FERMENT_ASSIGN_OR_RETURN(const torch::Tensor images,
-                             nn::Guard([&] { return nn::StackImages(faces, config_.image_size); }));
-    FERMENT_ASSIGN_OR_RETURN(const nn::Prediction prediction, plan_.Run(images));
+    FERMENT_ASSIGN_OR_RETURN(const nn::Prediction prediction, nn::Guard([&] {
+                               return lanes_ ? lanes_->Run(plan_, nn::StackPixelsForGpu(faces, config_.image_size))
+                                             : plan_.Run(nn::StackImages(faces, config_.image_size));
+                             }));
     return Annotation{ToVector(prediction.logits), ToVector(prediction.features)};
   }
 
  private:
   nn::InferencePlan plan_;
   nn::BackboneConfig config_;
+  std::optional<nn::CudaLanes> lanes_;
   std::optional<double> agreement_;
 };
 
-int FacesACall(const RunSpec& spec) {
-  return static_cast<int>(std::min(spec.labeling().batch(), FacesAPass(nn::BackboneOf(spec))));
-}
+/// One network and where it is to run.
+struct Subject {
+  const RunSpec& spec;
+  const std::filesystem::path& weights;
+  const InferenceDevice& device;
 
-Result<std::unique_ptr<Annotator>> MakeFp32Annotator(const RunSpec& spec, const std::filesystem::path& weights) {
-  const nn::BackboneConfig config = nn::BackboneOf(spec);
-  FERMENT_ASSIGN_OR_RETURN(auto plan, nn::InferencePlan::Load(weights, config, FacesACall(spec)));
-  return std::make_unique<TorchAnnotator>(std::move(plan), config);
+  nn::BackboneConfig config() const { return nn::BackboneOf(spec); }
+  int FacesACall() const {
+    const std::uint32_t batch = spec.labeling().batch();
+    return static_cast<int>(device.cuda ? batch : std::min(batch, FacesAPass(config())));
+  }
+  std::unique_ptr<TorchAnnotator> With(nn::InferencePlan plan) const {
+    return std::make_unique<TorchAnnotator>(std::move(plan), config(), device);
+  }
+};
+
+Result<std::unique_ptr<TorchAnnotator>> MakeFp32Annotator(const Subject& subject) {
+  const auto& [spec, weights, device] = subject;
+  auto plan = device.cuda ? nn::InferencePlan::LoadOnGpu(weights, subject.config(), subject.FacesACall(), *device.cuda)
+                          : nn::InferencePlan::Load(weights, subject.config(), subject.FacesACall());
+  if (!plan) return Fail(plan.error());
+  return subject.With(*std::move(plan));
 }
 
 /// Returns: [n, 3, S, S], the records that can be decoded.
@@ -91,32 +111,41 @@ Result<torch::Tensor> CalibrationFaces(const dataset::RecordSource& source, int 
   return nn::Guard([&] { return torch::cat(faces); });
 }
 
-Status Refused(const std::filesystem::path& weights, const PlanAgreement& agreement) {
-  return FailedPreconditionError("int8 gives other labels than fp32; set labeling.plan to fp32: agreement=" +
+Status Refused(const Subject& subject, const PlanAgreement& agreement) {
+  return FailedPreconditionError(subject.spec.labeling().plan() +
+                                 " gives other labels than fp32; set labeling.plan to fp32: agreement=" +
                                  std::to_string(agreement.Share()) + " allowed=" + std::to_string(kLeastAgreement) +
                                  " to 1 same=" + std::to_string(agreement.same) +
-                                 " of=" + std::to_string(agreement.compared) + " weights=" + weights.string())
+                                 " of=" + std::to_string(agreement.compared) + " weights=" + subject.weights.string())
       .WithExitCode(exit_code::kBadData);
 }
 
-Result<std::unique_ptr<Annotator>> MakeInt8Annotator(const RunSpec& spec, const std::filesystem::path& weights,
-                                                     int threads) {
-  const nn::BackboneConfig config = nn::BackboneOf(spec);
-  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
-  FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(*source, config.image_size));
-  FERMENT_ASSIGN_OR_RETURN(auto plan, nn::InferencePlan::LoadQuantized(weights, config, FacesACall(spec), faces));
-  auto reduced = std::make_unique<TorchAnnotator>(std::move(plan), config);
-  FERMENT_ASSIGN_OR_RETURN(const auto exact, MakeFp32Annotator(spec, weights));
+Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::RecordSource& source) {
+  const auto& [spec, weights, device] = subject;
+  if (device.cuda) {
+    return nn::InferencePlan::LoadOnGpu(weights, subject.config(), subject.FacesACall(), *device.cuda,
+                                        torch::kBFloat16);
+  }
+  FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(source, subject.config().image_size));
+  return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces);
+}
+
+Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subject) {
+  const v1::LabelingSpec& labeling = subject.spec.labeling();
+  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(subject.spec));
+  FERMENT_ASSIGN_OR_RETURN(auto plan, LoadReduced(subject, *source));
+  auto reduced = subject.With(std::move(plan));
+  FERMENT_ASSIGN_OR_RETURN(const auto exact, MakeFp32Annotator(subject));
   FERMENT_ASSIGN_OR_RETURN(const PlanAgreement agreement,
                            MeasureAgreement(*source, SpreadIndices(source->size(), kCompared), *exact, *reduced,
-                                            {spec.labeling().tau(), spec.labeling().threshold()}, threads));
-  LogInfo("inference_plan_agreement", {{"plan", "int8"},
+                                            {labeling.tau(), labeling.threshold()}, subject.device.threads));
+  LogInfo("inference_plan_agreement", {{"plan", labeling.plan()},
                                        {"faces", agreement.faces},
                                        {"compared", agreement.compared},
                                        {"same", agreement.same},
                                        {"flipped", agreement.flipped},
                                        {"agreement", agreement.Share()}});
-  if (!agreement.Enough()) return Fail(Refused(weights, agreement));
+  if (!agreement.Enough()) return Fail(Refused(subject, agreement));
   reduced->Agreed(agreement.Share());
   return reduced;
 }
@@ -131,8 +160,21 @@ void KeepFreedMemory() {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+Result<InferenceDevice> ChooseInferenceDevice(std::string_view wanted, int turn) {
+  if (wanted == "cpu") return InferenceDevice();
+  Status status = nn::OpenCuda();
+  if (status.ok()) {
+    const int index = turn % nn::CudaDevices();
+    status = nn::UseCudaDevice(index);
+    if (status.ok()) return InferenceDevice{.cuda = index};
+  }
+  if (wanted == "cuda") return Fail(status);
+  LogInfo("device_chosen", {{"device", "cpu"}, {"why", status.message()}});
+  return InferenceDevice();
+}
+
 Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const std::filesystem::path& weights,
-                                                      const std::string& digest, int threads) {
+                                                      const std::string& digest, const InferenceDevice& device) {
   if (!digest.empty()) {
     FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(weights));
     if (found != digest) {
@@ -140,14 +182,14 @@ Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const
                                 weights.string() + " sha256=" + found + " expected=" + digest));
     }
   }
+  const Subject subject{spec, weights, device};
   const std::string& plan = spec.labeling().plan();
-  if (plan == "int8") return MakeInt8Annotator(spec, weights, threads);
-  if (plan != "fp32" && plan != "auto") {
-    return Fail(
-        UnimplementedError("this version has no such plan: labeling.plan=" + plan + "; allowed: auto | fp32 | int8")
-            .WithExitCode(exit_code::kBadSpec));
-  }
-  return MakeFp32Annotator(spec, weights);
+  const char* reduced = device.cuda ? "bf16" : "int8";
+  if (plan == "fp32" || plan == "auto") return MakeFp32Annotator(subject);
+  if (plan == reduced) return MakeReducedAnnotator(subject);
+  return Fail(UnimplementedError("there is no such plan on " + std::string(device.cuda ? "a GPU" : "the CPU") +
+                                 ": labeling.plan=" + plan + "; allowed: auto | fp32 | " + reduced)
+                  .WithExitCode(exit_code::kBadSpec));
 }
 
 }  // namespace ferment::labeler

@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/result.h"
 #include "common/config/run_spec.h"
 #include "labeler/annotator.h"
+#include "labeler/inference_device.h"
 
 namespace ferment::labeler {
 
@@ -22,12 +24,18 @@ void SetInferenceThreads(int threads);
 /// anew. Call once, early in main.
 void KeepFreedMemory();
 
-/// Returns: the network in `weights` with the spec's backbone, classes and labeling.plan; at most labeling.batch faces
-/// a call. `digest` (sha256 in hex) may be empty. With int8 the plan is made from records of data.fr, and compared with
-/// fp32 on more of them, `threads` batches at a time; that takes as long as labelling some hundred faces twice.
-/// Errors: DataLoss where the file has another digest; FailedPrecondition (65) where int8 agrees with fp32 on too few
-/// labels; Unimplemented (64) for bf16; those of InferencePlan's loading, and of opening data.fr.
+/// `wanted` is cpu, cuda, or auto, which is cuda where this process may use a GPU and LibTorch's CUDA half is there;
+/// `turn` counts round over the GPUs, so that processes of one machine can each have one. Call once, early in main.
+/// Returns: the device, ready, with one thread. Errors (69): those of nn::OpenCuda, where cuda is wanted.
+Result<InferenceDevice> ChooseInferenceDevice(std::string_view wanted, int turn);
+
+/// Returns: the network in `weights` with the spec's backbone, classes and labeling.plan; on the CPU at most
+/// labeling.batch faces a call, on a GPU that many. `digest` (sha256 in hex) may be empty. A plan of reduced precision
+/// is compared with fp32 on records of data.fr, which int8's ranges are taken from too; that takes as long as labelling
+/// some hundred faces twice. Errors: DataLoss where the file has another digest; FailedPrecondition (65) where the plan
+/// agrees with fp32 on too few labels; Unimplemented (64) for int8 on a GPU and bf16 on the CPU; those of
+/// InferencePlan's loading, and of opening data.fr.
 Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const std::filesystem::path& weights,
-                                                      const std::string& digest, int threads = 1);
+                                                      const std::string& digest, const InferenceDevice& device = {});
 
 }  // namespace ferment::labeler

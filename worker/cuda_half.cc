@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/cuda_half.h"
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <array>
 #include <utility>
 
+#include "common/nn/cuda_device.h"
+
 namespace ferment::worker {
 namespace {
 
 constexpr char kModuleFile[] = "libferment_nccl.so";
-constexpr char kTorchFile[] = "libtorch_cuda.so";
 
 Status Missing(const Status& why, const char* remedy) {
   return why.With(remedy).WithExitCode(exit_code::kMissingService);
@@ -29,10 +29,7 @@ Result<CudaHalf> OpenCudaHalf() {
   if (!devices)
     return Fail(
         Missing(devices.error(), "there is no GPU to compute on; install NVIDIA's driver and look at nvidia-smi"));
-  // Global: its symbols register themselves with the CPU half.
-  if (dlopen(kTorchFile, RTLD_NOW | RTLD_GLOBAL) == nullptr)
-    return Fail(Missing(FailedPreconditionError(dlerror()),
-                        "LibTorch's CUDA half cannot be opened; run tools/install_cuda_libraries.sh"));
+  FERMENT_RETURN_IF_ERROR(nn::OpenCuda());
   std::array<char, 256> host = {};
   gethostname(host.data(), host.size() - 1);
   for (std::string& device : *devices) device = std::string(host.data()) + "/" + device;

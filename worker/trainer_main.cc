@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common/base/logging.h"
+#include "common/nn/cuda_device.h"
 #include "common/nn/torch_guard.h"
 #include "worker/collective/mpi_collective.h"
 #include "worker/collective/rank_agreement.h"
@@ -22,7 +23,6 @@
 #include "worker/trace/trace_file.h"
 #include "worker/trace/traced_collective.h"
 #include "worker/train/compute_threads.h"
-#include "worker/train/cuda_context.h"
 #include "worker/train/trainer_loop.h"
 #include "worker/train/trainer_signals.h"
 #include "worker/trainer_config.h"
@@ -128,14 +128,14 @@ Result<Equipment> Equip(const RunSpec& spec, const RankPlace& place, const Compa
     return Equipment();
   }
   const int index = *choice.cuda;
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, UseCudaDevice(index)));
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(world, nn::UseCudaDevice(index)));
   LogInfo("device_chosen", {{"device", half->devices[static_cast<std::size_t>(index)]}, {"ranks", world.size()}});
   Equipment equipment{torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index)), nullptr};
   if (world.size() > 1) {
     FERMENT_ASSIGN_OR_RETURN(auto on_devices,
                              half->module->make_collective(
                                  world, {.device = index, .deadline = kCollectiveDeadline, .compute_stream = [index] {
-                                           return CurrentCudaStream(index);
+                                           return nn::CurrentCudaStream(index);
                                          }}));
     equipment.on_devices = MakeWatchedCollective(std::move(on_devices), company.board);
     if (company.trace != nullptr)

@@ -10,4 +10,7 @@ namespace ferment {
 /// Returns: the highest of "avx512", "avx2", "baseline" that this CPU and its kernel offer.
 std::string_view InstructionSetClass();
 
+/// What stands in the same places for networks that run on GPUs.
+inline constexpr std::string_view kCudaClass = "cuda";
+
 }  // namespace ferment

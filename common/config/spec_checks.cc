@@ -106,8 +106,12 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
     std::string value;
     std::set<std::string> done;
   };
-  for (const auto& [key, value, done] : {Choice{"labeling.plan", spec.labeling().plan(), {"auto", "fp32", "int8"}},
-                                         Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
+  const bool on_gpus = LabelsOnGpus(spec);
+  judge.Require(spec.labeling().plan() != (on_gpus ? "int8" : "bf16"),
+                {"labeling.plan", "labeling.device", "resources.device"},
+                ShowText(spec.labeling().plan()) + " is not in this version for labels made on " +
+                    (on_gpus ? "GPUs; allowed: auto | fp32 | bf16" : "CPUs; allowed: auto | fp32 | int8"));
+  for (const auto& [key, value, done] : {Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
                                          Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
     std::string allowed;
     for (const std::string& choice : done) allowed += (allowed.empty() ? "" : " | ") + choice;

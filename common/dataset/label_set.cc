@@ -6,6 +6,7 @@
 #include <functional>
 #include <numeric>
 
+#include "common/base/instruction_set.h"
 #include "common/base/json.h"
 #include "common/dataset/label_files.h"
 #include "common/io/atomic_file.h"
@@ -113,6 +114,10 @@ std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::s
                        {"plan", plan},
                        {"instruction_set", instruction_set}};
   return io::Sha256Hex(config.dump());
+}
+
+std::string_view ArithmeticInUse(const RunSpec& spec) {
+  return LabelsOnGpus(spec) ? kCudaClass : InstructionSetClass();
 }
 
 std::string PlanInUse(const RunSpec& spec) {

@@ -64,11 +64,15 @@ struct LabelSet {
 };
 
 /// Returns: a digest (64 hex digits) of all that decides labels besides teacher and records: classes, preprocessing,
-/// tau, threshold, batch, shard size, the plan in use ("fp32" ...) and InstructionSetClass() of the labeler.
+/// tau, threshold, batch, shard size, the plan in use ("fp32" ...) and the labeler's class of arithmetic.
 std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::string_view instruction_set);
 
-/// Returns: the arithmetic that labeling.plan stands for, "fp32" or "int8": auto is fp32 on every processor, so that
-/// nobody's labels change because a labeler was started elsewhere.
+/// Returns: the class of arithmetic that labels of this spec are made with: kCudaClass where they are made on GPUs,
+/// else InstructionSetClass() of this processor.
+std::string_view ArithmeticInUse(const RunSpec& spec);
+
+/// Returns: the arithmetic that labeling.plan stands for, "fp32", "bf16" or "int8": auto is fp32 on every processor, so
+/// that nobody's labels change because a labeler was started elsewhere.
 std::string PlanInUse(const RunSpec& spec);
 
 /// Returns: the file's bytes; equal label sets are equal bytes. Errors: InvalidArgument where columns differ in length,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/backbone.h"
 
+#include <torch/types.h>
+
 #include "common/base/check.h"
 #include "common/nn/iresnet.h"
 #include "common/nn/resnet.h"
@@ -12,6 +14,16 @@ BackboneConfig BackboneOf(const RunSpec& spec) {
           .width = static_cast<int>(spec.model().width()),
           .image_size = static_cast<int>(spec.model().image_size()),
           .classes = spec.classes_size()};
+}
+
+void Backbone::MoveTo(torch::Device device, torch::Dtype dtype) {
+  torch::NoGradGuard no_grad;
+  for (torch::Tensor& parameter : parameters()) {
+    torch::Tensor moved = parameter.to(device, dtype);
+    parameter.set_data(moved.dim() == 4 ? moved.contiguous(torch::MemoryFormat::ChannelsLast) : moved);
+  }
+  for (torch::Tensor& buffer : buffers())
+    buffer.set_data(buffer.is_floating_point() ? buffer.to(device, dtype) : buffer.to(device));
 }
 
 void Backbone::SetBatchNorm(BatchNormMode mode, StatisticsExchange* exchange) {

@@ -42,8 +42,12 @@ class Backbone : public torch::nn::Module {
   /// Returns: logits [N, C] of images.
   torch::Tensor forward(const torch::Tensor& images) { return Classify(Features(images)); }
   virtual std::int64_t feature_size() const = 0;
-  /// Folds every BatchNorm that follows a convolution into it, for inference alone.
-  virtual void FoldBatchNorm(ConvolutionEngine engine) = 0;
+  /// Folds every BatchNorm that follows a convolution into it, for inference alone, of images of folding.type.
+  virtual void FoldBatchNorm(const Folding& folding) = 0;
+
+  /// Moves it there and casts what is floating-point; Module::to would cast BatchNorm's counters too. Weights of
+  /// convolutions become channels-last, which they run fastest on.
+  void MoveTo(torch::Device device, torch::Dtype dtype);
 
   /// Sets the mode of every BatchNorm. Requires: `exchange` outlives the network, for kSync.
   void SetBatchNorm(BatchNormMode mode, StatisticsExchange* exchange = nullptr);

@@ -239,7 +239,7 @@ torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
                               reinterpret_cast<std::int64_t>(exchange_));  // NOLINT
 }
 
-void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, ConvolutionEngine engine) {
+void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, const Folding& folding) {
   torch::NoGradGuard no_grad;
   const auto scale = weight.to(torch::kFloat64) * (running_var.to(torch::kFloat64) + kEpsilon).rsqrt();
   const auto type = weight.scalar_type();
@@ -248,7 +248,7 @@ void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, ConvolutionEngi
                                std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
   folded_ = std::make_shared<const FoldedConvolution>(
       (convolution.weight.to(torch::kFloat64) * scale.view({-1, 1, 1, 1})).to(type),
-      (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type), shape, engine);
+      (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type), shape, folding);
 }
 
 torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,

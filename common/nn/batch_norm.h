@@ -52,7 +52,7 @@ class BatchNormImpl : public torch::nn::Module {
 
   /// Moves the evaluation-mode transform into the convolution before it; ConvolveAndNormalize then runs one operation.
   /// For good: the module can no longer be trained or saved.
-  void FoldInto(torch::nn::Conv2dImpl& convolution, ConvolutionEngine engine);
+  void FoldInto(torch::nn::Conv2dImpl& convolution, const Folding& folding);
   /// Returns: batch_norm(convolution(x)), and the epilogue of it.
   torch::Tensor ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
                                      const Epilogue& epilogue);

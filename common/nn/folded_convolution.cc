@@ -2,6 +2,9 @@
 #include "common/nn/folded_convolution.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/cudnn_convolution_add_relu.h>
+#include <ATen/ops/cudnn_convolution_relu.h>
 
 #include <optional>
 #include <string>
@@ -37,20 +40,37 @@ ConvolutionEngine EngineOfThisProcessor() {
 }
 
 FoldedConvolution::FoldedConvolution(const torch::Tensor& weight, const torch::Tensor& bias,
-                                     const ConvolutionShape& shape, ConvolutionEngine engine)
-    : bias_(bias), shape_(shape) {
-  if (engine == ConvolutionEngine::kTiles) {
+                                     const ConvolutionShape& shape, const Folding& folding)
+    : engine_(folding.engine), bias_(bias.to(folding.type)), shape_(shape) {
+  if (engine_ == ConvolutionEngine::kTiles) {
     tiles_ = std::make_unique<const ConvolutionTiles>(weight, bias, shape);
-  } else {
-    weight_ = Reorder(weight.contiguous(torch::MemoryFormat::ChannelsLast), shape);
+    return;
   }
+  weight_ = weight.to(folding.type).contiguous(torch::MemoryFormat::ChannelsLast);
+  if (engine_ == ConvolutionEngine::kOneDnn) weight_ = Reorder(weight_, shape);
 }
 
 FoldedConvolution::~FoldedConvolution() = default;
 
 torch::Tensor FoldedConvolution::Run(const torch::Tensor& x, const Epilogue& epilogue) const {
   const auto input = x.contiguous(torch::MemoryFormat::ChannelsLast);
-  return tiles_ != nullptr ? tiles_->Run(input, epilogue) : RunOneDnn(input, epilogue);
+  if (engine_ == ConvolutionEngine::kTiles) return tiles_->Run(input, epilogue);
+  return engine_ == ConvolutionEngine::kOneDnn ? RunOneDnn(input, epilogue) : RunCudnn(input, epilogue);
+}
+
+torch::Tensor FoldedConvolution::RunCudnn(const torch::Tensor& x, const Epilogue& epilogue) const {
+  const Sizes padding(2, shape_.padding), stride(2, shape_.stride), dilation(2, 1);
+  torch::Tensor y;
+  if (engine_ == ConvolutionEngine::kCudnnFused && epilogue.rectify) {
+    y = epilogue.residual.defined() ? at::cudnn_convolution_add_relu(x, weight_, epilogue.residual, /*alpha=*/1.0,
+                                                                     bias_, stride, padding, dilation, /*groups=*/1)
+                                    : at::cudnn_convolution_relu(x, weight_, bias_, stride, padding, dilation, 1);
+  } else {
+    y = at::conv2d(x, weight_, bias_, stride, padding, dilation);
+    if (epilogue.residual.defined()) y.add_(epilogue.residual);
+    if (epilogue.rectify) y.relu_();
+  }
+  return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope.to(y.scalar_type())) : y;
 }
 
 torch::Tensor FoldedConvolution::RunOneDnn(const torch::Tensor& x, const Epilogue& epilogue) const {

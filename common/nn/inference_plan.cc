@@ -19,6 +19,35 @@ Result<std::shared_ptr<Backbone>> LoadNetwork(const NamedTensors& weights, const
   return network;
 }
 
+const char* NameOf(ConvolutionEngine engine) {
+  switch (engine) {
+    case ConvolutionEngine::kTiles:
+      return "avx2-tiles";
+    case ConvolutionEngine::kOneDnn:
+      return "onednn";
+    case ConvolutionEngine::kCudnnFused:
+      return "cudnn-fused";
+    case ConvolutionEngine::kCudnn:
+      break;
+  }
+  return "cudnn";
+}
+
+torch::Tensor ProbeFaces(const BackboneConfig& config, std::int64_t count) {
+  return torch::linspace(-1, 1, count * 3 * config.image_size * config.image_size)
+      .view({count, 3, config.image_size, config.image_size});
+}
+
+void LogReady(const std::filesystem::path& weights, const char* arithmetic, ConvolutionEngine engine, int batch,
+              const torch::Tensor& expected, const torch::Tensor& got) {
+  LogInfo("inference_plan_ready", {{"weights", weights.string()},
+                                   {"arithmetic", arithmetic},
+                                   {"engine", NameOf(engine)},
+                                   {"batch", batch},
+                                   {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
+                                   {"largest_difference", (expected - got).abs().max().item<double>()}});
+}
+
 }  // namespace
 
 Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
@@ -32,16 +61,8 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
   FERMENT_RETURN_IF_ERROR(Guard([&] {
     (*folded)->FoldBatchNorm(engine);
     torch::InferenceMode inference;
-    const auto probe = torch::linspace(-1, 1, std::int64_t{2} * 3 * config.image_size * config.image_size)
-                           .view({2, 3, config.image_size, config.image_size});
-    const auto expected = (*plain)->forward(probe);
-    const auto got = (*folded)->forward(probe);
-    LogInfo("inference_plan_ready", {{"weights", weights.string()},
-                                     {"arithmetic", "fp32"},
-                                     {"engine", engine == ConvolutionEngine::kTiles ? "avx2-tiles" : "onednn"},
-                                     {"batch", batch},
-                                     {"same_labels", torch::equal(expected.argmax(1), got.argmax(1))},
-                                     {"largest_difference", (expected - got).abs().max().item<double>()}});
+    const auto probe = ProbeFaces(config, 2);
+    LogReady(weights, "fp32", engine, batch, (*plain)->forward(probe), (*folded)->forward(probe));
   }));
   InferencePlan plan(batch);
   plan.network_ = std::move(*folded);
@@ -75,15 +96,45 @@ Result<InferencePlan> InferencePlan::LoadQuantized(const std::filesystem::path& 
   return plan;
 }
 
+Result<InferencePlan> InferencePlan::LoadOnGpu(const std::filesystem::path& weights, const BackboneConfig& config,
+                                               int batch, int device, torch::Dtype type) {
+  FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, LoadTensors(weights));
+  const torch::Device gpu(torch::kCUDA, static_cast<c10::DeviceIndex>(device));
+  const auto on_gpu = [&]() -> Result<std::shared_ptr<Backbone>> {
+    auto network = LoadNetwork(tensors, config);
+    if (!network) return Fail(network.error().With(weights.string()));
+    FERMENT_RETURN_IF_ERROR(Guard([&] { (*network)->MoveTo(gpu, torch::kFloat32); }));
+    return network;
+  };
+  FERMENT_ASSIGN_OR_RETURN(const auto plain, on_gpu());
+  InferencePlan plan(batch);
+  plan.type_ = type;
+  Status status;
+  // Whether cuDNN has a fused convolution for type and shapes is found out by asking it for whole batches.
+  for (const auto engine : {ConvolutionEngine::kCudnnFused, ConvolutionEngine::kCudnn}) {
+    FERMENT_ASSIGN_OR_RETURN(plan.network_, on_gpu());
+    status = Guard([&] {
+      torch::InferenceMode inference;
+      plan.network_->FoldBatchNorm({engine, type});
+      const auto probe = ProbeFaces(config, batch).to(gpu);
+      const auto got = plan.network_->forward(probe.to(type));
+      LogReady(weights, type == torch::kBFloat16 ? "bf16" : "fp32", engine, batch, plain->forward(probe), got);
+    });
+    if (status.ok()) return plan;
+    LogInfo("inference_engine_refused", {{"engine", NameOf(engine)}, {"why", status.message()}});
+  }
+  return Fail(status);
+}
+
 Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {
   return Guard([&] {
     torch::InferenceMode inference;
     at::init_num_threads();  // this thread may be new to LibTorch
     const std::int64_t rows = images.size(0);
     TORCH_CHECK(rows <= batch_, "a batch of ", rows, " is more than the plan's ", batch_);
-    auto padded = images;
+    auto padded = images.to(type_);
     if (rows < batch_) {
-      padded = torch::zeros({batch_, images.size(1), images.size(2), images.size(3)});
+      padded = torch::zeros({batch_, images.size(1), images.size(2), images.size(3)}, padded.options());
       padded.slice(0, 0, rows).copy_(images);
     }
     Prediction all;

@@ -19,7 +19,7 @@ namespace ferment::nn {
 class QuantizedNetwork;
 
 /// Thread: any number at a time, each for a batch of its own. A face's numbers depend on the face alone, on any machine
-/// of one instruction set class.
+/// of one instruction set class, or GPUs of one model.
 class InferencePlan {
  public:
   /// In float32. Logs the engine and how far it is from the plain network. Errors: InvalidArgument for weights of
@@ -34,8 +34,13 @@ class InferencePlan {
                                              int batch, const torch::Tensor& faces,
                                              ConvolutionEngine engine = EngineOfThisProcessor());
 
-  /// `images` [n, 3, H, W] normalised, n <= batch(); padded to the batch, so that a face's numbers do not depend on how
-  /// many came with it. Errors: those of Guard.
+  /// On a GPU, which the calling thread uses (cuda_device.h): in float32, or in bfloat16 up to the last feature map.
+  /// How well bfloat16 agrees with float32 is for the caller to measure. Errors: those of Load, of CUDA by Guard.
+  static Result<InferencePlan> LoadOnGpu(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
+                                         int device, torch::Dtype type = torch::kFloat32);
+
+  /// `images` [n, 3, H, W] float32, normalised, on the plan's device, n <= batch(); padded to the batch, so that a
+  /// face's numbers do not depend on how many came with it. Returns: on that device. Errors: those of Guard.
   Result<Prediction> Run(const torch::Tensor& images) const;
 
   int batch() const { return batch_; }
@@ -47,6 +52,7 @@ class InferencePlan {
   std::shared_ptr<Backbone> network_;
   std::shared_ptr<const QuantizedNetwork> quantized_;
   int batch_;
+  torch::Dtype type_ = torch::kFloat32;
 };
 
 }  // namespace ferment::nn

@@ -45,10 +45,10 @@ class UnitImpl : public torch::nn::Module {
     return norm3_->ConvolveAndNormalize(*convolution2_, y, {.residual = shortcut});
   }
 
-  void Fold(ConvolutionEngine engine) {
-    norm2_->FoldInto(*convolution1_, engine);
-    norm3_->FoldInto(*convolution2_, engine);
-    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, engine);
+  void Fold(const Folding& folding) {
+    norm2_->FoldInto(*convolution1_, folding);
+    norm3_->FoldInto(*convolution2_, folding);
+    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, folding);
   }
 
  private:
@@ -110,9 +110,9 @@ class IResNet final : public Backbone {
   torch::Tensor Classify(const torch::Tensor& features) override { return classifier_->forward(features); }
   std::int64_t feature_size() const override { return classifier_->options.in_features(); }
 
-  void FoldBatchNorm(ConvolutionEngine engine) override {
-    stem_norm_->FoldInto(*stem_, engine);
-    for (auto& unit : units_) unit->Fold(engine);
+  void FoldBatchNorm(const Folding& folding) override {
+    stem_norm_->FoldInto(*stem_, folding);
+    for (auto& unit : units_) unit->Fold(folding);
   }
 
  private:

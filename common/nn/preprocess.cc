@@ -92,6 +92,19 @@ torch::Tensor StackPixels(std::span<const dataset::Image> images, int image_size
   return Stack(images, image_size, [](float pixel) { return pixel; });
 }
 
+torch::Tensor StackPixelsForGpu(std::span<const dataset::Image> images, int image_size) {
+  const bool fit = std::all_of(images.begin(), images.end(), [&](const dataset::Image& image) {
+    return image.width == image_size && image.height == image_size;
+  });
+  if (!fit) return StackPixels(images, image_size).pin_memory();
+  const std::int64_t values = std::int64_t{image_size} * image_size * 3;
+  auto stack = torch::empty({static_cast<std::int64_t>(images.size()), image_size, image_size, 3},
+                            torch::TensorOptions(torch::kUInt8).pinned_memory(true));
+  auto* out = stack.data_ptr<std::uint8_t>();
+  for (const dataset::Image& image : images) out = std::copy_n(image.rgb.data(), values, out);
+  return stack.permute({0, 3, 1, 2});
+}
+
 torch::Tensor Normalize(const torch::Tensor& pixels) {
   torch::NoGradGuard no_grad;
   return pixels.to(torch::kFloat32).div(255.0).sub_(kPixelMean).div_(kPixelStd);

@@ -19,6 +19,10 @@ inline constexpr double kPixelStd = 0.5;
 /// bilinear, antialiased, half-pixel centres, not rounded (torchvision v2). Throws c10::Error: call under Guard.
 torch::Tensor StackPixels(std::span<const dataset::Image> images, int image_size);
 
+/// Returns: the same, in memory that a GPU can read while the CPU goes on: uint8 where every picture has the size,
+/// since a quarter travels faster. Requires: CUDA (cuda_device.h).
+torch::Tensor StackPixelsForGpu(std::span<const dataset::Image> images, int image_size);
+
 /// Returns: (x / 255 - kPixelMean) / kPixelStd, float32.
 torch::Tensor Normalize(const torch::Tensor& pixels);
 

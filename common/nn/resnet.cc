@@ -59,9 +59,9 @@ class BlockImpl : public torch::nn::Module {
     return y;
   }
 
-  void Fold(ConvolutionEngine engine) {
-    for (std::size_t i = 0; i < convolutions_.size(); ++i) norms_[i]->FoldInto(*convolutions_[i], engine);
-    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, engine);
+  void Fold(const Folding& folding) {
+    for (std::size_t i = 0; i < convolutions_.size(); ++i) norms_[i]->FoldInto(*convolutions_[i], folding);
+    if (!shortcut_.is_empty()) shortcut_norm_->FoldInto(*shortcut_, folding);
   }
 
  private:
@@ -120,9 +120,9 @@ class ResNet final : public Backbone {
   torch::Tensor Classify(const torch::Tensor& features) override { return classifier_->forward(features); }
   std::int64_t feature_size() const override { return classifier_->options.in_features(); }
 
-  void FoldBatchNorm(ConvolutionEngine engine) override {
-    stem_norm_->FoldInto(*stem_, engine);
-    for (auto& block : blocks_) block->Fold(engine);
+  void FoldBatchNorm(const Folding& folding) override {
+    stem_norm_->FoldInto(*stem_, folding);
+    for (auto& block : blocks_) block->Fold(folding);
   }
 
  private:

@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include "common/nn/cuda_device.h"
 #include "common/nn/temporal_inference.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/cuda_half.h"
 #include "worker/feed/face_views.h"
-#include "worker/train/cuda_context.h"
 #include "worker/train/losses.h"
 #include "worker/train/rank_statistics.h"
 #include "worker/train/trained_network.h"
@@ -22,7 +22,7 @@ class TrainOnAGpu : public ::testing::Test {
   void SetUp() override {
     const auto half = OpenCudaHalf();
     if (!half) GTEST_SKIP() << half.error().ToString();
-    const Status status = UseCudaDevice(0);
+    const Status status = nn::UseCudaDevice(0);
     ASSERT_TRUE(status.ok()) << status.ToString();
   }
 };
@@ -32,7 +32,7 @@ std::pair<torch::Tensor, torch::Tensor> Trained(torch::Device device, nn::BatchN
   const auto alone = MakeSingleCollective();
   RankStatistics exchange(*alone);
   auto net = nn::MakeBackbone({.name = "resnet18", .width = 8, .image_size = 32, .classes = 4}, 3, 0);
-  net->to(device, torch::kFloat64);
+  net->MoveTo(device, torch::kFloat64);
   net->SetBatchNorm(mode, &exchange);
   TrainedNetwork network(net, {.weight_decay = 5e-4});
   network.net->train();

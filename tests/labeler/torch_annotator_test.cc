@@ -99,7 +99,7 @@ TEST_F(Int8Annotator, IsTheSameWhateverTheThreadsThatMadeIt) {
   std::vector<float> expected;
   for (const int threads : {1, 2, 3}) {
     SetInferenceThreads(threads == 3 ? 2 : 1);
-    const auto annotator = MakeTorchAnnotator(spec_, weights, "", threads);
+    const auto annotator = MakeTorchAnnotator(spec_, weights, "", {.threads = threads});
     ASSERT_TRUE(annotator) << annotator.error().message();
     const auto said = (*annotator)->Annotate(std::span(faces).first((*annotator)->batch()));
     ASSERT_TRUE(said);
@@ -128,7 +128,7 @@ TEST_F(Int8Annotator, IsRefusedWhereItNamesOtherClasses) {
   }
   const std::string weights = ::testing::TempDir() + "/disagreeing.safetensors";
   ASSERT_TRUE(nn::SaveTensors(weights, nn::StateOf(*network)).ok());
-  const auto refused = MakeTorchAnnotator(spec_, weights, "", 2);
+  const auto refused = MakeTorchAnnotator(spec_, weights, "", {.threads = 2});
   ASSERT_FALSE(refused);
   EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadData);
   EXPECT_NE(refused.error().message().find("set labeling.plan to fp32"), std::string::npos)

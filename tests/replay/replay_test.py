@@ -4,6 +4,8 @@
     python tests/replay/replay_test.py {pairs,grid,faults} --bin build/release/bin --scratch DIR
 
 pairs: a set of steps in which every two values of two settings meet. grid: every three, three times, and larger networks.
+With --device cuda the trainer computes on GPUs. Ranks that outnumber them share one: each gets a host name of its own (which
+needs root), so that NCCL takes them for ranks of several machines and lets them meet over sockets.
 """
 import argparse
 import copy
@@ -14,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -33,8 +36,9 @@ teacher: {{steps: 4, batch: 16}}
 labeling: {{batch: 16, threshold: 0.1, min_accuracy: 0}}
 cotrain: {{steps: 5, batch: 8, mu: 2, warmup_steps: 2, lambda_ramp_steps: 6, ema_decay: 0.9, tau: 0.8, threshold: 0.35}}
 checkpoint: {{every_steps: 1000}}
-resources: {{device: cpu, threads_per_rank: 1}}
+resources: {{device: {device}, threads_per_rank: 1}}
 """
+OWN_HOST = ["unshare", "--uts", "sh", "-c", 'hostname "rank-$OMPI_COMM_WORLD_RANK" && exec "$@"', "-"]
 
 # setting -> value -> what it says to the trainer; "ranks" and "step" are the command's own.
 FACTORS = {
@@ -115,8 +119,8 @@ def cover(strength, seed=1):
 
 
 class Trainer:
-    def __init__(self, binaries, scratch):
-        self.binaries, self.scratch = Path(binaries).resolve(), Path(scratch).resolve()
+    def __init__(self, binaries, scratch, device="cpu"):
+        self.binaries, self.scratch, self.device = Path(binaries).resolve(), Path(scratch).resolve(), device
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(parents=True)
         data = self.scratch / "data"
@@ -125,11 +129,12 @@ class Trainer:
                         "--videos-train", "1", "--videos-validation", "1", "--videos-test", "1", "--frames", "16"],
                        check=True, capture_output=True)
         self.spec = self.scratch / "spec.yaml"
-        self.spec.write_text(SPEC.format(data=data))
+        self.spec.write_text(SPEC.format(data=data, device=device))
 
     def run(self, program, *arguments, ranks=1):
         """-> the finished process."""
         command = ["mpirun", "-np", str(ranks), "--bind-to", "none", "--oversubscribe"] if ranks > 1 else []
+        command += OWN_HOST if ranks > 1 and self.device == "cuda" else []
         command += [self.binaries / program, *arguments]
         environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                        "OMPI_MCA_mpi_yield_when_idle": "1"}
@@ -192,13 +197,13 @@ def replay_case(trainer, number, case):
     return len(failed) + len(lost), text
 
 
-def run_cases(trainer, cases):
+def run_cases(trainer, cases, jobs):
     """-> number of cases in which a line does not hold."""
     began, bad = time.monotonic(), 0
-    for number, case in enumerate(cases):
-        failed, text = replay_case(trainer, number, case)
-        print(text, flush=True)
-        bad += failed > 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for failed, text in pool.map(lambda numbered: replay_case(trainer, *numbered), enumerate(cases)):
+            print(text, flush=True)
+            bad += failed > 0
     print(f"{len(cases)} steps replayed, {bad} with a line that does not hold, {time.monotonic() - began:.0f} s")
     return bad
 
@@ -342,15 +347,17 @@ def main():
     parser.add_argument("what", choices=["pairs", "grid", "faults"])
     parser.add_argument("--bin", required=True, help="folder of the built programs")
     parser.add_argument("--scratch", required=True, help="folder to work in; emptied first")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="what the trainer computes on")
+    parser.add_argument("--jobs", type=int, default=1, help="cases beside each other")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # small networks; threads would only wait for each other
     torch.set_num_threads(1)
-    trainer = Trainer(arguments.bin, arguments.scratch)
+    trainer = Trainer(arguments.bin, arguments.scratch, arguments.device)
     if arguments.what == "faults":
         bad = plant_faults(trainer) + check_undone(trainer)
     else:
         cases = AFTER_A_TEACHER + cover(2) if arguments.what == "pairs" else cover(3, 1) + cover(3, 2) + cover(3, 3) + LARGER
-        bad = check_refusals(trainer) + run_cases(trainer, cases)
+        bad = check_refusals(trainer) + run_cases(trainer, cases, arguments.jobs)
     return 1 if bad else 0
 
 

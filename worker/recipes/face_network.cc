@@ -9,17 +9,6 @@
 namespace ferment::worker {
 namespace {
 
-/// Convolutions run fastest on channels-last weights; the buckets keep the layout they find.
-std::shared_ptr<nn::Backbone> Placed(std::shared_ptr<nn::Backbone> network, const RecipeContext& context,
-                                     torch::Dtype dtype) {
-  torch::NoGradGuard no_grad;
-  network->to(context.device, dtype);
-  for (torch::Tensor& parameter : network->parameters()) {
-    if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
-  }
-  return network;
-}
-
 /// Puts the file's weights over those drawn. A head that is absent or of other classes stays as drawn.
 Status StartFrom(const std::string& file, const std::string& backbone, nn::Backbone& network) {
   FERMENT_ASSIGN_OR_RETURN(io::WeightsFile weights, io::ReadWeights(file));
@@ -47,14 +36,16 @@ Result<std::shared_ptr<nn::Backbone>> MakeInitialNetwork(const RecipeContext& co
       return Fail(started.With("model.init=" + context.spec.model().init()).WithExitCode(exit_code::kBadData));
     }
   }
-  return Placed(network, context, dtype);
+  network->MoveTo(context.device, dtype);
+  return network;
 }
 
 Result<std::shared_ptr<nn::Backbone>> MakeNetwork(const RecipeContext& context, const NamedTensors& weights,
                                                   torch::Dtype dtype) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(context.spec), context.spec.seed(), 0);
   FERMENT_RETURN_IF_ERROR(nn::LoadState(*network, weights));
-  return Placed(network, context, dtype);
+  network->MoveTo(context.device, dtype);
+  return network;
 }
 
 NamedTensors PublishedState(const NamedTensors& state) {

@@ -7,14 +7,11 @@
 #include "common/base/check.h"
 
 namespace ferment::worker {
-namespace {
 
-/// Every parameter starts at a cache line.
-constexpr std::int64_t kAlignment = 16;
-
-std::int64_t Padded(std::int64_t count) { return (count + kAlignment - 1) / kAlignment * kAlignment; }
-
-}  // namespace
+std::int64_t PaddedToAlignment(std::int64_t count) {
+  constexpr std::int64_t kAlignment = 16;
+  return (count + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 Status SumOverRanks(torch::Tensor& flat, Collective& ranks) {
   if (ranks.size() == 1) return Status();
@@ -38,7 +35,7 @@ GradientBucket::GradientBucket(torch::nn::Module& module, bool trained) {
     for (Slot& slot : slots_) {
       if ((slot.parameter.dim() > 1) != decays) continue;
       slot.offset = total;
-      total += Padded(slot.parameter.numel());
+      total += PaddedToAlignment(slot.parameter.numel());
     }
     if (decays) decayed_ = total;
   }

@@ -16,6 +16,9 @@
 
 namespace ferment::worker {
 
+/// Returns: elements from the begin of a tensor in a flat buffer to that of the next: each begins at a cache line on
+/// the CPU, and where cuDNN may read 16 bytes at a time.
+std::int64_t PaddedToAlignment(std::int64_t count);
 /// Sums a flat float32 or float64 tensor over ranks, in place.
 Status SumOverRanks(torch::Tensor& flat, Collective& ranks);
 /// Sums figures over ranks, in place.

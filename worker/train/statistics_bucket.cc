@@ -12,7 +12,7 @@ StatisticsBucket::StatisticsBucket(torch::nn::Module& module) {
   for (torch::Tensor& buffer : module.buffers()) {
     if (buffer.is_floating_point()) {
       floats.push_back(buffer);
-      total += buffer.numel();
+      total += PaddedToAlignment(buffer.numel());
     } else {
       counters_.push_back(buffer);
     }
@@ -23,7 +23,7 @@ StatisticsBucket::StatisticsBucket(torch::nn::Module& module) {
     torch::Tensor view = statistics_.narrow(0, offset, buffer.numel()).view_as(buffer);
     view.copy_(buffer);
     buffer.set_data(view);
-    offset += buffer.numel();
+    offset += PaddedToAlignment(buffer.numel());
   }
 }
 

@@ -22,7 +22,7 @@ class StatisticsBucket {
   StatisticsBucket(const StatisticsBucket&) = delete;
   StatisticsBucket& operator=(const StatisticsBucket&) = delete;
 
-  /// [n] all running_mean and running_var.
+  /// [padded] all running_mean and running_var; padding between them is 0 and stays so.
   torch::Tensor& statistics() { return statistics_; }
   /// Every rank's statistics become their plain mean over ranks.
   Status AverageOverRanks(Collective& ranks);

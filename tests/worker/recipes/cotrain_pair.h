@@ -32,7 +32,7 @@ struct Pair {
 
   std::shared_ptr<nn::Backbone> Make(nn::BatchNormMode mode, std::uint64_t stream) {
     auto net = nn::MakeBackbone({.name = "resnet18", .width = 8, .image_size = 32, .classes = kClasses}, 3, stream);
-    net->to(type);
+    net->MoveTo(torch::kCPU, type);
     net->SetBatchNorm(mode, &exchange);
     return net;
   }

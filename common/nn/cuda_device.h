@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// LibTorch's CUDA half as the trainer sets it up, once cuda_half has opened it.
+// LibTorch's CUDA half, which nothing links: opened when a program is to compute on GPUs, and set up there.
 #pragma once
 
 #include "common/base/status.h"
 
-namespace ferment::worker {
+namespace ferment::nn {
+
+/// Opens the CUDA half, which takes a second, for as long as the process lives. Errors (69): FailedPrecondition where
+/// its libraries are not there, NotFound where it finds no device.
+Status OpenCuda();
+
+/// Returns: the devices that this process may use. Requires: OpenCuda.
+int CudaDevices();
 
 /// Makes `index` the calling thread's device, so that no context is made on another rank's, and float32 mean float32:
 /// TF32, which convolutions use by default, is off. Errors: FailedPrecondition (69) where LibTorch has no such device.
@@ -14,4 +21,4 @@ Status UseCudaDevice(int index);
 /// Returns: the cudaStream_t that the calling thread's tensors on this device are computed on. Throws c10::Error.
 void* CurrentCudaStream(int index);
 
-}  // namespace ferment::worker
+}  // namespace ferment::nn

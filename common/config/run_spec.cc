@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/config/run_spec.h"
+
+namespace ferment {
+
+bool LabelsOnGpus(const RunSpec& spec) {
+  const std::string& wanted = spec.labeling().device();
+  return wanted == "cuda" || (wanted == "auto" && spec.resources().device() == "cuda");
+}
+
+}  // namespace ferment
