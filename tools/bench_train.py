@@ -5,7 +5,7 @@ What is timed: a step of co-training, a supervised one, one of the temporal enco
 a step waits for a checkpoint (of PyTorch: torch.save). Prints a Markdown table of medians (and spread), ratios, shares of the rate of a product of matrices, and peak memory.
 
     tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case cotrain,resnet50,64,112,16,1 ...]
-    tools/bench_train.py --device cuda [--no-compile]     # the first step of a compiled case takes about a minute
+    tools/bench_train.py --device cuda [--no-compile]     # a compiled case compiles in its first step
 """
 import argparse
 import contextlib
