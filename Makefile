@@ -69,11 +69,14 @@ bench: deps
 	cmake --preset bench
 	cmake --build --preset bench -j $(JOBS)
 
-# Beside PyTorch, which comes into build/test-venv.
-bench-train: bench
+# Beside PyTorch, which comes into build/test-venv; on a GPU: make bench-train DEVICE=cuda.
+DEVICE ?= cpu
+bench-train:
+	$(if $(filter cuda,$(DEVICE)),@tools/install_cuda_libraries.sh)
+	@$(MAKE) --no-print-directory bench
 	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
-	tools/bench_train.py
-	tools/bench_all_reduce.py
+	tools/bench_train.py --device $(DEVICE)
+	$(if $(filter cpu,$(DEVICE)),tools/bench_all_reduce.py)
 
 # Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
 bench-label: bench

@@ -18,14 +18,22 @@ def forward_flops(net, face):
     return sum(flops)
 
 
-def gemm_rate(size, rounds):
-    """-> float32 operations a second of LibTorch's best product of matrices, on the threads that the peer uses."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def await_device(device):
+    """Returns when the device has done all that it was asked for."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def gemm_rate(size, rounds, device="cpu", dtype=torch.float32):
+    """-> operations a second of LibTorch's best product of matrices, on the device, or the threads, that the peer uses."""
+    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     a @ b
     seconds = []
     for _ in range(rounds):
+        await_device(device)
         began = time.perf_counter()
         a @ b
+        await_device(device)
         seconds.append(time.perf_counter() - began)
     return 2 * size**3 / min(seconds)
 

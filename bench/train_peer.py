@@ -12,18 +12,30 @@ import torch
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/replay"))
-from peer_measures import answer, forward_flops, gemm_rate  # noqa: E402
+from peer_measures import answer, await_device, forward_flops, gemm_rate  # noqa: E402
 from ranked_network import NarrowResNet  # noqa: E402
 from recorded_step import read_tensors  # noqa: E402
 
 SMOOTHING, TAU, THRESHOLD, LR, DECAY, EMA = 0.1, 0.7, 0.6, 0.001, 5e-4, 0.99
 
 
+def set_up(device, cudnn_benchmark):
+    """float32 is float32 on a GPU too, as ferment has it."""
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = cudnn_benchmark
+
+
+def read_onto(device, path):
+    return {name: tensor.to(device) for name, tensor in read_tensors(path).items()}
+
+
 class Trainer:
     def __init__(self, arguments):
         self.folder = arguments.load
         state = read_tensors(arguments.load / "network.safetensors")
-        batch = read_tensors(arguments.load / "batch.safetensors")
+        batch = read_onto(arguments.device, arguments.load / "batch.safetensors")
         self.labels = batch.pop("labels")
         self.labelled, self.weak, self.strong = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("labelled", "weak", "strong"))
@@ -32,12 +44,12 @@ class Trainer:
         for _ in range(3):
             net = NarrowResNet(arguments.backbone, arguments.width, 8)
             net.load_state_dict(state)
-            self.nets.append(net.to(memory_format=torch.channels_last))
+            self.nets.append(net.to(arguments.device, memory_format=torch.channels_last))
         self.teacher, self.student, self.average = self.nets
         self.optimizers = [self.optimizer(self.teacher), self.optimizer(self.student)]
         self.baseline = 0.0
         self.run_teacher, self.run_student = self.teacher, self.student
-        self.passes = torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bfloat16)
+        self.passes = torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=arguments.bfloat16)
         if arguments.compile:
             self.run_teacher, self.run_student = torch.compile(self.teacher), torch.compile(self.student)
 
@@ -115,7 +127,8 @@ class TemporalEncoder(torch.nn.Module):
 
     def forward(self, windows):
         x = functional.relu(self.projection(self.input_norm(windows)))
-        position = torch.arange(x.shape[1])[:, None] * torch.exp(torch.arange(0, 512, 2) * (-math.log(10000.0) / 512))
+        frequency = torch.exp(torch.arange(0, 512, 2, device=x.device) * (-math.log(10000.0) / 512))
+        position = torch.arange(x.shape[1], device=x.device)[:, None] * frequency
         x = x + torch.stack([position.sin(), position.cos()], 2).flatten(1)
         return self.classifier(self.dropout(self.encoder(x)))
 
@@ -123,9 +136,12 @@ class TemporalEncoder(torch.nn.Module):
 class TemporalTrainer:
     def __init__(self, arguments):
         tensors = read_tensors(arguments.load / "windows.safetensors")
-        self.windows, self.labels, self.video = tensors["windows"], tensors["labels"], tensors["video"]
+        self.device = arguments.device
+        self.windows, self.labels = tensors["windows"].to(self.device), tensors["labels"].to(self.device)
+        self.video = tensors["video"]
         self.net = TemporalEncoder()
         self.net.load_state_dict(read_tensors(arguments.load / "temporal.safetensors"))
+        self.net.to(self.device)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
         self.run = torch.compile(self.net) if arguments.compile else self.net
 
@@ -146,10 +162,10 @@ class TemporalTrainer:
             return [self.loss(self.net).item()]
 
     def frames(self):
-        """All windows of a video as one batch, overlaps averaged."""
+        """All windows of a video, which the host has, as one batch, overlaps averaged."""
         self.net.eval()
         with torch.no_grad():
-            windows = self.video.unfold(0, 64, 32).transpose(1, 2)
+            windows = self.video.to(self.device).unfold(0, 64, 32).transpose(1, 2)
             logits = self.run(windows)
             first, second = logits[:, :32].flatten(0, 1), logits[:, 32:].flatten(0, 1)
             p = torch.cat([first[:32], (first[32:] + second[:-32]) / 2, second[-32:]]).softmax(1)
@@ -172,6 +188,14 @@ def step_flops(what, net, faces, labelled, unlabelled):
     return flops * (forward_and_backward + 2 * labelled)
 
 
+def best_rate(arguments):
+    """-> of a product of matrices in the type that the training passes are in; a GPU needs larger ones."""
+    if arguments.device == "cpu":
+        return gemm_rate(size=2048, rounds=8)
+    in_bfloat16 = arguments.bfloat16 and arguments.what == "cotrain"
+    return gemm_rate(size=8192, rounds=8, device="cuda", dtype=torch.bfloat16 if in_bfloat16 else torch.float32)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--what", choices=["cotrain", "supervised", "checkpoint", "temporal", "frames"], default="cotrain")
@@ -181,8 +205,11 @@ def main():
     parser.add_argument("--load", type=Path, required=True, help="folder that train_step has written")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--cudnn-benchmark", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    set_up(arguments.device, arguments.cudnn_benchmark)
     temporal = arguments.what in ("temporal", "frames")
     trainer = TemporalTrainer(arguments) if temporal else Trainer(arguments)
     if arguments.what == "checkpoint":
@@ -190,16 +217,23 @@ def main():
     step = getattr(trainer, arguments.what)
     flops = trainer.flops(arguments.what) if temporal else step_flops(
         arguments.what, trainer.teacher, trainer.labelled, len(trainer.labels), len(trainer.weak))
-    answer({"ready": True, "gemm_rate": gemm_rate(size=2048, rounds=8), "flops": flops})
+    answer({"ready": True, "gemm_rate": best_rate(arguments), "flops": flops})
+    if arguments.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
+            await_device(arguments.device)
             began = time.perf_counter()
             losses = step()
+            await_device(arguments.device)
             seconds.append(time.perf_counter() - began)
             losses = losses() if callable(losses) else losses
-        answer({"seconds": seconds, "losses": losses,
-                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+        said = {"seconds": seconds, "losses": losses,
+                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+        if arguments.device == "cuda":
+            said["peak_device_bytes"] = torch.cuda.max_memory_allocated()
+        answer(said)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/nn/functional/loss.h>
+#include <ATen/Context.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -8,14 +8,12 @@
 #include <iostream>
 #include <optional>
 
+#include "bench/bench_device.h"
+#include "bench/temporal_bench.h"
 #include "common/base/json.h"
-#include "common/nn/frame_predictions.h"
-#include "common/nn/temporal_encoder.h"
-#include "common/nn/temporal_inference.h"
 #include "common/nn/tensor_io.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/recipes/cotrain_step.h"
-#include "worker/train/adamw.h"
 #include "worker/train/checkpoint_writer.h"
 #include "worker/train/flat_reductions.h"
 #include "worker/train/gradient_exchange.h"
@@ -36,7 +34,11 @@ struct Options {
   std::int64_t mu = 1;
   int threads = 2;
   bool in_bfloat16 = false;
+  std::string device = "cpu";
+  bool cudnn_benchmark = false;
   std::filesystem::path save;
+
+  bool temporal() const { return what == "temporal" || what == "frames"; }
 };
 
 Options ParseOptions(int argc, char** argv) {
@@ -51,6 +53,8 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--mu", options.mu);
   app.add_option("--threads", options.threads);
   app.add_flag("--bfloat16", options.in_bfloat16);
+  app.add_option("--device", options.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_flag("--cudnn-benchmark", options.cudnn_benchmark, "let cuDNN choose its algorithms by trial");
   app.add_option("--save", options.save, "folder for the first weights and the batch, which the peers start from")
       ->required();
   try {
@@ -61,25 +65,28 @@ Options ParseOptions(int argc, char** argv) {
   return options;
 }
 
-std::shared_ptr<nn::Backbone> MakeNetwork(const Options& options) {
+std::shared_ptr<nn::Backbone> MakeNetwork(const Options& options, torch::Device device) {
   torch::NoGradGuard no_grad;
   auto network = nn::MakeBackbone(options.backbone, /*seed=*/1, /*stream=*/0);
+  network->to(device);
   for (torch::Tensor& parameter : network->parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
   }
   return network;
 }
 
-CotrainBatch MakeBatch(const Options& options) {
+/// The same numbers on every device.
+CotrainBatch MakeBatch(const Options& options, torch::Device device) {
   torch::manual_seed(1);
   const std::int64_t unlabelled = options.batch * options.mu;
   const auto faces = [&](std::int64_t rows) {
     return torch::randn({rows, 3, options.backbone.image_size, options.backbone.image_size})
-        .contiguous(torch::MemoryFormat::ChannelsLast);
+        .contiguous(torch::MemoryFormat::ChannelsLast)
+        .to(device);
   };
   CotrainBatch batch;
   batch.labelled = faces(options.batch);
-  batch.labels = torch::arange(options.batch) % options.backbone.classes;
+  batch.labels = (torch::arange(options.batch) % options.backbone.classes).to(device);
   batch.weak = faces(unlabelled);
   batch.strong = faces(unlabelled);
   batch.global_labelled = options.batch;
@@ -87,79 +94,21 @@ CotrainBatch MakeBatch(const Options& options) {
   return batch;
 }
 
-/// The temporal encoder at the spec's defaults, on features of a ResNet-50: a batch of windows, and a video.
-class TemporalBench {
- public:
-  TemporalBench() {
-    torch::manual_seed(1);
-    windows_ = torch::randn({kBatch, kWindow, kInput});
-    labels_ = torch::arange(kBatch * kWindow) % kClasses;
-    video_ = {torch::randn({kFrames, kInput}), std::vector<bool>(static_cast<std::size_t>(kFrames), true)};
-    for (const auto& item : encoder_->named_parameters()) parameters_.emplace_back(item.key(), item.value());
-    optimizer_.emplace(parameters_, AdamWOptions{});
-  }
-
-  Status Save(const std::filesystem::path& folder) const {
-    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(folder / "temporal.safetensors", nn::StateOf(*encoder_)));
-    return nn::SaveTensors(folder / "windows.safetensors",
-                           {{"windows", windows_}, {"labels", labels_}, {"video", video_.features}});
-  }
-
-  /// As worker/recipes/temporal_recipe.cc makes it.
-  std::vector<double> Train() {
-    encoder_->train();
-    encoder_->zero_grad();
-    const torch::Tensor loss = Loss();
-    loss.backward();
-    optimizer_->Step(1e-4);
-    return {loss.item<double>()};
-  }
-  /// Returns: what dropout does not touch, for comparison.
-  double LossInEvaluation() {
-    const torch::NoGradGuard no_grad;
-    encoder_->eval();
-    return Loss().item<double>();
-  }
-  std::vector<double> Predict() {
-    const nn::FrameTable table = nn::PredictFrames(*encoder_, video_, kClasses, kWindow, kWindow / 2);
-    return {table.Row(0)[0], table.Row(table.frames() - 1)[0]};
-  }
-
- private:
-  static constexpr std::int64_t kBatch = 32, kWindow = 64, kInput = 2048, kClasses = 8, kFrames = 2048;
-
-  torch::Tensor Loss() {
-    return torch::nn::functional::cross_entropy(
-        encoder_->forward(windows_, torch::ones({kBatch, kWindow}, torch::kBool)).flatten(0, 1), labels_);
-  }
-
-  const std::shared_ptr<nn::TemporalEncoder> encoder_ = nn::MakeTemporalEncoder({.encoder = "transformer",
-                                                                                 .input_size = kInput,
-                                                                                 .d_model = 512,
-                                                                                 .layers = 4,
-                                                                                 .heads = 8,
-                                                                                 .feed_forward = 2048,
-                                                                                 .dropout = 0.1,
-                                                                                 .classes = kClasses},
-                                                                                1, 0);
-  NamedTensors parameters_;
-  std::optional<AdamW> optimizer_;
-  torch::Tensor windows_;
-  torch::Tensor labels_;
-  nn::FrameFeatures video_;
-};
-
 /// The networks of a job, and its ways to spend time.
 class Bench {
  public:
-  explicit Bench(const Options& options)
-      : options_(options), batch_(MakeBatch(options)), writer_([this](const SavedJob& job) { return Write(job); }) {
+  Bench(const Options& options, torch::Device device)
+      : options_(options),
+        device_(device),
+        batch_(MakeBatch(options, device)),
+        writer_([this](const SavedJob& job) { return Write(job); }) {
     teacher_.net->train();
+    if (options.temporal()) temporal_.emplace(device);
   }
 
   /// Writes what the peers start from.
   Status Save() const {
-    FERMENT_RETURN_IF_ERROR(temporal_.Save(options_.save));
+    if (temporal_) return temporal_->Save(options_.save);
     FERMENT_RETURN_IF_ERROR(nn::SaveTensors(options_.save / "network.safetensors", nn::StateOf(*teacher_.net)));
     return nn::SaveTensors(
         options_.save / "batch.safetensors",
@@ -171,6 +120,7 @@ class Bench {
     std::vector<double> losses;
   };
   Result<Timed> Make(std::uint64_t step) {
+    AwaitDevice(device_);
     const auto began = std::chrono::steady_clock::now();
     Timed timed;
     if (options_.what == "cotrain") {
@@ -178,17 +128,18 @@ class Bench {
     } else if (options_.what == "supervised") {
       FERMENT_ASSIGN_OR_RETURN(timed.losses, Supervised());
     } else if (options_.what == "temporal") {
-      timed.losses = temporal_.Train();
+      timed.losses = temporal_->Train();
     } else if (options_.what == "frames") {
-      timed.losses = temporal_.Predict();
+      timed.losses = temporal_->Predict();
     } else {
       FERMENT_RETURN_IF_ERROR(BeginCheckpoint(step));
     }
+    AwaitDevice(device_);
     timed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     // The next one is due when this one has long been written.
     FERMENT_RETURN_IF_ERROR(writer_.Wait());
     // The masks of dropout are a matter of luck.
-    if (options_.what == "temporal") timed.losses = {temporal_.LossInEvaluation()};
+    if (options_.what == "temporal") timed.losses = {temporal_->LossInEvaluation()};
     return timed;
   }
 
@@ -233,10 +184,12 @@ class Bench {
   static constexpr SgdOptions kSgd = {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4, .grad_clip = 0};
 
   const Options options_;
-  TemporalBench temporal_;
-  TrainedNetwork teacher_{MakeNetwork(options_), kSgd};
-  TrainedNetwork student_{MakeNetwork(options_), kSgd};
-  AveragedNetwork average_{MakeNetwork(options_)};
+  const torch::Device device_;
+  /// Where its steps are asked for.
+  std::optional<TemporalBench> temporal_;
+  TrainedNetwork teacher_{MakeNetwork(options_, device_), kSgd};
+  TrainedNetwork student_{MakeNetwork(options_, device_), kSgd};
+  AveragedNetwork average_{MakeNetwork(options_, device_)};
   const CotrainBatch batch_;
   FeedbackBaseline baseline_{true};
   const std::unique_ptr<Collective> alone_ = MakeSingleCollective();
@@ -255,8 +208,14 @@ void Answer(const Json& json) { std::cout << json.dump() << std::endl; }
 
 int Main(int argc, char** argv) {
   const Options options = ParseOptions(argc, argv);
+  const auto device = OpenBenchDevice(options.device);
+  if (!device) {
+    std::cerr << device.error().ToString() << "\n";
+    return 1;
+  }
   torch::set_num_threads(options.threads);
-  Bench bench(options);
+  at::globalContext().setBenchmarkCuDNN(options.cudnn_benchmark);
+  Bench bench(options, *device);
   if (const Status saved = bench.Save(); !saved.ok()) {
     std::cerr << saved.ToString() << "\n";
     return 1;
@@ -275,6 +234,7 @@ int Main(int argc, char** argv) {
       answer["losses"] = timed->losses;
     }
     answer["peak_rss_bytes"] = UsageOfThisProcess().peak_rss_bytes;
+    if (!device->is_cpu()) answer["peak_device_bytes"] = PeakDeviceBytes(*device);
     Answer(answer);
   }
   return 0;
