@@ -4,15 +4,14 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include "worker/cuda_half.h"
-#include "worker/train/cuda_context.h"
+#include "common/nn/cuda_device.h"
 
 namespace ferment::worker {
 
 Result<torch::Device> OpenBenchDevice(const std::string& name) {
   if (name == "cpu") return torch::Device(torch::kCPU);
-  if (const auto half = OpenCudaHalf(); !half) return Fail(half.error());
-  FERMENT_RETURN_IF_ERROR(UseCudaDevice(0));
+  FERMENT_RETURN_IF_ERROR(nn::OpenCuda());
+  FERMENT_RETURN_IF_ERROR(nn::UseCudaDevice(0));
   return torch::Device(torch::kCUDA, 0);
 }
 

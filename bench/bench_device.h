@@ -13,7 +13,7 @@
 namespace ferment::worker {
 
 /// "cpu", or "cuda": the first GPU, opened and set up as the trainer does it. Requires: LibTorch has not been asked for
-/// anything yet. Errors (69): what OpenCudaHalf and UseCudaDevice say.
+/// anything yet. Errors (69): those of nn::OpenCuda.
 Result<torch::Device> OpenBenchDevice(const std::string& name);
 
 /// Returns when `device` has done all that it was asked for.

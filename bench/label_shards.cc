@@ -48,7 +48,7 @@ class TimedAnnotator final : public Annotator {
 struct Options {
   std::string pack;
   std::filesystem::path work;
-  int threads = 2;
+  InferenceDevice device{.cuda = std::nullopt, .threads = 2};
   RunSpec spec;
 };
 
@@ -58,13 +58,17 @@ Options ParseOptions(int argc, char** argv) {
   std::uint32_t width = 64;
   std::uint32_t image_size = 112;
   std::string plan = "fp32";
+  std::string device = "cpu";
+  std::uint32_t batch = 64;
   CLI::App app("Times the labeling of shards.", "label_shards");
   app.add_option("--backbone", backbone);
   app.add_option("--width", width);
   app.add_option("--image-size", image_size);
-  app.add_option("--plan", plan, "fp32 or int8");
+  app.add_option("--plan", plan, "fp32, int8 or bf16");
+  app.add_option("--device", device, "cpu or cuda");
+  app.add_option("--batch", batch, "labeling.batch");
   app.add_option("--pack", options.pack, "folder of an InsightFace pack")->required();
-  app.add_option("--threads", options.threads);
+  app.add_option("--threads", options.device.threads);
   app.add_option("--work", options.work, "folder for network.safetensors, which the peers read, and label sets")
       ->required();
   try {
@@ -72,6 +76,12 @@ Options ParseOptions(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }
+  const auto chosen = ChooseInferenceDevice(device, /*turn=*/0);
+  if (!chosen) {
+    std::cerr << chosen.error().ToString() << "\n";
+    std::exit(1);
+  }
+  options.device.cuda = chosen->cuda;
   RunSpec& spec = options.spec;
   spec.mutable_model()->set_backbone(backbone);
   spec.mutable_model()->set_width(width);
@@ -79,7 +89,7 @@ Options ParseOptions(int argc, char** argv) {
   for (int c = 0; c < 8; ++c) spec.add_classes("class " + std::to_string(c));
   spec.mutable_data()->mutable_fr()->set_format("insightface");
   spec.mutable_data()->mutable_fr()->set_path(options.pack);
-  spec.mutable_labeling()->set_batch(64);
+  spec.mutable_labeling()->set_batch(batch);
   spec.mutable_labeling()->set_tau(1);
   spec.mutable_labeling()->set_threshold(0.6);
   spec.mutable_labeling()->set_max_damage(0.01);
@@ -112,7 +122,7 @@ class Bench {
  public:
   explicit Bench(Options options)
       : options_(std::move(options)),
-        runner_([this](const RunSpec& spec, const Model& m) { return Open(spec, m); }, options_.threads) {}
+        runner_([this](const RunSpec& spec, const Model& m) { return Open(spec, m); }, options_.device.threads) {}
 
   Status Prepare() {
     const auto network = nn::MakeBackbone(nn::BackboneOf(options_.spec), /*seed=*/1, /*stream=*/0);
@@ -141,18 +151,18 @@ class Bench {
         {file.file.filename(), file.sha256, {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
     const double seconds = SecondsSince(begin);
     return Json{{"seconds", seconds},
-                {"network_share", network_seconds_ / (seconds * options_.threads)},
-                {"cpu_share", outcome.result.cpu_seconds / (seconds * options_.threads)},
+                {"network_share", network_seconds_ / (seconds * options_.device.threads)},
+                {"cpu_share", outcome.result.cpu_seconds / (seconds * options_.device.threads)},
                 {"file", file.file.string()}};
   }
 
   Result<Json> Answer(const std::string& what, std::uint64_t records) {
-    return what == "decode" ? Decode(options_.spec, records, options_.threads) : Label(records);
+    return what == "decode" ? Decode(options_.spec, records, options_.device.threads) : Label(records);
   }
 
  private:
   Result<std::unique_ptr<Annotator>> Open(const RunSpec& spec, const Model& model) {
-    FERMENT_ASSIGN_OR_RETURN(auto annotator, MakeTorchAnnotator(spec, model.file, model.digest, options_.threads));
+    FERMENT_ASSIGN_OR_RETURN(auto annotator, MakeTorchAnnotator(spec, model.file, model.digest, options_.device));
     return std::make_unique<TimedAnnotator>(std::move(annotator), network_seconds_);
   }
 

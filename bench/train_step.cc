@@ -66,12 +66,8 @@ Options ParseOptions(int argc, char** argv) {
 }
 
 std::shared_ptr<nn::Backbone> MakeNetwork(const Options& options, torch::Device device) {
-  torch::NoGradGuard no_grad;
   auto network = nn::MakeBackbone(options.backbone, /*seed=*/1, /*stream=*/0);
-  network->to(device);
-  for (torch::Tensor& parameter : network->parameters()) {
-    if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
-  }
+  network->MoveTo(device, torch::kFloat32);
   return network;
 }
 

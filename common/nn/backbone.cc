@@ -23,7 +23,7 @@ void Backbone::MoveTo(torch::Device device, torch::Dtype dtype) {
     parameter.set_data(moved.dim() == 4 ? moved.contiguous(torch::MemoryFormat::ChannelsLast) : moved);
   }
   for (torch::Tensor& buffer : buffers())
-    buffer.set_data(buffer.is_floating_point() ? buffer.to(device, dtype) : buffer.to(device));
+    if (buffer.is_floating_point()) buffer.set_data(buffer.to(device, dtype));
 }
 
 void Backbone::SetBatchNorm(BatchNormMode mode, StatisticsExchange* exchange) {

@@ -45,8 +45,8 @@ class Backbone : public torch::nn::Module {
   /// Folds every BatchNorm that follows a convolution into it, for inference alone, of images of folding.type.
   virtual void FoldBatchNorm(const Folding& folding) = 0;
 
-  /// Moves it there and casts what is floating-point; Module::to would cast BatchNorm's counters too. Weights of
-  /// convolutions become channels-last, which they run fastest on.
+  /// Moves and casts what is floating-point; weights of convolutions become channels-last, which they run fastest on.
+  /// BatchNorm's counters, which Module::to would cast too, stay integers, and on the host: only it counts.
   void MoveTo(torch::Device device, torch::Dtype dtype);
 
   /// Sets the mode of every BatchNorm. Requires: `exchange` outlives the network, for kSync.

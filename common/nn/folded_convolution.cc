@@ -76,7 +76,10 @@ torch::Tensor FoldedConvolution::RunCudnn(const torch::Tensor& x, const Epilogue
 torch::Tensor FoldedConvolution::RunOneDnn(const torch::Tensor& x, const Epilogue& epilogue) const {
   const Sizes padding(2, shape_.padding), stride(2, shape_.stride), dilation(2, 1);
   torch::Tensor y;
-  if (epilogue.residual.defined()) {
+  const bool adds = epilogue.residual.defined();
+  // LibTorch's fused sum fails on maps of one pixel ("could not create a memory"), whatever their order.
+  const bool adds_fused = adds && epilogue.residual.size(2) * epilogue.residual.size(3) > 1;
+  if (adds_fused) {
     using Signature = torch::Tensor(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&,
                                     const std::optional<torch::Tensor>&, at::IntArrayRef, at::IntArrayRef,
                                     at::IntArrayRef, std::int64_t, std::string_view, std::optional<at::Scalar>,
@@ -89,8 +92,10 @@ torch::Tensor FoldedConvolution::RunOneDnn(const torch::Tensor& x, const Epilogu
                                     at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, std::int64_t, std::string_view,
                                     Scalars, std::optional<std::string_view>);
     static const auto convolve = FindOperator<Signature>("mkldnn::_convolution_pointwise", "");
-    y = convolve.call(x, weight_, bias_, padding, stride, dilation, 1, epilogue.rectify ? "relu" : "none", Scalars(),
-                      "");
+    y = convolve.call(x, weight_, bias_, padding, stride, dilation, 1, epilogue.rectify && !adds ? "relu" : "none",
+                      Scalars(), "");
+    if (adds) y.add_(epilogue.residual);
+    if (adds && epilogue.rectify) y.relu_();
   }
   return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope) : y;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/adamw.h"
 
+#include <ATen/ops/_fused_adamw.h>
+
 #include <algorithm>
-#include <cmath>
 
 namespace ferment::worker {
 
@@ -14,17 +15,21 @@ AdamW::AdamW(NamedTensors parameters, AdamWOptions options) : options_(options) 
 void AdamW::Step(double learning_rate) {
   const torch::NoGradGuard no_grad;
   ++steps_;
-  const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
+  std::vector<torch::Tensor> parameters, gradients, firsts, seconds;
   for (Slot& slot : slots_) {
-    const torch::Tensor& gradient = slot.parameter.grad();
-    if (!gradient.defined()) continue;
-    slot.parameter.mul_(1 - learning_rate * options_.weight_decay);
-    slot.first.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
-    slot.second.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
-    const torch::Tensor scale = (slot.second.sqrt() / std::sqrt(correction2)).add_(options_.epsilon);
-    slot.parameter.addcdiv_(slot.first, scale, -learning_rate / correction1);
+    if (!slot.parameter.grad().defined()) continue;
+    parameters.push_back(slot.parameter);
+    gradients.push_back(slot.parameter.grad());
+    firsts.push_back(slot.first);
+    seconds.push_back(slot.second);
   }
+  if (parameters.empty()) return;
+  const std::vector<torch::Tensor> steps(
+      parameters.size(),
+      torch::full({}, static_cast<float>(steps_), parameters.front().options().dtype(torch::kFloat32)));
+  at::_fused_adamw_(parameters, gradients, firsts, seconds, /*max_exp_avg_sqs=*/{}, steps, learning_rate,
+                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false);
 }
 
 NamedTensors AdamW::State() const {

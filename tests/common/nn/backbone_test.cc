@@ -46,11 +46,18 @@ TEST(Backbone, FoldingKeepsTheAnswerInEveryEngineThatTheProcessorHas) {
   std::vector<ConvolutionEngine> engines = {ConvolutionEngine::kOneDnn};
   if (ConvolutionTiles::SuitThisProcessor()) engines.push_back(ConvolutionEngine::kTiles);
   for (const ConvolutionEngine engine : engines) {
-    // 10 channels fill no vector; 8 are read as whole rows of the kernel, 16 tap by tap.
-    for (const auto& [name, width] : std::vector<std::pair<std::string, int>>{
-             {"resnet18", 16}, {"resnet18", 10}, {"resnet50", 8}, {"iresnet50", 8}, {"iresnet50", 16}}) {
-      auto network = MakeBackbone({.name = name, .width = width, .image_size = 48, .classes = 6}, 4, 0);
-      const auto images = torch::randn({4, 3, 48, 48});
+    // 10 channels fill no vector; 8 are read as whole rows of the kernel, 16 tap by tap. At 32 px a ResNet's last maps
+    // are one pixel, which is channels-last in any order.
+    for (const auto& [name, width, size] : std::vector<std::tuple<std::string, int, int>>{{"resnet18", 16, 48},
+                                                                                          {"resnet18", 10, 48},
+                                                                                          {"resnet50", 8, 48},
+                                                                                          {"resnet18", 16, 32},
+                                                                                          {"resnet50", 16, 32},
+                                                                                          {"iresnet50", 8, 48},
+                                                                                          {"iresnet50", 16, 48},
+                                                                                          {"iresnet50", 16, 32}}) {
+      auto network = MakeBackbone({.name = name, .width = width, .image_size = size, .classes = 6}, 4, 0);
+      const auto images = torch::randn({4, 3, size, size});
       network->train();
       network->forward(images);
       network->eval();
@@ -59,7 +66,7 @@ TEST(Backbone, FoldingKeepsTheAnswerInEveryEngineThatTheProcessorHas) {
       network->FoldBatchNorm(engine);
       EXPECT_EQ(plain.sizes().vec(), (std::vector<std::int64_t>{4, 6}));
       EXPECT_LE((plain - network->forward(images)).abs().max().item<float>(), 1e-3F * plain.abs().max().item<float>())
-          << name << " " << width << " engine " << static_cast<int>(engine);
+          << name << " " << width << " at " << size << " engine " << static_cast<int>(engine);
     }
   }
 }
