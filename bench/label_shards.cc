@@ -127,7 +127,7 @@ class Bench {
   Status Prepare() {
     const auto network = nn::MakeBackbone(nn::BackboneOf(options_.spec), /*seed=*/1, /*stream=*/0);
     teacher_.file = options_.work / "network.safetensors";
-    teacher_.output_dir = options_.work / "labels";
+    teacher_.output_dir = options_.work / ("labels-" + options_.spec.labeling().plan());
     FERMENT_RETURN_IF_ERROR(nn::SaveTensors(teacher_.file, nn::StateOf(*network)));
     FERMENT_ASSIGN_OR_RETURN(teacher_.digest, io::Sha256OfFile(teacher_.file));
     return {};

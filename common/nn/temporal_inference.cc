@@ -11,7 +11,9 @@ namespace ferment::nn {
 namespace {
 
 /// Enough rows for products of matrices to be fast, few enough that a pass stays small.
-constexpr std::size_t kWindowsTogether = 16;
+constexpr std::size_t kWindowsOnCpu = 16;
+/// Enough rows to fill a GPU.
+constexpr std::size_t kWindowsOnGpu = 256;
 
 }  // namespace
 
@@ -27,19 +29,21 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
   const torch::NoGradGuard no_grad;
   encoder.eval();
   const torch::Device device = encoder.parameters().front().device();
-  const torch::Tensor present = PresenceTensor(video.present);
+  const std::size_t together = device.is_cpu() ? kWindowsOnCpu : kWindowsOnGpu;
+  const torch::Tensor features = video.features.to(device);
+  const torch::Tensor present = PresenceTensor(video.present).to(device);
   OverlapAverage average(video.present.size(), static_cast<std::size_t>(classes));
   const std::vector<FrameWindow> cuts = CutWindows(video.present.size(), window, hop);  // all of one length
-  for (std::size_t first = 0; first < cuts.size(); first += kWindowsTogether) {
-    const std::span group = std::span(cuts).subspan(first, std::min(kWindowsTogether, cuts.size() - first));
+  for (std::size_t first = 0; first < cuts.size(); first += together) {
+    const std::span group = std::span(cuts).subspan(first, std::min(together, cuts.size() - first));
     const auto joined = [&](const torch::Tensor& frames) {
       std::vector<torch::Tensor> windows;
       for (const FrameWindow& cut : group)
         windows.push_back(
             frames.narrow(0, static_cast<std::int64_t>(cut.begin), static_cast<std::int64_t>(cut.length)));
-      return torch::stack(windows).to(device);
+      return torch::stack(windows);
     };
-    const torch::Tensor logits = encoder.forward(joined(video.features), joined(present)).to(torch::kCPU).contiguous();
+    const torch::Tensor logits = encoder.forward(joined(features), joined(present)).to(torch::kCPU).contiguous();
     for (std::size_t i = 0; i < group.size(); ++i) {
       const torch::Tensor own = logits[static_cast<std::int64_t>(i)];
       average.Add(group[i], {own.data_ptr<float>(), static_cast<std::size_t>(own.numel())});

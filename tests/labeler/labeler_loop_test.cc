@@ -11,13 +11,14 @@ namespace {
 /// Hands out leases whose spec names no data, so that each shard fails; records what it was told.
 class ScriptedLeaseClient final : public LeaseClient {
  public:
-  explicit ScriptedLeaseClient(int leases) : leases_(leases) {}
+  explicit ScriptedLeaseClient(int leases, RunSpec spec = {})
+      : leases_(leases), spec_(std::make_shared<const RunSpec>(std::move(spec))) {}
   Result<LeaseOffer> Take() override {
     if (taken >= leases_) return LeaseOffer{{}, std::chrono::milliseconds(1), true};
     Lease lease;
     lease.key.shard = static_cast<std::uint64_t>(taken++);
     lease.duration = std::chrono::hours(1);
-    lease.spec = std::make_shared<const RunSpec>();
+    lease.spec = spec_;
     lease.work = LabelTask{};
     return LeaseOffer{{lease}, std::chrono::milliseconds(0), false};
   }
@@ -40,6 +41,7 @@ class ScriptedLeaseClient final : public LeaseClient {
 
  private:
   int leases_;
+  std::shared_ptr<const RunSpec> spec_;
 };
 
 WorkRunner BrokenRunner() {
@@ -62,6 +64,23 @@ TEST(LabelerLoop, HandsBackTheLeaseItTookAheadWhenItCannotGoOn) {
   const Status status = LabelerLoop(client, runner, true).Run({});
   EXPECT_EQ(status.code(), StatusCode::kUnavailable);
   EXPECT_EQ(client.returned, (std::vector<std::uint64_t>{1}));
+}
+
+TEST(LabelerLoop, LeavesAndBlamesNoShardWhereItsDeviceIsLost) {
+  RunSpec spec;
+  spec.mutable_data()->mutable_fr()->set_format("folder");
+  spec.mutable_data()->mutable_fr()->set_path(FERMENT_FIXTURES "/jpeg");
+  ScriptedLeaseClient client(2, spec);
+  WorkRunner runner(
+      [](const RunSpec&, const Model&) {
+        return Result<std::unique_ptr<Annotator>>(
+            Fail(UnavailableError("the GPU no longer answers").WithExitCode(exit_code::kMissingService)));
+      },
+      1);
+  const Status status = LabelerLoop(client, runner, true).Run({});
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kMissingService) << status.ToString();
+  EXPECT_TRUE(client.failed.empty());
+  EXPECT_EQ(client.returned, (std::vector<std::uint64_t>{0, 1}));
 }
 
 TEST(LabelerLoop, StopsAtOnceWhenAsked) {

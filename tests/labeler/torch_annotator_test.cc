@@ -67,6 +67,15 @@ TEST(TorchAnnotator, RefusesAnotherFileAndAnUnknownArithmetic) {
   EXPECT_NE(refused.error().message().find("labeling.plan=bf16"), std::string::npos);
 }
 
+TEST(TorchAnnotator, RunsOnTheCpuWhereNoGpuMayBeUsed) {
+  const auto wanted = ChooseInferenceDevice("cuda", 0);
+  const auto chosen = ChooseInferenceDevice("auto", 0);
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->cuda.has_value(), wanted.has_value());
+  if (!wanted) EXPECT_EQ(ProcessExitCode(wanted.error()), exit_code::kMissingService);
+  EXPECT_FALSE(ChooseInferenceDevice("cpu", 0)->cuda);
+}
+
 class Int8Annotator : public ::testing::Test {
  protected:
   void SetUp() override {

@@ -197,14 +197,14 @@ def replay_case(trainer, number, case):
     return len(failed) + len(lost), text
 
 
-def run_cases(trainer, cases, jobs):
+def run_cases(trainer, cases, jobs, first):
     """-> number of cases in which a line does not hold."""
     began, bad = time.monotonic(), 0
     with ThreadPoolExecutor(jobs) as pool:
-        for failed, text in pool.map(lambda numbered: replay_case(trainer, *numbered), enumerate(cases)):
+        for failed, text in pool.map(lambda numbered: replay_case(trainer, *numbered), list(enumerate(cases))[first:]):
             print(text, flush=True)
             bad += failed > 0
-    print(f"{len(cases)} steps replayed, {bad} with a line that does not hold, {time.monotonic() - began:.0f} s")
+    print(f"{len(cases[first:])} steps replayed, {bad} with a line that does not hold, {time.monotonic() - began:.0f} s")
     return bad
 
 
@@ -349,6 +349,7 @@ def main():
     parser.add_argument("--scratch", required=True, help="folder to work in; emptied first")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="what the trainer computes on")
     parser.add_argument("--jobs", type=int, default=1, help="cases beside each other")
+    parser.add_argument("--first", type=int, default=0, help="number of the case to begin with")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # small networks; threads would only wait for each other
     torch.set_num_threads(1)
@@ -357,7 +358,7 @@ def main():
         bad = plant_faults(trainer) + check_undone(trainer)
     else:
         cases = AFTER_A_TEACHER + cover(2) if arguments.what == "pairs" else cover(3, 1) + cover(3, 2) + cover(3, 3) + LARGER
-        bad = check_refusals(trainer) + run_cases(trainer, cases, arguments.jobs)
+        bad = check_refusals(trainer) + run_cases(trainer, cases, arguments.jobs, arguments.first)
     return 1 if bad else 0
 
 

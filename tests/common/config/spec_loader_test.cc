@@ -300,7 +300,8 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
        "road.yaml:1:21: temporal.heads: 8 does not divide temporal.d_model 65; allowed: 1, 5, 13"},
       {"temporal: {hop: 65}", "temporal.hop: 65 skips frames between windows; allowed: at most temporal.window 64"},
       {"labeling: {plan: bf16}",
-       "road.yaml:1:18: labeling.plan: \"bf16\" is not in this version; allowed: auto | fp32 | int8"},
+       "road.yaml:1:18: labeling.plan: \"bf16\" is not in this version for labels made on CPUs; allowed: auto | fp32 | "
+       "int8"},
       {"seed: 2\nevaluate: {select: best}",
        "road.yaml:2:20: evaluate.select: \"best\" is not in this version; allowed: last"},
       {"resources: {launcher: slurm}",
@@ -320,6 +321,14 @@ TEST_F(SpecLoader, WantsCanariesWhereAFloorIsToBeMeasured) {
             "road.yaml:1:26: labeling.canary_share: 0 leaves labeling.min_accuracy 0.6 nothing to measure; allowed: "
             "above 0, or labeling.min_accuracy 0");
   EXPECT_EQ(Faults("labeling: {canary_share: 0, min_accuracy: 0}"), "no fault");
+}
+
+TEST_F(SpecLoader, OffersThePlansOfWhatMakesTheLabels) {
+  EXPECT_EQ(Faults("labeling: {plan: bf16, device: cuda}"), "no fault");
+  EXPECT_EQ(Faults("labeling: {plan: bf16}\nresources: {device: cuda}"), "no fault");
+  EXPECT_EQ(Faults("labeling: {plan: int8, device: cpu}\nresources: {device: cuda}"), "no fault");
+  EXPECT_THAT(Faults("labeling: {plan: int8}\nresources: {device: cuda}"),
+              HasSubstr("made on GPUs; allowed: auto | fp32 | bf16"));
 }
 
 TEST_F(SpecLoader, LetsAnEncoderWithoutHeadsHaveAnyWidth) {

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "common/base/instruction_set.h"
 #include "common/io/half_float.h"
 #include "common/io/npz_file.h"
 
@@ -115,6 +116,20 @@ TEST(LabelConfigDigest, ChangesWithWhatDecidesLabels) {
   RunSpec more_labelers = spec;
   more_labelers.mutable_labeling()->set_labelers(9);
   EXPECT_EQ(base, LabelConfigDigest(more_labelers, "fp32", "avx2"));
+}
+
+TEST(LabelConfigDigest, IsAnothersOnGpusWhichOnlyTheSpecDecides) {
+  RunSpec spec;
+  spec.mutable_labeling()->set_device("auto");
+  spec.mutable_resources()->set_device("auto");
+  EXPECT_EQ(ArithmeticInUse(spec), InstructionSetClass());
+  spec.mutable_resources()->set_device("cuda");
+  EXPECT_EQ(ArithmeticInUse(spec), kCudaClass);
+  spec.mutable_labeling()->set_device("cpu");
+  EXPECT_EQ(ArithmeticInUse(spec), InstructionSetClass());
+  spec.mutable_resources()->set_device("cpu");
+  spec.mutable_labeling()->set_device("cuda");
+  EXPECT_EQ(ArithmeticInUse(spec), kCudaClass);
 }
 
 }  // namespace
