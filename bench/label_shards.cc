@@ -48,7 +48,7 @@ class TimedAnnotator final : public Annotator {
 struct Options {
   std::string pack;
   std::filesystem::path work;
-  InferenceDevice device{.cuda = std::nullopt, .threads = 2};
+  InferenceDevice device{.threads = 2};
   RunSpec spec;
 };
 

@@ -9,7 +9,7 @@ namespace ferment::labeler {
 
 struct InferenceDevice {
   /// CUDA's index; none: the CPU.
-  std::optional<int> cuda;
+  std::optional<int> cuda = std::nullopt;
   /// Batches that are decoded beside each other.
   int threads = 1;
 };

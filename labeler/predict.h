@@ -21,7 +21,7 @@ struct PredictOptions {
   PredictFormat format = PredictFormat::kText;
   /// Every picture by itself: no temporal encoder, no smoothing.
   bool picture_by_picture = false;
-  InferenceDevice device;
+  InferenceDevice device = {};
 };
 
 struct PredictReport {

@@ -48,6 +48,18 @@ Status UseCudaDevice(int index) {
   }));
 }
 
+Status OfTheGpu(const Status& status) {
+  // LibTorch tells what befell the device by text alone.
+  const std::string text(status.message());
+  const auto says = [&](const char* words) { return text.find(words) != std::string::npos; };
+  if (says("out of memory")) {
+    return ResourceExhaustedError(
+        "the GPU's memory is too small for a batch; lower labeling.batch, or give the GPU to fewer processes: " + text);
+  }
+  if (!says("CUDA error") && !says("cuDNN error")) return status;
+  return Missing(UnavailableError("the GPU no longer answers; look at nvidia-smi and the kernel's log: " + text));
+}
+
 void* CurrentCudaStream(int index) {
   return c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(CudaDevice(index)).native_handle();
 }

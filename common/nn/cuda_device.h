@@ -18,6 +18,10 @@ int CudaDevices();
 /// TF32, which convolutions use by default, is off. Errors: FailedPrecondition (69) where LibTorch has no such device.
 Status UseCudaDevice(int index);
 
+/// Returns: the failure of a pass on a GPU as what it means: Unavailable (69) where the device no longer answers, after
+/// which nothing on it succeeds in this process; ResourceExhausted where its memory is too small; else the same.
+Status OfTheGpu(const Status& status);
+
 /// Returns: the cudaStream_t that the calling thread's tensors on this device are computed on. Throws c10::Error.
 void* CurrentCudaStream(int index);
 

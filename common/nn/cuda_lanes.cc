@@ -9,6 +9,7 @@
 #include <chrono>
 #include <thread>
 
+#include "common/nn/cuda_device.h"
 #include "common/nn/preprocess.h"
 #include "common/nn/torch_guard.h"
 
@@ -27,21 +28,6 @@ void Await(const c10::Stream& stream) {
 torch::Tensor ToHost(const torch::Tensor& tensor) {
   auto host = torch::empty(tensor.sizes(), torch::TensorOptions(tensor.scalar_type()).pinned_memory(true));
   return host.copy_(tensor, /*non_blocking=*/true);
-}
-
-/// LibTorch tells memory that ran out by a type of its own, and everything else of the device by text.
-Status OfTheDevice(const Status& status) {
-  const std::string_view text = status.message();
-  if (text.find("out of memory") != std::string_view::npos) {
-    return ResourceExhaustedError(
-        "the GPU's memory is too small for a batch; lower labeling.batch, or give the GPU to "
-        "fewer processes: " +
-        std::string(text));
-  }
-  if (text.find("CUDA error") == std::string_view::npos && text.find("cuDNN error") == std::string_view::npos)
-    return status;
-  return UnavailableError("the GPU no longer answers; look at nvidia-smi and the kernel's log: " + std::string(text))
-      .WithExitCode(exit_code::kMissingService);
 }
 
 }  // namespace
@@ -91,7 +77,7 @@ Result<Prediction> CudaLanes::Run(const InferencePlan& plan, const torch::Tensor
     Await(lane.stream());
     return here;
   });
-  if (!prediction) return Fail(OfTheDevice(prediction.error()));
+  if (!prediction) return Fail(OfTheGpu(prediction.error()));
   return prediction;
 }
 

@@ -21,9 +21,7 @@ class CudaLanes {
   /// the same.
   explicit CudaLanes(int device);
 
-  /// `pixels` by StackPixelsForGpu; `plan` of this device. Returns: on the CPU. Errors: Unavailable (69) where the
-  /// device no longer answers, after which no call of this process succeeds; ResourceExhausted where its memory is too
-  /// small; those of Guard.
+  /// `pixels` by StackPixelsForGpu; `plan` of this device. Returns: on the CPU. Errors: those of Guard, by OfTheGpu.
   Result<Prediction> Run(const InferencePlan& plan, const torch::Tensor& pixels);
 
  private:

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include "common/base/logging.h"
+#include "common/nn/cuda_device.h"
 #include "common/nn/quantized_network.h"
 #include "common/nn/tensor_io.h"
 #include "common/nn/torch_guard.h"
@@ -121,9 +122,11 @@ Result<InferencePlan> InferencePlan::LoadOnGpu(const std::filesystem::path& weig
       LogReady(weights, type == torch::kBFloat16 ? "bf16" : "fp32", engine, batch, plain->forward(probe), got);
     });
     if (status.ok()) return plan;
+    // Another way of computing gives other bits: it is for a shape that cuDNN refuses, not for a device that is full.
+    if (const Status why = OfTheGpu(status); why.code() == StatusCode::kResourceExhausted) return Fail(why);
     LogInfo("inference_engine_refused", {{"engine", NameOf(engine)}, {"why", status.message()}});
   }
-  return Fail(status);
+  return Fail(OfTheGpu(status));
 }
 
 Result<Prediction> InferencePlan::Run(const torch::Tensor& images) const {

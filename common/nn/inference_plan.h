@@ -35,7 +35,7 @@ class InferencePlan {
                                              ConvolutionEngine engine = EngineOfThisProcessor());
 
   /// On a GPU, which the calling thread uses (cuda_device.h): in float32, or in bfloat16 up to the last feature map.
-  /// How well bfloat16 agrees with float32 is for the caller to measure. Errors: those of Load, of CUDA by Guard.
+  /// How well bfloat16 agrees with float32 is for the caller to measure. Errors: those of Load; OfTheGpu's.
   static Result<InferencePlan> LoadOnGpu(const std::filesystem::path& weights, const BackboneConfig& config, int batch,
                                          int device, torch::Dtype type = torch::kFloat32);
 

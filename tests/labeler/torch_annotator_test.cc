@@ -72,7 +72,9 @@ TEST(TorchAnnotator, RunsOnTheCpuWhereNoGpuMayBeUsed) {
   const auto chosen = ChooseInferenceDevice("auto", 0);
   ASSERT_TRUE(chosen);
   EXPECT_EQ(chosen->cuda.has_value(), wanted.has_value());
-  if (!wanted) EXPECT_EQ(ProcessExitCode(wanted.error()), exit_code::kMissingService);
+  if (!wanted) {
+    EXPECT_EQ(ProcessExitCode(wanted.error()), exit_code::kMissingService);
+  }
   EXPECT_FALSE(ChooseInferenceDevice("cpu", 0)->cuda);
 }
 
