@@ -78,7 +78,7 @@ def run_case(arguments, case, folder):
     if not arguments.exact:
         contestants.append(Contestant(f"ferment_{reduced}", [*ours, "--plan", reduced]))
     peers = []
-    for name in arguments.peers or (GPU_PEERS if on_gpu else PEERS):
+    for name in (GPU_PEERS if on_gpu else PEERS) if arguments.peers is None else arguments.peers:
         engine = ["--engine", name.removesuffix("_bf16")] + (["--bfloat16"] if name.endswith("_bf16") else [])
         if not (arguments.exact and name.endswith(("int8", "bf16"))):
             peers.append(Contestant(name, [sys.executable, "bench/label_peer.py", *engine, *network, *batch]))
