@@ -132,7 +132,6 @@ class Labeler:
     def __init__(self, arguments):
         self.arguments = arguments
         self.pack = Pack(arguments.pack)
-        self.network = Network(arguments, self.decode)
         on_gpu = arguments.device == "cuda"
         # Beside a network on the same cores one thread decodes; beside one on a GPU all do.
         self.ahead = 2 * arguments.threads if on_gpu else 2
@@ -143,6 +142,7 @@ class Labeler:
         else:
             import simplejpeg
             self.decode_one = lambda data: torch.from_numpy(simplejpeg.decode_jpeg(data)).permute(2, 0, 1)
+        self.network = Network(arguments, self.decode)
         self.shards = 0
 
     def decode(self, first, count):
@@ -198,9 +198,13 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # engines draw their progress there
     with torch.inference_mode(False):
         labeler = Labeler(arguments)
         face = labeler.network.example[:1]
+    sys.stdout.flush()
+    os.dup2(answers, 1)
     answer({"ready": True, "flops": forward_flops(NarrowResNet(arguments.backbone, arguments.width, 8), face)})
     for line in sys.stdin:
         what, records = line.split()
