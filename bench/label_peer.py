@@ -64,7 +64,7 @@ def folded(net):
 
 
 class Network:
-    """Pixels [B, 3, S, S], uint8 where no picture was resized, to logits."""
+    """What the labeler's decode gives, to logits."""
 
     def __init__(self, arguments, decode):
         self.decode = decode
@@ -93,7 +93,7 @@ class Network:
         net = net.to(self.device, self.type, memory_format=torch.channels_last)
 
         def run(pixels):
-            x = pixels.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
+            x = pixels if self.device == "cpu" else normalized(pixels.to(self.device, non_blocking=True))
             return net(x.to(self.type, memory_format=torch.channels_last)).float().cpu().numpy()
         self.run = run
 
@@ -104,7 +104,7 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = arguments.threads
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        self.run = lambda x: session.run(None, {"x": normalized(x).numpy()})[0]
+        self.run = lambda x: session.run(None, {"x": x.numpy()})[0]
 
     def openvino(self, arguments):
         import openvino
@@ -116,7 +116,7 @@ class Network:
         import openvino
         model = openvino.convert_model(self.net, example_input=self.example, input=[list(self.example.shape)])
         batches = list(range(0, 320, arguments.batch))  # about the 300 faces that NNCF takes by itself
-        data = nncf.Dataset([normalized(self.decode(first, arguments.batch)).numpy() for first in batches])
+        data = nncf.Dataset([self.decode(first, arguments.batch).numpy() for first in batches])
         self.openvino_model(nncf.quantize(model, data, subset_size=len(batches)), arguments)
 
     def openvino_model(self, model, arguments):
@@ -125,7 +125,7 @@ class Network:
             model, "CPU", {"INFERENCE_NUM_THREADS": arguments.threads, "PERFORMANCE_HINT": "LATENCY",
                            "INFERENCE_PRECISION_HINT": "f32"})
         request = compiled.create_infer_request()
-        self.run = lambda x: request.infer([normalized(x).numpy()], share_inputs=True)[0]
+        self.run = lambda x: request.infer([x.numpy()], share_inputs=True)[0]
 
 
 class Labeler:
@@ -146,11 +146,12 @@ class Labeler:
         self.shards = 0
 
     def decode(self, first, count):
+        """-> [B, 3, S, S], normalised; for a GPU pixels, as bytes where none was resized, which it normalises itself."""
         size = self.arguments.image_size
         pixels = torch.stack([self.decode_one(self.pack.picture(first + i)) for i in range(count)])
         if pixels.shape[2] != size:
             pixels = torch.nn.functional.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
-        return pixels.pin_memory() if self.arguments.device == "cuda" else pixels
+        return pixels.pin_memory() if self.arguments.device == "cuda" else normalized(pixels)
 
     def label(self, records):
         batch = self.arguments.batch
