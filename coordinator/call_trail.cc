@@ -16,9 +16,14 @@ CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& r
 }
 
 metrics::Counter& CallTrail::HandledOf(const std::string& method, StatusCode code) {
-  return registry_.MakeCounter("ferment_rpc_server_handled_total",
-                               "Calls that were answered, by method and status code.",
-                               {{"method", method}, {"code", std::string(StatusCodeName(code))}});
+  const MutexLock lock(mutex_);
+  metrics::Counter*& counter = handled_[{method, code}];
+  if (counter == nullptr) {
+    counter = &registry_.MakeCounter("ferment_rpc_server_handled_total",
+                                     "Calls that were answered, by method and status code.",
+                                     {{"method", method}, {"code", std::string(StatusCodeName(code))}});
+  }
+  return *counter;
 }
 
 void CallTrail::Take(const rpc::CallRecord& record) {

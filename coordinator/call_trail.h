@@ -4,7 +4,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
 
+#include "common/base/mutex.h"
 #include "common/io/audit_log.h"
 #include "common/metrics/metric.h"
 #include "common/rpc/access_policy.h"
@@ -26,6 +30,9 @@ class CallTrail {
   metrics::Counter& HandledOf(const std::string& method, StatusCode code);
 
   metrics::MetricRegistry& registry_;
+  /// Made already. To ask the registry for one costs more than the rest.
+  Mutex mutex_;
+  std::map<std::pair<std::string, StatusCode>, metrics::Counter*> handled_ FERMENT_GUARDED_BY(mutex_);
   metrics::Histogram& duration_;
   io::AuditLog* const audit_;
   const std::function<void(const Status&)> on_failed_;

@@ -118,7 +118,9 @@ PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std:
 std::jthread KeepPageFresh(Scheduler& scheduler, AdminState& admin_state) {
   return std::jthread([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      if (const auto views = scheduler.List(0, kPageRuns)) admin_state.SetRuns(RunsAsJson(*views));
+      const auto views = Await<Result<std::vector<RunView>>>(
+          [&](Then<Result<std::vector<RunView>>> then) { scheduler.List(0, kPageRuns, std::move(then)); });
+      if (views) admin_state.SetRuns(RunsAsJson(*views));
       std::this_thread::sleep_for(kPageInterval);
     }
   });

@@ -78,6 +78,12 @@ void SchedulerMetrics::Count(const CanaryCounts& canaries) {
 
 void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause).Increment(); }
 
+metrics::Counter& SchedulerMetrics::LabelledOf(const std::string& name) {
+  metrics::Counter*& counter = labelled_[name];
+  if (counter == nullptr) counter = &LabelledCounter(registry_, {{"class", name}});
+  return *counter;
+}
+
 void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
                              std::span<const std::string> classes) {
   records_read.Add(static_cast<double>(counts.read));
@@ -85,7 +91,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
     records_labelled.Add(static_cast<double>(counts.labelled));
   } else {
     for (std::size_t label = 0; label < classes.size(); ++label) {
-      LabelledCounter(registry_, {{"class", classes[label]}}).Add(static_cast<double>(counts.class_histogram[label]));
+      LabelledOf(classes[label]).Add(static_cast<double>(counts.class_histogram[label]));
     }
   }
   records_abstained.Add(static_cast<double>(counts.abstained));
