@@ -86,18 +86,22 @@ class Client {
   }
 
   v1::CommitShardRequest CommitRequest(const v1::Lease& lease) {
+    const v1::JobWork& work = held_.works(static_cast<int>(lease.work()));
     v1::CommitShardRequest request;
-    request.set_request_id(labeler_id_ + "/" + std::to_string(lease.key().shard()));
+    request.set_request_id(labeler_id_ + "/" + std::to_string(lease.shard()));
     request.set_labeler_id(labeler_id_);
-    *request.mutable_key() = lease.key();
-    const std::uint64_t records = lease.label().record_count();
+    request.mutable_key()->set_run_id(work.run_id());
+    request.mutable_key()->set_job_id(work.job_id());
+    request.mutable_key()->set_shard(lease.shard());
+    request.mutable_key()->set_epoch(lease.epoch());
+    const std::uint64_t records = lease.record_count();
     request.mutable_counts()->set_read(records);
     request.mutable_counts()->set_labelled(records);
     for (int i = 0; i < 8; ++i) request.mutable_counts()->add_class_histogram(records / 8);
     v1::ResultFile& file = *request.add_files();
     // One file stands for all: its size is looked at, its bytes are the labelers' affair.
-    file.set_file(lease.label().output_dir() + "/shard.npz");
-    file.set_sha256(std::string(58, 'a') + std::to_string(100'000 + lease.key().shard() % 900'000));
+    file.set_file(work.label().output_dir() + "/shard.npz");
+    file.set_sha256(std::string(58, 'a') + std::to_string(100'000 + lease.shard() % 900'000));
     request.set_seconds(60);
     *request.mutable_next() = LeaseRequest();
     return request;

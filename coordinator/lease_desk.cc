@@ -68,7 +68,7 @@ Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
     if (choice.kind == LeaseChoice::Kind::kGrant) {
       ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
       Hold(choice.key);
-      answer.leases.push_back(Describe(choice.key));
+      Describe(choice.key, answer);
       metrics_.lease_granted.Increment();
       continue;
     }
@@ -91,17 +91,22 @@ LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
   for (const LeaseKey& key : labeler.last_leases) {
     if (!FindLeased(key)) continue;
     Hold(key);
-    answer.leases.push_back(Describe(key));
+    Describe(key, answer);
   }
   if (answer.leases.empty()) answer.retry_after = kRetryAfter;
   return answer;
 }
 
-GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
+void LeaseDesk::Describe(const LeaseKey& key, LeaseAnswer& answer) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
-  return {key,      held_.at(key).lease_time,  job.plan.phase, run.run_dir, ledger_.SpecOf(run),
-          job.work, job.shards[key.shard].plan};
+  // The shards of a job follow each other.
+  const bool same = !answer.leases.empty() && answer.leases.back().key.run_id == key.run_id &&
+                    answer.leases.back().key.job_id == key.job_id;
+  const auto work = same ? answer.leases.back().job
+                         : std::make_shared<const GrantedWork>(
+                               GrantedWork{job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work});
+  answer.leases.push_back({key, held_.at(key).lease_time, job.shards[key.shard].plan, work});
 }
 
 Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {

@@ -21,15 +21,21 @@
 
 namespace ferment::coordinator {
 
-struct GrantedLease {
-  LeaseKey key;
-  std::chrono::milliseconds lease_time{0};
+/// What the leases of one job have in common.
+struct GrantedWork {
   Phase phase = Phase::kLabel;
   std::string run_dir;
   /// Shared with the ledger: it is large and never changes.
   std::shared_ptr<const RunSpec> spec;
   ShardWork work;
+};
+
+struct GrantedLease {
+  LeaseKey key;
+  std::chrono::milliseconds lease_time{0};
   PlannedShard shard;
+  /// One for all leases of a job in one answer.
+  std::shared_ptr<const GrantedWork> job;
 };
 
 struct LeaseRequest {
@@ -110,7 +116,7 @@ class LeaseDesk {
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
   LeaseAnswer GrantAgain(const Labeler& labeler);
-  GrantedLease Describe(const LeaseKey& key);
+  void Describe(const LeaseKey& key, LeaseAnswer& answer);
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);
   void Drop(const LeaseKey& key);

@@ -34,25 +34,22 @@ ShardResult FromProto(const v1::CommitShardRequest& request) {
   return result;
 }
 
-void FillLabelWork(const GrantedLease& granted, v1::LabelWork& work) {
+void FillWork(const LeaseKey& key, const GrantedWork& granted, v1::JobWork& work) {
+  work.set_run_id(key.run_id);
+  work.set_job_id(key.job_id);
   work.set_run_dir(granted.run_dir);
   work.set_dataset(granted.work.dataset);
-  work.set_first_record(granted.shard.first_record);
-  work.set_record_count(granted.shard.record_count);
-  work.set_label_config(granted.work.label_config);
-  const WorkModel& teacher = granted.work.models.at(0);
-  work.set_teacher_file(teacher.file);
-  work.set_teacher_digest(teacher.digest);
-  work.set_output_dir(teacher.output_dir);
-}
-
-void FillFeatureWork(const GrantedLease& granted, v1::FeatureWork& work) {
-  work.set_run_dir(granted.run_dir);
-  work.set_dataset(granted.work.dataset);
-  work.set_group(granted.shard.group);
-  work.add_videos(granted.shard.group);
+  if (granted.phase == Phase::kLabel) {
+    const WorkModel& teacher = granted.work.models.at(0);
+    v1::LabelWork& label = *work.mutable_label();
+    label.set_teacher_file(teacher.file);
+    label.set_teacher_digest(teacher.digest);
+    label.set_label_config(granted.work.label_config);
+    label.set_output_dir(teacher.output_dir);
+    return;
+  }
   for (const WorkModel& model : granted.work.models) {
-    v1::FrozenModel* frozen = work.add_models();
+    v1::FrozenModel* frozen = work.mutable_feature()->add_models();
     frozen->set_role(model.role);
     frozen->set_file(model.file);
     frozen->set_digest(model.digest);
@@ -60,25 +57,26 @@ void FillFeatureWork(const GrantedLease& granted, v1::FeatureWork& work) {
   }
 }
 
-void FillLease(const GrantedLease& granted, v1::Lease& lease) {
-  lease.mutable_key()->set_run_id(granted.key.run_id);
-  lease.mutable_key()->set_job_id(granted.key.job_id);
-  lease.mutable_key()->set_shard(granted.key.shard);
-  lease.mutable_key()->set_epoch(granted.key.epoch);
-  lease.set_lease_ms(static_cast<std::uint32_t>(granted.lease_time.count()));
-  if (granted.phase == Phase::kLabel) {
-    FillLabelWork(granted, *lease.mutable_label());
-  } else {
-    FillFeatureWork(granted, *lease.mutable_feature());
-  }
-}
-
 void FillLeases(const LeaseAnswer& answer, const v1::LeaseShardsRequest& request, v1::LeaseShardsResponse& response) {
   const std::set<std::string_view> known(request.known_runs().begin(), request.known_runs().end());
+  const GrantedWork* last = nullptr;
   for (const GrantedLease& granted : answer.leases) {
-    FillLease(granted, *response.add_leases());
-    if (known.contains(granted.key.run_id) || response.specs().contains(granted.key.run_id)) continue;
-    (*response.mutable_specs())[granted.key.run_id] = *granted.spec;
+    if (granted.job.get() != last) {
+      last = granted.job.get();
+      FillWork(granted.key, *last, *response.add_works());
+      const std::string& run_id = granted.key.run_id;
+      if (!known.contains(run_id) && !response.specs().contains(run_id)) {
+        (*response.mutable_specs())[run_id] = *last->spec;
+      }
+    }
+    v1::Lease& lease = *response.add_leases();
+    lease.set_work(static_cast<std::uint32_t>(response.works_size() - 1));
+    lease.set_shard(granted.key.shard);
+    lease.set_epoch(granted.key.epoch);
+    lease.set_lease_ms(static_cast<std::uint32_t>(granted.lease_time.count()));
+    lease.set_first_record(granted.shard.first_record);
+    lease.set_record_count(granted.shard.record_count);
+    if (!granted.shard.group.empty()) lease.set_group(granted.shard.group);
   }
   response.set_retry_after_ms(static_cast<std::uint32_t>(answer.retry_after.count()));
   response.set_idle(answer.idle);

@@ -19,7 +19,7 @@ TEST_F(LeaseCluster, AGoneLabelersShardIsDoneByAnotherAndItsLateCommitIsAborted)
   ASSERT_TRUE(gone.Register().ok());
   const auto lost = gone.Lease();
   ASSERT_TRUE(lost) << lost.error().ToString();
-  EXPECT_EQ(lost->label().record_count(), 10U);
+  EXPECT_EQ(lost->record_count(), 10U);
   cluster_.world().clock.Advance(11s);
   ASSERT_TRUE(Eventually([&] { return JobNamed("label").shards().leased() == 0; }));
 
@@ -87,7 +87,7 @@ TEST_F(LeaseCluster, ManyLabelersAtOnceCommitEachShardExactlyOnce) {
         if (!labeler.Register().ok()) return;
         while (true) {
           const auto lease = labeler.Lease();
-          if (!lease || !lease->has_label()) return;
+          if (!lease || !lease->job.has_label()) return;
           const auto duplicate = labeler.Commit(*lease, "sha" + std::to_string(lease->key().shard()));
           if (duplicate && !*duplicate) ++committed;
         }
@@ -113,7 +113,7 @@ TEST_F(LeaseCluster, ACommitBringsTheNextLeaseAndARunsSpecTravelsOnce) {
 
   v1::CommitShardRequest commit;
   commit.set_labeler_id("labeler/1");
-  *commit.mutable_key() = first->leases(0).key();
+  *commit.mutable_key() = LeaseOf(*first, 0).key();
   commit.mutable_counts()->set_read(10);
   commit.mutable_counts()->set_labelled(10);
   commit.add_files()->set_file("labels/x/0.npz");
@@ -152,11 +152,11 @@ TEST_F(LeaseCluster, ALeaseCallMadeAgainGetsNoOtherShards) {
   const auto first = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(first) << first.error().ToString();
   ASSERT_EQ(first->leases_size(), 2);
-  ASSERT_TRUE(labeler.Return(first->leases(0).key()).ok());
+  ASSERT_TRUE(labeler.Return(LeaseOf(*first, 0).key()).ok());
   const auto again = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(again);
   ASSERT_EQ(again->leases_size(), 1) << "the other one was given back";
-  EXPECT_EQ(again->leases(0).key().shard(), first->leases(1).key().shard());
+  EXPECT_EQ(again->leases(0).shard(), first->leases(1).shard());
   request.set_call(2);
   const auto other = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(other);

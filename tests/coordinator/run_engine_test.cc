@@ -81,7 +81,7 @@ class RunEngineTest : public ::testing::Test {
     ShardResult result;
     result.request_id = "commit-" + std::to_string(lease.key.shard);
     result.key = lease.key;
-    result.files = {{lease.work.models.at(0).output_dir + "/" + sha + ".npz", sha}};
+    result.files = {{lease.job->work.models.at(0).output_dir + "/" + sha + ".npz", sha}};
     result.counts.read = lease.shard.record_count;
     result.counts.labelled = lease.shard.record_count;
     return result;

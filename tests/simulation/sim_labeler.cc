@@ -153,14 +153,14 @@ ShardResult SimLabeler::Write(const GrantedLease& lease) {
   result.labeler_id = labeler_id_;
   result.key = lease.key;
   const bool other = world_.Faulty() && world_.Chance(world_.plan.other_bytes);
-  for (const coordinator::WorkModel& model : lease.work.models) {
+  for (const coordinator::WorkModel& model : lease.job->work.models) {
     const std::string sha = "sha-" + lease.key.job_id + "-" + std::to_string(lease.key.shard) +
                             (other ? "-" + name_ + "-" + std::to_string(lease.key.epoch) : "");
     result.files.push_back({model.output_dir + "/" + sha + ".npz", sha});
-    world_.files.Write(lease.run_dir + "/" + result.files.back().file);
+    world_.files.Write(lease.job->run_dir + "/" + result.files.back().file);
   }
-  if (lease.phase == coordinator::Phase::kLabel) {
-    result.canaries = world_.Canaries(lease.run_dir, lease.work.models.at(0).digest);
+  if (lease.job->phase == coordinator::Phase::kLabel) {
+    result.canaries = world_.Canaries(lease.job->run_dir, lease.job->work.models.at(0).digest);
   }
   result.counts.read = lease.shard.record_count;
   result.counts.quarantined = lease.shard.record_count / 20;
