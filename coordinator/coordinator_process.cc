@@ -23,6 +23,7 @@
 #include "coordinator/call_trail.h"
 #include "coordinator/launch/local_launcher.h"
 #include "coordinator/local_run_files.h"
+#include "coordinator/open_files.h"
 #include "coordinator/rpc/lease_service.h"
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/run_status.h"
@@ -214,16 +215,19 @@ class CoordinatorProcess {
                            return MakeLaunchPlanner(config_, address_)(spec, run, job);
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
-        SchedulerConfig{});
+        SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting)});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
-    runs_ = std::make_unique<RunServiceImpl>(*scheduler_);
+    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);
     trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, authenticator);
     const std::array<grpc::Service*, 3> services = {runs_.get(), leases_.get(), trainers_.get()};
+    const rpc::ConnectionLimits connections = GrantConnections(config_.limits);
     FERMENT_ASSIGN_OR_RETURN(server_, StartWhereItWas(config_.listen, former_.grpc, [&](const std::string& listen) {
                                return rpc::GrpcServer::Start(
                                    {.listen = listen,
                                     .insecure = config_.insecure,
+                                    .connections = connections,
+                                    .on_connections = [this](const auto& counts) { trail_->Take(counts); },
                                     .security = security_.get(),
                                     .policy = &policy_,
                                     .on_call = [this](const rpc::CallRecord& record) { trail_->Take(record); },

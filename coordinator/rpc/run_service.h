@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "coordinator/rpc/shared_views.h"
+#include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
@@ -13,7 +15,10 @@ namespace ferment::coordinator {
 /// Thread: any. The scheduler outlives it.
 class RunServiceImpl final : public v1::RunService::Service {
  public:
-  explicit RunServiceImpl(Scheduler& scheduler) : scheduler_(scheduler) {}
+  explicit RunServiceImpl(Scheduler& scheduler, int max_streams = kMaxStreams);
+
+  /// Well below the threads of the server, so that watchers leave some to labelers and trainers.
+  static constexpr int kMaxStreams = 512;
 
   /// Ends the streams that are being followed; call before shutting the server down.
   void EndStreams() { ending_ = true; }
@@ -37,6 +42,8 @@ class RunServiceImpl final : public v1::RunService::Service {
 
  private:
   Scheduler& scheduler_;
+  SharedViews views_;
+  StreamPlaces streams_;
   std::atomic<bool> ending_{false};
 };
 
