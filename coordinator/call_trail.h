@@ -13,6 +13,7 @@
 #include "common/metrics/metric.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/call_record.h"
+#include "common/rpc/connection_gate.h"
 
 namespace ferment::coordinator {
 
@@ -25,6 +26,8 @@ class CallTrail {
             std::function<void(const Status&)> on_failed);
 
   void Take(const rpc::CallRecord& record);
+  /// Thread: the gate's.
+  void Take(const rpc::ConnectionCounts& counts);
 
  private:
   metrics::Counter& HandledOf(const std::string& method, StatusCode code);
@@ -34,6 +37,9 @@ class CallTrail {
   Mutex mutex_;
   std::map<std::pair<std::string, StatusCode>, metrics::Counter*> handled_ FERMENT_GUARDED_BY(mutex_);
   metrics::Histogram& duration_;
+  metrics::Gauge& connections_;
+  metrics::Counter& refused_full_;
+  metrics::Counter& refused_peer_;
   io::AuditLog* const audit_;
   const std::function<void(const Status&)> on_failed_;
 };

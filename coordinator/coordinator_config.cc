@@ -51,6 +51,20 @@ Status CheckSecurity(const CoordinatorConfig& config) {
   return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
 }
 
+Status CheckRange(const char* flag, int value, int least, int most) {
+  if (value >= least && value <= most) return {};
+  return InvalidArgumentError(std::string(flag) + " must be " + std::to_string(least) + " to " + std::to_string(most) +
+                              ": value=" + std::to_string(value))
+      .WithExitCode(exit_code::kUsage);
+}
+
+Status CheckLimits(const CoordinatorLimits& limits) {
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections", limits.connections, 8, 100'000));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections-per-peer", limits.connections_per_peer, 1, limits.connections));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-streams", limits.streams, 1, 896));
+  return CheckRange("--max-waiting", limits.waiting, 64, 1'000'000);
+}
+
 }  // namespace
 
 bool StoreIsShared(const CoordinatorConfig& config) {
@@ -80,6 +94,7 @@ Status Check(const CoordinatorConfig& config) {
   }
   if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
+  FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
     return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
         .WithExitCode(exit_code::kUsage);
@@ -101,7 +116,10 @@ std::string Describe(const CoordinatorConfig& config) {
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
          "\ntls-ca = " + config.tls.tls_ca + "\ntokens = " + config.tokens.string() +
          "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() + "\naudit-file = " + config.audit_file.string() +
-         "\n";
+         "\nmax-connections = " + std::to_string(config.limits.connections) +
+         "\nmax-connections-per-peer = " + std::to_string(config.limits.connections_per_peer) +
+         "\nmax-streams = " + std::to_string(config.limits.streams) +
+         "\nmax-waiting = " + std::to_string(config.limits.waiting) + "\n";
 }
 
 ServedAddresses ReadAddressFile(const std::filesystem::path& file) {

@@ -12,6 +12,19 @@
 
 namespace ferment::coordinator {
 
+/// What slow and hostile clients may take; docs/security.md says what happens past each.
+struct CoordinatorLimits {
+  /// gRPC connections, 8 to 100,000: a labeler, a trainer and a follower have one each. Fewer where the system grants
+  /// fewer open files.
+  int connections = 2048;
+  /// Of one IP address, 1 to `connections`; half of them, so that one machine does not shut all others out.
+  int connections_per_peer = 1024;
+  /// Runs and logs being followed, 1 to 896: each holds one of 1,024 threads.
+  int streams = 512;
+  /// Requests that wait for the scheduler, 64 to 1,000,000; with these it needs about a second.
+  int waiting = 4096;
+};
+
 struct CoordinatorConfig {
   /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
   std::string store = "sqlite:ferment.db";
@@ -36,6 +49,7 @@ struct CoordinatorConfig {
   rpc::CredentialFlags tls;
   /// Lines `name role sha256hex [expiry]` of people who come with a token in place of a certificate; empty: none.
   std::filesystem::path tokens;
+  CoordinatorLimits limits;
   /// What trainers that are launched here show, as FERMENT_TLS_DIR; required with TLS.
   std::filesystem::path trainer_tls_dir;
   /// Who did what, a sealed line a call; empty: none.

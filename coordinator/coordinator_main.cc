@@ -22,6 +22,15 @@ void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
   app.add_option("--audit-file", config.audit_file, "Who did what, a sealed line a call; see `ferment audit verify`");
 }
 
+void AddLimitOptions(CLI::App& app, CoordinatorLimits& limits) {
+  app.add_option("--max-connections", limits.connections, "gRPC connections")->capture_default_str();
+  app.add_option("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address")
+      ->capture_default_str();
+  app.add_option("--max-streams", limits.streams, "Runs and logs being followed")->capture_default_str();
+  app.add_option("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused")
+      ->capture_default_str();
+}
+
 int Main(int argc, char** argv) {
   CoordinatorConfig config;
   config.trainer = event::ProgramFolder() / "ferment-trainer";
@@ -49,6 +58,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
   AddSecurityOptions(app, config);
+  AddLimitOptions(app, config.limits);
   app.add_flag("--print-config", print_config, "Print the configuration and leave");
   try {
     app.parse(argc, argv);

@@ -64,6 +64,12 @@ struct RunView {
   std::uint64_t revision = 0;
 };
 
+struct RunPage {
+  std::vector<RunView> runs;
+  /// Whether others follow.
+  bool more = false;
+};
+
 struct LiveFigures {
   const LabelerDesk& labelers;
   const LeaseDesk& leases;

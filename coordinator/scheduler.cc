@@ -8,6 +8,14 @@
 #include "common/base/logging.h"
 
 namespace ferment::coordinator {
+namespace {
+
+/// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
+/// message nor leave the scheduler time for others.
+constexpr std::size_t kPageLetters = std::size_t{256} << 10;
+
+}  // namespace
+
 Scheduler::Scheduler(Parts parts, SchedulerConfig config)
     : parts_(std::move(parts)),
       config_(config),
@@ -167,14 +175,18 @@ void Scheduler::View(const std::string& run_id, Then<Result<RunView>> then) {
   Ask<Result<RunView>>(std::move(then), [=, this] { return engine_->View(run_id); });
 }
 
-void Scheduler::List(std::size_t offset, std::size_t limit, Then<Result<std::vector<RunView>>> then) {
-  Ask<Result<std::vector<RunView>>>(std::move(then), [=, this]() -> Result<std::vector<RunView>> {
-    std::vector<RunView> views;
+void Scheduler::List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then) {
+  Ask<Result<RunPage>>(std::move(then), [=, this]() -> Result<RunPage> {
+    RunPage page;
+    std::size_t letters = 0;
     const std::vector<std::string>& order = engine_->book().run_order();
-    for (std::size_t i = offset; i < order.size() && views.size() < limit; ++i) {
-      views.push_back(*engine_->View(order[order.size() - 1 - i]));
+    for (std::size_t i = offset; i < order.size(); ++i) {
+      page.more = page.runs.size() >= limit || letters >= kPageLetters;
+      if (page.more) break;
+      page.runs.push_back(*engine_->View(order[order.size() - 1 - i]));
+      for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
     }
-    return views;
+    return page;
   });
 }
 

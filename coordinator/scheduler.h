@@ -74,8 +74,8 @@ class Scheduler {
   void RollBackTeacher(const std::string& run_id, const std::string& request_id, const std::string& reason,
                        Then<Result<std::string>> then);
   void View(const std::string& run_id, Then<Result<RunView>> then);
-  /// Answer: runs, newest first, from the `offset`-th on.
-  void List(std::size_t offset, std::size_t limit, Then<Result<std::vector<RunView>>> then);
+  /// Answer: runs, newest first, from the `offset`-th on; fewer than `limit` where they are large.
+  void List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then);
 
   void Register(const LabelerIdentity& identity, Then<Result<Registration>> then);
   void Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then);

@@ -44,19 +44,16 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* 
   }
   const std::uint32_t size = request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.List(offset, size + 1,
-                  Finish<std::vector<RunView>>(call, [response, offset, size](const std::vector<RunView>& views) {
-                    for (std::size_t i = 0; i < views.size() && i < size; ++i) {
-                      *response->add_runs() = ToRunStatus(views[i]);
-                    }
-                    if (views.size() > size) response->set_next_page_token(std::to_string(offset + size));
+  scheduler_.List(offset, size, Finish<RunPage>(call, [response, offset](const RunPage& page) {
+                    for (const RunView& view : page.runs) *response->add_runs() = ToRunStatus(view);
+                    if (page.more) response->set_next_page_token(std::to_string(offset + page.runs.size()));
                   }));
   return call;
 }
 
 grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(grpc::CallbackServerContext* /*context*/,
                                                                          const v1::WatchRunRequest* request) {
-  return StartWatch(*request, news_);
+  return StartWatch(*request, streams_, news_);
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext* context,
@@ -90,7 +87,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::RollBackTeacher(grpc::CallbackServerCo
 
 grpc::ServerWriteReactor<v1::ReadLogResponse>* RunServiceImpl::ReadLog(grpc::CallbackServerContext* /*context*/,
                                                                        const v1::ReadLogRequest* request) {
-  return StartReadLog(*request, news_, files_);
+  return StartReadLog(*request, streams_, news_, files_);
 }
 
 }  // namespace ferment::coordinator

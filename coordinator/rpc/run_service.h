@@ -4,6 +4,7 @@
 #pragma once
 
 #include "coordinator/rpc/run_news.h"
+#include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
@@ -13,7 +14,10 @@ namespace ferment::coordinator {
 /// No thread waits in a call. Thread: any. The scheduler outlives it.
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  explicit RunServiceImpl(Scheduler& scheduler) : scheduler_(scheduler), news_(scheduler) {}
+  explicit RunServiceImpl(Scheduler& scheduler, int max_streams = kMaxStreams)
+      : scheduler_(scheduler), streams_(max_streams), news_(scheduler) {}
+
+  static constexpr int kMaxStreams = 512;
 
   /// Ends the streams that are being followed; call before shutting the server down.
   void EndStreams() { news_.End(); }
@@ -38,6 +42,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
  private:
   Scheduler& scheduler_;
+  StreamPlaces streams_;
   /// Where logs are read; each may be on storage that does not answer.
   ThreadTaskRunner files_{4};
   RunNews news_;

@@ -22,10 +22,14 @@ class RunStream : public grpc::ServerWriteReactor<Response> {
   void OnDone() final { delete this; }
 
  protected:
-  RunStream(RunNews& news, std::string run_id) : news_(news), run_id_(std::move(run_id)) {}
+  RunStream(StreamPlaces& places, RunNews& news, std::string run_id)
+      : place_(places.Take()), news_(news), run_id_(std::move(run_id)) {}
   virtual void See(const RunNews::View& view) = 0;
 
-  void Begin() { news_.First(run_id_, Looking()); }
+  void Begin() {
+    if (!place_) return End(place_.error());
+    news_.First(run_id_, Looking());
+  }
   void LookAgain() { news_.Next(run_id_, Looking()); }
   void End(const Status& status = {}) { this->Finish(rpc::ToGrpc(status)); }
 
@@ -37,6 +41,7 @@ class RunStream : public grpc::ServerWriteReactor<Response> {
     };
   }
 
+  const Result<StreamPlaces::Place> place_;
   RunNews& news_;
   const std::string run_id_;
   std::atomic<bool> cancelled_{false};
@@ -44,7 +49,10 @@ class RunStream : public grpc::ServerWriteReactor<Response> {
 
 class Watch final : public RunStream<v1::WatchRunResponse> {
  public:
-  Watch(const v1::WatchRunRequest& request, RunNews& news) : RunStream(news, request.run_id()) { Begin(); }
+  Watch(const v1::WatchRunRequest& request, StreamPlaces& places, RunNews& news)
+      : RunStream(places, news, request.run_id()) {
+    Begin();
+  }
 
   void OnWriteDone(bool sent) override {
     if (!sent || ended_) return End();
@@ -72,8 +80,8 @@ class Watch final : public RunStream<v1::WatchRunResponse> {
 
 class LogStream final : public RunStream<v1::ReadLogResponse> {
  public:
-  LogStream(const v1::ReadLogRequest& request, RunNews& news, TaskRunner& files)
-      : RunStream(news, request.run_id()),
+  LogStream(const v1::ReadLogRequest& request, StreamPlaces& places, RunNews& news, TaskRunner& files)
+      : RunStream(places, news, request.run_id()),
         files_(files),
         job_id_(request.job_id()),
         follow_(request.follow()),
@@ -124,13 +132,14 @@ class LogStream final : public RunStream<v1::ReadLogResponse> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, RunNews& news) {
-  return new Watch(request, news);
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamPlaces& places,
+                                                           RunNews& news) {
+  return new Watch(request, places, news);
 }
 
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, RunNews& news,
-                                                            TaskRunner& files) {
-  return new LogStream(request, news, files);
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamPlaces& places,
+                                                            RunNews& news, TaskRunner& files) {
+  return new LogStream(request, places, news, files);
 }
 
 }  // namespace ferment::coordinator

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -69,8 +71,12 @@ class Follower final : public grpc::ClientReadReactor<v1::WatchRunResponse> {
 
 class Followers {
  public:
-  Followers(v1::RunService::Stub& runs, const std::string& run_id) {
-    for (int i = 0; i < kMany; ++i) followers_.push_back(std::make_unique<Follower>(runs, run_id, seen_, ended_));
+  Followers(const std::string& address, const std::string& run_id) {
+    for (int i = 0; i < kMany; ++i) {
+      // A connection has a hundred calls at a time.
+      if (i % 100 == 0) runs_.push_back(v1::RunService::NewStub(OpenOwnChannel(address, i)));
+      followers_.push_back(std::make_unique<Follower>(*runs_.back(), run_id, seen_, ended_));
+    }
   }
   void AwaitSeen() { seen_.wait(); }
   void AwaitEnded() { ended_.wait(); }
@@ -78,8 +84,17 @@ class Followers {
 
  private:
   static constexpr int kMany = 300;
+
+  /// Channels of equal arguments share a connection.
+  static std::shared_ptr<grpc::Channel> OpenOwnChannel(const std::string& address, int number) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt("ferment.test.client", number);
+    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  }
+
   std::latch seen_{kMany};
   std::latch ended_{kMany};
+  std::vector<std::unique_ptr<v1::RunService::Stub>> runs_;
   std::vector<std::unique_ptr<Follower>> followers_;
 };
 
@@ -140,7 +155,7 @@ TEST_F(WaitingCalls, AStoppingCoordinatorAnswersTheCommitThatWaitsForStorage) {
 TEST_F(WaitingCalls, HundredsFollowARunAndHoldNoThread) {
   StartRun();
   const std::size_t before = ThreadsOfThisProcess();
-  Followers followers(*runs_, run_id_);
+  Followers followers(cluster_.address(), run_id_);
   followers.AwaitSeen();
   EXPECT_LT(ThreadsOfThisProcess(), before + 50);
   CancelRun();
@@ -153,7 +168,7 @@ TEST_F(WaitingCalls, HundredsFollowARunAndHoldNoThread) {
 
 TEST_F(WaitingCalls, AStoppingCoordinatorTellsAllWhoFollow) {
   StartRun();
-  Followers followers(*runs_, run_id_);
+  Followers followers(cluster_.address(), run_id_);
   followers.AwaitSeen();
   cluster_.StopCoordinator();
   followers.AwaitEnded();

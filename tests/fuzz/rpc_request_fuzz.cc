@@ -119,10 +119,10 @@ void Tell(const std::string& line, InProcessCluster& cluster, Caller& caller) {
 }
 
 std::size_t RunsOf(InProcessCluster& cluster) {
-  const auto runs = coordinator::Await<Result<std::vector<coordinator::RunView>>>(
+  const auto runs = coordinator::Await<Result<coordinator::RunPage>>(
       [&](auto then) { cluster.scheduler().List(0, 1'000, std::move(then)); });
   FERMENT_CHECK(runs.has_value()) << runs.error().message();
-  return runs->size();
+  return runs->runs.size();
 }
 
 }  // namespace
