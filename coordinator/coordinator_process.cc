@@ -214,7 +214,7 @@ class CoordinatorProcess {
                            return MakeLaunchPlanner(config_, address_)(spec, run, job);
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
-        SchedulerConfig{});
+        SchedulerConfig{.cool_down = config_.cool_down});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
     runs_ = std::make_unique<RunServiceImpl>(*scheduler_);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);

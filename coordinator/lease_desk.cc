@@ -2,6 +2,8 @@
 #include "coordinator/lease_desk.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "common/base/logging.h"
 #include "coordinator/core/lease_policy.h"
@@ -62,9 +64,15 @@ Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
       return answer;
     }
   }
+  const WhoIsThere there = [this] { return LabelersThere(); };
+  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {
+    answer.idle = ChooseShard(ledger_.book(), *labeler, there).kind == LeaseChoice::Kind::kIdle;
+    answer.retry_after = left;
+    return answer;
+  }
   const std::uint32_t wanted = std::clamp<std::uint32_t>(request.max_leases, 1, kMaxLeasesACall);
   while (answer.leases.size() < wanted) {
-    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler);
+    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler, there);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
       ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
       Hold(choice.key);
@@ -95,6 +103,21 @@ LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
   }
   if (answer.leases.empty()) answer.retry_after = kRetryAfter;
   return answer;
+}
+
+std::vector<const Labeler*> LeaseDesk::LabelersThere() const {
+  std::set<std::string_view> holders;
+  for (const auto& [key, held] : held_) holders.insert(held.labeler_id);
+  std::vector<const Labeler*> there;
+  for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
+    if (labelers_.CoolDownLeft(labeler) > std::chrono::milliseconds(0)) continue;
+    if (holders.contains(labeler_id) || labelers_.HeardLately(labeler)) there.push_back(&labeler);
+  }
+  return there;
+}
+
+void LeaseDesk::JudgeHolder(const std::string& labeler_id) {
+  if (labelers_.Judge(labeler_id)) metrics_.cool_down.Increment();
 }
 
 GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
@@ -178,6 +201,8 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
                                 result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   Drop(result.key);
+  labelers_.Hear(at.shard->labeler_id);
+  JudgeHolder(at.shard->labeler_id);
   Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
   const auto spec = ledger_.SpecOf(*at.run);
@@ -218,6 +243,8 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
     ledger_.Record(ShardReleased{failure.key, ReleaseReason::kFailed, failure.request_id});
   }
   Drop(failure.key);
+  labelers_.Hear(at->shard->labeler_id);
+  JudgeHolder(at->shard->labeler_id);
   return {};
 }
 
@@ -226,6 +253,7 @@ void LeaseDesk::EndLeasesOf(const std::string& labeler_id) {
     ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
     Drop(key);
   }
+  JudgeHolder(labeler_id);
 }
 
 void LeaseDesk::ExpireLeases() {
@@ -251,6 +279,7 @@ void LeaseDesk::ExpireLeases() {
                                  {"next", "the shard goes to another labeler"}});
     ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});
     metrics_.lease_expired.Increment();
+    JudgeHolder(found->shard->labeler_id);
   }
 }
 

@@ -33,6 +33,7 @@ struct SchedulerConfig {
   std::chrono::milliseconds tick{100};
   /// How long a request waits for its answer.
   std::chrono::milliseconds answer_limit{30'000};
+  CoolDownRule cool_down = {};
 };
 
 /// What to do is decided by LeaseDesk, TrainerDesk and RunDesk; this class orders it: queue, decide, append, answer. It

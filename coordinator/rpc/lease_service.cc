@@ -89,8 +89,8 @@ grpc::Status LeaseServiceImpl::RegisterLabeler(grpc::ServerContext* context, con
                                                v1::RegisterLabelerResponse* response) {
   const auto name = check_.LabelerName(*context, request->name(), request->incarnation());
   if (!name) return rpc::ToGrpc(name.error());
-  const auto registration =
-      scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces()});
+  const auto registration = scheduler_.Register(
+      {*name, request->incarnation(), request->instruction_set(), request->replaces(), request->host()});
   if (!registration) return rpc::ToGrpc(registration.error());
   response->set_labeler_id(registration->labeler_id);
   response->set_held_by(registration->held_by);

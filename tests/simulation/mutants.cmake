@@ -233,6 +233,33 @@ ferment_mutant(snapshot_is_of_what_is_not_saved check
     FERMENT_RETURN_IF_ERROR(CompactIfLong());
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));]])
 
+# Machines that fail again and again.
+ferment_mutant(labeler_that_fails_is_granted_on cool-down
+  coordinator/lease_desk.cc
+  [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {]]
+  [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::hours(9)) {]])
+ferment_mutant(silent_deaths_do_not_count cool-down
+  coordinator/core/job_book.cc
+  [[  if (event.reason != ReleaseReason::kReturned) {]]
+  [[  if (event.reason == ReleaseReason::kFailed) {]])
+ferment_mutant(restart_ends_cool_downs cool-down
+  coordinator/labeler_desk.cc
+  [[    Hear(labeler_id);
+    Judge(labeler_id);]]
+  [[    Hear(labeler_id);]])
+ferment_mutant(failed_shard_goes_back elsewhere,machines
+  coordinator/core/lease_policy.cc
+  [[    if (doubt == 0) return true;]]
+  [[    return true;]])
+ferment_mutant(failed_shard_waits_for_nobody_idle machines
+  coordinator/lease_desk.cc
+  [[    if (holders.contains(labeler_id) || labelers_.HeardLately(labeler)) there.push_back(&labeler);]]
+  [[    if (holders.contains(labeler_id)) there.push_back(&labeler);]])
+ferment_mutant(failed_shard_stays_on_the_machine elsewhere,machines
+  coordinator/core/lease_policy.cc
+  [[one.host == labeler.host) doubt = 1;]]
+  [[one.host == labeler.host) doubt = 0;]])
+
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5
   coordinator/run_desk.cc
