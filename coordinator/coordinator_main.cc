@@ -23,11 +23,12 @@ void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
 }
 
 /// What the command line counts in seconds.
-struct Times {
+class Times {
+ public:
   explicit Times(const CoordinatorConfig& config)
-      : drain(config.drain.count()),
-        cool_down_first(std::chrono::duration_cast<std::chrono::seconds>(config.cool_down.first).count()),
-        cool_down_longest(std::chrono::duration_cast<std::chrono::seconds>(config.cool_down.longest).count()) {}
+      : drain(SecondsOf(config.drain)),
+        cool_down_first(SecondsOf(config.cool_down.first)),
+        cool_down_longest(SecondsOf(config.cool_down.longest)) {}
   void Store(CoordinatorConfig& config) const {
     config.drain = std::chrono::seconds(drain);
     config.cool_down.first = std::chrono::seconds(cool_down_first);
@@ -37,6 +38,11 @@ struct Times {
   std::int32_t drain;
   std::int32_t cool_down_first;
   std::int32_t cool_down_longest;
+
+ private:
+  static std::int32_t SecondsOf(std::chrono::milliseconds time) {
+    return static_cast<std::int32_t>(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+  }
 };
 
 void AddTimeOptions(CLI::App& app, CoordinatorConfig& config, Times& times) {

@@ -70,26 +70,24 @@ double LabelerDesk::RecordRate(const std::string& labeler_id) const {
   return known == known_.end() ? 0 : known->second.rate.PerSecond(clock_.Now());
 }
 
-bool LabelerDesk::Judge(const std::string& labeler_id) {
+void LabelerDesk::Judge(const std::string& labeler_id) {
   const Labeler* labeler = ledger_.book().FindLabeler(labeler_id);
-  if (labeler == nullptr) return false;
+  if (labeler == nullptr) return;
   const auto known = cool_downs_.find(labeler->name);
-  if (labeler->failures == (known == cool_downs_.end() ? 0 : known->second.failures)) return false;
+  if (labeler->failures == (known == cool_downs_.end() ? 0 : known->second.failures)) return;
   const std::chrono::milliseconds time = CoolDownFor(rules_.cool_down, labeler->failures);
   if (time > std::chrono::milliseconds(0)) {
     cool_downs_[labeler->name] = {labeler->failures, clock_.Now() + time};
+    metrics_.cool_down.Increment();
     LogWarning("labeler.cools_down", {{"labeler", labeler->name},
                                       {"host", labeler->host},
                                       {"failures_in_a_row", labeler->failures},
                                       {"seconds", std::chrono::duration<double>(time).count()},
                                       {"next", "it is granted nothing until then; a shard that it commits ends this"}});
-    return true;
-  }
-  if (known != cool_downs_.end()) {
+  } else if (known != cool_downs_.end()) {
     cool_downs_.erase(known);
     LogInfo("labeler.recovered", {{"labeler", labeler->name}, {"host", labeler->host}});
   }
-  return false;
 }
 
 std::chrono::milliseconds LabelerDesk::CoolDownLeft(const Labeler& labeler) const {

@@ -16,6 +16,7 @@
 #include "coordinator/core/lease_policy.h"
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
+#include "coordinator/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 
@@ -54,9 +55,9 @@ class LabelerDesk {
     CoolDownRule cool_down;
   };
   /// `end_leases` is called with the labeler whose place another takes.
-  LabelerDesk(Ledger& ledger, const Clock& clock, const Rules& rules,
+  LabelerDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics, const Rules& rules,
               std::function<void(const std::string&)> end_leases)
-      : ledger_(ledger), clock_(clock), rules_(rules), end_leases_(std::move(end_leases)) {}
+      : ledger_(ledger), clock_(clock), metrics_(metrics), rules_(rules), end_leases_(std::move(end_leases)) {}
 
   /// After a restart: everybody was heard just now, and whoever was to cool down begins to.
   void HearAll();
@@ -70,8 +71,8 @@ class LabelerDesk {
   /// Takes a sample of its rate.
   void Observe(const std::string& labeler_id);
   double RecordRate(const std::string& labeler_id) const;
-  /// A lease of this labeler has ended. Returns: whether it begins to cool down.
-  bool Judge(const std::string& labeler_id);
+  /// A lease of this labeler has ended: it may begin to cool down, or need to no more.
+  void Judge(const std::string& labeler_id);
   /// Returns: for how long it is granted nothing; 0: it may be.
   std::chrono::milliseconds CoolDownLeft(const Labeler& labeler) const;
   std::size_t CountCoolingDown() const;
@@ -95,6 +96,7 @@ class LabelerDesk {
 
   Ledger& ledger_;
   const Clock& clock_;
+  SchedulerMetrics& metrics_;
   const Rules rules_;
   const std::function<void(const std::string&)> end_leases_;
   /// By labeler; of those in the book alone.

@@ -116,10 +116,6 @@ std::vector<const Labeler*> LeaseDesk::LabelersThere() const {
   return there;
 }
 
-void LeaseDesk::JudgeHolder(const std::string& labeler_id) {
-  if (labelers_.Judge(labeler_id)) metrics_.cool_down.Increment();
-}
-
 GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
@@ -202,7 +198,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
                                 result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   Drop(result.key);
   labelers_.Hear(at.shard->labeler_id);
-  JudgeHolder(at.shard->labeler_id);
+  labelers_.Judge(at.shard->labeler_id);
   Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
   const auto spec = ledger_.SpecOf(*at.run);
@@ -244,7 +240,7 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
   }
   Drop(failure.key);
   labelers_.Hear(at->shard->labeler_id);
-  JudgeHolder(at->shard->labeler_id);
+  labelers_.Judge(at->shard->labeler_id);
   return {};
 }
 
@@ -253,7 +249,7 @@ void LeaseDesk::EndLeasesOf(const std::string& labeler_id) {
     ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
     Drop(key);
   }
-  JudgeHolder(labeler_id);
+  labelers_.Judge(labeler_id);
 }
 
 void LeaseDesk::ExpireLeases() {
@@ -279,7 +275,7 @@ void LeaseDesk::ExpireLeases() {
                                  {"next", "the shard goes to another labeler"}});
     ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});
     metrics_.lease_expired.Increment();
-    JudgeHolder(found->shard->labeler_id);
+    labelers_.Judge(found->shard->labeler_id);
   }
 }
 

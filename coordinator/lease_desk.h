@@ -113,8 +113,6 @@ class LeaseDesk {
   LeaseAnswer GrantAgain(const Labeler& labeler);
   /// Returns: the labelers that live, as far as can be known, and are not cooling down.
   std::vector<const Labeler*> LabelersThere() const;
-  /// A lease of this labeler has ended.
-  void JudgeHolder(const std::string& labeler_id);
   GrantedLease Describe(const LeaseKey& key);
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);

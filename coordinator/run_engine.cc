@@ -18,7 +18,7 @@ constexpr std::uint64_t kEventsAShard = 2;
 RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
       compact_at_(parts_.compact_after),
-      labelers_(ledger_, parts_.clock, {parts_.forget_labelers_after, parts_.cool_down},
+      labelers_(ledger_, parts_.clock, parts_.metrics, {parts_.forget_labelers_after, parts_.cool_down},
                 [this](const std::string& labeler_id) { leases_.EndLeasesOf(labeler_id); }),
       leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),

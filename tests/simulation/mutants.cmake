@@ -152,7 +152,7 @@ ferment_mutant(store_returns_before_the_sync P2
   tests/simulation/sim_disk.cc
   [[  disk_.Sync();]]
   [[]])
-ferment_mutant(fenced_store_writes_on P1,P3
+ferment_mutant(fenced_store_writes_on P1,P3,T1.6
   tests/simulation/sim_disk.cc
   [[  if (failed_.ok() && disk_.term != term_) {]]
   [[  if (failed_.ok() && term_ == 0) {]])
@@ -177,7 +177,7 @@ ferment_mutant(old_token_may_complete P3
   coordinator/trainer_desk.cc
   [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
-ferment_mutant(cancelled_run_goes_on P2
+ferment_mutant(cancelled_run_goes_on P2,live
   coordinator/run_desk.cc
   [[  if (run.cancel_requested || FirstFailure(run)) {]]
   [[  if (FirstFailure(run)) {]]
@@ -251,10 +251,14 @@ ferment_mutant(failed_shard_goes_back elsewhere,machines
   coordinator/core/lease_policy.cc
   [[    if (doubt == 0) return true;]]
   [[    return true;]])
-ferment_mutant(failed_shard_waits_for_nobody_idle machines
-  coordinator/lease_desk.cc
-  [[    if (holders.contains(labeler_id) || labelers_.HeardLately(labeler)) there.push_back(&labeler);]]
-  [[    if (holders.contains(labeler_id)) there.push_back(&labeler);]])
+# The same before a judge that looks at nothing but what becomes of the runs.
+ferment_mutant(faulty_machines_use_up_every_try machines
+  coordinator/core/lease_policy.cc
+  [[    if (doubt == 0) return true;]]
+  [[    return true;]]
+  tests/simulation/sim_machine_rules.cc
+  [[  CheckNobodyBetterIsAtWork(name, event.key);]]
+  [[]])
 ferment_mutant(failed_shard_stays_on_the_machine elsewhere,machines
   coordinator/core/lease_policy.cc
   [[one.host == labeler.host) doubt = 1;]]

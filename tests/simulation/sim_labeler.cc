@@ -135,7 +135,7 @@ void SimLabeler::Work(const LeaseKey& key) {
   working_ = key;
   if (!next_) Take();
   if (world_.plan.OnFaultyMachine(number_)) {
-    process_.After(world_.plan.shortest_work, [this, key] { FailOfTheMachine(key); });
+    process_.After(world_.Between(milliseconds(1), milliseconds(200)), [this, key] { FailOfTheMachine(key); });
     return;
   }
   process_.After(world_.Between(world_.plan.shortest_work, world_.plan.longest_work), [this, key] { Finish(key); });
