@@ -35,6 +35,25 @@ std::string TextOf(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::string Seconds(std::chrono::milliseconds time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+}
+
+Status CheckCoolDown(const CoolDownRule& rule) {
+  const auto usage = [](const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
+  if (rule.after > 1000) {
+    return usage("--cool-down-after must be 0 (never) to 1000 failures: cool-down-after=" + std::to_string(rule.after));
+  }
+  if (rule.longest < std::chrono::seconds(1) || rule.longest > std::chrono::hours(1)) {
+    return usage("--cool-down-longest must be 1 to 3600 seconds: cool-down-longest=" + Seconds(rule.longest));
+  }
+  if (rule.first < std::chrono::seconds(1) || rule.first > rule.longest) {
+    return usage("--cool-down-first must be 1 to --cool-down-longest (" + Seconds(rule.longest) +
+                 ") seconds: cool-down-first=" + Seconds(rule.first));
+  }
+  return {};
+}
+
 Status CheckSecurity(const CoordinatorConfig& config) {
   const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
   const auto tls = rpc::ResolveCredentials(config.tls);
@@ -99,6 +118,7 @@ Status Check(const CoordinatorConfig& config) {
     return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
         .WithExitCode(exit_code::kUsage);
   }
+  FERMENT_RETURN_IF_ERROR(CheckCoolDown(config.cool_down));
   if (!config.label_store.empty()) {
     const auto place = io::ParseObjectUrl(config.label_store);
     if (!place) return place.error().With("--label-store").WithExitCode(exit_code::kUsage);
@@ -111,6 +131,9 @@ std::string Describe(const CoordinatorConfig& config) {
          "\naddress-file = " + config.address_file.string() + "\nlabel-store = " + config.label_store +
          "\ntrainer = " + config.trainer.string() + "\nmpirun = " + config.mpirun.string() +
          "\ndrain = " + std::to_string(config.drain.count()) +
+         " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
+         "\ncool-down-first = " + Seconds(config.cool_down.first) +
+         " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
          " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +

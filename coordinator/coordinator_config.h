@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "common/rpc/credential_paths.h"
+#include "coordinator/core/lease_policy.h"
 
 namespace ferment::coordinator {
 
@@ -41,6 +42,8 @@ struct CoordinatorConfig {
   std::filesystem::path mpirun = "mpirun";
   /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.
   std::chrono::seconds drain{50};
+  /// after 0 to 1000 failures, first 1 s to longest, longest up to 1 h: whoever is silent for that long is forgotten.
+  CoolDownRule cool_down;
   /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;
   /// Tell clients over gRPC what can be called: on, off, or auto: on without TLS.

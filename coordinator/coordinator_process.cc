@@ -217,7 +217,8 @@ class CoordinatorProcess {
                            return MakeLaunchPlanner(config_, address_)(spec, run, job);
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
-        SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting)});
+        SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting),
+                        .cool_down = config_.cool_down});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
     runs_ = std::make_unique<RunServiceImpl>(*scheduler_, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);

@@ -74,7 +74,8 @@ class LeaseDesk {
   void GiveFullLeaseTimes();
 
   /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
-  /// The same call again: those of its leases that the labeler still holds. One from before the last: none.
+  /// The same call again: those of its leases that the labeler still holds. One from before the last: none. While it
+  /// cools down: none, and how long that lasts.
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
   /// Returns: the lease time that starts now. Errors: Aborted (lost).
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
@@ -116,6 +117,8 @@ class LeaseDesk {
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
   LeaseAnswer GrantAgain(const Labeler& labeler);
+  /// Returns: the labelers that live, as far as can be known, and are not cooling down.
+  std::vector<const Labeler*> LabelersThere() const;
   void Describe(const LeaseKey& key, LeaseAnswer& answer);
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);

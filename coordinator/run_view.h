@@ -47,6 +47,10 @@ struct LabelerView {
   std::uint64_t shards_committed = 0;
   std::uint64_t records = 0;
   double rate = 0;
+  /// In a row, since it last committed a shard.
+  std::uint32_t failures = 0;
+  /// For how long it is granted nothing; 0: it may be.
+  double cool_down_seconds = 0;
 };
 
 struct RunView {

@@ -29,7 +29,8 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
                                                            if (!stopped_.ok()) return;
                                                            queue_.push_back({std::move(work), nullptr});
                                                            queued_.notify_one();
-                                                         }});
+                                                         },
+                                                         config_.cool_down});
 }
 
 Scheduler::~Scheduler() { Stop(); }

@@ -36,6 +36,7 @@ struct SchedulerConfig {
   std::chrono::milliseconds tick{100};
   /// Runs whose result files are looked at side by side; each may be on storage that does not answer.
   int looks = 16;
+  CoolDownRule cool_down = {};
 };
 
 /// What to do is decided by LeaseDesk, TrainerDesk and RunDesk; this class orders it: queue, decide, append, answer. It

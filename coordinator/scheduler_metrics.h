@@ -38,6 +38,8 @@ class SchedulerMetrics {
  public:
   metrics::Counter& lease_granted;
   metrics::Counter& lease_expired;
+  metrics::Counter& cool_down;
+  metrics::Gauge& labelers_cooling_down;
   metrics::Counter& commit_ok;
   metrics::Counter& commit_duplicate;
   metrics::Counter& commit_fenced;

@@ -156,6 +156,7 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_name(identity_.name);
     request.set_incarnation(identity_.incarnation);
     request.set_instruction_set(identity_.arithmetic);
+    request.set_host(identity_.host);
     while (true) {
       FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
                                                                    request, {.retry_for = kPatience, .stop = ending_}));

@@ -96,7 +96,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::RegisterLabeler(grpc::CallbackServer
   const auto name = check_.LabelerName(*context, request->name(), request->incarnation());
   if (!name) return FinishNow(*context, name.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces()},
+  scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces(), request->host()},
                       Finish<Registration>(call, [response](const Registration& registration) {
                         response->set_labeler_id(registration.labeler_id);
                         response->set_held_by(registration.held_by);
