@@ -3,6 +3,7 @@
 // What becomes of what the gRPC server tells of its calls: metrics for all, a log line for refusals, and the audit log.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "common/io/audit_log.h"
@@ -15,8 +16,8 @@ namespace ferment::coordinator {
 /// Thread: any. Owns nothing: all outlive it.
 class CallTrail {
  public:
-  /// `audit` may be null. `on_failed` is called when the audit log cannot be written: the process must end then, since
-  /// what is not written down shall not be done.
+  /// `audit` may be null. `on_failed` is called once, when the audit log cannot be written: the process must end then,
+  /// since what is not written down shall not be done.
   CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
             std::function<void(const Status&)> on_failed);
 
@@ -29,6 +30,7 @@ class CallTrail {
   metrics::Histogram& duration_;
   io::AuditLog* const audit_;
   const std::function<void(const Status&)> on_failed_;
+  std::atomic<bool> failed_{false};
 };
 
 }  // namespace ferment::coordinator
