@@ -52,7 +52,7 @@ void CallTrail::Take(const rpc::CallRecord& record) {
   if (audit_ == nullptr || !(record.audited || record.refused)) return;
   const Status written = audit_->Append(
       {record.who, record.role, record.method, record.run, std::string(StatusCodeName(record.outcome.code()))});
-  if (!written.ok()) on_failed_(written.With("the audit log"));
+  if (!written.ok() && !failed_.exchange(true)) on_failed_(written.With("the audit log"));
 }
 
 void CallTrail::Take(const rpc::ConnectionCounts& counts) {

@@ -3,6 +3,7 @@
 // What becomes of what the gRPC server tells of its calls: metrics for all, a log line for refusals, and the audit log.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -20,8 +21,8 @@ namespace ferment::coordinator {
 /// Thread: any. Owns nothing: all outlive it.
 class CallTrail {
  public:
-  /// `audit` may be null. `on_failed` is called when the audit log cannot be written: the process must end then, since
-  /// what is not written down shall not be done.
+  /// `audit` may be null. `on_failed` is called once, when the audit log cannot be written: the process must end then,
+  /// since what is not written down shall not be done.
   CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
             std::function<void(const Status&)> on_failed);
 
@@ -42,6 +43,7 @@ class CallTrail {
   metrics::Counter& refused_peer_;
   io::AuditLog* const audit_;
   const std::function<void(const Status&)> on_failed_;
+  std::atomic<bool> failed_{false};
 };
 
 }  // namespace ferment::coordinator

@@ -145,8 +145,11 @@ class CoordinatorProcess {
     FERMENT_RETURN_IF_ERROR(ServeGrpc(std::move(*store)));
     std::jthread page = KeepPageFresh(*scheduler_, admin_state_);
     FERMENT_RETURN_IF_ERROR(Announce());
-    const int code = ending_.Wait();
+    int code = ending_.Wait();
     Drain(code);
+    if (const Status closed = CloseAudit(); !closed.ok() && code == exit_code::kTerminated) {
+      code = ProcessExitCode(closed);
+    }
     page.request_stop();
     page.join();
     scheduler_->Stop();
@@ -260,7 +263,14 @@ class CoordinatorProcess {
     if (code == exit_code::kTerminated) scheduler_->Drain(config_.drain);
     runs_->EndStreams();
     server_->Shutdown(kShutdownGrace);
-    if (audit_) LogInfo("audit.closed", {{"lines", audit_->summary().lines}, {"head", audit_->summary().head}});
+  }
+
+  Status CloseAudit() {
+    if (!audit_) return {};
+    const Status synced = audit_->Sync();
+    const io::AuditSummary summary = audit_->summary();
+    LogInfo("audit.closed", {{"lines", summary.lines}, {"head", summary.head}, {"outcome", synced.ToString()}});
+    return synced;
   }
 
   const CoordinatorConfig config_;

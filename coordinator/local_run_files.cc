@@ -129,7 +129,11 @@ class LocalRunFiles final : public RunFiles {
   }
 
   Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override {
-    return io::MakeLocalFileSystem()->Remove(RunLayout(run_dir).Result(job_id));
+    const std::filesystem::path result = RunLayout(run_dir).Result(job_id);
+    std::error_code unreadable;
+    if (!std::filesystem::exists(result, unreadable) && !unreadable) return {};
+    FERMENT_RETURN_IF_ERROR(io::MakeLocalFileSystem()->Remove(result));
+    return io::SyncFolder(result.parent_path());
   }
 
   Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) override {

@@ -97,13 +97,21 @@ void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
   prepared_.insert(run_id);
   if (status.ok()) return;
   LogError("run.not_prepared", {{"run", run_id}, {"error", status.message()}});
-  const Run* run = parts_.ledger.book().FindRun(run_id);
-  for (const Job& job : run->jobs) {
+  FailBeforeNextJob(*parts_.ledger.book().FindRun(run_id), status);
+}
+
+void RunDesk::FailBeforeNextJob(const Run& run, const Status& why) {
+  NoteDisk(why);
+  for (const Job& job : run.jobs) {
     // A job that runs since before a restart is not ended over its trainer's head; WindDown stops that first.
     if (job.state != JobState::kPending) continue;
-    EndJob(*run, job, JobState::kFailed, DescribeFailure(*run, job, ToFailure(status)));
+    EndJob(run, job, JobState::kFailed, DescribeFailure(run, job, ToFailure(why)));
     return;
   }
+}
+
+void RunDesk::NoteDisk(const Status& status) {
+  if (disk_failure_.ok() && DiskFailed(status)) disk_failure_ = status;
 }
 
 void RunDesk::AdvanceRun(const Run& run) {
@@ -196,6 +204,7 @@ void RunDesk::LeaveOut(const Run& run, const Job& job, const JobEnd& end) {
 
 void RunDesk::HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status) {
   withdrawing_.erase(key);
+  NoteDisk(status);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
   if (run->state != RunState::kRunning || run->cancel_requested || HasEnded(job->state) || !HasNoTrainer(*job)) return;
@@ -248,6 +257,7 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
 }
 
 void RunDesk::HandleIndexFailed(const JobKey& key, const Status& status) {
+  NoteDisk(status);
   const Run* run = parts_.ledger.book().FindRun(key.first);
   const Job* job = run->FindJob(key.second);
   if (job->state != JobState::kRunning) return;
@@ -268,19 +278,28 @@ void RunDesk::WritePhaseTable(const Run& run) {
   std::string& written = tables_[run.run_id];
   if (text == written) return;
   written = text;
-  parts_.ledger.AfterSave([this, run_dir = run.run_dir, text = std::move(text)] {
-    parts_.files.Post([this, run_dir, text] {
+  parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir, text = std::move(text)] {
+    parts_.files.Post([this, run_id, run_dir, text] {
       const Status status = parts_.run_files.WritePhaseTable(run_dir, text, parts_.fence);
-      if (!status.ok()) LogError("phases.not_written", {{"run_dir", run_dir}, {"error", status.message()}});
+      if (!status.ok()) parts_.come_back([this, run_id, status] { HandleTableNotWritten(run_id, status); });
     });
   });
 }
 
+/// A full disk costs the run nothing yet: the table is written with each change, and before the report.
+void RunDesk::HandleTableNotWritten(const std::string& run_id, const Status& status) {
+  LogError("phases.not_written", {{"run", run_id}, {"error", status.message()}});
+  const Run* run = parts_.ledger.book().FindRun(run_id);
+  if (DiskFailed(status) && run->state == RunState::kRunning) FailBeforeNextJob(*run, status);
+}
+
 void RunDesk::Finish(const Run& run) {
   if (!finishing_.insert(run.run_id).second) return;
-  parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir] {
-    parts_.files.Post([this, run_id, run_dir] {
-      const Status report = parts_.run_files.WriteReport(run_dir, parts_.fence);
+  parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir, table = tables_[run.run_id]] {
+    parts_.files.Post([this, run_id, run_dir, table] {
+      // Once more: the report reads it, and it may have found no room before.
+      Status report = parts_.run_files.WritePhaseTable(run_dir, table, parts_.fence);
+      if (report.ok()) report = parts_.run_files.WriteReport(run_dir, parts_.fence);
       parts_.come_back([this, run_id, report] { HandleFinished(run_id, report); });
     });
   });
@@ -288,6 +307,7 @@ void RunDesk::Finish(const Run& run) {
 
 void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
   finishing_.erase(run_id);
+  NoteDisk(report);
   const Run* run = parts_.ledger.book().FindRun(run_id);
   auto outcome = Outcome(*run);
   if (run->state != RunState::kRunning || !outcome) return;

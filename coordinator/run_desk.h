@@ -57,6 +57,9 @@ class RunDesk {
   Result<std::string> Submit(const Submission& submission);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();
+  /// Not ok once a disk failed below a run's folder. That run has failed by the next save; then this process must end
+  /// (204), and the next one does not try again.
+  const Status& disk_failure() const { return disk_failure_; }
 
  private:
   using JobKey = LabelIndexDesk::JobKey;
@@ -76,9 +79,13 @@ class RunDesk {
   void LeaveOut(const Run& run, const Job& job, const JobEnd& end);
   void HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status);
   void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
+  /// Ends the first job that has not begun, and with it the run.
+  void FailBeforeNextJob(const Run& run, const Status& why);
   void WritePhaseTable(const Run& run);
+  void HandleTableNotWritten(const std::string& run_id, const Status& status);
   void Finish(const Run& run);
   void HandleFinished(const std::string& run_id, const Status& report);
+  void NoteDisk(const Status& status);
 
   Parts parts_;
   std::set<std::string> preparing_;
@@ -89,6 +96,7 @@ class RunDesk {
   std::map<std::string, std::string> tables_;
   std::set<std::string> finishing_;
   std::set<JobKey> withdrawing_;
+  Status disk_failure_;
 };
 
 }  // namespace ferment::coordinator

@@ -49,6 +49,7 @@ Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
     if (operation.answer) operation.answer(told);
   }
   if (!saved.ok()) return saved;
+  FERMENT_RETURN_IF_ERROR(runs_.disk_failure());
   return CompactIfLong();
 }
 

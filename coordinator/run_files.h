@@ -32,6 +32,12 @@ struct LabelEntry {
 /// Fails once another coordinator leads (EventStore::Confirm). As io::Fence.
 using Fence = std::function<Status()>;
 
+/// Returns: whether a disk failed in what was asked of it, a sync above all, rather than being full: nothing may be
+/// tried on it again by this process.
+inline bool DiskFailed(const Status& status) {
+  return status.code() == StatusCode::kUnavailable && status.exit_code() == exit_code::kStorageFailed;
+}
+
 /// What takes a Fence shows nothing new once the fence has failed, nor after a later leader wrote the same file: a
 /// coordinator that is stopped at any instant and goes on finds that it comes too late. Errors of these: Aborted with
 /// 202, then; those of the fence and of io::WriteFileAtomically.

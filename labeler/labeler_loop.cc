@@ -72,8 +72,10 @@ Result<LeaseOffer> LabelerLoop::WorkOn(Held& held) {
   const LeaseKey& key = held.lease.key;
   LogInfo("shard_started", {{"job", key.job_id}, {"shard", key.shard}, {"epoch", key.epoch}});
   auto outcome = runner_.Run(held.lease, held.keeper->work(), held.keeper->done());
-  if (held.keeper->lost()) return LeaseOffer();
   Status failure = outcome ? outcome->failure : outcome.error();
+  // A disk that is full or fails: what a second try would seem to write need not be there.
+  const bool disk_failed = failure.exit_code() == exit_code::kStorageFailed;
+  if (held.keeper->lost()) return disk_failed ? Result<LeaseOffer>(Fail(failure)) : LeaseOffer();
   if (failure.code() == StatusCode::kCancelled) {
     HandBack(held);
     return LeaseOffer();
@@ -88,6 +90,7 @@ Result<LeaseOffer> LabelerLoop::WorkOn(Held& held) {
   if (!failure.ok()) {
     LogError("shard_failed", {{"job", key.job_id}, {"shard", key.shard}, {"why", failure.message()}});
     reported = client_.FailShard(key, failure, outcome ? outcome->result.counts : Counts());
+    if (disk_failed) return Fail(failure);
   } else {
     auto committed = client_.Commit(held.lease, outcome->result);
     reported = committed ? Status() : committed.error();

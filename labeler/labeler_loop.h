@@ -22,7 +22,8 @@ class LabelerLoop {
       : client_(client), runner_(runner), exit_when_idle_(exit_when_idle) {}
 
   /// Returns: success when idle and told to leave then; Cancelled when `ending` was requested, all leases handed back;
-  /// else what made work impossible.
+  /// else what made work impossible: no coordinator, no device, or a disk that is full or fails (204), after which
+  /// this process writes nothing more.
   Status Run(std::stop_token ending);
 
  private:

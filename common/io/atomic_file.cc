@@ -27,41 +27,84 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
-Status WriteAll(int file, std::span<const std::byte> bytes, const std::filesystem::path& path) {
+/// Makes the call again where a signal broke it off.
+template <typename Call>
+auto Uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+Status Replace(const std::filesystem::path& path, std::span<const std::byte> bytes,
+               const std::function<Status()>& may_appear) {
+  FERMENT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  FERMENT_RETURN_IF_ERROR(file.Append(bytes));
+  return file.Appear(may_appear);
+}
+
+}  // namespace
+
+Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
+  std::filesystem::path temporary = TemporaryBeside(path);
+  const int handle =
+      Uninterrupted([&] { return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); });
+  if (handle < 0) return Fail(WriteErrno(errno, "cannot create", path));
+  return AtomicFile(path, std::move(temporary), handle);
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      handle_(std::exchange(other.handle_, -1)) {}
+
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
+  if (this == &other) return *this;
+  Abandon();
+  path_ = std::move(other.path_);
+  temporary_ = std::exchange(other.temporary_, {});
+  handle_ = std::exchange(other.handle_, -1);
+  return *this;
+}
+
+AtomicFile::~AtomicFile() { Abandon(); }
+
+void AtomicFile::Abandon() {
+  if (handle_ >= 0) ::close(handle_);
+  handle_ = -1;
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  temporary_.clear();
+}
+
+Status AtomicFile::Append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return WriteErrno(errno, "cannot write", path);
+    const ssize_t written = Uninterrupted([&] { return ::write(handle_, bytes.data(), bytes.size()); });
+    if (written < 0) return WriteErrno(errno, "cannot write", path_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};
 }
 
-Status WriteSynced(const std::filesystem::path& temporary, std::span<const std::byte> bytes,
-                   const std::filesystem::path& path, const std::function<Status()>& may_appear) {
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (file < 0) return WriteErrno(errno, "cannot create", path);
-  Status status = WriteAll(file, bytes, path);
-  if (status.ok() && ::fsync(file) != 0) status = WriteErrno(errno, "cannot sync", path);
-  if (::close(file) != 0 && status.ok()) status = WriteErrno(errno, "cannot close", path);
-  if (status.ok() && may_appear) status = may_appear();
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0)
-    status = WriteErrno(errno, "cannot rename to", path);
-  return status;
+Status AtomicFile::Append(std::string_view text) { return Append(std::as_bytes(std::span(text))); }
+
+Status AtomicFile::SyncSoFar() {
+  if (Uninterrupted([&] { return ::fdatasync(handle_); }) != 0) return WriteErrno(errno, "cannot sync", path_);
+  return {};
 }
 
-Status Replace(const std::filesystem::path& path, std::span<const std::byte> bytes,
-               const std::function<Status()>& may_appear) {
-  const std::filesystem::path temporary = TemporaryBeside(path);
-  const Status status = WriteSynced(temporary, bytes, path, may_appear);
-  if (!status.ok()) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  return SyncFolder(path.parent_path());
+Status AtomicFile::Close() {
+  // Linux has closed the file also where it says EINTR.
+  if (::close(std::exchange(handle_, -1)) != 0 && errno != EINTR) return WriteErrno(errno, "cannot close", path_);
+  return {};
 }
 
-}  // namespace
+Status AtomicFile::Appear(const std::function<Status()>& may_appear) {
+  if (Uninterrupted([&] { return ::fsync(handle_); }) != 0) return WriteErrno(errno, "cannot sync", path_);
+  FERMENT_RETURN_IF_ERROR(Close());
+  if (may_appear) FERMENT_RETURN_IF_ERROR(may_appear());
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return WriteErrno(errno, "cannot rename to", path_);
+  temporary_.clear();
+  return SyncFolder(path_.parent_path());
+}
 
 Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   return Replace(path, bytes, nullptr);
@@ -97,18 +140,21 @@ Status RemoveTemporariesOf(const std::filesystem::path& path) {
 }
 
 Status CreateFolders(const std::filesystem::path& folder) {
-  if (folder.empty()) return {};
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return WriteErrno(error.value(), "cannot create the folder", folder);
-  return {};
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return {};
+  // A folder's name is its parent's to keep.
+  FERMENT_RETURN_IF_ERROR(CreateFolders(folder.parent_path()));
+  const bool created = std::filesystem::create_directory(folder, error);
+  const bool is_a_file = error == std::errc::file_exists;
+  if (error) return WriteErrno(is_a_file ? ENOTDIR : error.value(), "cannot create the folder", folder);
+  return created ? SyncFolder(folder.parent_path()) : Status();
 }
 
 Status SyncFolder(const std::filesystem::path& folder) {
   const std::filesystem::path opened = folder.empty() ? std::filesystem::path(".") : folder;
-  const int handle = ::open(opened.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int handle = Uninterrupted([&] { return ::open(opened.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (handle < 0) return WriteErrno(errno, "cannot open the folder", opened);
-  const bool synced = ::fsync(handle) == 0 || errno == EINVAL;
+  const bool synced = Uninterrupted([&] { return ::fsync(handle); }) == 0 || errno == EINVAL;
   const int error = errno;
   ::close(handle);
   return synced ? Status() : WriteErrno(error, "cannot sync the folder", opened);

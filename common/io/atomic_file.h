@@ -4,14 +4,51 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
 #include <string_view>
+#include <utility>
 
-#include "common/base/status.h"
+#include "common/base/result.h"
 
 namespace ferment::io {
+
+/// A file in the making: bytes go into a temporary file beside `path`, which Appear syncs and renames. What did not
+/// appear is removed with the object.
+///
+/// After a failure nothing but destruction is left to do: a sync that failed once says nothing when it is asked again.
+/// Thread: one at a time. Errors: as WriteFileAtomically.
+class AtomicFile {
+ public:
+  static Result<AtomicFile> Create(const std::filesystem::path& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  Status Append(std::span<const std::byte> bytes);
+  Status Append(std::string_view text);
+  /// Has the disk take what there is so far, so that a large file does not hold up other people's syncs at its end.
+  Status SyncSoFar();
+  /// `may_appear` is asked before the rename; where it fails, the file stays as it was.
+  Status Appear(const std::function<Status()>& may_appear = nullptr);
+
+  const std::filesystem::path& temporary() const { return temporary_; }
+
+ private:
+  AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int handle)
+      : path_(std::move(path)), temporary_(std::move(temporary)), handle_(handle) {}
+  void Abandon();
+  Status Close();
+
+  std::filesystem::path path_;
+  /// Empty: renamed, or moved to another object.
+  std::filesystem::path temporary_;
+  int handle_;
+};
 
 /// Writes a temporary file beside `path`, syncs it, renames it, syncs the folder; the temporary file is gone after a
 /// failure. Thread: any; the last of two writers wins. Errors: those of io::WriteErrno (73 for no permission or no
@@ -28,7 +65,7 @@ using WriteText = std::function<Status(const std::filesystem::path&, std::string
 /// Errors: those of io::WriteErrno.
 Status RemoveTemporariesOf(const std::filesystem::path& path);
 
-/// Creates the folder and its missing parents. Errors: those of io::WriteErrno.
+/// Creates the folder and its missing parents; they are there after a power cut. Errors: those of io::WriteErrno.
 Status CreateFolders(const std::filesystem::path& folder);
 
 /// Makes renames in the folder durable. Errors: those of io::WriteErrno.

@@ -13,6 +13,7 @@
 
 #include "common/base/json.h"
 #include "common/base/logging.h"
+#include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "common/io/errno_status.h"
 
@@ -91,6 +92,7 @@ Result<AuditSummary> VerifyAuditLog(const std::filesystem::path& file, const std
     summary = {at, line->hash};
     seen = seen || line->hash == kept;
   }
+  if (in.bad()) return Fail(ReadErrno(EIO, "read", file));
   if (!seen)
     return Fail(Broken(file, summary.lines,
                        "behind it lines are missing, or it is another log: no line has the "
@@ -100,7 +102,10 @@ Result<AuditSummary> VerifyAuditLog(const std::filesystem::path& file, const std
 }
 
 Result<std::unique_ptr<AuditLog>> AuditLog::Open(const std::filesystem::path& file, const Clock& clock) {
-  const int handle = open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  int handle = -1;
+  do {
+    handle = open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  } while (handle < 0 && errno == EINTR);
   if (handle < 0) return Fail(WriteErrno(errno, "open", file));
   std::unique_ptr<AuditLog> log(new AuditLog(file, handle, clock));
   if (flock(handle, LOCK_EX | LOCK_NB) != 0) {
@@ -116,6 +121,7 @@ Status AuditLog::GoOn() {
   synced_ = clock_.Now();
   last_ = {0, kBeginning};
   std::ifstream in(file_);
+  if (!in) return ReadErrno(errno, "open", file_);
   std::string text;
   std::string last;
   std::uint64_t whole = 0;
@@ -123,6 +129,8 @@ Status AuditLog::GoOn() {
     whole += text.size() + 1;
     last.swap(text);
   }
+  // What could not be read is not what a crash left behind.
+  if (in.bad()) return ReadErrno(EIO, "read", file_);
   struct stat status {};
   if (fstat(handle_, &status) != 0) return WriteErrno(errno, "look at", file_);
   const auto size = static_cast<std::uint64_t>(status.st_size);
@@ -131,7 +139,7 @@ Status AuditLog::GoOn() {
                {{"file", file_.string()}, {"bytes", size - whole}, {"next", "cut off; it was never whole"}});
     if (ftruncate(handle_, static_cast<off_t>(whole)) != 0) return WriteErrno(errno, "cut", file_);
   }
-  if (whole == 0) return {};
+  if (whole == 0) return SyncFolder(file_.parent_path());
   const auto line = Unseal(last);
   if (!line) {
     return DataLossError(
@@ -144,30 +152,50 @@ Status AuditLog::GoOn() {
   return {};
 }
 
-AuditLog::~AuditLog() {
-  fdatasync(handle_);
-  close(handle_);
-}
+AuditLog::~AuditLog() { close(handle_); }
 
 Status AuditLog::Append(const AuditEntry& entry) {
   const MutexLock lock(mutex_);
+  if (failed_.ok()) failed_ = AppendLine(entry);
+  return failed_;
+}
+
+Status AuditLog::Sync() {
+  const MutexLock lock(mutex_);
+  if (failed_.ok()) failed_ = SyncLines();
+  return failed_;
+}
+
+Status AuditLog::AppendLine(const AuditEntry& entry) {
   std::string hash;
   const std::string text = Sealed(entry, last_, FormatUtc(clock_.WallNow()), hash);
   struct stat before {};
   if (fstat(handle_, &before) != 0) return WriteErrno(errno, "look at", file_);
-  ssize_t written = 0;
-  do {
-    written = write(handle_, text.data(), text.size());
-  } while (written < 0 && errno == EINTR);
-  if (written != static_cast<ssize_t>(text.size())) {
-    const int error = written < 0 ? errno : ENOSPC;
-    if (written > 0 && ftruncate(handle_, before.st_size) != 0) LogError("audit.torn", {{"file", file_.string()}});
-    return WriteErrno(error, "append to", file_);
+  if (Status written = WriteWhole(text); !written.ok()) {
+    if (ftruncate(handle_, before.st_size) != 0) LogError("audit.torn", {{"file", file_.string()}});
+    return written;
   }
   last_ = {last_.lines + 1, hash};
   if (clock_.Now() - synced_ < kSyncEvery) return {};
+  return SyncLines();
+}
+
+Status AuditLog::WriteWhole(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(handle_, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return WriteErrno(errno, "append to", file_);
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
-  return fdatasync(handle_) == 0 ? Status() : WriteErrno(errno, "sync", file_);
+  while (fdatasync(handle_) != 0) {
+    if (errno != EINTR) return WriteErrno(errno, "sync", file_);
+  }
+  return {};
 }
 
 AuditSummary AuditLog::summary() const {

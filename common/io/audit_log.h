@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
@@ -47,15 +48,20 @@ class AuditLog {
   AuditLog& operator=(const AuditLog&) = delete;
 
   /// Once it returns, the line survives the death of the process; power cuts may take what was appended since the last
-  /// sync, which comes with the first line after a second. Errors: those of WriteErrno; the file then ends with the
-  /// line before.
+  /// sync, which comes with the first line after a second, and with Sync. Errors: those of WriteErrno, and the same
+  /// from then on; the file then ends with the line before, save where it was the sync that failed.
   Status Append(const AuditEntry& entry);
+  /// The last words of a process that ends well. Errors: as Append.
+  Status Sync();
   AuditSummary summary() const;
 
  private:
   AuditLog(std::filesystem::path file, int handle, const Clock& clock)
       : file_(std::move(file)), handle_(handle), clock_(clock) {}
   Status GoOn();
+  Status AppendLine(const AuditEntry& entry) FERMENT_REQUIRES(mutex_);
+  Status WriteWhole(std::string_view text) FERMENT_REQUIRES(mutex_);
+  Status SyncLines() FERMENT_REQUIRES(mutex_);
 
   // Constant after construction.
   const std::filesystem::path file_;
@@ -64,6 +70,7 @@ class AuditLog {
   // Under mutex_.
   mutable Mutex mutex_;
   AuditSummary last_ FERMENT_GUARDED_BY(mutex_);
+  Status failed_ FERMENT_GUARDED_BY(mutex_);
   MonotonicTime synced_ FERMENT_GUARDED_BY(mutex_);
 };
 

@@ -419,6 +419,58 @@ TEST_F(RunEngineTest, AFailedRunSubmittedAgainGoesOnFromItsLastFinishedPhase) {
   EXPECT_EQ(JobNamed("cotrain").state, JobState::kRunning);
 }
 
+TEST_F(RunEngineTest, ADiskThatFailsBelowARunFailsItInTheLogAndThenEndsTheProcess) {
+  StartLabelling();
+  const auto round = [this] { return ProcessExitCode(engine()->Round({}, false)); };
+  EXPECT_EQ(round(), exit_code::kOk);
+  world_.run_files.index_status = UnavailableError("cannot sync").WithExitCode(exit_code::kStorageFailed);
+  FinishShards(3);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  EXPECT_EQ(round(), exit_code::kStorageFailed);
+  Restart();
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kFailed) << "the next coordinator does not try again";
+  EXPECT_EQ(round(), exit_code::kOk);
+}
+
+TEST_F(RunEngineTest, AFullDiskBelowARunIsTheRunsAlone) {
+  StartLabelling();
+  world_.run_files.index_status = ResourceExhaustedError("no space").WithExitCode(exit_code::kStorageFailed);
+  FinishShards(3);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  EXPECT_TRUE(engine()->Round({}, false).ok());
+}
+
+TEST_F(RunEngineTest, APhaseTableWhoseSyncFailsFailsTheRunAndEndsTheProcess) {
+  run_id_ = Submit();
+  world_.run_files.table_status = UnavailableError("cannot sync").WithExitCode(exit_code::kStorageFailed);
+  FinishTrainer("teacher");
+  EXPECT_EQ(ProcessExitCode(engine()->Round({}, false)), exit_code::kStorageFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+}
+
+TEST_F(RunEngineTest, APhaseTableThatFoundNoRoomIsWrittenBeforeTheReport) {
+  world_.run_files.table_status = ResourceExhaustedError("no space").WithExitCode(exit_code::kStorageFailed);
+  run_id_ = Submit();
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
+  world_.run_files.table_status = {};
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  EXPECT_THAT(world_.run_files.phase_table(), HasSubstr("cancelled"));
+  EXPECT_EQ(world_.run_files.reports(), 1);
+}
+
+TEST_F(RunEngineTest, AReportIsNotMadeOfAPhaseTableThatFoundNoRoom) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
+  world_.run_files.table_status = ResourceExhaustedError("no space").WithExitCode(exit_code::kStorageFailed);
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_EQ(world_.run_files.reports(), 0);
+}
+
 TEST_F(RunEngineTest, AnotherSpecInTheFolderOfAnEndedRunIsANewRun) {
   run_id_ = Submit();
   EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());

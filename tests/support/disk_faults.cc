@@ -42,23 +42,38 @@ bool IsOurs(int folder, const char* path) {
   return armed && (path[0] == '/' ? std::string_view(path).starts_with(watched) : IsOurs(folder));
 }
 
-/// Returns: whether the call is to fail, with errno set.
-bool Fails() {
+enum class Call { kCreate, kWrite, kTruncate, kSync, kClose, kName };
+
+bool IsCounted(Call call) {
+  if (fault == DiskFaults::Kind::kInterrupt) return call != Call::kName;
+  return fault != DiskFaults::Kind::kShort || call == Call::kWrite;
+}
+
+/// Returns: whether the call is to fail, with errno set. A write that is to be short does not fail.
+bool Fails(Call kind) {
+  if (!IsCounted(kind)) return false;
   const int call = ++calls;
   if (fault == DiskFaults::Kind::kHold) {
     if (call >= fault_at) released.wait(false);
     return false;
   }
+  errno = fault == DiskFaults::Kind::kInterrupt ? EINTR : fault_error;
+  if (fault == DiskFaults::Kind::kFailFrom) return call >= fault_at;
+  if (fault == DiskFaults::Kind::kShort) return fault_error != 0 && call == fault_at + 1;
   if (call != fault_at) return false;
   if (fault == DiskFaults::Kind::kKill) ::kill(getpid(), SIGKILL);
-  errno = fault_error;
   return true;
+}
+
+/// Requires: the write was asked about by Fails.
+size_t BytesOfWrite(size_t size) {
+  return armed && fault == DiskFaults::Kind::kShort && calls == fault_at ? (size + 1) / 2 : size;
 }
 
 int Open(int folder, const char* path, int flags, mode_t mode) {
   const bool mine = IsOurs(folder, path);
   const bool creates = (flags & O_CREAT) != 0;
-  if (mine && creates && Fails()) return -1;
+  if (mine && creates && Fails(Call::kCreate)) return -1;
   const int handle = static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
   SetHandle(handle, !mine ? Handle::kForeign : creates ? Handle::kWritten : Handle::kRead);
   return handle;
@@ -121,20 +136,25 @@ int openat(int folder, const char* path, int flags, ...) {
   return Open(folder, path, flags, mode);
 }
 ssize_t write(int handle, const void* bytes, size_t size) {
-  return armed && IsOurs(handle) && Fails() ? -1 : syscall(SYS_write, handle, bytes, size);
+  if (!armed || !IsOurs(handle)) return syscall(SYS_write, handle, bytes, size);
+  return Fails(Call::kWrite) ? -1 : syscall(SYS_write, handle, bytes, BytesOfWrite(size));
 }
 ssize_t pwrite64(int handle, const void* bytes, size_t size, off64_t at) {
-  return armed && IsOurs(handle) && Fails() ? -1 : syscall(SYS_pwrite64, handle, bytes, size, at);
+  if (!armed || !IsOurs(handle)) return syscall(SYS_pwrite64, handle, bytes, size, at);
+  return Fails(Call::kWrite) ? -1 : syscall(SYS_pwrite64, handle, bytes, BytesOfWrite(size), at);
 }
 int ftruncate64(int handle, off64_t size) noexcept {
-  return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_ftruncate, handle, size));
+  return armed && IsOurs(handle) && Fails(Call::kTruncate) ? -1
+                                                           : static_cast<int>(syscall(SYS_ftruncate, handle, size));
 }
 int fdatasync(int handle) {
-  return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_fdatasync, handle));
+  return armed && IsOurs(handle) && Fails(Call::kSync) ? -1 : static_cast<int>(syscall(SYS_fdatasync, handle));
 }
-int fsync(int handle) { return armed && IsOurs(handle) && Fails() ? -1 : static_cast<int>(syscall(SYS_fsync, handle)); }
+int fsync(int handle) {
+  return armed && IsOurs(handle) && Fails(Call::kSync) ? -1 : static_cast<int>(syscall(SYS_fsync, handle));
+}
 int close(int handle) {
-  const bool fails = armed && HandleOf(handle) == Handle::kWritten && Fails();
+  const bool fails = armed && HandleOf(handle) == Handle::kWritten && Fails(Call::kClose);
   const int error = errno;
   SetHandle(handle, Handle::kForeign);
   const int closed = static_cast<int>(syscall(SYS_close, handle));
@@ -142,15 +162,21 @@ int close(int handle) {
   return fails ? -1 : closed;
 }
 int rename(const char* from, const char* to) noexcept {
-  return IsOurs(AT_FDCWD, to) && Fails() ? -1
-                                         : static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+  return IsOurs(AT_FDCWD, to) && Fails(Call::kName)
+             ? -1
+             : static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 int mkdir(const char* path, mode_t mode) noexcept {
-  return IsOurs(AT_FDCWD, path) && Fails() ? -1 : static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+  return IsOurs(AT_FDCWD, path) && Fails(Call::kName) ? -1
+                                                      : static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  return IsOurs(folder, path) && Fails() ? -1 : static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+  return IsOurs(folder, path) && Fails(Call::kName) ? -1 : static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
 }
 int unlink(const char* path) noexcept { return unlinkat(AT_FDCWD, path, 0); }
+int remove(const char* path) noexcept {
+  const int removed = unlinkat(AT_FDCWD, path, 0);
+  return removed != 0 && errno == EISDIR ? unlinkat(AT_FDCWD, path, AT_REMOVEDIR) : removed;
+}
 
 }  // extern "C"

@@ -7,14 +7,20 @@
 
 namespace ferment::testing {
 
-/// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of every
-/// thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test program
-/// must link as a source.
+/// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of
+/// every thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test
+/// program must link as a source.
 class DiskFaults {
  public:
   enum class Kind {
     /// The call fails with `error`, once.
     kFail,
+    /// The call fails with `error`, and each after it, as on a disk that is full or dead.
+    kFailFrom,
+    /// A signal: of the calls that one may break off (create, write, truncate, sync, close), the n-th fails with EINTR.
+    kInterrupt,
+    /// The n-th write writes half of its bytes; with an `error`, the one after it fails with that.
+    kShort,
     /// SIGKILL comes in place of the call.
     kKill,
     /// The call, and each after it, waits for Release.

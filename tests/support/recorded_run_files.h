@@ -23,6 +23,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   Status prepare_status;
   Status plan_status;
   Status index_status;
+  Status table_status;
   Status report_status;
   std::atomic<std::uint64_t> file_size{100};
   /// Called by FileSize, on its thread.
@@ -53,8 +54,8 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   }
   Status WritePhaseTable(const std::filesystem::path&, const std::string& text, const coordinator::Fence&) override {
     const MutexLock lock(mutex_);
-    phase_table_ = text;
-    return {};
+    if (table_status.ok()) phase_table_ = text;
+    return table_status;
   }
   Status WithdrawResult(const std::filesystem::path&, const std::string& job_id) override {
     const MutexLock lock(mutex_);
