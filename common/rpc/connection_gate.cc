@@ -23,6 +23,7 @@ namespace {
 // Looking at all connections costs a system call each, so a flood of refused ones must not make it happen for each.
 constexpr std::chrono::milliseconds kLookAgain{100};
 constexpr int kTellMs = 1'000;
+constexpr std::chrono::seconds kWarnAgain{10};
 constexpr int kPauseMs = 100;
 // As long as gRPC's pings wait for an answer.
 constexpr unsigned kUnackedMs = 10'000;
@@ -164,7 +165,10 @@ void ConnectionGate::AcceptOne(int listener) {
   const int handle = accept4(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (handle < 0) {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
-    LogWarning("rpc.cannot_accept", {{"error", strerror(errno)}, {"open", open_.size()}, {"next", "trying again"}});
+    if (Clock::now() - warned_ >= kWarnAgain) {
+      warned_ = Clock::now();
+      LogWarning("rpc.cannot_accept", {{"error", strerror(errno)}, {"open", open_.size()}, {"next", "trying again"}});
+    }
     pollfd wake{wake_, POLLIN, 0};
     poll(&wake, 1, kPauseMs);
     return;

@@ -5,12 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <future>
 #include <thread>
+#include <vector>
 
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_status.h"
@@ -102,6 +104,36 @@ TEST(GrpcServer, LetsInNoMoreConnectionsThanItsLimitAndAnotherOnceOneIsGone) {
   EXPECT_FALSE(IsGreeted(fourth)) << "three of all";
   for (const int handle : {first, second, of_the_same, of_another, fourth}) close(handle);
   const auto stub = v1::RunService::NewStub(OpenChannel(address));
+  const auto answer =
+      CallUnary(*stub, &v1::RunService::Stub::GetRun, v1::GetRunRequest(), {.retry_for = std::chrono::seconds(60)});
+  EXPECT_EQ(answer.error().code(), StatusCode::kNotFound);
+}
+
+TEST(GrpcServer, ListensAgainAfterTheProcessHadNoFileDescriptorLeft) {
+  KnowsNoRuns service;
+  grpc::Service* services[] = {&service};
+  const auto server = GrpcServer::Start({}, services);
+  ASSERT_TRUE(server);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(ParseListenAddress((*server)->address())->port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::vector<int> handles;
+  for (int i = 0; i < 8; ++i) handles.push_back(socket(AF_INET, SOCK_STREAM, 0));
+  rlimit former{};
+  getrlimit(RLIMIT_NOFILE, &former);
+  rlimit none = former;
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  for (const int handle : handles) {
+    EXPECT_EQ(connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  }
+  pollfd first{handles[0], POLLIN, 0};
+  EXPECT_EQ(poll(&first, 1, 300), 0) << "it can greet nobody";
+  setrlimit(RLIMIT_NOFILE, &former);
+  EXPECT_TRUE(IsGreeted(handles[0]));
+  for (const int handle : handles) close(handle);
+  const auto stub = v1::RunService::NewStub(OpenChannel((*server)->address()));
   const auto answer =
       CallUnary(*stub, &v1::RunService::Stub::GetRun, v1::GetRunRequest(), {.retry_for = std::chrono::seconds(60)});
   EXPECT_EQ(answer.error().code(), StatusCode::kNotFound);
