@@ -199,6 +199,16 @@ FloodReport Overload(LoadedCoordinator& coordinator, Labelers& labelers, const S
   return report;
 }
 
+/// The gauge is set when the scheduler takes what waits; the page's own look may be in it.
+bool QueueEmpties(LoadedCoordinator& coordinator) {
+  const auto give_up = std::chrono::steady_clock::now() + 30s;
+  while (std::chrono::steady_clock::now() < give_up) {
+    if (coordinator.Metric("ferment_queue_depth").value_or(1e9) <= 4) return true;
+    std::this_thread::sleep_for(50ms);
+  }
+  return false;
+}
+
 /// T6.2.
 void BearTheOverload(const Scale& scale) {
   const fs::path folder = fs::path(::testing::TempDir()) / "overload";
@@ -223,8 +233,7 @@ void BearTheOverload(const Scale& scale) {
   const bench::Load after = labelers.Work(2);
   Tell("after", Figures(after) + " " + Figures(coordinator.Now()));
   EXPECT_EQ(after.failed, 0U) << labelers.failure();
-  // The page's own look may be in it.
-  EXPECT_LE(coordinator.Metric("ferment_queue_depth").value_or(1e9), 4);
+  EXPECT_TRUE(QueueEmpties(coordinator));
   ExpectTooMuchIsRefused(coordinator.address());
   EXPECT_TRUE(coordinator.IsAlive());
   EXPECT_LT(coordinator.Now().peak_rss_mib, kMostMib);
