@@ -49,7 +49,6 @@ void Scheduler::Stop() {
   }
   launches_.reset();
   files_.reset();
-  looks_.reset();
 }
 
 void Scheduler::Drain(std::chrono::milliseconds patience) {

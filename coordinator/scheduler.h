@@ -139,7 +139,7 @@ class Scheduler {
   std::unique_ptr<RunEngine> engine_;
   std::unique_ptr<ThreadTaskRunner> launches_;
   std::unique_ptr<ThreadTaskRunner> files_;
-  /// A lane a run.
+  /// A lane a run. It lives as long as the scheduler: a call that comes after Stop is refused by its look.
   std::unique_ptr<TaskLanes> looks_;
   std::jthread thread_;
 };
