@@ -8,14 +8,12 @@
 #include <chrono>
 
 #include "bench/lease_log.h"
-#include "bench/load_client.h"
 #include "tests/load/loaded_coordinator.h"
 
 namespace ferment::load {
 namespace {
 
 constexpr std::string_view kPreface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
-constexpr int kFirstReader = 2'000'000;
 constexpr int kStreamsAChannel = 8;
 constexpr std::chrono::seconds kDeadline{30};
 
@@ -23,6 +21,16 @@ std::unique_ptr<v1::RunService::Stub> RunsAt(const std::string& address) {
   grpc::ChannelArguments unbounded;
   unbounded.SetMaxSendMessageSize(-1);
   return v1::RunService::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), unbounded));
+}
+
+/// A connection whose window stays as small as HTTP/2 begins with: gRPC would make it larger and hold what nobody
+/// reads.
+std::unique_ptr<v1::RunService::Stub> RunsOfASmallWindow(const std::string& address, int number) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt("ferment.load.reader", number);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65'535);
+  return v1::RunService::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
 
 void SetDeadline(grpc::ClientContext& context) { context.set_deadline(std::chrono::system_clock::now() + kDeadline); }
@@ -67,7 +75,7 @@ struct SilentReaders::Stream {
 SilentReaders::SilentReaders(const std::string& address, int count) {
   std::shared_ptr<v1::RunService::Stub> runs;
   for (int i = 0; i < count; ++i) {
-    if (i % kStreamsAChannel == 0) runs = v1::RunService::NewStub(bench::OpenOwnChannel(address, kFirstReader + i));
+    if (i % kStreamsAChannel == 0) runs = RunsOfASmallWindow(address, i);
     auto stream = std::make_unique<Stream>();
     stream->runs = runs;
     if (i % 2 == 0) {
