@@ -2,17 +2,9 @@
 #include "coordinator/call_trail.h"
 
 #include "common/base/logging.h"
+#include "coordinator/scheduler_metrics.h"
 
 namespace ferment::coordinator {
-
-namespace {
-
-metrics::Counter& RefusedConnections(metrics::MetricRegistry& registry, const char* reason) {
-  return registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
-                              {{"reason", reason}});
-}
-
-}  // namespace
 
 CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
                      std::function<void(const Status&)> on_failed)
@@ -20,8 +12,8 @@ CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& r
       duration_(registry.MakeHistogram("ferment_rpc_server_duration_seconds", "How long unary calls took.",
                                        {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5})),
       connections_(registry.MakeGauge("ferment_rpc_server_connections", "Connections that are open.")),
-      refused_full_(RefusedConnections(registry, "connections")),
-      refused_peer_(RefusedConnections(registry, "connections_of_a_peer")),
+      refused_full_(RejectedCounter(registry, "connections")),
+      refused_peer_(RejectedCounter(registry, "connections_of_a_peer")),
       audit_(audit),
       on_failed_(std::move(on_failed)) {
   for (const rpc::MethodAccess& method : policy.methods()) HandledOf(method.path.substr(1), StatusCode::kOk);

@@ -39,32 +39,33 @@ std::string Seconds(std::chrono::milliseconds time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
 }
 
+Status UsageError(const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); }
+
 Status CheckCoolDown(const CoolDownRule& rule) {
-  const auto usage = [](const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
   if (rule.after > 1000) {
-    return usage("--cool-down-after must be 0 (never) to 1000 failures: cool-down-after=" + std::to_string(rule.after));
+    return UsageError("--cool-down-after must be 0 (never) to 1000 failures: cool-down-after=" +
+                      std::to_string(rule.after));
   }
   if (rule.longest < std::chrono::seconds(1) || rule.longest > std::chrono::hours(1)) {
-    return usage("--cool-down-longest must be 1 to 3600 seconds: cool-down-longest=" + Seconds(rule.longest));
+    return UsageError("--cool-down-longest must be 1 to 3600 seconds: cool-down-longest=" + Seconds(rule.longest));
   }
   if (rule.first < std::chrono::seconds(1) || rule.first > rule.longest) {
-    return usage("--cool-down-first must be 1 to --cool-down-longest (" + Seconds(rule.longest) +
-                 ") seconds: cool-down-first=" + Seconds(rule.first));
+    return UsageError("--cool-down-first must be 1 to --cool-down-longest (" + Seconds(rule.longest) +
+                      ") seconds: cool-down-first=" + Seconds(rule.first));
   }
   return {};
 }
 
 Status CheckSecurity(const CoordinatorConfig& config) {
-  const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
   const auto tls = rpc::ResolveCredentials(config.tls);
   if (!tls) return tls.error();
   if (!tls->UseTls() && !config.tokens.empty()) {
-    return usage("--tokens needs TLS (--tls-dir DIR): tokens never travel in the clear");
+    return UsageError("--tokens needs TLS (--tls-dir DIR): tokens never travel in the clear");
   }
   if (tls->UseTls() && config.trainer_tls_dir.empty()) {
-    return usage("with TLS, --trainer-tls-dir DIR must name the certificate with which trainers come back");
+    return UsageError("with TLS, --trainer-tls-dir DIR must name the certificate with which trainers come back");
   }
-  if (!tls->UseTls() && !config.trainer_tls_dir.empty()) return usage("--trainer-tls-dir needs --tls-dir DIR");
+  if (!tls->UseTls() && !config.trainer_tls_dir.empty()) return UsageError("--trainer-tls-dir needs --tls-dir DIR");
   if (config.trainer_tls_dir.empty()) return {};
   FERMENT_ASSIGN_OR_RETURN(const auto trainer, rpc::ResolveCredentials({.tls_dir = config.trainer_tls_dir}));
   return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
@@ -72,9 +73,8 @@ Status CheckSecurity(const CoordinatorConfig& config) {
 
 Status CheckRange(const char* flag, int value, int least, int most) {
   if (value >= least && value <= most) return {};
-  return InvalidArgumentError(std::string(flag) + " must be " + std::to_string(least) + " to " + std::to_string(most) +
-                              ": value=" + std::to_string(value))
-      .WithExitCode(exit_code::kUsage);
+  return UsageError(std::string(flag) + " must be " + std::to_string(least) + " to " + std::to_string(most) +
+                    ": value=" + std::to_string(value));
 }
 
 Status CheckLimits(const CoordinatorLimits& limits) {
@@ -115,8 +115,7 @@ Status Check(const CoordinatorConfig& config) {
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
   FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
-    return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
-        .WithExitCode(exit_code::kUsage);
+    return UsageError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()));
   }
   FERMENT_RETURN_IF_ERROR(CheckCoolDown(config.cool_down));
   if (!config.label_store.empty()) {

@@ -20,7 +20,7 @@ struct CoordinatorLimits {
   int connections = 2048;
   /// Of one IP address, 1 to `connections`; half of them, so that one machine does not shut all others out.
   int connections_per_peer = 1024;
-  /// Runs and logs being followed, 1 to 896: each holds one of 1,024 threads.
+  /// Runs and logs being followed, 1 to 896: each holds what its reader has not taken.
   int streams = 512;
   /// Requests that wait for the scheduler, 64 to 1,000,000; with these it needs about a second.
   int waiting = 4096;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <string>
 
 #include "common/base/logging.h"
 #include "common/event/child_process.h"
@@ -31,45 +33,28 @@ void AddLimitOptions(CLI::App& app, CoordinatorLimits& limits) {
       ->capture_default_str();
 }
 
-/// What the command line counts in seconds.
-class Times {
- public:
-  explicit Times(const CoordinatorConfig& config)
-      : drain(SecondsOf(config.drain)),
-        cool_down_first(SecondsOf(config.cool_down.first)),
-        cool_down_longest(SecondsOf(config.cool_down.longest)) {}
-  void Store(CoordinatorConfig& config) const {
-    config.drain = std::chrono::seconds(drain);
-    config.cool_down.first = std::chrono::seconds(cool_down_first);
-    config.cool_down.longest = std::chrono::seconds(cool_down_longest);
-  }
+/// An option in whole seconds, checked where the configuration is.
+template <typename Time>
+void AddSeconds(CLI::App& app, const std::string& flag, Time& time, const std::string& help) {
+  const auto set = [&time](std::int32_t seconds) { time = std::chrono::seconds(seconds); };
+  app.add_option_function<std::int32_t>(flag, set, help)
+      ->default_str(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()));
+}
 
-  std::int32_t drain;
-  std::int32_t cool_down_first;
-  std::int32_t cool_down_longest;
-
- private:
-  static std::int32_t SecondsOf(std::chrono::milliseconds time) {
-    return static_cast<std::int32_t>(std::chrono::duration_cast<std::chrono::seconds>(time).count());
-  }
-};
-
-void AddTimeOptions(CLI::App& app, CoordinatorConfig& config, Times& times) {
-  app.add_option("--drain", times.drain, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();
+void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
+  AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600");
   app.add_option("--cool-down-after", config.cool_down.after,
                  "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
       ->capture_default_str();
-  app.add_option("--cool-down-first", times.cool_down_first, "Seconds of the first such while; each failure doubles it")
-      ->capture_default_str();
-  app.add_option("--cool-down-longest", times.cool_down_longest, "Seconds of the longest one, 1 to 3600")
-      ->capture_default_str();
+  AddSeconds(app, "--cool-down-first", config.cool_down.first,
+             "Seconds of the first such while; each failure doubles it");
+  AddSeconds(app, "--cool-down-longest", config.cool_down.longest, "Seconds of the longest one, 1 to 3600");
 }
 
 int Main(int argc, char** argv) {
   CoordinatorConfig config;
   config.trainer = event::ProgramFolder() / "ferment-trainer";
   bool print_config = false;
-  Times times(config);
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
   app.footer(
       "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
@@ -85,7 +70,7 @@ int Main(int argc, char** argv) {
       ->envname("FERMENT_LABEL_STORE");
   app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
-  AddTimeOptions(app, config, times);
+  AddTimeOptions(app, config);
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");
   app.add_option("--reflection", config.reflection, "Tell gRPC clients what can be called; auto = on without TLS")
@@ -99,7 +84,6 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
   }
-  times.Store(config);
   SetUpLogging({.program = "ferment-coordinator"});
   event::IgnoreBrokenPipes();
   if (print_config) {

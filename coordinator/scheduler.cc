@@ -21,7 +21,7 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
       config_(config),
       launches_(std::make_unique<ThreadTaskRunner>()),
       files_(std::make_unique<ThreadTaskRunner>()),
-      looks_(std::make_unique<TaskLanes>(config.looks)) {
+      looks_(config.looks) {
   engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
                                                          parts_.metrics, *launches_, *files_, parts_.plan_launch,
                                                          [this](std::function<void()> work) {
@@ -57,17 +57,13 @@ void Scheduler::Drain(std::chrono::milliseconds patience) {
     draining_ = true;
   }
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  const Status asked = Await<Status>([this](Then<Status> then) {
-    Ask<Status>(std::move(then), [this] {
-      engine_->trainers().Drain();
-      return Status();
-    });
+  const Status asked = Wait<Status>([this] {
+    engine_->trainers().Drain();
+    return Status();
   });
   if (!asked.ok()) return;
   while (std::chrono::steady_clock::now() < deadline) {
-    const auto live = Await<Result<bool>>([this](Then<Result<bool>> then) {
-      Ask<Result<bool>>(std::move(then), [this]() -> Result<bool> { return engine_->trainers().AnyLive(); });
-    });
+    const auto live = Wait<Result<bool>>([this]() -> Result<bool> { return engine_->trainers().AnyLive(); });
     if (!live || !*live) return;
     std::this_thread::sleep_for(config_.tick);
   }
@@ -119,6 +115,11 @@ void Scheduler::Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()
 template <typename Answer>
 void Scheduler::Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining) {
   Ask(std::make_shared<Reply<Answer>>(std::move(then)), std::move(decide), while_draining);
+}
+
+template <typename Answer>
+Answer Scheduler::Wait(const std::function<Answer()>& decide) {
+  return Await<Answer>([&](Then<Answer> then) { Ask<Answer>(std::move(then), decide); });
 }
 
 std::vector<Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
@@ -221,12 +222,10 @@ Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
     const MutexLock lock(mutex_);
     if (const auto known = run_dirs_.find(run_id); known != run_dirs_.end()) return known->second;
   }
-  auto run_dir = Await<Result<std::string>>([&](Then<Result<std::string>> then) {
-    Ask<Result<std::string>>(std::move(then), [this, run_id]() -> Result<std::string> {
-      const Run* run = engine_->book().FindRun(run_id);
-      if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + run_id));
-      return run->run_dir;
-    });
+  auto run_dir = Wait<Result<std::string>>([this, run_id]() -> Result<std::string> {
+    const Run* run = engine_->book().FindRun(run_id);
+    if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + run_id));
+    return run->run_dir;
   });
   if (!run_dir) return run_dir;
   const MutexLock lock(mutex_);
@@ -263,7 +262,7 @@ void Scheduler::Commit(const std::string& caller, ShardResult result, std::optio
     return;
   }
   const std::string run_id = result.key.run_id;
-  looks_->Post(run_id, [=, this, result = std::make_shared<ShardResult>(std::move(result))] {
+  looks_.Post(run_id, [=, this, result = std::make_shared<ShardResult>(std::move(result))] {
     const Status found = CheckFiles(*result);
     --looking_;
     if (!found.ok()) {

@@ -108,6 +108,9 @@ class Scheduler {
   void Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide, bool while_draining = true);
   template <typename Answer>
   void Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining = true);
+  /// Asks, and waits for the answer.
+  template <typename Answer>
+  Answer Wait(const std::function<Answer()>& decide);
   Status Enqueue(Operation operation, bool while_draining);
   Status Crowded(std::size_t waiting);
   Status MayTouch(const LeaseKey& key, const std::string& caller) const;
@@ -140,7 +143,7 @@ class Scheduler {
   std::unique_ptr<ThreadTaskRunner> launches_;
   std::unique_ptr<ThreadTaskRunner> files_;
   /// A lane a run. It lives as long as the scheduler: a call that comes after Stop is refused by its look.
-  std::unique_ptr<TaskLanes> looks_;
+  TaskLanes looks_;
   std::jthread thread_;
 };
 

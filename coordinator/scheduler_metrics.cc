@@ -24,6 +24,11 @@ metrics::Counter& StopCounter(metrics::MetricRegistry& registry, TripCause cause
 
 }  // namespace
 
+metrics::Counter& RejectedCounter(metrics::MetricRegistry& registry, const std::string& reason) {
+  return registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
+                              {{"reason", reason}});
+}
+
 SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
     : registry_(registry),
       lease_granted(registry.MakeCounter("ferment_lease_granted_total", "Leases granted to labelers.")),
@@ -43,8 +48,7 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
                                             "Held-out labelled faces that went through a teacher among the records.")),
       canaries_correct(
           registry.MakeCounter("ferment_pseudo_label_canary_correct_total", "Canaries that a teacher named rightly.")),
-      rejected(registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
-                                    {{"reason", "queue_full"}})),
+      rejected(RejectedCounter(registry, "queue_full")),
       label_drift(registry.MakeGauge("ferment_pseudo_label_drift_index",
                                      "Population stability index of the labels of the teacher at work against those "
                                      "of the last accepted one.")),

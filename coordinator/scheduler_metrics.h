@@ -15,6 +15,9 @@
 
 namespace ferment::coordinator {
 
+/// What was refused, by reason: "queue_full", "connections", "connections_of_a_peer".
+metrics::Counter& RejectedCounter(metrics::MetricRegistry& registry, const std::string& reason);
+
 /// Owns nothing: the registry outlives it. Thread: any; Count and Mirror from one at a
 /// time.
 class SchedulerMetrics {

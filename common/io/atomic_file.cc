@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "common/io/errno_status.h"
+#include "common/io/file_calls.h"
 
 namespace ferment::io {
 namespace {
@@ -25,14 +26,6 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
   static const std::string machine = std::to_string(std::random_device()());
   return path.parent_path() / (TemporaryPrefix(path) + machine + "-" + std::to_string(::getpid()) + "-" +
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
-}
-
-/// Makes the call again where a signal broke it off.
-template <typename Call>
-auto Uninterrupted(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
 }
 
 Status Replace(const std::filesystem::path& path, std::span<const std::byte> bytes,
@@ -75,14 +68,7 @@ void AtomicFile::Abandon() {
   temporary_.clear();
 }
 
-Status AtomicFile::Append(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = Uninterrupted([&] { return ::write(handle_, bytes.data(), bytes.size()); });
-    if (written < 0) return WriteErrno(errno, "cannot write", path_);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return {};
-}
+Status AtomicFile::Append(std::span<const std::byte> bytes) { return WriteAll(handle_, bytes, "cannot write", path_); }
 
 Status AtomicFile::Append(std::string_view text) { return Append(std::as_bytes(std::span(text))); }
 

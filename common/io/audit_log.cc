@@ -16,6 +16,7 @@
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "common/io/errno_status.h"
+#include "common/io/file_calls.h"
 
 namespace ferment::io {
 namespace {
@@ -102,10 +103,7 @@ Result<AuditSummary> VerifyAuditLog(const std::filesystem::path& file, const std
 }
 
 Result<std::unique_ptr<AuditLog>> AuditLog::Open(const std::filesystem::path& file, const Clock& clock) {
-  int handle = -1;
-  do {
-    handle = open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  } while (handle < 0 && errno == EINTR);
+  const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600); });
   if (handle < 0) return Fail(WriteErrno(errno, "open", file));
   std::unique_ptr<AuditLog> log(new AuditLog(file, handle, clock));
   if (flock(handle, LOCK_EX | LOCK_NB) != 0) {
@@ -171,7 +169,7 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
   const std::string text = Sealed(entry, last_, FormatUtc(clock_.WallNow()), hash);
   struct stat before {};
   if (fstat(handle_, &before) != 0) return WriteErrno(errno, "look at", file_);
-  if (Status written = WriteWhole(text); !written.ok()) {
+  if (Status written = WriteAll(handle_, std::as_bytes(std::span(text)), "append to", file_); !written.ok()) {
     if (ftruncate(handle_, before.st_size) != 0) LogError("audit.torn", {{"file", file_.string()}});
     return written;
   }
@@ -180,22 +178,10 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
   return SyncLines();
 }
 
-Status AuditLog::WriteWhole(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(handle_, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return WriteErrno(errno, "append to", file_);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
-  while (fdatasync(handle_) != 0) {
-    if (errno != EINTR) return WriteErrno(errno, "sync", file_);
-  }
-  return {};
+  const int synced = Uninterrupted([&] { return fdatasync(handle_); });
+  return synced == 0 ? Status() : WriteErrno(errno, "sync", file_);
 }
 
 AuditSummary AuditLog::summary() const {

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
@@ -60,7 +59,6 @@ class AuditLog {
       : file_(std::move(file)), handle_(handle), clock_(clock) {}
   Status GoOn();
   Status AppendLine(const AuditEntry& entry) FERMENT_REQUIRES(mutex_);
-  Status WriteWhole(std::string_view text) FERMENT_REQUIRES(mutex_);
   Status SyncLines() FERMENT_REQUIRES(mutex_);
 
   // Constant after construction.

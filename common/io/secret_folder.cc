@@ -7,23 +7,20 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <span>
 
 #include "common/base/result.h"
 #include "common/io/atomic_file.h"
 #include "common/io/errno_status.h"
+#include "common/io/file_calls.h"
 
 namespace ferment::io {
 namespace {
 
 namespace fs = std::filesystem;
 
-Status WriteAll(int handle, std::string_view text, const fs::path& file) {
-  while (!text.empty()) {
-    const ssize_t count = write(handle, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return WriteErrno(errno, "write", file);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
+Status WriteSynced(int handle, std::string_view text, const fs::path& file) {
+  FERMENT_RETURN_IF_ERROR(WriteAll(handle, std::as_bytes(std::span(text)), "write", file));
   return fsync(handle) == 0 ? Status() : WriteErrno(errno, "sync", file);
 }
 
@@ -47,7 +44,7 @@ Status WriteSecretFile(const fs::path& file, std::string_view text) {
         .WithExitCode(exit_code::kCannotWrite);
   }
   if (handle < 0) return WriteErrno(errno, "create", file);
-  const Status written = WriteAll(handle, text, file);
+  const Status written = WriteSynced(handle, text, file);
   close(handle);
   return written;
 }

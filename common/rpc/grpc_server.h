@@ -46,7 +46,7 @@ struct GrpcServerConfig {
   int max_concurrent_streams = 128;
   ConnectionLimits connections = {};
   ConnectionSink on_connections = {};
-  /// Threads that read requests of synchronous services at most; a stream that is being watched holds one.
+  /// Threads that read requests of synchronous services at most; the coordinator has none but reflection.
   int max_pollers = 8;
   /// All threads of synchronous services, and bytes that gRPC buffers for all connections: past them a call is refused
   /// or not read on.

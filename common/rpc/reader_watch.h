@@ -11,8 +11,9 @@
 namespace ferment::rpc {
 
 /// Returns: an interceptor factory for a ServerBuilder. A message or an answer that cannot be sent for `unread`, since
-/// the client's window stays shut, ends the call: it would hold a thread and its memory for as long as the client
-/// likes. RESOURCE_EXHAUSTED without details, which gRPC answers where its threads are all at work, gets a RetryInfo.
+/// the client's window stays shut, ends the call: it would hold its memory, and a synchronous service's thread, for as
+/// long as the client likes. RESOURCE_EXHAUSTED without details, which gRPC answers where its threads are all at work,
+/// gets a RetryInfo.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeReaderWatch(
     std::chrono::milliseconds unread);
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -9,6 +7,7 @@
 #include <latch>
 #include <thread>
 
+#include "bench/load_client.h"
 #include "common/config/run_layout.h"
 #include "tests/cluster/lease_cluster_fixture.h"
 
@@ -27,6 +26,23 @@ class WaitingCalls : public LeaseCluster {
     ASSERT_TRUE(rpc::CallUnary(*runs_, &v1::RunService::Stub::CancelRun, cancel));
     cluster_.world().launcher.Exit("teacher/1", 143);
   }
+};
+
+/// A coordinator's look at a committed file does not come back until it may.
+class HangingStorage {
+ public:
+  explicit HangingStorage(RecordedRunFiles& files) {
+    files.before_file_size = [this] {
+      asked_.count_down();
+      answer_.wait();
+    };
+  }
+  void AwaitAsked() { asked_.wait(); }
+  void Answer() { answer_.count_down(); }
+
+ private:
+  std::latch asked_{1};
+  std::latch answer_{1};
 };
 
 std::size_t ThreadsOfThisProcess() {
@@ -74,7 +90,7 @@ class Followers {
   Followers(const std::string& address, const std::string& run_id) {
     for (int i = 0; i < kMany; ++i) {
       // A connection has a hundred calls at a time.
-      if (i % 100 == 0) runs_.push_back(v1::RunService::NewStub(OpenOwnChannel(address, i)));
+      if (i % 100 == 0) runs_.push_back(v1::RunService::NewStub(bench::OpenOwnChannel(address, i)));
       followers_.push_back(std::make_unique<Follower>(*runs_.back(), run_id, seen_, ended_));
     }
   }
@@ -85,13 +101,6 @@ class Followers {
  private:
   static constexpr int kMany = 300;
 
-  /// Channels of equal arguments share a connection.
-  static std::shared_ptr<grpc::Channel> OpenOwnChannel(const std::string& address, int number) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt("ferment.test.client", number);
-    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  }
-
   std::latch seen_{kMany};
   std::latch ended_{kMany};
   std::vector<std::unique_ptr<v1::RunService::Stub>> runs_;
@@ -100,12 +109,7 @@ class Followers {
 
 TEST_F(WaitingCalls, StorageThatHangsHoldsUpACommitAndNoOtherCall) {
   StartLabelling();
-  std::latch asked(1);
-  std::latch answer(1);
-  cluster_.world().run_files.before_file_size = [&] {
-    asked.count_down();
-    answer.wait();
-  };
+  HangingStorage storage(cluster_.world().run_files);
   ScriptedLabeler one(cluster_.address(), "one");
   ScriptedLabeler other(cluster_.address(), "other");
   ASSERT_TRUE(one.Register().ok());
@@ -114,13 +118,13 @@ TEST_F(WaitingCalls, StorageThatHangsHoldsUpACommitAndNoOtherCall) {
   ASSERT_TRUE(lease) << lease.error().ToString();
   Result<bool> committed = Fail(InternalError("no answer yet"));
   std::jthread commit([&] { committed = one.Commit(*lease, "sha"); });
-  asked.wait();
+  storage.AwaitAsked();
   EXPECT_TRUE(one.Renew(lease->key()).ok());
   const auto more = other.Lease();
   ASSERT_TRUE(more) << more.error().ToString();
   EXPECT_TRUE(other.Return(more->key()).ok());
   EXPECT_EQ(JobNamed("label").shards().committed(), 0U);
-  answer.count_down();
+  storage.Answer();
   commit.join();
   EXPECT_TRUE(committed) << committed.error().ToString();
   EXPECT_EQ(JobNamed("label").shards().committed(), 1U);
@@ -128,25 +132,20 @@ TEST_F(WaitingCalls, StorageThatHangsHoldsUpACommitAndNoOtherCall) {
 
 TEST_F(WaitingCalls, AStoppingCoordinatorAnswersTheCommitThatWaitsForStorage) {
   StartLabelling();
-  std::latch asked(1);
-  std::latch answer(1);
-  cluster_.world().run_files.before_file_size = [&] {
-    asked.count_down();
-    answer.wait();
-  };
+  HangingStorage storage(cluster_.world().run_files);
   ScriptedLabeler labeler(cluster_.address(), "labeler");
   ASSERT_TRUE(labeler.Register().ok());
   const auto lease = labeler.Lease();
   ASSERT_TRUE(lease) << lease.error().ToString();
   Result<bool> committed = Fail(InternalError("no answer yet"));
   std::jthread commit([&] { committed = labeler.Commit(*lease, "sha"); });
-  asked.wait();
+  storage.AwaitAsked();
   std::jthread stop([&] {
     cluster_.StopCoordinator();
     cluster_.world().run_files.before_file_size = nullptr;
     cluster_.StartCoordinator();
   });
-  answer.count_down();
+  storage.Answer();
   stop.join();
   commit.join();
   EXPECT_TRUE(committed) << "made again, and taken: " << committed.error().ToString();

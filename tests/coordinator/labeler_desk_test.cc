@@ -4,24 +4,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/engine_harness.h"
+#include "tests/support/engine_test.h"
 
 namespace ferment::coordinator {
 namespace {
 
-using ::ferment::testing::EngineHarness;
-using ::ferment::testing::EngineWorld;
 using ::ferment::testing::SmallSpec;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
 /// A label job of 12 shards, and labelers that fail at it, under the rule that is the default: three failures in a row,
 /// 5 s, doubled up to 10 min. A lease is of 10 s.
-class LabelerDeskTest : public ::testing::Test {
+class LabelerDeskTest : public ::ferment::testing::EngineTest {
  protected:
   LabelerDeskTest() {
     world_.run_files.label_shards = 12;
-    Restart();
     run_id_ = *engine()->runs().Submit({"submit", SmallSpec(/*videos=*/false), "/runs/small"});
     Settle();
     const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1});
@@ -30,26 +27,13 @@ class LabelerDeskTest : public ::testing::Test {
     world_.launcher.Exit("teacher/1", 0);
     Settle();
   }
-  void Restart() {
-    engine_.reset();
-    engine_ = std::make_unique<EngineHarness>(world_);
-    ASSERT_TRUE(engine_->restored().ok());
-  }
-  EngineHarness& engine() { return *engine_; }
-  void Settle() { ASSERT_TRUE(engine().Settle().ok()); }
   void Advance(std::chrono::milliseconds time) {
     world_.clock.Advance(time);
     Settle();
   }
 
   std::string Register(const std::string& name, const std::string& incarnation = "1") {
-    LabelerIdentity identity{name, incarnation, "avx2", "", "host of " + name};
-    auto answer = engine()->labelers().Register(identity);
-    if (!answer->held_by.empty()) {
-      identity.replaces = answer->held_by;
-      answer = engine()->labelers().Register(identity);
-    }
-    return answer->labeler_id;
+    return TakeName({name, incarnation, "avx2", "", "host of " + name});
   }
   LeaseAnswer Ask(const std::string& labeler) { return *engine()->leases().Lease({labeler, 1}); }
   LeaseKey LeaseOne(const std::string& labeler) {
@@ -73,10 +57,6 @@ class LabelerDeskTest : public ::testing::Test {
     EXPECT_TRUE(engine()->leases().Commit(result));
   }
   const Job& LabelJob() { return *engine()->book().FindJob(run_id_, "label"); }
-
-  EngineWorld world_;
-  std::unique_ptr<EngineHarness> engine_;
-  std::string run_id_;
 };
 
 TEST_F(LabelerDeskTest, WhoFailsThreeTimesInARowIsGrantedNothingForAWhileThatDoubles) {

@@ -6,13 +6,11 @@
 #include <signal.h>
 
 #include "common/base/json.h"
-#include "tests/support/engine_harness.h"
+#include "tests/support/engine_test.h"
 
 namespace ferment::coordinator {
 namespace {
 
-using ::ferment::testing::EngineHarness;
-using ::ferment::testing::EngineWorld;
 using ::ferment::testing::SmallSpec;
 using ::testing::Contains;
 using ::testing::ElementsAre;
@@ -22,19 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr char kRunDir[] = "/runs/small";
 
-class RunEngineTest : public ::testing::Test {
+class RunEngineTest : public ::ferment::testing::EngineTest {
  protected:
-  RunEngineTest() { Restart(); }
-
-  /// kill -9 and a new process on the same store.
-  void Restart() {
-    engine_.reset();
-    engine_ = std::make_unique<EngineHarness>(world_);
-    ASSERT_TRUE(engine_->restored().ok());
-  }
-  EngineHarness& engine() { return *engine_; }
-  void Settle() { ASSERT_TRUE(engine().Settle().ok()); }
-
   std::string Submit(const RunSpec& spec = SmallSpec(), const std::string& request = "submit") {
     const auto run_id = engine()->runs().Submit({request, spec, kRunDir});
     EXPECT_TRUE(run_id) << run_id.error().ToString();
@@ -60,17 +47,7 @@ class RunEngineTest : public ::testing::Test {
     world_.launcher.Exit(job_id + "/" + std::to_string(attempt), 0);
     Settle();
   }
-  /// As a new process does: it takes the name from whoever has it.
-  std::string Register(const std::string& incarnation = "1") {
-    LabelerIdentity identity{"labeler", incarnation, "avx2"};
-    auto answer = engine()->labelers().Register(identity);
-    if (answer && !answer->held_by.empty()) {
-      identity.replaces = answer->held_by;
-      answer = engine()->labelers().Register(identity);
-    }
-    EXPECT_TRUE(answer && answer->held_by.empty());
-    return answer->labeler_id;
-  }
+  std::string Register(const std::string& incarnation = "1") { return TakeName({"labeler", incarnation, "avx2"}); }
   GrantedLease LeaseOne(const std::string& labeler) {
     const auto answer = engine()->leases().Lease({labeler, 1});
     EXPECT_TRUE(answer) << answer.error().ToString();
@@ -99,10 +76,6 @@ class RunEngineTest : public ::testing::Test {
     FinishTrainer("teacher");
     ASSERT_EQ(JobNamed("label").state, JobState::kRunning);
   }
-
-  EngineWorld world_;
-  std::unique_ptr<EngineHarness> engine_;
-  std::string run_id_;
 };
 
 TEST_F(RunEngineTest, WalksTheWholeRoadAndWritesTheReportBeforeItSaysSucceeded) {
