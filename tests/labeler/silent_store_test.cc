@@ -7,8 +7,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
+#include <functional>
+#include <memory>
 #include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
 
 #include "labeler/labeler_loop.h"
 #include "tests/common/dataset/pack_builder.h"
@@ -37,6 +41,12 @@ class SilentStore {
   void AwaitSilence() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return silent_; });
+  }
+  /// Returns: whether it fell silent; whoever waits for that goes on either way.
+  bool EndsWait() {
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+    return std::exchange(silent_, true);
   }
   std::string endpoint() const { return server_.endpoint(); }
 
@@ -118,7 +128,9 @@ class SilentStoreTest : public ::testing::Test {
     std::filesystem::create_directories(folder_);
     dataset::PackBuilder pack;
     for (std::uint64_t key = 1; key <= kRecords; ++key) {
-      pack.AppendIndexed(key, dataset::ImagePayload(0, {1}, dataset::Fixture("jpeg/rgb.jpg"), key));
+      // Larger than what is asked for at once, so that not all comes with the header record.
+      const std::string picture = dataset::Fixture("jpeg/rgb.jpg") + std::string(50'000, '\0');
+      pack.AppendIndexed(key, dataset::ImagePayload(0, {1}, picture, key));
     }
     pack_ = pack.Write("silent-pack");
     std::ofstream(folder_ / "credentials") << "[default]\naws_access_key_id=AK\naws_secret_access_key=SK\n";
@@ -157,6 +169,7 @@ class SilentStoreTest : public ::testing::Test {
         },
         2, ending.get_token());
     const Status status = LabelerLoop(client, runner, /*exit_when_idle=*/true).Run(ending.get_token());
+    EXPECT_TRUE(store.EndsWait()) << "the store was never asked for that";
     operator_at_work.join();
     EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
     EXPECT_EQ(client.returned, 1);
