@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <grpcpp/grpcpp.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 
 #include "bench/load.h"
-#include "common/rpc/grpc_channel.h"
+#include "bench/load_client.h"
 #include "common/rpc/grpc_server.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
 
@@ -16,99 +16,11 @@
 namespace ferment::bench {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(20);
-
 struct Options {
   std::string address;
   std::string mode = "cycle";
   std::uint32_t batch = 1;
   LoadOptions load;
-};
-
-/// One client with a connection of its own.
-class Client {
- public:
-  Client(const Options& options, int number)
-      : options_(options), leases_(v1::LeaseService::NewStub(OpenOwnChannel(options.address, number))) {
-    if (options.mode == "empty") return;
-    v1::RegisterLabelerRequest request;
-    request.set_name("bench-" + std::to_string(number));
-    request.set_incarnation(std::to_string(getpid()));
-    while (labeler_id_.empty()) {
-      const auto registered =
-          rpc::CallUnary(*leases_, &v1::LeaseService::Stub::RegisterLabeler, request, {.retry_for = kPatience});
-      if (!registered) throw std::runtime_error(registered.error().ToString());
-      labeler_id_ = registered->labeler_id();
-      request.set_replaces(registered->held_by());
-    }
-  }
-
-  int Empty() {
-    return rpc::CallUnary(*leases_, &v1::LeaseService::Stub::RenewLease, v1::RenewLeaseRequest()) ? 1 : -1;
-  }
-
-  int Lease() {
-    auto answer = rpc::CallUnary(*leases_, &v1::LeaseService::Stub::LeaseShards, LeaseRequest());
-    if (!answer || answer->leases().empty()) return -1;
-    Hold(std::move(*answer));
-    return held_.leases_size();
-  }
-
-  /// Commits what it holds and leases anew, as a labeler does.
-  int Cycle() {
-    if (held_.leases().empty() && Lease() < 0) return -1;
-    auto answer = rpc::CallUnary(*leases_, &v1::LeaseService::Stub::CommitShard, CommitRequest(held_.leases(0)));
-    if (!answer) return -1;
-    Hold(std::move(*answer->mutable_next()));
-    return 1;
-  }
-
- private:
-  /// Channels of equal arguments share a connection; real labelers do not.
-  static std::shared_ptr<grpc::Channel> OpenOwnChannel(const std::string& address, int number) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt("ferment.bench.client", number);
-    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  }
-
-  v1::LeaseShardsRequest LeaseRequest() {
-    v1::LeaseShardsRequest request;
-    request.set_labeler_id(labeler_id_);
-    request.set_max_leases(options_.batch);
-    if (!known_run_.empty()) request.add_known_runs(known_run_);
-    request.set_call(++calls_);
-    return request;
-  }
-
-  void Hold(v1::LeaseShardsResponse answer) {
-    held_ = std::move(answer);
-    if (!held_.specs().empty()) known_run_ = held_.specs().begin()->first;
-  }
-
-  v1::CommitShardRequest CommitRequest(const v1::Lease& lease) {
-    v1::CommitShardRequest request;
-    request.set_request_id(labeler_id_ + "/" + std::to_string(lease.key().shard()));
-    request.set_labeler_id(labeler_id_);
-    *request.mutable_key() = lease.key();
-    const std::uint64_t records = lease.label().record_count();
-    request.mutable_counts()->set_read(records);
-    request.mutable_counts()->set_labelled(records);
-    for (int i = 0; i < 8; ++i) request.mutable_counts()->add_class_histogram(records / 8);
-    v1::ResultFile& file = *request.add_files();
-    // One file stands for all: its size is looked at, its bytes are the labelers' affair.
-    file.set_file(lease.label().output_dir() + "/shard.npz");
-    file.set_sha256(std::string(58, 'a') + std::to_string(100'000 + lease.key().shard() % 900'000));
-    request.set_seconds(60);
-    *request.mutable_next() = LeaseRequest();
-    return request;
-  }
-
-  const Options& options_;
-  std::unique_ptr<v1::LeaseService::Stub> leases_;
-  std::string labeler_id_;
-  std::string known_run_;
-  std::uint64_t calls_ = 0;
-  v1::LeaseShardsResponse held_;
 };
 
 /// Answers one call, and does nothing for it.
@@ -145,10 +57,11 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (options.mode == "serve") return ServeEmpty();
   const Load load = RunLoad(options.load, [&](int number) -> LoadCall {
-    auto client = std::make_shared<Client>(options, number);
-    if (options.mode == "empty") return [client] { return client->Empty(); };
-    if (options.mode == "lease") return [client] { return client->Lease(); };
-    return [client] { return client->Cycle(); };
+    auto client = std::make_shared<LoadClient>(options.address, number, rpc::CallOptions{}, options.batch);
+    if (options.mode == "empty") return [client] { return client->Renew().ok() ? 1 : -1; };
+    if (const Status status = client->Register(); !status.ok()) throw std::runtime_error(status.ToString());
+    if (options.mode == "lease") return [client] { return client->Lease().ok() ? client->held().leases_size() : -1; };
+    return [client] { return client->Cycle().ok() ? 1 : -1; };
   });
   Say(load);
   return 0;

@@ -5,20 +5,37 @@
 
 namespace ferment::coordinator {
 
+namespace {
+
+metrics::Counter& RefusedConnections(metrics::MetricRegistry& registry, const char* reason) {
+  return registry.MakeCounter("ferment_admission_rejected_total", "Requests refused because too much waits.",
+                              {{"reason", reason}});
+}
+
+}  // namespace
+
 CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
                      std::function<void(const Status&)> on_failed)
     : registry_(registry),
       duration_(registry.MakeHistogram("ferment_rpc_server_duration_seconds", "How long unary calls took.",
                                        {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5})),
+      connections_(registry.MakeGauge("ferment_rpc_server_connections", "Connections that are open.")),
+      refused_full_(RefusedConnections(registry, "connections")),
+      refused_peer_(RefusedConnections(registry, "connections_of_a_peer")),
       audit_(audit),
       on_failed_(std::move(on_failed)) {
   for (const rpc::MethodAccess& method : policy.methods()) HandledOf(method.path.substr(1), StatusCode::kOk);
 }
 
 metrics::Counter& CallTrail::HandledOf(const std::string& method, StatusCode code) {
-  return registry_.MakeCounter("ferment_rpc_server_handled_total",
-                               "Calls that were answered, by method and status code.",
-                               {{"method", method}, {"code", std::string(StatusCodeName(code))}});
+  const MutexLock lock(mutex_);
+  metrics::Counter*& counter = handled_[{method, code}];
+  if (counter == nullptr) {
+    counter = &registry_.MakeCounter("ferment_rpc_server_handled_total",
+                                     "Calls that were answered, by method and status code.",
+                                     {{"method", method}, {"code", std::string(StatusCodeName(code))}});
+  }
+  return *counter;
 }
 
 void CallTrail::Take(const rpc::CallRecord& record) {
@@ -36,6 +53,12 @@ void CallTrail::Take(const rpc::CallRecord& record) {
   const Status written = audit_->Append(
       {record.who, record.role, record.method, record.run, std::string(StatusCodeName(record.outcome.code()))});
   if (!written.ok() && !failed_.exchange(true)) on_failed_(written.With("the audit log"));
+}
+
+void CallTrail::Take(const rpc::ConnectionCounts& counts) {
+  connections_.Set(counts.open);
+  refused_full_.Add(static_cast<double>(counts.refused_full) - refused_full_.Value());
+  refused_peer_.Add(static_cast<double>(counts.refused_peer) - refused_peer_.Value());
 }
 
 }  // namespace ferment::coordinator

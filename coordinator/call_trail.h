@@ -5,11 +5,16 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
 
+#include "common/base/mutex.h"
 #include "common/io/audit_log.h"
 #include "common/metrics/metric.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/call_record.h"
+#include "common/rpc/connection_gate.h"
 
 namespace ferment::coordinator {
 
@@ -22,12 +27,20 @@ class CallTrail {
             std::function<void(const Status&)> on_failed);
 
   void Take(const rpc::CallRecord& record);
+  /// Thread: the gate's.
+  void Take(const rpc::ConnectionCounts& counts);
 
  private:
   metrics::Counter& HandledOf(const std::string& method, StatusCode code);
 
   metrics::MetricRegistry& registry_;
+  /// Made already. To ask the registry for one costs more than the rest.
+  Mutex mutex_;
+  std::map<std::pair<std::string, StatusCode>, metrics::Counter*> handled_ FERMENT_GUARDED_BY(mutex_);
   metrics::Histogram& duration_;
+  metrics::Gauge& connections_;
+  metrics::Counter& refused_full_;
+  metrics::Counter& refused_peer_;
   io::AuditLog* const audit_;
   const std::function<void(const Status&)> on_failed_;
   std::atomic<bool> failed_{false};

@@ -35,6 +35,25 @@ std::string TextOf(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::string Seconds(std::chrono::milliseconds time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+}
+
+Status CheckCoolDown(const CoolDownRule& rule) {
+  const auto usage = [](const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
+  if (rule.after > 1000) {
+    return usage("--cool-down-after must be 0 (never) to 1000 failures: cool-down-after=" + std::to_string(rule.after));
+  }
+  if (rule.longest < std::chrono::seconds(1) || rule.longest > std::chrono::hours(1)) {
+    return usage("--cool-down-longest must be 1 to 3600 seconds: cool-down-longest=" + Seconds(rule.longest));
+  }
+  if (rule.first < std::chrono::seconds(1) || rule.first > rule.longest) {
+    return usage("--cool-down-first must be 1 to --cool-down-longest (" + Seconds(rule.longest) +
+                 ") seconds: cool-down-first=" + Seconds(rule.first));
+  }
+  return {};
+}
+
 Status CheckSecurity(const CoordinatorConfig& config) {
   const auto usage = [](const char* text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
   const auto tls = rpc::ResolveCredentials(config.tls);
@@ -49,6 +68,20 @@ Status CheckSecurity(const CoordinatorConfig& config) {
   if (config.trainer_tls_dir.empty()) return {};
   FERMENT_ASSIGN_OR_RETURN(const auto trainer, rpc::ResolveCredentials({.tls_dir = config.trainer_tls_dir}));
   return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
+}
+
+Status CheckRange(const char* flag, int value, int least, int most) {
+  if (value >= least && value <= most) return {};
+  return InvalidArgumentError(std::string(flag) + " must be " + std::to_string(least) + " to " + std::to_string(most) +
+                              ": value=" + std::to_string(value))
+      .WithExitCode(exit_code::kUsage);
+}
+
+Status CheckLimits(const CoordinatorLimits& limits) {
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections", limits.connections, 8, 100'000));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections-per-peer", limits.connections_per_peer, 1, limits.connections));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-streams", limits.streams, 1, 896));
+  return CheckRange("--max-waiting", limits.waiting, 64, 1'000'000);
 }
 
 }  // namespace
@@ -80,10 +113,12 @@ Status Check(const CoordinatorConfig& config) {
   }
   if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
+  FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
     return InvalidArgumentError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()))
         .WithExitCode(exit_code::kUsage);
   }
+  FERMENT_RETURN_IF_ERROR(CheckCoolDown(config.cool_down));
   if (!config.label_store.empty()) {
     const auto place = io::ParseObjectUrl(config.label_store);
     if (!place) return place.error().With("--label-store").WithExitCode(exit_code::kUsage);
@@ -96,12 +131,18 @@ std::string Describe(const CoordinatorConfig& config) {
          "\naddress-file = " + config.address_file.string() + "\nlabel-store = " + config.label_store +
          "\ntrainer = " + config.trainer.string() + "\nmpirun = " + config.mpirun.string() +
          "\ndrain = " + std::to_string(config.drain.count()) +
+         " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
+         "\ncool-down-first = " + Seconds(config.cool_down.first) +
+         " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
          " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
          "\ntls-ca = " + config.tls.tls_ca + "\ntokens = " + config.tokens.string() +
          "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() + "\naudit-file = " + config.audit_file.string() +
-         "\n";
+         "\nmax-connections = " + std::to_string(config.limits.connections) +
+         "\nmax-connections-per-peer = " + std::to_string(config.limits.connections_per_peer) +
+         "\nmax-streams = " + std::to_string(config.limits.streams) +
+         "\nmax-waiting = " + std::to_string(config.limits.waiting) + "\n";
 }
 
 ServedAddresses ReadAddressFile(const std::filesystem::path& file) {

@@ -9,8 +9,22 @@
 
 #include "common/base/result.h"
 #include "common/rpc/credential_paths.h"
+#include "coordinator/core/lease_policy.h"
 
 namespace ferment::coordinator {
+
+/// What slow and hostile clients may take; docs/security.md says what happens past each.
+struct CoordinatorLimits {
+  /// gRPC connections, 8 to 100,000: a labeler, a trainer and a follower have one each. Fewer where the system grants
+  /// fewer open files.
+  int connections = 2048;
+  /// Of one IP address, 1 to `connections`; half of them, so that one machine does not shut all others out.
+  int connections_per_peer = 1024;
+  /// Runs and logs being followed, 1 to 896: each holds one of 1,024 threads.
+  int streams = 512;
+  /// Requests that wait for the scheduler, 64 to 1,000,000; with these it needs about a second.
+  int waiting = 4096;
+};
 
 struct CoordinatorConfig {
   /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
@@ -28,6 +42,8 @@ struct CoordinatorConfig {
   std::filesystem::path mpirun = "mpirun";
   /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.
   std::chrono::seconds drain{50};
+  /// after 0 to 1000 failures, first 1 s to longest, longest up to 1 h: whoever is silent for that long is forgotten.
+  CoolDownRule cool_down;
   /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;
   /// Tell clients over gRPC what can be called: on, off, or auto: on without TLS.
@@ -36,6 +52,7 @@ struct CoordinatorConfig {
   rpc::CredentialFlags tls;
   /// Lines `name role sha256hex [expiry]` of people who come with a token in place of a certificate; empty: none.
   std::filesystem::path tokens;
+  CoordinatorLimits limits;
   /// What trainers that are launched here show, as FERMENT_TLS_DIR; required with TLS.
   std::filesystem::path trainer_tls_dir;
   /// Who did what, a sealed line a call; empty: none.

@@ -22,11 +22,54 @@ void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
   app.add_option("--audit-file", config.audit_file, "Who did what, a sealed line a call; see `ferment audit verify`");
 }
 
+void AddLimitOptions(CLI::App& app, CoordinatorLimits& limits) {
+  app.add_option("--max-connections", limits.connections, "gRPC connections")->capture_default_str();
+  app.add_option("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address")
+      ->capture_default_str();
+  app.add_option("--max-streams", limits.streams, "Runs and logs being followed")->capture_default_str();
+  app.add_option("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused")
+      ->capture_default_str();
+}
+
+/// What the command line counts in seconds.
+class Times {
+ public:
+  explicit Times(const CoordinatorConfig& config)
+      : drain(SecondsOf(config.drain)),
+        cool_down_first(SecondsOf(config.cool_down.first)),
+        cool_down_longest(SecondsOf(config.cool_down.longest)) {}
+  void Store(CoordinatorConfig& config) const {
+    config.drain = std::chrono::seconds(drain);
+    config.cool_down.first = std::chrono::seconds(cool_down_first);
+    config.cool_down.longest = std::chrono::seconds(cool_down_longest);
+  }
+
+  std::int32_t drain;
+  std::int32_t cool_down_first;
+  std::int32_t cool_down_longest;
+
+ private:
+  static std::int32_t SecondsOf(std::chrono::milliseconds time) {
+    return static_cast<std::int32_t>(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+  }
+};
+
+void AddTimeOptions(CLI::App& app, CoordinatorConfig& config, Times& times) {
+  app.add_option("--drain", times.drain, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();
+  app.add_option("--cool-down-after", config.cool_down.after,
+                 "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
+      ->capture_default_str();
+  app.add_option("--cool-down-first", times.cool_down_first, "Seconds of the first such while; each failure doubles it")
+      ->capture_default_str();
+  app.add_option("--cool-down-longest", times.cool_down_longest, "Seconds of the longest one, 1 to 3600")
+      ->capture_default_str();
+}
+
 int Main(int argc, char** argv) {
   CoordinatorConfig config;
   config.trainer = event::ProgramFolder() / "ferment-trainer";
   bool print_config = false;
-  int drain_seconds = static_cast<int>(config.drain.count());
+  Times times(config);
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
   app.footer(
       "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
@@ -42,20 +85,21 @@ int Main(int argc, char** argv) {
       ->envname("FERMENT_LABEL_STORE");
   app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
-  app.add_option("--drain", drain_seconds, "Seconds that TERM waits for checkpoints, 0 to 600")->capture_default_str();
+  AddTimeOptions(app, config, times);
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");
   app.add_option("--reflection", config.reflection, "Tell gRPC clients what can be called; auto = on without TLS")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
   AddSecurityOptions(app, config);
+  AddLimitOptions(app, config.limits);
   app.add_flag("--print-config", print_config, "Print the configuration and leave");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
   }
-  config.drain = std::chrono::seconds(drain_seconds);
+  times.Store(config);
   SetUpLogging({.program = "ferment-coordinator"});
   event::IgnoreBrokenPipes();
   if (print_config) {

@@ -23,6 +23,7 @@
 #include "coordinator/call_trail.h"
 #include "coordinator/launch/local_launcher.h"
 #include "coordinator/local_run_files.h"
+#include "coordinator/open_files.h"
 #include "coordinator/rpc/lease_service.h"
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/run_status.h"
@@ -118,7 +119,9 @@ PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std:
 std::jthread KeepPageFresh(Scheduler& scheduler, AdminState& admin_state) {
   return std::jthread([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      if (const auto views = scheduler.List(0, kPageRuns)) admin_state.SetRuns(RunsAsJson(*views));
+      const auto page =
+          Await<Result<RunPage>>([&](Then<Result<RunPage>> then) { scheduler.List(0, kPageRuns, std::move(then)); });
+      if (page) admin_state.SetRuns(RunsAsJson(page->runs));
       std::this_thread::sleep_for(kPageInterval);
     }
   });
@@ -217,16 +220,20 @@ class CoordinatorProcess {
                            return MakeLaunchPlanner(config_, address_)(spec, run, job);
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
-        SchedulerConfig{});
+        SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting),
+                        .cool_down = config_.cool_down});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
-    runs_ = std::make_unique<RunServiceImpl>(*scheduler_);
+    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);
     trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, authenticator);
     const std::array<grpc::Service*, 3> services = {runs_.get(), leases_.get(), trainers_.get()};
+    const rpc::ConnectionLimits connections = GrantConnections(config_.limits);
     FERMENT_ASSIGN_OR_RETURN(server_, StartWhereItWas(config_.listen, former_.grpc, [&](const std::string& listen) {
                                return rpc::GrpcServer::Start(
                                    {.listen = listen,
                                     .insecure = config_.insecure,
+                                    .connections = connections,
+                                    .on_connections = [this](const auto& counts) { trail_->Take(counts); },
                                     .security = security_.get(),
                                     .policy = &policy_,
                                     .on_call = [this](const rpc::CallRecord& record) { trail_->Take(record); },

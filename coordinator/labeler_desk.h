@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who works: registers labelers, forgets those that fell silent, and keeps what nobody needs after a restart: when each
-// was heard, the number of its last call, its rate.
+// Who works: registers labelers, lets those cool down that fail again and again, forgets those that fell silent, and
+// keeps what nobody needs after a restart: when each was heard, the number of its last call, its rate.
 #pragma once
 
 #include <chrono>
@@ -13,8 +13,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/core/lease_policy.h"
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
+#include "coordinator/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 
@@ -26,6 +28,8 @@ struct LabelerIdentity {
   /// The labeler whose place this process takes: what an earlier answer named as the holder of its name. Empty:
   /// nobody's.
   std::string replaces = {};
+  /// The machine that it runs on; empty: it does not say.
+  std::string host = {};
 };
 
 /// One of both is empty.
@@ -39,15 +43,23 @@ struct Registration {
 /// by one call: the second, which names the holder, is made only by a process that lived to hear of it, and is void as
 /// soon as the name has gone to a third.
 ///
+/// How often a labeler has failed in a row is the book's, so that a restart forgets none of it; when its cool-down ends
+/// is kept here, and a restart begins the cool-down anew.
+///
 /// Thread: the scheduler's.
 class LabelerDesk {
  public:
+  struct Rules {
+    /// How long a labeler without a lease may be silent before nothing is kept of it.
+    std::chrono::milliseconds forget_after;
+    CoolDownRule cool_down;
+  };
   /// `end_leases` is called with the labeler whose place another takes.
-  LabelerDesk(Ledger& ledger, const Clock& clock, std::chrono::milliseconds forget_after,
+  LabelerDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics, const Rules& rules,
               std::function<void(const std::string&)> end_leases)
-      : ledger_(ledger), clock_(clock), forget_after_(forget_after), end_leases_(std::move(end_leases)) {}
+      : ledger_(ledger), clock_(clock), metrics_(metrics), rules_(rules), end_leases_(std::move(end_leases)) {}
 
-  /// After a restart: everybody was heard just now.
+  /// After a restart: everybody was heard just now, and whoever was to cool down begins to.
   void HearAll();
   /// Errors: InvalidArgument.
   Result<Registration> Register(const LabelerIdentity& identity);
@@ -59,6 +71,13 @@ class LabelerDesk {
   /// Takes a sample of its rate.
   void Observe(const std::string& labeler_id);
   double RecordRate(const std::string& labeler_id) const;
+  /// A lease of this labeler has ended: it may begin to cool down, or need to no more.
+  void Judge(const std::string& labeler_id);
+  /// Returns: for how long it is granted nothing; 0: it may be.
+  std::chrono::milliseconds CoolDownLeft(const Labeler& labeler) const;
+  std::size_t CountCoolingDown() const;
+  /// Returns: whether it was heard in the last seconds; one that works may not be, but holds a lease.
+  bool HeardLately(const Labeler& labeler) const;
   /// Drops who was not heard for `forget_after` and holds no lease: each worker of a cluster that grows and shrinks has
   /// a name of its own.
   void ForgetSilent();
@@ -70,13 +89,20 @@ class LabelerDesk {
     std::uint64_t progress = 0;
     RateMeter rate = {};
   };
+  struct CoolDown {
+    std::uint32_t failures = 0;
+    MonotonicTime until;
+  };
 
   Ledger& ledger_;
   const Clock& clock_;
-  const std::chrono::milliseconds forget_after_;
+  SchedulerMetrics& metrics_;
+  const Rules rules_;
   const std::function<void(const std::string&)> end_leases_;
   /// By labeler; of those in the book alone.
   std::map<std::string, Known> known_;
+  /// By name: a process that died may have been the failure.
+  std::map<std::string, CoolDown> cool_downs_;
   /// Nobody is silent for long enough before.
   MonotonicTime next_look_{};
 };

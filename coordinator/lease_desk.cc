@@ -2,6 +2,8 @@
 #include "coordinator/lease_desk.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "common/base/logging.h"
 #include "coordinator/core/lease_policy.h"
@@ -62,13 +64,19 @@ Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
       return answer;
     }
   }
+  const WhoIsThere there = [this] { return LabelersThere(); };
+  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {
+    answer.idle = ChooseShard(ledger_.book(), *labeler, there).kind == LeaseChoice::Kind::kIdle;
+    answer.retry_after = left;
+    return answer;
+  }
   const std::uint32_t wanted = std::clamp<std::uint32_t>(request.max_leases, 1, kMaxLeasesACall);
   while (answer.leases.size() < wanted) {
-    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler);
+    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler, there);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
       ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
       Hold(choice.key);
-      answer.leases.push_back(Describe(choice.key));
+      Describe(choice.key, answer);
       metrics_.lease_granted.Increment();
       continue;
     }
@@ -91,17 +99,33 @@ LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
   for (const LeaseKey& key : labeler.last_leases) {
     if (!FindLeased(key)) continue;
     Hold(key);
-    answer.leases.push_back(Describe(key));
+    Describe(key, answer);
   }
   if (answer.leases.empty()) answer.retry_after = kRetryAfter;
   return answer;
 }
 
-GrantedLease LeaseDesk::Describe(const LeaseKey& key) {
+std::vector<const Labeler*> LeaseDesk::LabelersThere() const {
+  std::set<std::string_view> holders;
+  for (const auto& [key, held] : held_) holders.insert(held.labeler_id);
+  std::vector<const Labeler*> there;
+  for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
+    if (labelers_.CoolDownLeft(labeler) > std::chrono::milliseconds(0)) continue;
+    if (holders.contains(labeler_id) || labelers_.HeardLately(labeler)) there.push_back(&labeler);
+  }
+  return there;
+}
+
+void LeaseDesk::Describe(const LeaseKey& key, LeaseAnswer& answer) {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
-  return {key,      held_.at(key).lease_time,  job.plan.phase, run.run_dir, ledger_.SpecOf(run),
-          job.work, job.shards[key.shard].plan};
+  // The shards of a job follow each other.
+  const bool same = !answer.leases.empty() && answer.leases.back().key.run_id == key.run_id &&
+                    answer.leases.back().key.job_id == key.job_id;
+  const auto work = same ? answer.leases.back().job
+                         : std::make_shared<const GrantedWork>(
+                               GrantedWork{job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work});
+  answer.leases.push_back({key, held_.at(key).lease_time, job.shards[key.shard].plan, work});
 }
 
 Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {
@@ -117,9 +141,11 @@ Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {
 
 Result<LeaseDesk::Found> LeaseDesk::FindLeased(const LeaseKey& key) const {
   FERMENT_ASSIGN_OR_RETURN(const Found found, Find(key));
-  if (found.job->state != JobState::kRunning || found.shard->state != ShardState::kLeased ||
+  // A stopped teacher's job ends as soon as its run is looked at, which after a restart waits for the run's folder.
+  const bool stopped = !found.job->tripped.empty();
+  if (stopped || found.job->state != JobState::kRunning || found.shard->state != ShardState::kLeased ||
       found.shard->epoch != key.epoch) {
-    const std::string why = found.job->tripped.empty() ? "the lease is lost" : "the teacher was stopped";
+    const std::string why = stopped ? "the teacher was stopped" : "the lease is lost";
     return Fail(
         AbortedError(why + "; drop the work: " + NameOf(key) + " present_epoch=" + std::to_string(found.shard->epoch)));
   }
@@ -178,6 +204,8 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
                                 result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   Drop(result.key);
+  labelers_.Hear(at.shard->labeler_id);
+  labelers_.Judge(at.shard->labeler_id);
   Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
   const auto spec = ledger_.SpecOf(*at.run);
@@ -218,6 +246,8 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
     ledger_.Record(ShardReleased{failure.key, ReleaseReason::kFailed, failure.request_id});
   }
   Drop(failure.key);
+  labelers_.Hear(at->shard->labeler_id);
+  labelers_.Judge(at->shard->labeler_id);
   return {};
 }
 
@@ -226,6 +256,7 @@ void LeaseDesk::EndLeasesOf(const std::string& labeler_id) {
     ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
     Drop(key);
   }
+  labelers_.Judge(labeler_id);
 }
 
 void LeaseDesk::ExpireLeases() {
@@ -251,6 +282,7 @@ void LeaseDesk::ExpireLeases() {
                                  {"next", "the shard goes to another labeler"}});
     ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});
     metrics_.lease_expired.Increment();
+    labelers_.Judge(found->shard->labeler_id);
   }
 }
 

@@ -21,15 +21,21 @@
 
 namespace ferment::coordinator {
 
-struct GrantedLease {
-  LeaseKey key;
-  std::chrono::milliseconds lease_time{0};
+/// What the leases of one job have in common.
+struct GrantedWork {
   Phase phase = Phase::kLabel;
   std::string run_dir;
   /// Shared with the ledger: it is large and never changes.
   std::shared_ptr<const RunSpec> spec;
   ShardWork work;
+};
+
+struct GrantedLease {
+  LeaseKey key;
+  std::chrono::milliseconds lease_time{0};
   PlannedShard shard;
+  /// One for all leases of a job in one answer.
+  std::shared_ptr<const GrantedWork> job;
 };
 
 struct LeaseRequest {
@@ -68,7 +74,8 @@ class LeaseDesk {
   void GiveFullLeaseTimes();
 
   /// Errors: NotFound (register first), FailedPrecondition (all work is for another instruction set).
-  /// The same call again: those of its leases that the labeler still holds. One from before the last: none.
+  /// The same call again: those of its leases that the labeler still holds. One from before the last: none. While it
+  /// cools down: none, and how long that lasts.
   Result<LeaseAnswer> Lease(const LeaseRequest& request);
   /// Returns: the lease time that starts now. Errors: Aborted (lost).
   Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
@@ -110,7 +117,9 @@ class LeaseDesk {
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
   LeaseAnswer GrantAgain(const Labeler& labeler);
-  GrantedLease Describe(const LeaseKey& key);
+  /// Returns: the labelers that live, as far as can be known, and are not cooling down.
+  std::vector<const Labeler*> LabelersThere() const;
+  void Describe(const LeaseKey& key, LeaseAnswer& answer);
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);
   void Drop(const LeaseKey& key);

@@ -18,7 +18,7 @@ constexpr std::uint64_t kEventsAShard = 2;
 RunEngine::RunEngine(Parts parts)
     : parts_(std::move(parts)),
       compact_at_(parts_.compact_after),
-      labelers_(ledger_, parts_.clock, parts_.forget_labelers_after,
+      labelers_(ledger_, parts_.clock, parts_.metrics, {parts_.forget_labelers_after, parts_.cool_down},
                 [this](const std::string& labeler_id) { leases_.EndLeasesOf(labeler_id); }),
       leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
       trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch}),
@@ -56,6 +56,7 @@ Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
 Status RunEngine::Settle() {
   leases_.ExpireLeases();
   labelers_.ForgetSilent();
+  parts_.metrics.labelers_cooling_down.Set(static_cast<double>(labelers_.CountCoolingDown()));
   std::vector<Event> batch = ledger_.TakeUnsaved();
   while (true) {
     runs_.Advance();

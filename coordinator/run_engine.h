@@ -50,6 +50,7 @@ class RunEngine {
     LaunchPlanner plan_launch;
     /// Brings the outcome of a task back to this thread, to be followed by Settle.
     std::function<void(std::function<void()>)> come_back;
+    CoolDownRule cool_down = {};
     /// How long a labeler without a lease may be silent before nothing is kept of it.
     std::chrono::milliseconds forget_labelers_after = std::chrono::hours(1);
     /// Events of the log before a snapshot takes their place; more where there are more shards than these.

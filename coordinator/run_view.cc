@@ -90,8 +90,9 @@ RunView MakeRunView(const JobBook& book, const Run& run, const RunSpec& spec, co
     }
   }
   for (const auto& [labeler_id, labeler] : book.labelers()) {
-    view.labelers.push_back(
-        {labeler.name, labeler.shards_committed, labeler.records, live.labelers.RecordRate(labeler_id)});
+    view.labelers.push_back({labeler.name, labeler.shards_committed, labeler.records,
+                             live.labelers.RecordRate(labeler_id), labeler.failures,
+                             std::chrono::duration<double>(live.labelers.CoolDownLeft(labeler)).count()});
   }
   view.revision = (live.term << kTermShift) + run.revision + live.leases.changes() + live.trainers.changes();
   return view;

@@ -47,6 +47,10 @@ struct LabelerView {
   std::uint64_t shards_committed = 0;
   std::uint64_t records = 0;
   double rate = 0;
+  /// In a row, since it last committed a shard.
+  std::uint32_t failures = 0;
+  /// For how long it is granted nothing; 0: it may be.
+  double cool_down_seconds = 0;
 };
 
 struct RunView {
@@ -62,6 +66,12 @@ struct RunView {
   std::vector<LabelerView> labelers;
   /// Grows with every change, across restarts too.
   std::uint64_t revision = 0;
+};
+
+struct RunPage {
+  std::vector<RunView> runs;
+  /// Whether others follow.
+  bool more = false;
 };
 
 struct LiveFigures {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <future>
-#include <type_traits>
 #include <utility>
 
 #include "common/base/logging.h"
@@ -12,14 +10,9 @@
 namespace ferment::coordinator {
 namespace {
 
-template <typename Answer>
-Answer AnswerWith(const Status& failure) {
-  if constexpr (std::is_same_v<Answer, Status>) {
-    return failure;
-  } else {
-    return Fail(failure);
-  }
-}
+/// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
+/// message nor leave the scheduler time for others.
+constexpr std::size_t kPageLetters = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -27,7 +20,8 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
     : parts_(std::move(parts)),
       config_(config),
       launches_(std::make_unique<ThreadTaskRunner>()),
-      files_(std::make_unique<ThreadTaskRunner>()) {
+      files_(std::make_unique<ThreadTaskRunner>()),
+      looks_(std::make_unique<TaskLanes>(config.looks)) {
   engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
                                                          parts_.metrics, *launches_, *files_, parts_.plan_launch,
                                                          [this](std::function<void()> work) {
@@ -35,7 +29,8 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
                                                            if (!stopped_.ok()) return;
                                                            queue_.push_back({std::move(work), nullptr});
                                                            queued_.notify_one();
-                                                         }});
+                                                         },
+                                                         config_.cool_down});
 }
 
 Scheduler::~Scheduler() { Stop(); }
@@ -62,13 +57,17 @@ void Scheduler::Drain(std::chrono::milliseconds patience) {
     draining_ = true;
   }
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  const Status asked = Call<Status>([this] {
-    engine_->trainers().Drain();
-    return Status();
+  const Status asked = Await<Status>([this](Then<Status> then) {
+    Ask<Status>(std::move(then), [this] {
+      engine_->trainers().Drain();
+      return Status();
+    });
   });
   if (!asked.ok()) return;
   while (std::chrono::steady_clock::now() < deadline) {
-    const auto live = Call<Result<bool>>([this]() -> Result<bool> { return engine_->trainers().AnyLive(); });
+    const auto live = Await<Result<bool>>([this](Then<Result<bool>> then) {
+      Ask<Result<bool>>(std::move(then), [this]() -> Result<bool> { return engine_->trainers().AnyLive(); });
+    });
     if (!live || !*live) return;
     std::this_thread::sleep_for(config_.tick);
   }
@@ -88,42 +87,46 @@ void Scheduler::Refuse(const Status& why) {
 }
 
 Status Scheduler::Enqueue(Operation operation, bool while_draining) {
-  const MutexLock lock(mutex_);
-  if (!stopped_.ok()) return stopped_;
-  if (draining_ && !while_draining) return UnavailableError("the coordinator is draining; come back in a moment");
-  if (queue_.size() >= config_.queue_limit) {
-    parts_.metrics.rejected.Increment();
-    return ResourceExhaustedError("too many requests wait; come back in a moment: waiting=" +
-                                  std::to_string(queue_.size()));
+  bool wake = false;
+  {
+    const MutexLock lock(mutex_);
+    if (!stopped_.ok()) return stopped_;
+    if (draining_ && !while_draining) return UnavailableError("the coordinator is draining; come back in a moment");
+    FERMENT_RETURN_IF_ERROR(Crowded(queue_.size()));
+    queue_.push_back(std::move(operation));
+    wake = std::exchange(idle_, false);
   }
-  queue_.push_back(std::move(operation));
-  queued_.notify_one();
+  // Outside, or the woken thread would wait for the lock at once.
+  if (wake) queued_.notify_one();
   return {};
 }
 
+Status Scheduler::Crowded(std::size_t waiting) {
+  if (waiting < config_.queue_limit) return {};
+  parts_.metrics.rejected.Increment();
+  return ResourceExhaustedError("too many requests wait; come back in a moment: waiting=" + std::to_string(waiting));
+}
+
 template <typename Answer>
-Answer Scheduler::Call(std::function<Answer()> decide, bool while_draining) {
-  // Shared, since the caller may give up before the scheduler comes to it.
-  auto promise = std::make_shared<std::promise<Answer>>();
-  auto decided = std::make_shared<Answer>(AnswerWith<Answer>(InternalError("undecided")));
-  std::future<Answer> future = promise->get_future();
+void Scheduler::Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide, bool while_draining) {
   Operation operation;
-  operation.decide = [decide = std::move(decide), decided] { *decided = decide(); };
-  operation.answer = [promise, decided](const Status& saved) {
-    promise->set_value(saved.ok() ? std::move(*decided) : AnswerWith<Answer>(saved));
-  };
+  operation.decide = [decide = std::move(decide), reply] { reply->Decide(decide()); };
+  operation.answer = [reply](const Status& saved) { reply->Send(saved); };
   const Status queued = Enqueue(std::move(operation), while_draining);
-  if (!queued.ok()) return AnswerWith<Answer>(queued);
-  if (future.wait_for(config_.answer_limit) != std::future_status::ready) {
-    return AnswerWith<Answer>(UnavailableError("no answer in time; whether it was done is unknown, ask again"));
-  }
-  return future.get();
+  if (!queued.ok()) reply->Send(queued);
+}
+
+template <typename Answer>
+void Scheduler::Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining) {
+  Ask(std::make_shared<Reply<Answer>>(std::move(then)), std::move(decide), while_draining);
 }
 
 std::vector<Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
   std::vector<Operation> batch;
   const MutexLock lock(mutex_);
+  idle_ = queue_.empty();
   queued_.wait_for(mutex_, stop, config_.tick, [this]() FERMENT_REQUIRES(mutex_) { return !queue_.empty(); });
+  idle_ = false;
   parts_.metrics.queue_depth.Set(static_cast<double>(queue_.size()));
   while (!queue_.empty() && batch.size() < config_.batch_limit) {
     batch.push_back(std::move(queue_.front()));
@@ -148,54 +151,69 @@ void Scheduler::Loop(std::stop_token stop) {
   }
 }
 
-Result<std::string> Scheduler::Submit(Submission submission) {
-  return Call<Result<std::string>>(
-      [this, submission = std::move(submission)] { return engine_->runs().Submit(submission); }, false);
+void Scheduler::Submit(Submission submission, Then<Result<std::string>> then) {
+  Ask<Result<std::string>>(
+      std::move(then), [this, submission = std::move(submission)] { return engine_->runs().Submit(submission); },
+      false);
 }
 
-Status Scheduler::Cancel(const std::string& run_id, const std::string& request_id) {
-  return Call<Status>([=, this] { return engine_->steering().Cancel(run_id, request_id); });
+void Scheduler::Cancel(const std::string& run_id, const std::string& request_id, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this] { return engine_->steering().Cancel(run_id, request_id); });
 }
 
-Status Scheduler::Update(const RunUpdate& update) {
-  return Call<Status>([=, this] { return engine_->steering().Update(update); });
+void Scheduler::Update(const RunUpdate& update, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this] { return engine_->steering().Update(update); });
 }
 
-Result<std::string> Scheduler::RollBackTeacher(const std::string& run_id, const std::string& request_id,
-                                               const std::string& reason) {
-  return Call<Result<std::string>>(
-      [=, this] { return engine_->steering().RollBackTeacher(run_id, request_id, reason); });
+void Scheduler::RollBackTeacher(const std::string& run_id, const std::string& request_id, const std::string& reason,
+                                Then<Result<std::string>> then) {
+  Ask<Result<std::string>>(std::move(then),
+                           [=, this] { return engine_->steering().RollBackTeacher(run_id, request_id, reason); });
 }
 
-Result<RunView> Scheduler::View(const std::string& run_id) {
-  return Call<Result<RunView>>([=, this] { return engine_->View(run_id); });
+void Scheduler::View(const std::string& run_id, Then<Result<RunView>> then) {
+  Ask<Result<RunView>>(std::move(then), [=, this] { return engine_->View(run_id); });
 }
 
-Result<std::vector<RunView>> Scheduler::List(std::size_t offset, std::size_t limit) {
-  return Call<Result<std::vector<RunView>>>([=, this]() -> Result<std::vector<RunView>> {
-    std::vector<RunView> views;
+void Scheduler::List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then) {
+  Ask<Result<RunPage>>(std::move(then), [=, this]() -> Result<RunPage> {
+    RunPage page;
+    std::size_t letters = 0;
     const std::vector<std::string>& order = engine_->book().run_order();
-    for (std::size_t i = offset; i < order.size() && views.size() < limit; ++i) {
-      views.push_back(*engine_->View(order[order.size() - 1 - i]));
+    for (std::size_t i = offset; i < order.size(); ++i) {
+      page.more = page.runs.size() >= limit || letters >= kPageLetters;
+      if (page.more) break;
+      page.runs.push_back(*engine_->View(order[order.size() - 1 - i]));
+      for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
     }
-    return views;
+    return page;
   });
 }
 
-Result<Registration> Scheduler::Register(const LabelerIdentity& identity) {
-  return Call<Result<Registration>>([=, this] { return engine_->labelers().Register(identity); }, false);
+void Scheduler::Register(const LabelerIdentity& identity, Then<Result<Registration>> then) {
+  Ask<Result<Registration>>(
+      std::move(then), [=, this] { return engine_->labelers().Register(identity); }, false);
 }
 
-Result<LeaseAnswer> Scheduler::Lease(const LeaseRequest& request) {
-  return Call<Result<LeaseAnswer>>([=, this] { return engine_->leases().Lease(request); }, false);
+void Scheduler::Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then) {
+  Ask<Result<LeaseAnswer>>(
+      std::move(then), [=, this] { return engine_->leases().Lease(request); }, false);
 }
 
-Result<std::chrono::milliseconds> Scheduler::Renew(const LeaseKey& key, std::uint64_t records_done) {
-  return Call<Result<std::chrono::milliseconds>>([=, this] { return engine_->leases().Renew(key, records_done); });
+Status Scheduler::MayTouch(const LeaseKey& key, const std::string& caller) const {
+  if (caller.empty()) return {};
+  const std::string holder = engine_->leases().HolderOf(key);
+  if (holder.empty() || holder == caller) return {};
+  return PermissionDeniedError("another labeler holds this lease: labeler=" + caller +
+                               " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch));
 }
 
-Result<std::string> Scheduler::HolderOf(const LeaseKey& key) {
-  return Call<Result<std::string>>([=, this]() -> Result<std::string> { return engine_->leases().HolderOf(key); });
+void Scheduler::Renew(const CalledLease& lease, std::uint64_t records_done,
+                      Then<Result<std::chrono::milliseconds>> then) {
+  Ask<Result<std::chrono::milliseconds>>(std::move(then), [=, this]() -> Result<std::chrono::milliseconds> {
+    FERMENT_RETURN_IF_ERROR(MayTouch(lease.key, lease.caller));
+    return engine_->leases().Renew(lease.key, records_done);
+  });
 }
 
 Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
@@ -203,10 +221,12 @@ Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
     const MutexLock lock(mutex_);
     if (const auto known = run_dirs_.find(run_id); known != run_dirs_.end()) return known->second;
   }
-  auto run_dir = Call<Result<std::string>>([this, run_id]() -> Result<std::string> {
-    const Run* run = engine_->book().FindRun(run_id);
-    if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + run_id));
-    return run->run_dir;
+  auto run_dir = Await<Result<std::string>>([&](Then<Result<std::string>> then) {
+    Ask<Result<std::string>>(std::move(then), [this, run_id]() -> Result<std::string> {
+      const Run* run = engine_->book().FindRun(run_id);
+      if (run == nullptr) return Fail(AbortedError("no such run; drop the work: run=" + run_id));
+      return run->run_dir;
+    });
   });
   if (!run_dir) return run_dir;
   const MutexLock lock(mutex_);
@@ -234,39 +254,62 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
   return {};
 }
 
-Result<Scheduler::CommitAnswer> Scheduler::Commit(const ShardResult& result, const std::optional<LeaseRequest>& next) {
-  FERMENT_RETURN_IF_ERROR(CheckFiles(result));
-  return Call<Result<CommitAnswer>>([=, this]() -> Result<CommitAnswer> {
-    CommitAnswer answer;
-    FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(result));
-    if (!next) return answer;
-    if (auto leases = engine_->leases().Lease(*next)) answer.next = std::move(*leases);
-    return answer;
+void Scheduler::Commit(const std::string& caller, ShardResult result, std::optional<LeaseRequest> next,
+                       Then<Result<CommitAnswer>> then) {
+  const auto reply = std::make_shared<Reply<Result<CommitAnswer>>>(std::move(then));
+  if (const Status crowded = Crowded(looking_.fetch_add(1)); !crowded.ok()) {
+    --looking_;
+    reply->Send(crowded);
+    return;
+  }
+  const std::string run_id = result.key.run_id;
+  looks_->Post(run_id, [=, this, result = std::make_shared<ShardResult>(std::move(result))] {
+    const Status found = CheckFiles(*result);
+    --looking_;
+    if (!found.ok()) {
+      reply->Send(found);
+      return;
+    }
+    Ask<Result<CommitAnswer>>(reply, [=, this]() -> Result<CommitAnswer> {
+      FERMENT_RETURN_IF_ERROR(MayTouch(result->key, caller));
+      CommitAnswer answer;
+      FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(*result));
+      if (!next) return answer;
+      if (auto leases = engine_->leases().Lease(*next)) answer.next = std::move(*leases);
+      return answer;
+    });
   });
 }
 
-Status Scheduler::Return(const LeaseKey& key) {
-  return Call<Status>([=, this] { return engine_->leases().Return(key); });
+void Scheduler::Return(const CalledLease& lease, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this]() -> Status {
+    FERMENT_RETURN_IF_ERROR(MayTouch(lease.key, lease.caller));
+    return engine_->leases().Return(lease.key);
+  });
 }
 
-Status Scheduler::FailShard(const ShardFailure& failure) {
-  return Call<Status>([=, this] { return engine_->leases().FailShard(failure); });
+void Scheduler::FailShard(const std::string& caller, const ShardFailure& failure, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this]() -> Status {
+    FERMENT_RETURN_IF_ERROR(MayTouch(failure.key, caller));
+    return engine_->leases().FailShard(failure);
+  });
 }
 
-Result<std::uint64_t> Scheduler::TakeToken(const TokenRequest& request) {
-  return Call<Result<std::uint64_t>>([=, this] { return engine_->trainers().TakeToken(request); });
+void Scheduler::TakeToken(const TokenRequest& request, Then<Result<std::uint64_t>> then) {
+  Ask<Result<std::uint64_t>>(std::move(then), [=, this] { return engine_->trainers().TakeToken(request); });
 }
 
-Result<bool> Scheduler::Report(const TokenKey& key, TrainerProgress progress) {
-  return Call<Result<bool>>([=, this] { return engine_->trainers().Report(key, progress); });
+void Scheduler::Report(const TokenKey& key, TrainerProgress progress, Then<Result<bool>> then) {
+  Ask<Result<bool>>(std::move(then),
+                    [=, this, progress = std::move(progress)] { return engine_->trainers().Report(key, progress); });
 }
 
-Status Scheduler::Complete(const TokenKey& key, const TrainerResult& result) {
-  return Call<Status>([=, this] { return engine_->trainers().Complete(key, result); });
+void Scheduler::Complete(const TokenKey& key, const TrainerResult& result, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this] { return engine_->trainers().Complete(key, result); });
 }
 
-Status Scheduler::FailJob(const TokenKey& key, const Failure& failure) {
-  return Call<Status>([=, this] { return engine_->trainers().FailJob(key, failure); });
+void Scheduler::FailJob(const TokenKey& key, const Failure& failure, Then<Status> then) {
+  Ask<Status>(std::move(then), [=, this] { return engine_->trainers().FailJob(key, failure); });
 }
 
 }  // namespace ferment::coordinator

@@ -4,6 +4,7 @@
 // only then answered.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -19,7 +20,9 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "coordinator/reply.h"
 #include "coordinator/run_engine.h"
+#include "coordinator/task_lanes.h"
 
 namespace ferment::coordinator {
 
@@ -31,15 +34,17 @@ struct SchedulerConfig {
   std::size_t batch_limit = 64;
   /// How often leases are looked at and trainers asked after.
   std::chrono::milliseconds tick{100};
-  /// How long a request waits for its answer.
-  std::chrono::milliseconds answer_limit{30'000};
+  /// Runs whose result files are looked at side by side; each may be on storage that does not answer.
+  int looks = 16;
+  CoolDownRule cool_down = {};
 };
 
 /// What to do is decided by LeaseDesk, TrainerDesk and RunDesk; this class orders it: queue, decide, append, answer. It
-/// waits for the disk while holding nobody's lock, and everyone who asked waits with it: that is the promise.
+/// waits for the disk while holding nobody's lock, and nobody who asked is told before: that is the promise.
 ///
-/// Every method may fail with Unavailable (draining, stopped, or the store failed) and ResourceExhausted (too much
-/// waits). Thread: any, but Start and Stop.
+/// Nobody waits in a call: the answer goes to `then`, once, on another thread or before the call returns. Each may be
+/// Unavailable (draining, stopped, or the store failed) and ResourceExhausted (too much waits). Thread: any, but Start
+/// and Stop.
 class Scheduler {
  public:
   struct Parts {
@@ -61,45 +66,53 @@ class Scheduler {
   Status Start();
   /// Refuses new work, asks every trainer to save a checkpoint and leave, and waits for them up to `patience`.
   void Drain(std::chrono::milliseconds patience);
-  /// Ends the thread; what waits is refused. A second call does nothing.
+  /// Ends the threads; what waits is refused. A second call does nothing.
   void Stop();
 
-  Result<std::string> Submit(Submission submission);
-  Status Cancel(const std::string& run_id, const std::string& request_id);
-  Status Update(const RunUpdate& update);
-  Result<std::string> RollBackTeacher(const std::string& run_id, const std::string& request_id,
-                                      const std::string& reason);
-  Result<RunView> View(const std::string& run_id);
-  /// Returns: runs, newest first, from the `offset`-th on.
-  Result<std::vector<RunView>> List(std::size_t offset, std::size_t limit);
+  void Submit(Submission submission, Then<Result<std::string>> then);
+  void Cancel(const std::string& run_id, const std::string& request_id, Then<Status> then);
+  void Update(const RunUpdate& update, Then<Status> then);
+  void RollBackTeacher(const std::string& run_id, const std::string& request_id, const std::string& reason,
+                       Then<Result<std::string>> then);
+  void View(const std::string& run_id, Then<Result<RunView>> then);
+  /// Answer: runs, newest first, from the `offset`-th on; fewer than `limit` where they are large.
+  void List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then);
 
-  Result<Registration> Register(const LabelerIdentity& identity);
-  Result<LeaseAnswer> Lease(const LeaseRequest& request);
-  Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t records_done);
-  /// Returns: the labeler that holds this lease; empty where it is lost.
-  Result<std::string> HolderOf(const LeaseKey& key);
+  void Register(const LabelerIdentity& identity, Then<Result<Registration>> then);
+  void Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then);
+  /// Of these four, where `lease.caller` is named: PermissionDenied where another labeler holds the lease.
+  struct CalledLease {
+    LeaseKey key;
+    std::string caller;
+  };
+  void Renew(const CalledLease& lease, std::uint64_t records_done, Then<Result<std::chrono::milliseconds>> then);
   struct CommitAnswer {
     bool duplicate = false;
     LeaseAnswer next;
   };
   /// As LeaseDesk::Commit, after a look at the files, and then as Lease for `next`, in one operation. What Lease would
   /// refuse comes as an empty answer. Errors: DataLoss where a file is missing or empty.
-  Result<CommitAnswer> Commit(const ShardResult& result, const std::optional<LeaseRequest>& next = std::nullopt);
-  Status Return(const LeaseKey& key);
-  Status FailShard(const ShardFailure& failure);
+  void Commit(const std::string& caller, ShardResult result, std::optional<LeaseRequest> next,
+              Then<Result<CommitAnswer>> then);
+  void Return(const CalledLease& lease, Then<Status> then);
+  void FailShard(const std::string& caller, const ShardFailure& failure, Then<Status> then);
 
-  Result<std::uint64_t> TakeToken(const TokenRequest& request);
-  Result<bool> Report(const TokenKey& key, TrainerProgress progress);
-  Status Complete(const TokenKey& key, const TrainerResult& result);
-  Status FailJob(const TokenKey& key, const Failure& failure);
+  void TakeToken(const TokenRequest& request, Then<Result<std::uint64_t>> then);
+  void Report(const TokenKey& key, TrainerProgress progress, Then<Result<bool>> then);
+  void Complete(const TokenKey& key, const TrainerResult& result, Then<Status> then);
+  void FailJob(const TokenKey& key, const Failure& failure, Then<Status> then);
 
  private:
-  /// Queues `decide` and waits until what it recorded is saved.
+  /// Queues `decide`; the reply is sent once what it recorded is saved.
   template <typename Answer>
-  Answer Call(std::function<Answer()> decide, bool while_draining = true);
+  void Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide, bool while_draining = true);
+  template <typename Answer>
+  void Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining = true);
   Status Enqueue(Operation operation, bool while_draining);
+  Status Crowded(std::size_t waiting);
+  Status MayTouch(const LeaseKey& key, const std::string& caller) const;
   Status CheckFiles(const ShardResult& result);
-  /// Errors: Aborted where there is no such run.
+  /// Waits. Errors: Aborted where there is no such run.
   Result<std::string> RunDirOf(const std::string& run_id);
   void Loop(std::stop_token stop);
   std::vector<Operation> TakeBatch(const std::stop_token& stop);
@@ -109,12 +122,14 @@ class Scheduler {
   const Parts parts_;
   const SchedulerConfig config_;
 
-  // synchronizes itself
+  // synchronize themselves
   CondVar queued_;
+  std::atomic<std::size_t> looking_{0};
 
   // under mutex_
   Mutex mutex_;
   std::deque<Operation> queue_ FERMENT_GUARDED_BY(mutex_);
+  bool idle_ FERMENT_GUARDED_BY(mutex_) = false;
   bool draining_ FERMENT_GUARDED_BY(mutex_) = false;
   Status stopped_ FERMENT_GUARDED_BY(mutex_);
   /// A run's folder never changes, so that it need not be asked for twice.
@@ -124,6 +139,8 @@ class Scheduler {
   std::unique_ptr<RunEngine> engine_;
   std::unique_ptr<ThreadTaskRunner> launches_;
   std::unique_ptr<ThreadTaskRunner> files_;
+  /// A lane a run. It lives as long as the scheduler: a call that comes after Stop is refused by its look.
+  std::unique_ptr<TaskLanes> looks_;
   std::jthread thread_;
 };
 

@@ -28,6 +28,10 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
     : registry_(registry),
       lease_granted(registry.MakeCounter("ferment_lease_granted_total", "Leases granted to labelers.")),
       lease_expired(registry.MakeCounter("ferment_lease_expired_total", "Leases that ran out.")),
+      cool_down(registry.MakeCounter("ferment_labeler_cool_down_total",
+                                     "Times that a labeler was refused leases for a while after failures in a row.")),
+      labelers_cooling_down(registry.MakeGauge("ferment_labelers_cooling_down",
+                                               "Labelers that are granted nothing now, since they failed in a row.")),
       commit_ok(CommitCounter(registry, "ok")),
       commit_duplicate(CommitCounter(registry, "duplicate")),
       commit_fenced(CommitCounter(registry, "fenced")),
@@ -78,6 +82,12 @@ void SchedulerMetrics::Count(const CanaryCounts& canaries) {
 
 void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause).Increment(); }
 
+metrics::Counter& SchedulerMetrics::LabelledOf(const std::string& name) {
+  metrics::Counter*& counter = labelled_[name];
+  if (counter == nullptr) counter = &LabelledCounter(registry_, {{"class", name}});
+  return *counter;
+}
+
 void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
                              std::span<const std::string> classes) {
   records_read.Add(static_cast<double>(counts.read));
@@ -85,7 +95,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
     records_labelled.Add(static_cast<double>(counts.labelled));
   } else {
     for (std::size_t label = 0; label < classes.size(); ++label) {
-      LabelledCounter(registry_, {{"class", classes[label]}}).Add(static_cast<double>(counts.class_histogram[label]));
+      LabelledOf(classes[label]).Add(static_cast<double>(counts.class_histogram[label]));
     }
   }
   records_abstained.Add(static_cast<double>(counts.abstained));

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -14,7 +15,8 @@
 
 namespace ferment::coordinator {
 
-/// Owns nothing: the registry outlives it. Thread: any; Mirror from one at a time.
+/// Owns nothing: the registry outlives it. Thread: any; Count and Mirror from one at a
+/// time.
 class SchedulerMetrics {
  public:
   explicit SchedulerMetrics(metrics::MetricRegistry& registry);
@@ -29,11 +31,15 @@ class SchedulerMetrics {
   void Mirror(const JobBook& book);
 
  private:
+  metrics::Counter& LabelledOf(const std::string& name);
+
   metrics::MetricRegistry& registry_;
 
  public:
   metrics::Counter& lease_granted;
   metrics::Counter& lease_expired;
+  metrics::Counter& cool_down;
+  metrics::Gauge& labelers_cooling_down;
   metrics::Counter& commit_ok;
   metrics::Counter& commit_duplicate;
   metrics::Counter& commit_fenced;
@@ -56,6 +62,8 @@ class SchedulerMetrics {
   /// Jobs by phase and state.
   using PhaseCounts = std::array<std::array<std::uint64_t, 6>, 7>;
   PhaseCounts mirrored_phases_{};
+  /// By class. To ask the registry for one costs more than the rest of a commit's counting.
+  std::map<std::string, metrics::Counter*, std::less<>> labelled_;
   std::array<metrics::Gauge*, 4> shards_;
   std::array<std::array<metrics::Gauge*, 6>, 7> phases_;
 };

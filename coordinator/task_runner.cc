@@ -5,17 +5,26 @@
 
 namespace ferment::coordinator {
 
-ThreadTaskRunner::ThreadTaskRunner() : thread_([this](std::stop_token stop) { Loop(std::move(stop)); }) {}
+ThreadTaskRunner::ThreadTaskRunner(int threads) {
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this](std::stop_token stop) { Loop(std::move(stop)); });
+  }
+}
 
 ThreadTaskRunner::~ThreadTaskRunner() {
-  thread_.request_stop();
-  thread_.join();
+  for (std::jthread& thread : threads_) thread.request_stop();
+  threads_.clear();
 }
 
 void ThreadTaskRunner::Post(std::function<void()> task) {
-  const MutexLock lock(mutex_);
-  tasks_.push_back(std::move(task));
-  posted_.notify_one();
+  bool wake = false;
+  {
+    const MutexLock lock(mutex_);
+    tasks_.push_back(std::move(task));
+    wake = idle_ > 0;
+  }
+  // Outside, or the woken thread would wait for the lock at once.
+  if (wake) posted_.notify_one();
 }
 
 void ThreadTaskRunner::Loop(std::stop_token stop) {
@@ -23,7 +32,9 @@ void ThreadTaskRunner::Loop(std::stop_token stop) {
     std::function<void()> task;
     {
       const MutexLock lock(mutex_);
+      ++idle_;
       posted_.wait(mutex_, stop, [this]() FERMENT_REQUIRES(mutex_) { return !tasks_.empty(); });
+      --idle_;
       if (stop.stop_requested()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();

@@ -7,22 +7,24 @@
 #include <functional>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "common/base/mutex.h"
 
 namespace ferment::coordinator {
 
-/// Runs tasks in the order in which they were posted, never on the caller's thread before Post returns.
+/// Begins tasks in the order in which they were posted, never on the caller's thread before Post returns.
 class TaskRunner {
  public:
   virtual ~TaskRunner() = default;
   virtual void Post(std::function<void()> task) = 0;
 };
 
-/// One thread of its own. The destructor finishes the task that runs and drops those that wait. Thread: any.
+/// Threads of its own: one finishes each task before the next, several work side by side. The destructor finishes the
+/// tasks that run and drops those that wait. Thread: any.
 class ThreadTaskRunner final : public TaskRunner {
  public:
-  ThreadTaskRunner();
+  explicit ThreadTaskRunner(int threads = 1);
   ~ThreadTaskRunner() override;
   ThreadTaskRunner(const ThreadTaskRunner&) = delete;
   ThreadTaskRunner& operator=(const ThreadTaskRunner&) = delete;
@@ -36,8 +38,9 @@ class ThreadTaskRunner final : public TaskRunner {
   // under mutex_
   Mutex mutex_;
   std::deque<std::function<void()>> tasks_ FERMENT_GUARDED_BY(mutex_);
+  int idle_ FERMENT_GUARDED_BY(mutex_) = 0;
   // last: it uses all of the above
-  std::jthread thread_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace ferment::coordinator

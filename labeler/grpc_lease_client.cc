@@ -43,24 +43,22 @@ std::string RequestId(const LeaseKey& key, const char* what) {
          std::to_string(key.epoch);
 }
 
-Lease FromProto(const v1::Lease& proto, std::shared_ptr<const RunSpec> spec) {
+Lease FromProto(const v1::Lease& proto, const v1::JobWork& work, std::shared_ptr<const RunSpec> spec) {
   Lease lease;
   lease.spec = std::move(spec);
-  lease.key = {proto.key().run_id(), proto.key().job_id(), proto.key().shard(), proto.key().epoch()};
+  lease.key = {work.run_id(), work.job_id(), proto.shard(), proto.epoch()};
   lease.duration = milliseconds(proto.lease_ms());
-  if (proto.has_label()) {
-    const v1::LabelWork& work = proto.label();
-    lease.run_dir = work.run_dir();
-    lease.work =
-        LabelTask{work.dataset(), work.first_record(), work.record_count(),
-                  Model{lease.run_dir / work.teacher_file(), work.teacher_digest(), lease.run_dir / work.output_dir()},
-                  work.label_config()};
+  lease.run_dir = work.run_dir();
+  if (work.has_label()) {
+    const v1::LabelWork& label = work.label();
+    lease.work = LabelTask{
+        work.dataset(), proto.first_record(), proto.record_count(),
+        Model{lease.run_dir / label.teacher_file(), label.teacher_digest(), lease.run_dir / label.output_dir()},
+        label.label_config()};
     return lease;
   }
-  const v1::FeatureWork& work = proto.feature();
-  lease.run_dir = work.run_dir();
-  FeatureTask task{work.dataset(), {work.videos().begin(), work.videos().end()}, {}};
-  for (const v1::FrozenModel& model : work.models()) {
+  FeatureTask task{work.dataset(), {proto.group()}, {}};
+  for (const v1::FrozenModel& model : work.feature().models()) {
     task.models.push_back({lease.run_dir / model.file(), model.digest(), lease.run_dir / model.output_dir()});
   }
   lease.work = std::move(task);
@@ -158,6 +156,7 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_name(identity_.name);
     request.set_incarnation(identity_.incarnation);
     request.set_instruction_set(identity_.arithmetic);
+    request.set_host(identity_.host);
     while (true) {
       FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
                                                                    request, {.retry_for = kPatience, .stop = ending_}));
@@ -186,9 +185,12 @@ class GrpcLeaseClient final : public LeaseClient {
     for (const auto& [run_id, spec] : response.specs()) specs[run_id] = std::make_shared<const RunSpec>(spec);
     LeaseOffer offer{{}, milliseconds(response.retry_after_ms()), response.idle()};
     for (const v1::Lease& lease : response.leases()) {
-      const auto spec = specs.find(lease.key().run_id());
-      if (spec == specs.end()) return Fail(InternalError("a lease without its run's spec: " + lease.key().run_id()));
-      offer.leases.push_back(FromProto(lease, spec->second));
+      const auto number = static_cast<int>(lease.work());
+      if (number < 0 || number >= response.works_size()) return Fail(InternalError("a lease without its job's work"));
+      const v1::JobWork& work = response.works(number);
+      const auto spec = specs.find(work.run_id());
+      if (spec == specs.end()) return Fail(InternalError("a lease without its run's spec: run=" + work.run_id()));
+      offer.leases.push_back(FromProto(lease, work, spec->second));
     }
     if (specs.size() > kKnownSpecs) specs.clear();
     const MutexLock lock(mutex_);

@@ -20,6 +20,8 @@ struct LabelerIdentity {
   std::string incarnation;
   /// Class of its arithmetic: InstructionSetClass(), or kCudaClass.
   std::string arithmetic{InstructionSetClass()};
+  /// The machine that it runs on; empty: it does not say.
+  std::string host = {};
 };
 
 /// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try

@@ -18,8 +18,11 @@ struct LabelerConfig {
   std::string coordinator;
   /// What it shows to the coordinator; empty: a coordinator without TLS.
   rpc::CredentialFlags credentials;
-  /// Shown on the status page; empty: host and process id.
+  /// Shown on the status page, and what a labeler's failures are kept under, so that one which is started again needs a
+  /// name that stays; empty: host and process id.
   std::string name;
+  /// The machine, of which several labelers may be; empty: as the system calls it.
+  std::string host;
   /// Batches in work at a time, each decoded and annotated on a thread of its own; 0: all cores.
   int threads = 0;
   /// auto, cpu or cuda.

@@ -53,10 +53,10 @@ class EndingSignals {
   std::jthread thread_;
 };
 
-std::string DefaultName() {
+std::string HostName() {
   char host[256] = "labeler";
   gethostname(host, sizeof(host) - 1);
-  return std::string(host) + "-" + std::to_string(getpid());
+  return host;
 }
 
 Status Label(const LabelerConfig& config, const InferenceDevice& device, const std::stop_token& ending) {
@@ -66,10 +66,11 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
     FERMENT_ASSIGN_OR_RETURN(client,
                              MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store, arithmetic));
   } else {
-    const std::string name = config.name.empty() ? DefaultName() : config.name;
+    const std::string name = config.name.empty() ? HostName() + "-" + std::to_string(getpid()) : config.name;
+    const std::string host = config.host.empty() ? HostName() : config.host;
     FERMENT_ASSIGN_OR_RETURN(const auto credentials, rpc::ResolveCredentials(config.credentials));
-    FERMENT_ASSIGN_OR_RETURN(
-        client, MakeGrpcLeaseClient(config.coordinator, credentials, {name, NewUniqueName(), arithmetic}, ending));
+    FERMENT_ASSIGN_OR_RETURN(client, MakeGrpcLeaseClient(config.coordinator, credentials,
+                                                         {name, NewUniqueName(), arithmetic, host}, ending));
     LogInfo(
         "labeler_started",
         {{"name", name}, {"coordinator", config.coordinator}, {"arithmetic", arithmetic}, {"threads", config.threads}});
@@ -146,7 +147,10 @@ int Main(int argc, char** argv) {
       "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
   AddCredentialOptions(app, config.credentials);
-  app.add_option("--name", config.name, "Name on the status page; default: host and process id");
+  app.add_option("--name", config.name,
+                 "Name on the status page, the same when started again; default: host and process id");
+  app.add_option("--host", config.host, "The machine that it runs on; default: as the system calls it")
+      ->envname("FERMENT_HOST");
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
   app.add_option("--device", config.device, "What networks run on; auto: a GPU where this process may use one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))

@@ -3,8 +3,10 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <list>
 #include <optional>
 
 #include "common/base/logging.h"
@@ -19,6 +21,7 @@ namespace {
 
 // A request is a path and a few headers; more than this is somebody else's protocol.
 constexpr std::size_t kMaxHeaderBytes = 16 << 10;
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 using Response = http::response<http::string_body>;
 
@@ -62,21 +65,26 @@ Response ToResponse(HttpReply reply, const http::request<http::empty_body>& requ
   return response;
 }
 
+class Connection;
+/// In the order in which they came.
+using OpenConnections = std::list<Connection*>;
+
 /// One connection; keeps itself alive through its pending operation. Loop-bound.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(tcp::socket socket, std::chrono::milliseconds timeout,
-             std::shared_ptr<const std::map<std::string, HttpHandler>> handlers, std::shared_ptr<int> open)
+             std::shared_ptr<const std::map<std::string, HttpHandler>> handlers, std::shared_ptr<OpenConnections> open)
       : stream_(std::move(socket)), timeout_(timeout), handlers_(std::move(handlers)), open_(std::move(open)) {
-    ++*open_;
+    place_ = open_->insert(open_->end(), this);
   }
-  ~Connection() { --*open_; }
+  ~Connection() { Leave(); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   void Read() {
     parser_.emplace();
     parser_->header_limit(kMaxHeaderBytes);
+    // For the whole request: one that comes letter by letter does not last longer.
     stream_.expires_after(timeout_);
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](const beast::error_code& error, std::size_t) {
@@ -84,7 +92,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
                      });
   }
 
+  /// What it waits for fails, and nothing holds it any longer.
+  void Close() {
+    Leave();
+    stream_.close();
+  }
+
  private:
+  void Leave() {
+    if (place_) open_->erase(*place_);
+    place_.reset();
+  }
+
   void Write() {
     response_ = ToResponse(Answer(*handlers_, parser_->get()), parser_->get());
     serializer_.emplace(response_);
@@ -105,8 +124,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::tcp_stream stream_;
   const std::chrono::milliseconds timeout_;
   const std::shared_ptr<const std::map<std::string, HttpHandler>> handlers_;
-  // Shared with the listener: how many connections there are.
-  const std::shared_ptr<int> open_;
+  // Shared with the listener.
+  const std::shared_ptr<OpenConnections> open_;
+  std::optional<OpenConnections::iterator> place_;
   beast::flat_buffer buffer_{kMaxHeaderBytes * 2};
   std::optional<http::request_parser<http::empty_body>> parser_;
   Response response_;
@@ -120,6 +140,7 @@ class AdminServer::Listener : public std::enable_shared_from_this<Listener> {
  public:
   Listener(asio::io_context& context, const AdminServerConfig& config, std::map<std::string, HttpHandler> handlers)
       : acceptor_(context),
+        pause_(context),
         config_(config),
         handlers_(std::make_shared<const std::map<std::string, HttpHandler>>(std::move(handlers))) {}
 
@@ -147,10 +168,19 @@ class AdminServer::Listener : public std::enable_shared_from_this<Listener> {
   void Accept() {
     acceptor_.async_accept([self = shared_from_this()](const beast::error_code& error, tcp::socket socket) {
       if (error == asio::error::operation_aborted) return;
-      if (!error && *self->open_ < self->config_.max_connections) {
-        std::make_shared<Connection>(std::move(socket), self->config_.timeout, self->handlers_, self->open_)->Read();
-      }
+      if (error) return self->AcceptLater();
+      // The oldest makes room: silent connections, were there ever so many, must not keep a probe out.
+      if (self->open_->size() >= static_cast<std::size_t>(self->config_.max_connections)) self->open_->front()->Close();
+      std::make_shared<Connection>(std::move(socket), self->config_.timeout, self->handlers_, self->open_)->Read();
       self->Accept();
+    });
+  }
+
+  /// Where the process has no file descriptor left, the next attempt fails as this one did.
+  void AcceptLater() {
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([self = shared_from_this()](const beast::error_code&) {
+      if (self->acceptor_.is_open()) self->Accept();
     });
   }
 
@@ -163,9 +193,10 @@ class AdminServer::Listener : public std::enable_shared_from_this<Listener> {
 
  private:
   tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
   const AdminServerConfig config_;
   const std::shared_ptr<const std::map<std::string, HttpHandler>> handlers_;
-  const std::shared_ptr<int> open_ = std::make_shared<int>(0);
+  const std::shared_ptr<OpenConnections> open_ = std::make_shared<OpenConnections>();
 };
 
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(EventLoop& loop, const AdminServerConfig& config,

@@ -35,7 +35,7 @@ struct AdminServerConfig {
   /// Host and port are numbers; port 0 takes any free one.
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
-  /// Past this a new connection is closed at once.
+  /// Past this the oldest connection makes room for the new one.
   int max_connections = 64;
   /// A connection that neither sends a whole request nor reads its answer for this long is closed.
   std::chrono::milliseconds timeout{10'000};

@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/reader_watch.h"
 #include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
@@ -18,6 +19,8 @@ namespace {
 
 // Clients ping every 30 s even without calls; gRPC's default would answer that with GOAWAY too_many_pings.
 constexpr int kMinPingIntervalMs = 10'000;
+// Pings past that rate that are let pass before the connection is ended.
+constexpr int kPingStrikes = 2;
 // A client that vanished without a word frees what it held after both.
 constexpr int kPingMs = 30'000;
 constexpr int kPingTimeoutMs = 10'000;
@@ -29,15 +32,15 @@ constexpr int kMaxMetadataBytes = 8 << 10;
 int Milliseconds(std::chrono::milliseconds time) { return static_cast<int>(time.count()); }
 
 void Configure(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
-  // Without this a second server on the same port would start and take half of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kPingStrikes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, config.max_concurrent_streams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(config.handshake_limit));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(config.max_connection_idle));
   if (config.security != nullptr) {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(config.max_connection_age));
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kAgeGraceMs);
@@ -79,10 +82,12 @@ std::set<std::string> ServicesOf(const AccessPolicy* policy) {
 }
 
 void WatchCalls(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
-  if (config.policy == nullptr || !config.on_call) return;
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watches;
-  const Authenticator* authenticator = config.security == nullptr ? nullptr : &config.security->authenticator;
-  watches.push_back(MakeCallWatch(*config.policy, authenticator, config.on_call));
+  if (config.policy != nullptr && config.on_call) {
+    const Authenticator* authenticator = config.security == nullptr ? nullptr : &config.security->authenticator;
+    watches.push_back(MakeCallWatch(*config.policy, authenticator, config.on_call));
+  }
+  watches.push_back(MakeReaderWatch(config.unread_limit));
   builder.experimental().SetInterceptorCreators(std::move(watches));
 }
 
@@ -117,22 +122,22 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& co
   } else {
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
-  int port = 0;
-  builder.AddListeningPort(address.ToString(), credentials, &port);
+  FERMENT_ASSIGN_OR_RETURN(auto gate, ConnectionGate::Open(address, config.connections, config.on_connections));
+  using grpc::ServerBuilder;
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
-    return Fail(UnavailableError("cannot listen for gRPC: address=" + address.ToString() +
-                                 "; another program has the port (see `ss -ltnp`), or the host is not one of this "
-                                 "machine's; choose another, or port 0 for any free one")
-                    .WithExitCode(exit_code::kMissingService));
-  }
-  address.port = static_cast<std::uint16_t>(port);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), address.ToString(), ServicesOf(config.policy)));
+  if (server == nullptr) return Fail(InternalError("gRPC does not start: address=" + address.ToString()));
+  address.port = gate->port();
+  gate->Begin(std::move(acceptor));
+  return std::unique_ptr<GrpcServer>(
+      new GrpcServer(std::move(server), std::move(gate), address.ToString(), ServicesOf(config.policy)));
 }
 
-GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, std::set<std::string> services)
-    : server_(std::move(server)), address_(std::move(address)), services_(std::move(services)) {
+GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, std::unique_ptr<ConnectionGate> gate, std::string address,
+                       std::set<std::string> services)
+    : server_(std::move(server)), gate_(std::move(gate)), address_(std::move(address)), services_(std::move(services)) {
   SetServing(true);
 }
 
@@ -147,6 +152,7 @@ void GrpcServer::SetServing(bool serving) {
 
 void GrpcServer::Shutdown(std::chrono::milliseconds grace) {
   SetServing(false);
+  gate_->Close();
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();
 }

@@ -13,6 +13,7 @@
 #include "common/rpc/access_policy.h"
 #include "common/rpc/authenticator.h"
 #include "common/rpc/call_guard.h"
+#include "common/rpc/connection_gate.h"
 #include "common/rpc/credential_paths.h"
 
 namespace grpc {
@@ -41,7 +42,10 @@ struct GrpcServerConfig {
   bool insecure = false;
   /// Bulk data never travels over RPC; a spec and 20,000 letters of shard grid fit many times.
   int max_message_bytes = 4 << 20;
-  int max_concurrent_streams = 1024;
+  /// Calls of one connection at a time; a client that has more to say waits.
+  int max_concurrent_streams = 128;
+  ConnectionLimits connections = {};
+  ConnectionSink on_connections = {};
   /// Threads that read requests of synchronous services at most; a stream that is being watched holds one.
   int max_pollers = 8;
   /// All threads of synchronous services, and bytes that gRPC buffers for all connections: past them a call is refused
@@ -50,6 +54,10 @@ struct GrpcServerConfig {
   std::size_t max_buffered_bytes = std::size_t{256} << 20;
   /// A connection that does not finish its TLS and HTTP/2 greeting in this time is closed.
   std::chrono::milliseconds handshake_limit{10'000};
+  /// A connection without a call for this long is ended in good order; its client connects anew for its next call.
+  std::chrono::milliseconds max_connection_idle{std::chrono::minutes(5)};
+  /// An answer that a client does not take for this long ends its call.
+  std::chrono::milliseconds unread_limit{30'000};
   /// With TLS a connection is ended in good order at this age, so that a certificate that has expired or is no longer
   /// trusted is not used for ever; clients connect anew and lose no call.
   std::chrono::milliseconds max_connection_age{std::chrono::hours(1)};
@@ -85,9 +93,11 @@ class GrpcServer {
   void Shutdown(std::chrono::milliseconds grace);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, std::set<std::string> services);
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::unique_ptr<ConnectionGate> gate, std::string address,
+             std::set<std::string> services);
 
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ConnectionGate> gate_;
   std::string address_;
   std::set<std::string> services_;
 };

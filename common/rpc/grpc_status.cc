@@ -17,10 +17,29 @@ using google::protobuf::util::TimeUtil;
 constexpr const char* kDomain = "ferment";
 constexpr const char* kExitCode = "exit_code";
 
+// Trailers hold the message twice, once with three letters for each that is not ASCII, and clients take 8 KiB of them:
+// with more the client sees another error than the one that was meant.
+constexpr std::size_t kMaxMessage = 1'500;
+// The data stands at the end.
+constexpr std::size_t kKeptEnd = 400;
+
+bool BeginsALetter(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }
+
+std::string MessageOf(const Status& status) {
+  const std::string_view text = status.message();
+  if (text.size() <= kMaxMessage) return std::string(text);
+  std::size_t head = kMaxMessage - kKeptEnd;
+  while (head > 0 && !BeginsALetter(text[head])) --head;
+  std::size_t tail = text.size() - kKeptEnd;
+  while (tail < text.size() && !BeginsALetter(text[tail])) ++tail;
+  return std::string(text.substr(0, head)) + " [" + std::to_string(tail - head) + " bytes left out] " +
+         std::string(text.substr(tail));
+}
+
 std::string DetailsOf(const Status& status) {
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
-  rich.set_message(std::string(status.message()));
+  rich.set_message(MessageOf(status));
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(StatusCodeName(status.code())));
   info.set_domain(kDomain);
@@ -50,7 +69,7 @@ std::optional<Detail> FindDetail(const grpc::Status& status) {
 
 grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message()), DetailsOf(status)};
+  return {static_cast<grpc::StatusCode>(status.code()), MessageOf(status), DetailsOf(status)};
 }
 
 Status FromGrpc(const grpc::Status& status) {

@@ -17,7 +17,7 @@ namespace ferment::rpc {
 inline constexpr std::chrono::milliseconds kRetryDelay{500};
 
 /// Details: an ErrorInfo with the code's name, the domain "ferment" and, where one was named, the process exit code;
-/// and a RetryInfo where the code is RESOURCE_EXHAUSTED.
+/// and a RetryInfo where the code is RESOURCE_EXHAUSTED. Of a message past 1,500 bytes the middle is left out.
 grpc::Status ToGrpc(const Status& status);
 /// Details of another domain are ignored.
 Status FromGrpc(const grpc::Status& status);

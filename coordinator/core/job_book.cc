@@ -247,6 +247,7 @@ void JobBook::On(const ShardsPlanned& event) {
   job.shards.clear();
   job.shards.reserve(event.shards.size());
   job.result_folders.clear();
+  job.failed_by.clear();
   job.pending.clear();
   job.committed = 0;
   job.records = {};
@@ -271,8 +272,14 @@ void JobBook::On(const JobEnded& event) {
 }
 
 void JobBook::On(const LabelerRegistered& event) {
-  if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) labelers_.erase(*former);
-  labelers_[event.labeler_id] = {event.labeler_id, event.name, event.incarnation, event.instruction_set};
+  Labeler labeler{event.labeler_id, event.name, event.incarnation, event.instruction_set};
+  labeler.host = event.host;
+  if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
+    const Labeler& before = labelers_.at(*former);
+    if (before.host == event.host) labeler.failures = before.failures;
+    labelers_.erase(*former);
+  }
+  labelers_[event.labeler_id] = std::move(labeler);
   labeler_by_name_[event.name] = event.labeler_id;
 }
 
@@ -295,17 +302,34 @@ void JobBook::On(const ShardLeased& event) {
   job.pending.erase(event.key.shard);
   job.leased.insert(event.key.shard);
   const auto labeler = labelers_.find(event.labeler_id);
-  if (event.call == 0 || labeler == labelers_.end()) return;
+  if (labeler == labelers_.end()) return;
+  labeler->second.leased_since_failure = true;
+  if (event.call == 0) return;
   if (labeler->second.last_call != event.call) labeler->second.last_leases.clear();
   labeler->second.last_call = event.call;
   labeler->second.last_leases.push_back(event.key);
 }
 
+void JobBook::CountFailure(const std::string& labeler_id, bool lost) {
+  const auto found = labelers_.find(labeler_id);
+  if (found == labelers_.end() || (lost && !found->second.leased_since_failure)) return;
+  ++found->second.failures;
+  found->second.leased_since_failure = false;
+}
+
 void JobBook::On(const ShardReleased& event) {
   Shard& shard = LeasedShard(event.key);
-  if (event.reason == ReleaseReason::kFailed) ++shard.failures;
+  Job& job = JobInProgress(event.key.run_id, event.key.job_id);
+  if (event.reason == ReleaseReason::kFailed) {
+    ++shard.failures;
+    const Labeler* labeler = FindLabeler(shard.labeler_id);
+    if (labeler != nullptr) job.failed_by[event.key.shard].push_back({labeler->name, labeler->host});
+  }
+  if (event.reason != ReleaseReason::kReturned) {
+    CountFailure(shard.labeler_id, /*lost=*/event.reason != ReleaseReason::kFailed);
+  }
   if (!event.request_id.empty()) shard.last_request_id = event.request_id;
-  ReleaseShard(JobInProgress(event.key.run_id, event.key.job_id), event.key.shard);
+  ReleaseShard(job, event.key.shard);
 }
 
 void JobBook::On(const ShardCommitted& event) {
@@ -317,6 +341,7 @@ void JobBook::On(const ShardCommitted& event) {
   shard.counts = event.counts;
   shard.counts.class_histogram = {};
   job.leased.erase(event.key.shard);
+  job.failed_by.erase(event.key.shard);
   ++job.committed;
   job.records.Add(event.counts);
   job.canaries.Add(event.canaries);
@@ -327,6 +352,7 @@ void JobBook::On(const ShardCommitted& event) {
   if (const auto labeler = labelers_.find(shard.labeler_id); labeler != labelers_.end()) {
     ++labeler->second.shards_committed;
     labeler->second.records += event.counts.read;
+    labeler->second.failures = 0;
   }
 }
 
@@ -338,6 +364,7 @@ void JobBook::On(const ShardFailed& event) {
   shard.counts = event.counts;
   ++shard.failures;
   job.leased.erase(event.key.shard);
+  job.failed_by.erase(event.key.shard);
   ++job.failed;
   job.failure = event.failure;
 }

@@ -56,6 +56,8 @@ class JobBook {
   /// As JobOf, for an event that changes a shard and the job's sums alone.
   Job& JobInProgress(std::string_view run_id, std::string_view job_id);
   Shard& LeasedShard(const LeaseKey& key);
+  /// A lease of this labeler came to nothing. `lost`: nobody said so.
+  void CountFailure(const std::string& labeler_id, bool lost);
 
   void On(const RunSubmitted& event);
   void On(const RunReopened& event);

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which shard goes to whom: pure functions over JobBook.
+// Which shard goes to whom, and who gets none for a while: pure functions over JobBook.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "coordinator/core/job_book.h"
@@ -12,6 +16,21 @@ namespace ferment::coordinator {
 
 /// A shard that failed this often, each time in a way that might pass, fails for good.
 inline constexpr std::uint32_t kShardFailureLimit = 4;
+
+/// When a labeler that fails again and again is granted nothing.
+struct CoolDownRule {
+  /// Failures in a row from which on it cools down; 0: it never does. Fewer cost shards fewer tries, and punish a
+  /// machine sooner for what was bad luck.
+  std::uint32_t after = 3;
+  /// The first cool-down; each failure more doubles it. Long enough that whatever starts a dead labeler again has done
+  /// so.
+  std::chrono::milliseconds first{5'000};
+  /// The longest one: how long a machine that was mended waits at most, and how often one that was not tries a shard.
+  std::chrono::milliseconds longest{600'000};
+};
+
+/// Returns: how long a labeler that has failed so often in a row is granted nothing from then on.
+std::chrono::milliseconds CoolDownFor(const CoolDownRule& rule, std::uint32_t failures);
 
 struct LeaseChoice {
   enum class Kind {
@@ -30,9 +49,13 @@ struct LeaseChoice {
   std::string instruction_set;
 };
 
+/// Who lives and may be granted shards now; asked only where a shard has failed.
+using WhoIsThere = std::function<std::vector<const Labeler*>()>;
+
 /// Returns: the next shard for this labeler: of the run with the highest priority, the oldest of those, and there the
-/// lowest shard; a shard that this labeler lost goes to another one where anything else is left to do. Nothing of a
-/// suspended run.
-LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler);
+/// lowest shard. Nothing of a suspended run. A shard that this labeler lost goes to another one where anything else is
+/// left to do. One that it failed goes to another machine, and where there is none to another labeler, for as long as
+/// one of `there` could take it.
+LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const WhoIsThere& there);
 
 }  // namespace ferment::coordinator

@@ -46,6 +46,13 @@ struct Attempt {
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
+/// Who failed a shard in a way that might pass, and the machine that it ran on; empty where it named none.
+struct FailedBy {
+  std::string labeler;
+  std::string host;
+  friend bool operator==(const FailedBy&, const FailedBy&) = default;
+};
+
 /// A job but for its shards, which may be a million.
 struct JobSummary {
   PlannedJob plan;
@@ -71,6 +78,8 @@ struct JobSummary {
   std::string tripped;
   /// The request that stopped it, where an operator did.
   std::string tripped_by;
+  /// By shard: of those that failed and are not done.
+  std::map<std::uint64_t, std::vector<FailedBy>> failed_by;
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
@@ -131,6 +140,13 @@ struct Labeler {
   /// The last numbered call for leases that got any, and what it got.
   std::uint64_t last_call = 0;
   std::vector<LeaseKey> last_leases = {};
+  /// The machine that it runs on, as it says; empty: it does not.
+  std::string host = {};
+  /// In a row, since its name last committed a shard: shards that it failed in a way that might pass, and times that
+  /// it lost what it had leased. Its name's next process on the same host inherits them.
+  std::uint32_t failures = 0;
+  /// Whether anything was leased to it since the last of those: what is lost at one time counts once.
+  bool leased_since_failure = false;
   friend bool operator==(const Labeler&, const Labeler&) = default;
 };
 

@@ -39,6 +39,7 @@ struct LabelerRegistered {
   std::string name;
   std::string incarnation;
   std::string instruction_set;
+  std::string host = {};
   friend bool operator==(const LabelerRegistered&, const LabelerRegistered&) = default;
 };
 

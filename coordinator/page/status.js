@@ -146,9 +146,17 @@ function row(cells) {
   return line;
 }
 
+function standing(labeler) {
+  const failures = number(labeler.failures_in_a_row);
+  const left = Math.ceil(number(labeler.cool_down_seconds));
+  if (failures === 0) return '';
+  return failures + ' in a row' + (left > 0 ? ', cools down for ' + left + ' s' : '');
+}
+
 function drawLabelers(labelers) {
   at('labelers').tBodies[0].replaceChildren(...labelers.map((labeler) =>
-    row([labeler.name, short(number(labeler.shards_committed)), short(number(labeler.records)), short(Math.round(number(labeler.rate)))])));
+    row([labeler.name, short(number(labeler.shards_committed)), short(number(labeler.records)), short(Math.round(number(labeler.rate))),
+      standing(labeler)])));
 }
 
 function drawHistogram(job, classes) {

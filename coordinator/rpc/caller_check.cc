@@ -3,11 +3,11 @@
 
 namespace ferment::coordinator {
 
-Result<rpc::Caller> CallerCheck::CallerOf(const grpc::ServerContext& context) const {
+Result<rpc::Caller> CallerCheck::CallerOf(const grpc::ServerContextBase& context) const {
   return authenticator_->Identify(*context.auth_context(), context.client_metadata());
 }
 
-Result<std::string> CallerCheck::LabelerName(const grpc::ServerContext& context, const std::string& name,
+Result<std::string> CallerCheck::LabelerName(const grpc::ServerContextBase& context, const std::string& name,
                                              const std::string& incarnation) const {
   if (!enabled()) return name;
   FERMENT_ASSIGN_OR_RETURN(const rpc::Caller caller, CallerOf(context));
@@ -18,7 +18,7 @@ Result<std::string> CallerCheck::LabelerName(const grpc::ServerContext& context,
   return name + "@" + caller.who;
 }
 
-Status CallerCheck::OwnsLabeler(const grpc::ServerContext& context, const std::string& labeler_id) const {
+Status CallerCheck::OwnsLabeler(const grpc::ServerContextBase& context, const std::string& labeler_id) const {
   if (!enabled()) return {};
   if (labeler_id.empty()) return InvalidArgumentError("no labeler_id");
   FERMENT_ASSIGN_OR_RETURN(const rpc::Caller caller, CallerOf(context));
@@ -30,7 +30,7 @@ Status CallerCheck::OwnsLabeler(const grpc::ServerContext& context, const std::s
                                " who=" + caller.who);
 }
 
-Status CallerCheck::MayTouchRun(const grpc::ServerContext& context, const std::string& run_id) const {
+Status CallerCheck::MayTouchRun(const grpc::ServerContextBase& context, const std::string& run_id) const {
   if (!enabled()) return {};
   FERMENT_ASSIGN_OR_RETURN(const rpc::Caller caller, CallerOf(context));
   if (caller.name.empty() || caller.name == run_id) return {};

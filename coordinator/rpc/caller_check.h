@@ -24,15 +24,15 @@ class CallerCheck {
   bool enabled() const { return authenticator_ != nullptr; }
   /// Returns: the name under which the scheduler shall know this labeler. Errors: Unauthenticated; InvalidArgument (a
   /// name with @ or /, or an incarnation with /).
-  Result<std::string> LabelerName(const grpc::ServerContext& context, const std::string& name,
+  Result<std::string> LabelerName(const grpc::ServerContextBase& context, const std::string& name,
                                   const std::string& incarnation) const;
   /// Errors: PermissionDenied where the labeler id is somebody else's, InvalidArgument where it is empty.
-  Status OwnsLabeler(const grpc::ServerContext& context, const std::string& labeler_id) const;
+  Status OwnsLabeler(const grpc::ServerContextBase& context, const std::string& labeler_id) const;
   /// Errors: PermissionDenied where the caller's certificate is for another run.
-  Status MayTouchRun(const grpc::ServerContext& context, const std::string& run_id) const;
+  Status MayTouchRun(const grpc::ServerContextBase& context, const std::string& run_id) const;
 
  private:
-  Result<rpc::Caller> CallerOf(const grpc::ServerContext& context) const;
+  Result<rpc::Caller> CallerOf(const grpc::ServerContextBase& context) const;
 
   const rpc::Authenticator* const authenticator_;
 };

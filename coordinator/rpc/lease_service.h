@@ -9,28 +9,31 @@
 
 namespace ferment::coordinator {
 
-/// Thread: any. The scheduler outlives it, and so does the authenticator, which is null without TLS.
-class LeaseServiceImpl final : public v1::LeaseService::Service {
+/// No thread waits in a call. Thread: any. The scheduler outlives it, and so does the authenticator, which is null
+/// without TLS.
+class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
  public:
   explicit LeaseServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr)
       : scheduler_(scheduler), check_(authenticator) {}
 
-  grpc::Status RegisterLabeler(grpc::ServerContext* context, const v1::RegisterLabelerRequest* request,
-                               v1::RegisterLabelerResponse* response) override;
-  grpc::Status LeaseShards(grpc::ServerContext* context, const v1::LeaseShardsRequest* request,
-                           v1::LeaseShardsResponse* response) override;
-  grpc::Status RenewLease(grpc::ServerContext* context, const v1::RenewLeaseRequest* request,
-                          v1::RenewLeaseResponse* response) override;
-  grpc::Status CommitShard(grpc::ServerContext* context, const v1::CommitShardRequest* request,
-                           v1::CommitShardResponse* response) override;
-  grpc::Status ReturnLease(grpc::ServerContext* context, const v1::ReturnLeaseRequest* request,
-                           v1::ReturnLeaseResponse* response) override;
-  grpc::Status FailShard(grpc::ServerContext* context, const v1::FailShardRequest* request,
-                         v1::FailShardResponse* response) override;
+  grpc::ServerUnaryReactor* RegisterLabeler(grpc::CallbackServerContext* context,
+                                            const v1::RegisterLabelerRequest* request,
+                                            v1::RegisterLabelerResponse* response) override;
+  grpc::ServerUnaryReactor* LeaseShards(grpc::CallbackServerContext* context, const v1::LeaseShardsRequest* request,
+                                        v1::LeaseShardsResponse* response) override;
+  grpc::ServerUnaryReactor* RenewLease(grpc::CallbackServerContext* context, const v1::RenewLeaseRequest* request,
+                                       v1::RenewLeaseResponse* response) override;
+  grpc::ServerUnaryReactor* CommitShard(grpc::CallbackServerContext* context, const v1::CommitShardRequest* request,
+                                        v1::CommitShardResponse* response) override;
+  grpc::ServerUnaryReactor* ReturnLease(grpc::CallbackServerContext* context, const v1::ReturnLeaseRequest* request,
+                                        v1::ReturnLeaseResponse* response) override;
+  grpc::ServerUnaryReactor* FailShard(grpc::CallbackServerContext* context, const v1::FailShardRequest* request,
+                                      v1::FailShardResponse* response) override;
 
  private:
-  /// Errors: those of CallerCheck::OwnsLabeler; PermissionDenied where another labeler holds the lease.
-  Status MayTouch(const grpc::ServerContext& context, const std::string& labeler_id, const v1::LeaseKey& key);
+  /// Returns: whom the scheduler shall compare with a lease's holder; empty: nobody. Errors: those of
+  /// CallerCheck::OwnsLabeler.
+  Result<std::string> CallerOf(const grpc::ServerContextBase& context, const std::string& labeler_id) const;
 
   Scheduler& scheduler_;
   const CallerCheck check_;

@@ -3,127 +3,91 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
-#include <thread>
 
-#include "common/config/run_layout.h"
-#include "common/rpc/grpc_status.h"
-#include "coordinator/job_log.h"
 #include "coordinator/rpc/run_status.h"
+#include "coordinator/rpc/run_streams.h"
+#include "coordinator/rpc/unary_call.h"
 
 namespace ferment::coordinator {
 namespace {
 
-/// A stream looks for news this often, and sends no more often.
-constexpr std::chrono::milliseconds kStreamInterval{200};
 constexpr std::uint32_t kDefaultPage = 100;
 constexpr std::uint32_t kLargestPage = 1000;
 
-grpc::Status Ending() { return rpc::ToGrpc(UnavailableError("the coordinator is stopping; follow the next one")); }
-
 }  // namespace
 
-grpc::Status RunServiceImpl::SubmitRun(grpc::ServerContext* /*context*/, const v1::SubmitRunRequest* request,
-                                       v1::SubmitRunResponse* response) {
-  const auto run_id =
-      scheduler_.Submit({request->request_id(), request->spec(), request->run_dir(), request->priority()});
-  if (!run_id) return rpc::ToGrpc(run_id.error());
-  response->set_run_id(*run_id);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext* context,
+                                                    const v1::SubmitRunRequest* request,
+                                                    v1::SubmitRunResponse* response) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Submit({request->request_id(), request->spec(), request->run_dir(), request->priority()},
+                    Finish<std::string>(call, [response](const std::string& run_id) { response->set_run_id(run_id); }));
+  return call;
 }
 
-grpc::Status RunServiceImpl::GetRun(grpc::ServerContext* /*context*/, const v1::GetRunRequest* request,
-                                    v1::GetRunResponse* response) {
-  const auto view = scheduler_.View(request->run_id());
-  if (!view) return rpc::ToGrpc(view.error());
-  *response->mutable_run() = ToRunStatus(*view);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* RunServiceImpl::GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                                 v1::GetRunResponse* response) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.View(request->run_id(), Finish<RunView>(call, [response](const RunView& view) {
+                    *response->mutable_run() = ToRunStatus(view);
+                  }));
+  return call;
 }
 
-grpc::Status RunServiceImpl::ListRuns(grpc::ServerContext* /*context*/, const v1::ListRunsRequest* request,
-                                      v1::ListRunsResponse* response) {
+grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* context,
+                                                   const v1::ListRunsRequest* request, v1::ListRunsResponse* response) {
   const std::string& token = request->page_token();
   std::size_t offset = 0;
   const auto parsed = std::from_chars(token.data(), token.data() + token.size(), offset);
   if (!token.empty() && (parsed.ec != std::errc() || parsed.ptr != token.data() + token.size())) {
-    return rpc::ToGrpc(InvalidArgumentError("not a page token of ours: page_token=" + token));
+    return FinishNow(*context, InvalidArgumentError("not a page token of ours: page_token=" + token));
   }
   const std::uint32_t size = request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
-  const auto views = scheduler_.List(offset, size + 1);
-  if (!views) return rpc::ToGrpc(views.error());
-  for (std::size_t i = 0; i < views->size() && i < size; ++i) *response->add_runs() = ToRunStatus((*views)[i]);
-  if (views->size() > size) response->set_next_page_token(std::to_string(offset + size));
-  return grpc::Status::OK;
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.List(offset, size, Finish<RunPage>(call, [response, offset](const RunPage& page) {
+                    for (const RunView& view : page.runs) *response->add_runs() = ToRunStatus(view);
+                    if (page.more) response->set_next_page_token(std::to_string(offset + page.runs.size()));
+                  }));
+  return call;
 }
 
-grpc::Status RunServiceImpl::WatchRun(grpc::ServerContext* context, const v1::WatchRunRequest* request,
-                                      grpc::ServerWriter<v1::WatchRunResponse>* writer) {
-  std::uint64_t sent = 0;
-  while (!context->IsCancelled()) {
-    const auto view = scheduler_.View(request->run_id());
-    if (!view) return rpc::ToGrpc(view.error());
-    if (view->revision != sent) {
-      v1::WatchRunResponse response;
-      *response.mutable_run() = ToRunStatus(*view);
-      if (!writer->Write(response)) return grpc::Status::OK;
-      sent = view->revision;
-    }
-    if (view->state != RunState::kRunning) return grpc::Status::OK;
-    if (ending_) return Ending();
-    std::this_thread::sleep_for(kStreamInterval);
-  }
-  return grpc::Status::OK;
+grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(grpc::CallbackServerContext* /*context*/,
+                                                                         const v1::WatchRunRequest* request) {
+  return StartWatch(*request, streams_, news_);
 }
 
-grpc::Status RunServiceImpl::CancelRun(grpc::ServerContext* /*context*/, const v1::CancelRunRequest* request,
-                                       v1::CancelRunResponse* /*response*/) {
-  return rpc::ToGrpc(scheduler_.Cancel(request->run_id(), request->request_id()));
+grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext* context,
+                                                    const v1::CancelRunRequest* request,
+                                                    v1::CancelRunResponse* /*response*/) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Cancel(request->run_id(), request->request_id(), Finish(call));
+  return call;
 }
 
-grpc::Status RunServiceImpl::UpdateRun(grpc::ServerContext* /*context*/, const v1::UpdateRunRequest* request,
-                                       v1::UpdateRunResponse* /*response*/) {
+grpc::ServerUnaryReactor* RunServiceImpl::UpdateRun(grpc::CallbackServerContext* context,
+                                                    const v1::UpdateRunRequest* request,
+                                                    v1::UpdateRunResponse* /*response*/) {
   RunUpdate update{request->run_id(), request->request_id()};
   if (request->has_suspended()) update.suspended = request->suspended();
   if (request->has_priority()) update.priority = request->priority();
-  return rpc::ToGrpc(scheduler_.Update(update));
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Update(update, Finish(call));
+  return call;
 }
 
-grpc::Status RunServiceImpl::RollBackTeacher(grpc::ServerContext* /*context*/,
-                                             const v1::RollBackTeacherRequest* request,
-                                             v1::RollBackTeacherResponse* response) {
-  const auto job_id = scheduler_.RollBackTeacher(request->run_id(), request->request_id(), request->reason());
-  if (!job_id) return rpc::ToGrpc(job_id.error());
-  response->set_job_id(*job_id);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* RunServiceImpl::RollBackTeacher(grpc::CallbackServerContext* context,
+                                                          const v1::RollBackTeacherRequest* request,
+                                                          v1::RollBackTeacherResponse* response) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.RollBackTeacher(
+      request->run_id(), request->request_id(), request->reason(),
+      Finish<std::string>(call, [response](const std::string& job_id) { response->set_job_id(job_id); }));
+  return call;
 }
 
-grpc::Status RunServiceImpl::ReadLog(grpc::ServerContext* context, const v1::ReadLogRequest* request,
-                                     grpc::ServerWriter<v1::ReadLogResponse>* writer) {
-  std::uint64_t offset = request->offset();
-  while (!context->IsCancelled()) {
-    // The state is taken before the text, so that what was written up to the end is sent.
-    const auto view = scheduler_.View(request->run_id());
-    if (!view) return rpc::ToGrpc(view.error());
-    const auto job = std::find_if(view->jobs.begin(), view->jobs.end(),
-                                  [&](const JobView& one) { return one.job_id == request->job_id(); });
-    if (job == view->jobs.end()) {
-      return rpc::ToGrpc(NotFoundError("no such job: run=" + request->run_id() + " job=" + request->job_id()));
-    }
-    const auto text = ReadJobLog(RunLayout(view->run_dir).Log(request->job_id()), offset);
-    if (!text) return rpc::ToGrpc(text.error());
-    if (!text->empty()) {
-      offset += text->size();
-      v1::ReadLogResponse response;
-      response.set_text(*text);
-      response.set_next_offset(offset);
-      if (!writer->Write(response)) return grpc::Status::OK;
-      continue;
-    }
-    if (!request->follow() || HasEnded(job->state) || view->state != RunState::kRunning) return grpc::Status::OK;
-    if (ending_) return Ending();
-    std::this_thread::sleep_for(kStreamInterval);
-  }
-  return grpc::Status::OK;
+grpc::ServerWriteReactor<v1::ReadLogResponse>* RunServiceImpl::ReadLog(grpc::CallbackServerContext* /*context*/,
+                                                                       const v1::ReadLogRequest* request) {
+  return StartReadLog(*request, streams_, news_, files_);
 }
 
 }  // namespace ferment::coordinator

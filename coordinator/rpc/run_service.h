@@ -3,41 +3,49 @@
 // RunService over gRPC: translation only; run_service.proto says what each method promises.
 #pragma once
 
-#include <atomic>
-
+#include "coordinator/rpc/run_news.h"
+#include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler.h"
+#include "coordinator/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::coordinator {
 
-/// Thread: any. The scheduler outlives it.
-class RunServiceImpl final : public v1::RunService::Service {
+/// No thread waits in a call. Thread: any. The scheduler outlives it.
+class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  explicit RunServiceImpl(Scheduler& scheduler) : scheduler_(scheduler) {}
+  explicit RunServiceImpl(Scheduler& scheduler, int max_streams = kMaxStreams)
+      : scheduler_(scheduler), streams_(max_streams), news_(scheduler) {}
+
+  static constexpr int kMaxStreams = 512;
 
   /// Ends the streams that are being followed; call before shutting the server down.
-  void EndStreams() { ending_ = true; }
+  void EndStreams() { news_.End(); }
 
-  grpc::Status SubmitRun(grpc::ServerContext* context, const v1::SubmitRunRequest* request,
-                         v1::SubmitRunResponse* response) override;
-  grpc::Status GetRun(grpc::ServerContext* context, const v1::GetRunRequest* request,
-                      v1::GetRunResponse* response) override;
-  grpc::Status ListRuns(grpc::ServerContext* context, const v1::ListRunsRequest* request,
-                        v1::ListRunsResponse* response) override;
-  grpc::Status WatchRun(grpc::ServerContext* context, const v1::WatchRunRequest* request,
-                        grpc::ServerWriter<v1::WatchRunResponse>* writer) override;
-  grpc::Status CancelRun(grpc::ServerContext* context, const v1::CancelRunRequest* request,
-                         v1::CancelRunResponse* response) override;
-  grpc::Status UpdateRun(grpc::ServerContext* context, const v1::UpdateRunRequest* request,
-                         v1::UpdateRunResponse* response) override;
-  grpc::Status RollBackTeacher(grpc::ServerContext* context, const v1::RollBackTeacherRequest* request,
-                               v1::RollBackTeacherResponse* response) override;
-  grpc::Status ReadLog(grpc::ServerContext* context, const v1::ReadLogRequest* request,
-                       grpc::ServerWriter<v1::ReadLogResponse>* writer) override;
+  grpc::ServerUnaryReactor* SubmitRun(grpc::CallbackServerContext* context, const v1::SubmitRunRequest* request,
+                                      v1::SubmitRunResponse* response) override;
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                   v1::GetRunResponse* response) override;
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
+                                     v1::ListRunsResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(grpc::CallbackServerContext* context,
+                                                           const v1::WatchRunRequest* request) override;
+  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
+                                      v1::CancelRunResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateRun(grpc::CallbackServerContext* context, const v1::UpdateRunRequest* request,
+                                      v1::UpdateRunResponse* response) override;
+  grpc::ServerUnaryReactor* RollBackTeacher(grpc::CallbackServerContext* context,
+                                            const v1::RollBackTeacherRequest* request,
+                                            v1::RollBackTeacherResponse* response) override;
+  grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(grpc::CallbackServerContext* context,
+                                                         const v1::ReadLogRequest* request) override;
 
  private:
   Scheduler& scheduler_;
-  std::atomic<bool> ending_{false};
+  StreamPlaces streams_;
+  /// Where logs are read; each may be on storage that does not answer.
+  ThreadTaskRunner files_{4};
+  RunNews news_;
 };
 
 }  // namespace ferment::coordinator

@@ -90,6 +90,8 @@ v1::RunStatus ToRunStatus(const RunView& view) {
     one->set_shards_committed(labeler.shards_committed);
     one->set_records(labeler.records);
     one->set_rate(labeler.rate);
+    one->set_failures_in_a_row(labeler.failures);
+    one->set_cool_down_seconds(labeler.cool_down_seconds);
   }
   return status;
 }

@@ -1,51 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/rpc/trainer_service.h"
 
-#include "common/rpc/grpc_status.h"
+#include "coordinator/rpc/unary_call.h"
 
 namespace ferment::coordinator {
 
-grpc::Status TrainerServiceImpl::AcquireRunToken(grpc::ServerContext* context,
-                                                 const v1::AcquireRunTokenRequest* request,
-                                                 v1::AcquireRunTokenResponse* response) {
-  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
-  const auto token = scheduler_.TakeToken({request->run_id(), request->job_id(), request->attempt(),
-                                           request->incarnation(), request->host(), request->pid()});
-  if (!token) return rpc::ToGrpc(token.error());
-  response->set_token(*token);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* TrainerServiceImpl::AcquireRunToken(grpc::CallbackServerContext* context,
+                                                              const v1::AcquireRunTokenRequest* request,
+                                                              v1::AcquireRunTokenResponse* response) {
+  const Status may = check_.MayTouchRun(*context, request->run_id());
+  if (!may.ok()) return FinishNow(*context, may);
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.TakeToken({request->run_id(), request->job_id(), request->attempt(), request->incarnation(),
+                        request->host(), request->pid()},
+                       Finish<std::uint64_t>(call, [response](std::uint64_t token) { response->set_token(token); }));
+  return call;
 }
 
-grpc::Status TrainerServiceImpl::ReportProgress(grpc::ServerContext* context, const v1::ReportProgressRequest* request,
-                                                v1::ReportProgressResponse* response) {
-  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
-  const auto stop = scheduler_.Report({request->run_id(), request->job_id(), request->token()},
-                                      {request->step(),
-                                       request->total_steps(),
-                                       {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
-                                       {request->metrics().begin(), request->metrics().end()}});
-  if (!stop) return rpc::ToGrpc(stop.error());
-  response->set_stop(*stop);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* TrainerServiceImpl::ReportProgress(grpc::CallbackServerContext* context,
+                                                             const v1::ReportProgressRequest* request,
+                                                             v1::ReportProgressResponse* response) {
+  const Status may = check_.MayTouchRun(*context, request->run_id());
+  if (!may.ok()) return FinishNow(*context, may);
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Report({request->run_id(), request->job_id(), request->token()},
+                    {request->step(),
+                     request->total_steps(),
+                     {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
+                     {request->metrics().begin(), request->metrics().end()}},
+                    Finish<bool>(call, [response](bool stop) { response->set_stop(stop); }));
+  return call;
 }
 
-grpc::Status TrainerServiceImpl::CompleteJob(grpc::ServerContext* context, const v1::CompleteJobRequest* request,
-                                             v1::CompleteJobResponse* /*response*/) {
-  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
+grpc::ServerUnaryReactor* TrainerServiceImpl::CompleteJob(grpc::CallbackServerContext* context,
+                                                          const v1::CompleteJobRequest* request,
+                                                          v1::CompleteJobResponse* /*response*/) {
+  const Status may = check_.MayTouchRun(*context, request->run_id());
+  if (!may.ok()) return FinishNow(*context, may);
   TrainerResult result{{request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
                        {},
                        {request->metrics().begin(), request->metrics().end()}};
   for (const v1::PublishedModel& model : request->models()) {
     result.models.push_back({model.role(), model.file(), model.sha256()});
   }
-  return rpc::ToGrpc(scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result));
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result, Finish(call));
+  return call;
 }
 
-grpc::Status TrainerServiceImpl::FailJob(grpc::ServerContext* context, const v1::FailJobRequest* request,
-                                         v1::FailJobResponse* /*response*/) {
-  if (const Status may = check_.MayTouchRun(*context, request->run_id()); !may.ok()) return rpc::ToGrpc(may);
-  return rpc::ToGrpc(scheduler_.FailJob({request->run_id(), request->job_id(), request->token()},
-                                        {request->message(), request->exit_code()}));
+grpc::ServerUnaryReactor* TrainerServiceImpl::FailJob(grpc::CallbackServerContext* context,
+                                                      const v1::FailJobRequest* request,
+                                                      v1::FailJobResponse* /*response*/) {
+  const Status may = check_.MayTouchRun(*context, request->run_id());
+  if (!may.ok()) return FinishNow(*context, may);
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.FailJob({request->run_id(), request->job_id(), request->token()},
+                     {request->message(), request->exit_code()}, Finish(call));
+  return call;
 }
 
 }  // namespace ferment::coordinator

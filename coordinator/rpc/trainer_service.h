@@ -9,20 +9,23 @@
 
 namespace ferment::coordinator {
 
-/// Thread: any. The scheduler outlives it, and so does the authenticator, which is null without TLS.
-class TrainerServiceImpl final : public v1::TrainerService::Service {
+/// No thread waits in a call. Thread: any. The scheduler outlives it, and so does the authenticator, which is null
+/// without TLS.
+class TrainerServiceImpl final : public v1::TrainerService::CallbackService {
  public:
   explicit TrainerServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr)
       : scheduler_(scheduler), check_(authenticator) {}
 
-  grpc::Status AcquireRunToken(grpc::ServerContext* context, const v1::AcquireRunTokenRequest* request,
-                               v1::AcquireRunTokenResponse* response) override;
-  grpc::Status ReportProgress(grpc::ServerContext* context, const v1::ReportProgressRequest* request,
-                              v1::ReportProgressResponse* response) override;
-  grpc::Status CompleteJob(grpc::ServerContext* context, const v1::CompleteJobRequest* request,
-                           v1::CompleteJobResponse* response) override;
-  grpc::Status FailJob(grpc::ServerContext* context, const v1::FailJobRequest* request,
-                       v1::FailJobResponse* response) override;
+  grpc::ServerUnaryReactor* AcquireRunToken(grpc::CallbackServerContext* context,
+                                            const v1::AcquireRunTokenRequest* request,
+                                            v1::AcquireRunTokenResponse* response) override;
+  grpc::ServerUnaryReactor* ReportProgress(grpc::CallbackServerContext* context,
+                                           const v1::ReportProgressRequest* request,
+                                           v1::ReportProgressResponse* response) override;
+  grpc::ServerUnaryReactor* CompleteJob(grpc::CallbackServerContext* context, const v1::CompleteJobRequest* request,
+                                        v1::CompleteJobResponse* response) override;
+  grpc::ServerUnaryReactor* FailJob(grpc::CallbackServerContext* context, const v1::FailJobRequest* request,
+                                    v1::FailJobResponse* response) override;
 
  private:
   Scheduler& scheduler_;

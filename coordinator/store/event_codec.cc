@@ -112,7 +112,7 @@ Result<Event> DecodePlain(const v1::Event& event) {
     }
     case v1::Event::kLabelerRegistered: {
       const auto& from = event.labeler_registered();
-      return LabelerRegistered{from.labeler_id(), from.name(), from.incarnation(), from.instruction_set()};
+      return LabelerRegistered{from.labeler_id(), from.name(), from.incarnation(), from.instruction_set(), from.host()};
     }
     case v1::Event::kLabelerForgotten:
       return LabelerForgotten{event.labeler_forgotten().labeler_id()};

@@ -124,6 +124,7 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
   to->set_name(from.name);
   to->set_incarnation(from.incarnation);
   to->set_instruction_set(from.instruction_set);
+  to->set_host(from.host);
 }
 void Encode(const LabelerForgotten& from, v1::Event& event) {
   event.mutable_labeler_forgotten()->set_labeler_id(from.labeler_id);

@@ -55,6 +55,14 @@ void Put(const JobSummary& from, v1::SnapshotJob* to) {
   to->set_canaries_correct(from.canaries.correct);
   to->set_tripped(from.tripped);
   to->set_tripped_by(from.tripped_by);
+  for (const auto& [shard, failed_by] : from.failed_by) {
+    for (const FailedBy& one : failed_by) {
+      v1::SnapshotFailure* failure = to->add_failed_by();
+      failure->set_shard(shard);
+      failure->set_labeler(one.labeler);
+      failure->set_host(one.host);
+    }
+  }
 }
 
 Attempt Take(const v1::SnapshotAttempt& from) {
@@ -96,6 +104,9 @@ Result<JobSummary> Take(const v1::SnapshotJob& from) {
   to.canaries = {from.canaries_correct(), from.canaries_checked()};
   to.tripped = from.tripped();
   to.tripped_by = from.tripped_by();
+  for (const v1::SnapshotFailure& one : from.failed_by()) {
+    to.failed_by[one.shard()].push_back({one.labeler(), one.host()});
+  }
   return to;
 }
 
@@ -198,6 +209,9 @@ void EncodeSnapshot(const LabelerRestored& from, v1::Event& event) {
   to->set_shards_committed(labeler.shards_committed);
   to->set_records(labeler.records);
   to->set_last_call(labeler.last_call);
+  to->set_host(labeler.host);
+  to->set_failures(labeler.failures);
+  to->set_leased_since_failure(labeler.leased_since_failure);
   for (const LeaseKey& key : labeler.last_leases) coordinator::Put(key, to->add_last_leases());
 }
 
@@ -254,7 +268,10 @@ Result<Event> DecodeSnapshot(const v1::LabelerRestored& from) {
                       from.shards_committed(),
                       from.records(),
                       from.last_call(),
-                      {}}};
+                      {},
+                      from.host(),
+                      from.failures(),
+                      from.leased_since_failure()}};
   for (const v1::EventLease& key : from.last_leases()) to.labeler.last_leases.push_back(coordinator::Take(key));
   return to;
 }

@@ -3,85 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <functional>
 #include <thread>
 
 #include "labeler/grpc_lease_client.h"
-#include "tests/support/in_process_cluster.h"
+#include "tests/cluster/lease_cluster_fixture.h"
 
 namespace ferment::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Asks again until it is so; every question goes over the wire or through the scheduler's queue.
-bool Eventually(const std::function<bool()>& so) {
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (so()) return true;
-  }
-  return false;
-}
-
-class LeaseCluster : public ::testing::Test {
- protected:
-  LeaseCluster()
-      : channel_(rpc::OpenChannel(cluster_.address())),
-        runs_(v1::RunService::NewStub(channel_)),
-        trainers_(v1::TrainerService::NewStub(channel_)) {}
-
-  v1::RunStatus Status() {
-    v1::GetRunRequest request;
-    request.set_run_id(run_id_);
-    const auto response =
-        rpc::CallUnary(*runs_, &v1::RunService::Stub::GetRun, request, {.retry_for = 20s, .first_pause = 5ms});
-    return response ? response->run() : v1::RunStatus();
-  }
-  v1::JobStatus JobNamed(const std::string& job_id) {
-    const v1::RunStatus status = Status();
-    for (const v1::JobStatus& job : status.jobs()) {
-      if (job.job_id() == job_id) return job;
-    }
-    return {};
-  }
-  bool JobIs(const std::string& job_id, v1::JobState state) {
-    return Eventually([&] { return JobNamed(job_id).state() == state; });
-  }
-
-  /// Submits, and plays the teacher's trainer over the wire.
-  void StartLabelling() {
-    v1::SubmitRunRequest submit;
-    submit.set_request_id("submit");
-    *submit.mutable_spec() = SmallSpec();
-    submit.set_run_dir("/runs/small");
-    const auto response = rpc::CallUnary(*runs_, &v1::RunService::Stub::SubmitRun, submit);
-    ASSERT_TRUE(response) << response.error().ToString();
-    run_id_ = response->run_id();
-    ASSERT_TRUE(JobIs("teacher", v1::JOB_STATE_RUNNING));
-    v1::AcquireRunTokenRequest acquire;
-    acquire.set_run_id(run_id_);
-    acquire.set_job_id("teacher");
-    acquire.set_attempt(1);
-    acquire.set_incarnation("i");
-    const auto token = rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::AcquireRunToken, acquire);
-    ASSERT_TRUE(token) << token.error().ToString();
-    v1::CompleteJobRequest complete;
-    complete.set_run_id(run_id_);
-    complete.set_job_id("teacher");
-    complete.set_token(token->token());
-    complete.add_models()->set_role("teacher");
-    ASSERT_TRUE(rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::CompleteJob, complete));
-    ASSERT_TRUE(Eventually([&] { return !cluster_.world().launcher.launched().empty(); }));
-    cluster_.world().launcher.Exit("teacher/1", 0);
-    ASSERT_TRUE(JobIs("label", v1::JOB_STATE_RUNNING));
-  }
-
-  InProcessCluster cluster_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::RunService::Stub> runs_;
-  std::unique_ptr<v1::TrainerService::Stub> trainers_;
-  std::string run_id_;
-};
 
 TEST_F(LeaseCluster, AGoneLabelersShardIsDoneByAnotherAndItsLateCommitIsAborted) {
   StartLabelling();
@@ -89,7 +19,7 @@ TEST_F(LeaseCluster, AGoneLabelersShardIsDoneByAnotherAndItsLateCommitIsAborted)
   ASSERT_TRUE(gone.Register().ok());
   const auto lost = gone.Lease();
   ASSERT_TRUE(lost) << lost.error().ToString();
-  EXPECT_EQ(lost->label().record_count(), 10U);
+  EXPECT_EQ(lost->record_count(), 10U);
   cluster_.world().clock.Advance(11s);
   ASSERT_TRUE(Eventually([&] { return JobNamed("label").shards().leased() == 0; }));
 
@@ -157,7 +87,7 @@ TEST_F(LeaseCluster, ManyLabelersAtOnceCommitEachShardExactlyOnce) {
         if (!labeler.Register().ok()) return;
         while (true) {
           const auto lease = labeler.Lease();
-          if (!lease || !lease->has_label()) return;
+          if (!lease || !lease->job.has_label()) return;
           const auto duplicate = labeler.Commit(*lease, "sha" + std::to_string(lease->key().shard()));
           if (duplicate && !*duplicate) ++committed;
         }
@@ -183,7 +113,7 @@ TEST_F(LeaseCluster, ACommitBringsTheNextLeaseAndARunsSpecTravelsOnce) {
 
   v1::CommitShardRequest commit;
   commit.set_labeler_id("labeler/1");
-  *commit.mutable_key() = first->leases(0).key();
+  *commit.mutable_key() = LeaseOf(*first, 0).key();
   commit.mutable_counts()->set_read(10);
   commit.mutable_counts()->set_labelled(10);
   commit.add_files()->set_file("labels/x/0.npz");
@@ -222,11 +152,11 @@ TEST_F(LeaseCluster, ALeaseCallMadeAgainGetsNoOtherShards) {
   const auto first = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(first) << first.error().ToString();
   ASSERT_EQ(first->leases_size(), 2);
-  ASSERT_TRUE(labeler.Return(first->leases(0).key()).ok());
+  ASSERT_TRUE(labeler.Return(LeaseOf(*first, 0).key()).ok());
   const auto again = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(again);
   ASSERT_EQ(again->leases_size(), 1) << "the other one was given back";
-  EXPECT_EQ(again->leases(0).key().shard(), first->leases(1).key().shard());
+  EXPECT_EQ(again->leases(0).shard(), first->leases(1).shard());
   request.set_call(2);
   const auto other = rpc::CallUnary(*stub, &v1::LeaseService::Stub::LeaseShards, request);
   ASSERT_TRUE(other);
@@ -319,29 +249,14 @@ TEST_F(LeaseCluster, AResultThatIsNotOnSharedStorageIsRefused) {
 TEST_F(LeaseCluster, AFailedStoreAnswersNobodyAndEndsTheCoordinator) {
   StartLabelling();
   cluster_.world().log->fail_next = InternalError("sync failed").WithExitCode(exit_code::kStorageFailed);
-  const auto registered = cluster_.scheduler().Register({"labeler", "1", "avx2"});
+  const auto registered = coordinator::Await<Result<coordinator::Registration>>([&](auto then) {
+    cluster_.scheduler().Register({"labeler", "1", "avx2"}, std::move(then));
+  });
   ASSERT_FALSE(registered);
   EXPECT_EQ(registered.error().code(), StatusCode::kUnavailable);
   EXPECT_TRUE(Eventually([&] { return !cluster_.store_failure().empty(); }));
-  EXPECT_FALSE(cluster_.scheduler().View(run_id_));
-}
-
-TEST_F(LeaseCluster, AWatchEndsWithTheRunAndShowsItsLastState) {
-  StartLabelling();
-  grpc::ClientContext context;
-  v1::WatchRunRequest request;
-  request.set_run_id(run_id_);
-  const auto reader = runs_->WatchRun(&context, request);
-  v1::WatchRunResponse response;
-  ASSERT_TRUE(reader->Read(&response));
-  EXPECT_EQ(response.run().state(), v1::RUN_STATE_RUNNING);
-  v1::CancelRunRequest cancel;
-  cancel.set_run_id(run_id_);
-  ASSERT_TRUE(rpc::CallUnary(*runs_, &v1::RunService::Stub::CancelRun, cancel));
-  while (reader->Read(&response)) {
-  }
-  EXPECT_TRUE(reader->Finish().ok());
-  EXPECT_EQ(response.run().state(), v1::RUN_STATE_CANCELLED);
+  EXPECT_FALSE(coordinator::Await<Result<coordinator::RunView>>(
+      [&](auto then) { cluster_.scheduler().View(run_id_, std::move(then)); }));
 }
 
 }  // namespace

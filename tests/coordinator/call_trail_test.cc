@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "common/metrics/prometheus_registry.h"
+#include "coordinator/rpc/stream_places.h"
 #include "ferment/v1/lease_service.pb.h"
 #include "ferment/v1/run_service.pb.h"
 #include "ferment/v1/trainer_service.pb.h"
@@ -78,6 +79,25 @@ TEST_F(CallTrailTest, WritesDownWhatIsAuditedAndWhatIsRefused) {
       registry_->Exposition(),
       HasSubstr(
           R"(ferment_rpc_server_handled_total{code="PERMISSION_DENIED",method="ferment.v1.RunService/GetRun"} 2)"));
+}
+
+TEST_F(CallTrailTest, CountsConnectionsAndThoseThatWereRefused) {
+  trail_->Take(rpc::ConnectionCounts{.open = 7, .refused_full = 2, .refused_peer = 1});
+  trail_->Take(rpc::ConnectionCounts{.open = 3, .refused_full = 5, .refused_peer = 1});
+  const std::string text = registry_->Exposition();
+  EXPECT_THAT(text, HasSubstr("ferment_rpc_server_connections 3"));
+  EXPECT_THAT(text, HasSubstr(R"(ferment_admission_rejected_total{reason="connections"} 5)"));
+  EXPECT_THAT(text, HasSubstr(R"(ferment_admission_rejected_total{reason="connections_of_a_peer"} 1)"));
+}
+
+TEST(StreamPlaces, RefusesOneTooManyUntilOneIsGivenBack) {
+  StreamPlaces places(2);
+  auto first = places.Take();
+  const auto second = places.Take();
+  ASSERT_TRUE(first && second);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(places.Take().error().code(), StatusCode::kResourceExhausted);
+  first->reset();
+  EXPECT_TRUE(places.Take());
 }
 
 TEST_F(CallTrailTest, SaysSoWhenTheAuditLogCannotBeWritten) {

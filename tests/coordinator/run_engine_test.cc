@@ -81,7 +81,7 @@ class RunEngineTest : public ::testing::Test {
     ShardResult result;
     result.request_id = "commit-" + std::to_string(lease.key.shard);
     result.key = lease.key;
-    result.files = {{lease.work.models.at(0).output_dir + "/" + sha + ".npz", sha}};
+    result.files = {{lease.job->work.models.at(0).output_dir + "/" + sha + ".npz", sha}};
     result.counts.read = lease.shard.record_count;
     result.counts.labelled = lease.shard.record_count;
     return result;
@@ -267,6 +267,10 @@ TEST_F(RunEngineTest, AFailureThatMayPassIsTriedElsewhereAndEndsAfterFourTimes) 
   world_.run_files.label_shards = 1;
   for (int i = 0; i < 4; ++i) {
     ASSERT_EQ(JobNamed("label").failed, 0U);
+    for (int wait = 0; wait < 2; ++wait) {
+      world_.clock.Advance(10min);  // what it holds runs out, and then its cool-down
+      Settle();
+    }
     GrantedLease lease = LeaseOne(labeler);
     while (lease.key.shard != 0) lease = LeaseOne(labeler);
     const ShardFailure failure{"fail-" + std::to_string(i), labeler, lease.key, {"cannot read", 0}, false, {}};
@@ -285,7 +289,8 @@ TEST_F(RunEngineTest, ANewIncarnationOfALabelerFreesItsShardsAtOnce) {
   const std::string second = Register("2");
   EXPECT_EQ(engine()->leases().Lease({"labeler/1", 1}).error().code(), StatusCode::kNotFound);
   EXPECT_EQ(engine()->leases().Renew(lease.key, 1).error().code(), StatusCode::kAborted);
-  EXPECT_EQ(LeaseOne(second).key.epoch, 2U);
+  EXPECT_TRUE(JobNamed("label").pending.contains(lease.key.shard));
+  EXPECT_NE(LeaseOne(second).key.shard, lease.key.shard) << "the one that it died of is for another first";
 }
 
 TEST_F(RunEngineTest, AnotherInstructionSetIsRefusedAndToldWhich) {
@@ -802,6 +807,20 @@ TEST_F(RunEngineTest, AnOperatorGoesBackToTheTeacherBeforeWhileItsStudentLearns)
   FinishTrainer("finetune");
   FinishTrainer("evaluate");
   EXPECT_EQ(TheRun().state, RunState::kSucceeded);
+}
+
+TEST_F(RunEngineTest, AfterARestartTooNothingIsCommittedForAStoppedTeacher) {
+  run_id_ = Submit(GuardedSpec(3));
+  FinishTrainer("teacher");
+  FinishShards(3);
+  FinishTrainer("cotrain");
+  const GrantedLease lease = LeaseOne(Register("late"));
+  ASSERT_EQ(lease.key.job_id, "label-1");
+  Restart();
+  // The run's folder has not been looked at yet, so that nothing of the run ends.
+  ASSERT_TRUE(engine()->steering().RollBackTeacher(run_id_, "back", "flat faces"));
+  EXPECT_EQ(engine()->leases().Commit(ResultOf(lease)).error().code(), StatusCode::kAborted);
+  EXPECT_EQ(engine()->leases().Renew(lease.key, 1).error().code(), StatusCode::kAborted);
 }
 
 TEST_F(RunEngineTest, ASuspendedRunStopsItsTrainerAndGoesOnWhenResumed) {

@@ -84,7 +84,8 @@ const pb::MethodDescriptor* FindMethod(const std::string& name) {
 void AwaitJob(InProcessCluster& cluster, const std::string& run_id, const std::string& job_id) {
   const auto give_up = std::chrono::steady_clock::now() + kAwaited;
   while (std::chrono::steady_clock::now() < give_up) {
-    const auto run = cluster.scheduler().View(run_id);
+    const auto run = coordinator::Await<Result<coordinator::RunView>>(
+        [&](auto then) { cluster.scheduler().View(run_id, std::move(then)); });
     if (!run) return;
     for (const coordinator::JobView& job : run->jobs) {
       if (job.job_id == job_id && job.state == coordinator::JobState::kRunning) return;
@@ -118,9 +119,10 @@ void Tell(const std::string& line, InProcessCluster& cluster, Caller& caller) {
 }
 
 std::size_t RunsOf(InProcessCluster& cluster) {
-  const auto runs = cluster.scheduler().List(0, 1'000);
+  const auto runs = coordinator::Await<Result<coordinator::RunPage>>(
+      [&](auto then) { cluster.scheduler().List(0, 1'000, std::move(then)); });
   FERMENT_CHECK(runs.has_value()) << runs.error().message();
-  return runs->size();
+  return runs->runs.size();
 }
 
 }  // namespace

@@ -152,7 +152,7 @@ ferment_mutant(store_returns_before_the_sync P2
   tests/simulation/sim_disk.cc
   [[  disk_.Sync();]]
   [[]])
-ferment_mutant(fenced_store_writes_on P1,P3
+ferment_mutant(fenced_store_writes_on P1,P3,T1.6
   tests/simulation/sim_disk.cc
   [[  if (failed_.ok() && disk_.term != term_) {]]
   [[  if (failed_.ok() && term_ == 0) {]])
@@ -177,7 +177,7 @@ ferment_mutant(old_token_may_complete P3
   coordinator/trainer_desk.cc
   [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
-ferment_mutant(cancelled_run_goes_on P2
+ferment_mutant(cancelled_run_goes_on P2,live
   coordinator/run_desk.cc
   [[  if (run.cancel_requested || FirstFailure(run)) {]]
   [[  if (FirstFailure(run)) {]]
@@ -232,6 +232,37 @@ ferment_mutant(snapshot_is_of_what_is_not_saved check
   [[    log_events_ += batch.size();
     FERMENT_RETURN_IF_ERROR(CompactIfLong());
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));]])
+
+# Machines that fail again and again.
+ferment_mutant(labeler_that_fails_is_granted_on cool-down
+  coordinator/lease_desk.cc
+  [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {]]
+  [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::hours(9)) {]])
+ferment_mutant(silent_deaths_do_not_count cool-down
+  coordinator/core/job_book.cc
+  [[  if (event.reason != ReleaseReason::kReturned) {]]
+  [[  if (event.reason == ReleaseReason::kFailed) {]])
+ferment_mutant(restart_ends_cool_downs cool-down
+  coordinator/labeler_desk.cc
+  [[    Hear(labeler_id);
+    Judge(labeler_id);]]
+  [[    Hear(labeler_id);]])
+ferment_mutant(failed_shard_goes_back elsewhere,machines
+  coordinator/core/lease_policy.cc
+  [[    if (doubt == 0) return true;]]
+  [[    return true;]])
+# The same before a judge that looks at nothing but what becomes of the runs.
+ferment_mutant(faulty_machines_use_up_every_try machines
+  coordinator/core/lease_policy.cc
+  [[    if (doubt == 0) return true;]]
+  [[    return true;]]
+  tests/simulation/sim_machine_rules.cc
+  [[  CheckNobodyBetterIsAtWork(name, event.key);]]
+  [[]])
+ferment_mutant(failed_shard_stays_on_the_machine elsewhere,machines
+  coordinator/core/lease_policy.cc
+  [[one.host == labeler.host) doubt = 1;]]
+  [[one.host == labeler.host) doubt = 0;]])
 
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5

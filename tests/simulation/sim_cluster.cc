@@ -40,7 +40,10 @@ Outcome SimCluster::Run() {
   }
   if (!world_.history.violation()) {
     if (!Finished()) world_.history.Violate("live", "runs have not ended long after the last fault");
-    if (SimCoordinator* latest = Latest()) world_.oracle.Final(latest->book());
+    if (SimCoordinator* latest = Latest()) {
+      world_.oracle.Final(latest->book());
+      world_.machines.Final(latest->book());
+    }
   }
   return {world_.history.violation(), world_.history.digest(), world_.history.lines(), world_.queue.now(),
           world_.history.last_lines()};

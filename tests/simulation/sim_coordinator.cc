@@ -97,7 +97,7 @@ SimCoordinator::SimCoordinator(Parts parts)
           Enqueue({work, nullptr});
         });
       },
-      duration_cast<milliseconds>(world_.plan.forget_labelers), world_.plan.compact_after});
+      world_.plan.cool_down, duration_cast<milliseconds>(world_.plan.forget_labelers), world_.plan.compact_after});
 }
 
 void SimCoordinator::Start() {
@@ -106,6 +106,7 @@ void SimCoordinator::Start() {
   const Status restored = engine_->Restore();
   if (!restored.ok()) world_.history.Violate("P2", "the log cannot be read back: " + restored.ToString());
   world_.oracle.Restored(term(), process_.clock().Now(), book());
+  world_.machines.Restored(process_.clock().Now());
   Tick();
 }
 
@@ -142,6 +143,7 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   for (const coordinator::Event& event : events) line += " " + Describe(event);
   world_.history.Say(line);
   world_.log.Take(term, world_.disk.term, events);
+  world_.machines.Take(process_.clock().Now(), events);
   for (const coordinator::Event& event : events) {
     if (const auto* reopened = std::get_if<coordinator::RunReopened>(&event)) HearOf(reopened->run_id);
   }

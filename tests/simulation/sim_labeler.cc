@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_labeler.h"
 
+#include <algorithm>
 #include <memory>
 
 namespace ferment::simulation {
@@ -16,6 +17,9 @@ using coordinator::ShardResult;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+/// As LabelerLoop's.
+constexpr milliseconds kLongestPause{2'000};
+
 std::string Name(const LeaseKey& key) {
   return key.job_id + "/" + std::to_string(key.shard) + "@" + std::to_string(key.epoch);
 }
@@ -29,6 +33,7 @@ std::string RequestId(const LeaseKey& key, const char* what) {
 SimLabeler::SimLabeler(SimNetwork& network, std::uint64_t number)
     : network_(network),
       world_(network.world()),
+      number_(number),
       name_("labeler-" + std::to_string(number)),
       process_(world_.queue, world_.ClockRate()) {}
 
@@ -56,7 +61,8 @@ void SimLabeler::Crash(SimTime until_next) {
 }
 
 void SimLabeler::Register(const std::string& replaces) {
-  const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2", replaces};
+  const coordinator::LabelerIdentity identity{name_, std::to_string(incarnation_), "avx2", replaces,
+                                              world_.plan.HostOf(number_)};
   auto serve = Asks<Result<Registration>>(
       {[identity](RunEngine& engine) { return engine.labelers().Register(identity); }, nullptr, std::nullopt, false});
   auto done = [this](const Result<Registration>& answer) {
@@ -98,7 +104,7 @@ void SimLabeler::HandleTaken(const Result<LeaseAnswer>& answer) {
     }
     return;
   }
-  if (!working_) process_.After(answer ? answer->retry_after : seconds(1), [this] { Take(); });
+  if (!working_) process_.After(answer ? std::min(answer->retry_after, kLongestPause) : seconds(1), [this] { Take(); });
 }
 
 void SimLabeler::Renew(const LeaseKey& key) {
@@ -128,7 +134,17 @@ void SimLabeler::HandleRenewed(const LeaseKey& key, const Status& renewed) {
 void SimLabeler::Work(const LeaseKey& key) {
   working_ = key;
   if (!next_) Take();
+  if (world_.plan.OnFaultyMachine(number_)) {
+    process_.After(world_.Between(milliseconds(1), milliseconds(200)), [this, key] { FailOfTheMachine(key); });
+    return;
+  }
   process_.After(world_.Between(world_.plan.shortest_work, world_.plan.longest_work), [this, key] { Finish(key); });
+}
+
+void SimLabeler::FailOfTheMachine(const LeaseKey& key) {
+  if (held_.at(key).lost) return Next(key);
+  if (world_.Chance(world_.plan.machine_kills)) return Crash(world_.Between(milliseconds(200), seconds(2)));
+  GiveUp(key, /*permanent=*/false);
 }
 
 void SimLabeler::Finish(const LeaseKey& key) {
@@ -136,7 +152,7 @@ void SimLabeler::Finish(const LeaseKey& key) {
   if (held.lost && !(world_.Faulty() && world_.Chance(world_.plan.stubborn))) return Next(key);
   const bool faulty = world_.Faulty();
   if (faulty && world_.Chance(world_.plan.hand_back)) return HandBack(key);
-  if (faulty && world_.Chance(world_.plan.shard_fails)) return GiveUp(key);
+  if (faulty && world_.Chance(world_.plan.shard_fails)) return GiveUp(key, world_.Chance(0.05));
   const ShardResult result = Write(held.lease);
   const SimTime stop = std::exchange(stop_before_commit_, SimTime(0));
   if (stop > SimTime(0)) {
@@ -153,14 +169,14 @@ ShardResult SimLabeler::Write(const GrantedLease& lease) {
   result.labeler_id = labeler_id_;
   result.key = lease.key;
   const bool other = world_.Faulty() && world_.Chance(world_.plan.other_bytes);
-  for (const coordinator::WorkModel& model : lease.work.models) {
+  for (const coordinator::WorkModel& model : lease.job->work.models) {
     const std::string sha = "sha-" + lease.key.job_id + "-" + std::to_string(lease.key.shard) +
                             (other ? "-" + name_ + "-" + std::to_string(lease.key.epoch) : "");
     result.files.push_back({model.output_dir + "/" + sha + ".npz", sha});
-    world_.files.Write(lease.run_dir + "/" + result.files.back().file);
+    world_.files.Write(lease.job->run_dir + "/" + result.files.back().file);
   }
-  if (lease.phase == coordinator::Phase::kLabel) {
-    result.canaries = world_.Canaries(lease.run_dir, lease.work.models.at(0).digest);
+  if (lease.job->phase == coordinator::Phase::kLabel) {
+    result.canaries = world_.Canaries(lease.job->run_dir, lease.job->work.models.at(0).digest);
   }
   result.counts.read = lease.shard.record_count;
   result.counts.quarantined = lease.shard.record_count / 20;
@@ -204,9 +220,9 @@ void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
   Call<Result<bool>>({network_, process_, name_, kLongPatience, serve, done});
 }
 
-void SimLabeler::GiveUp(const LeaseKey& key) {
-  const ShardFailure failure{RequestId(key, "fail"), labeler_id_, key, {"unreadable", exit_code::kBadData},
-                             world_.Chance(0.05),    {}};
+void SimLabeler::GiveUp(const LeaseKey& key, bool permanent) {
+  const ShardFailure failure{
+      RequestId(key, "fail"), labeler_id_, key, {"unreadable", exit_code::kBadData}, permanent, {}};
   world_.history.Say(name_ + " gives up " + Name(key));
   world_.oracle.LeaseLeft(key);
   auto seen = [this, failure](const Moment& moment, const Status& taken) {

@@ -41,12 +41,15 @@ class SimLabeler {
   void Finish(const coordinator::LeaseKey& key);
   coordinator::ShardResult Write(const coordinator::GrantedLease& lease);
   void Commit(const coordinator::LeaseKey& key, const coordinator::ShardResult& result);
-  void GiveUp(const coordinator::LeaseKey& key);
+  void GiveUp(const coordinator::LeaseKey& key, bool permanent);
+  /// What a faulty machine makes of every shard.
+  void FailOfTheMachine(const coordinator::LeaseKey& key);
   void HandBack(const coordinator::LeaseKey& key);
   void Next(const coordinator::LeaseKey& done);
 
   SimNetwork& network_;
   SimWorld& world_;
+  const std::uint64_t number_;
   const std::string name_;
   SimProcess process_;
   std::uint64_t incarnation_ = 0;

@@ -278,8 +278,9 @@ void SimOracle::Launched(const coordinator::LaunchKey& key) {
   }
 }
 
-void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process) {
-  if (const JobFacts* job = log_.FindJob(key.run_id, key.job_id); job != nullptr && key.job_id.starts_with("cotrain")) {
+void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave) {
+  const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
+  if (job != nullptr && key.job_id.starts_with("cotrain") && !told_to_leave) {
     const std::string unfit = UnfitTeacher(*log_.FindRun(key.run_id), job->round);
     if (!unfit.empty()) history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
   }

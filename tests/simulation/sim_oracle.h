@@ -59,8 +59,8 @@ class SimOracle {
   void LabelerFenced(const std::string& labeler, const std::string& holder);
   void LaunchPlanned(const coordinator::Run& run, const coordinator::Job& job, SimTime now);
   void Launched(const coordinator::LaunchKey& key);
-  /// `process` is about to write under the token of this attempt.
-  void TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process);
+  /// `process` is about to write under the token of this attempt. Once told to leave it ends the step that it is in.
+  void TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave);
   /// Its report was taken at this time.
   void TrainerHeard(const coordinator::LaunchKey& key, SimTime now);
   void TrainerGone(std::uint64_t process);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_plan.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "common/base/random.h"
@@ -76,6 +77,32 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   suspend = Sometimes(random, 0.8);
   roll_back = rounds > 1 ? Sometimes(random, 0.5) : 0;
   compact_after = random.Below(4) == 0 ? 1'000'000 : 1 + random.Below(80);
+  DrawMachines();
+}
+
+void SimPlan::DrawMachines() {
+  RandomSequence random(seed, StreamOf("simulation.machines"));
+  labelers_a_machine = 1 + random.Below(4);
+  cool_down.after = 1 + static_cast<std::uint32_t>(random.Below(4));
+  cool_down.first = milliseconds(500 + random.Below(5'000));
+  cool_down.longest = cool_down.first + milliseconds(random.Below(60'000));
+  if (random.Below(2) == 0) return;
+  const std::uint64_t machines = (labelers + labelers_a_machine - 1) / labelers_a_machine;
+  faulty_machines = std::min<std::uint64_t>(1 + random.Below(2), machines - 1);
+  machine_kills = Sometimes(random, 1);
+  if (faulty_machines == 0 || random.Below(4) != 0) return;
+  only_machines_fail = true;
+  LetOnlyMachinesFail();
+  if (random.Below(2) == 0) faults = {Fault::kKillCoordinator};
+}
+
+void SimPlan::LetOnlyMachinesFail() {
+  faults.clear();
+  drop = duplicate = slow = 0;
+  other_bytes = miscount = shard_fails = stubborn = 0;
+  trainer_dies = started_twice = stops_before_end = launch_fails = last_word = 0;
+  dies_at_turn = dies_young = slow_task = file_fails = stops_before_rename = 0;
+  cancel = suspend = roll_back = bad_teacher = 0;
 }
 
 std::string SimPlan::Describe() const {
@@ -85,6 +112,8 @@ std::string SimPlan::Describe() const {
          " rounds=" + std::to_string(rounds) + " shards=" + std::to_string(label_shards) +
          " videos=" + std::to_string(videos) +
          " lease_ms=" + std::to_string(duration_cast<milliseconds>(lease).count()) +
+         " machines=" + std::to_string(faulty_machines) + "x" + std::to_string(labelers_a_machine) +
+         (only_machines_fail ? " only" : "") +
          " fault_s=" + std::to_string(duration_cast<seconds>(fault_time).count()) + " faults=" + kinds;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/core/lease_policy.h"
 #include "tests/simulation/sim_queue.h"
 
 namespace ferment::simulation {
@@ -105,8 +106,22 @@ struct SimPlan {
   std::uint64_t compact_after = 0;
   /// Clocks run at 1 - skew to 1 + skew.
   double skew = 0;
+  /// Labelers stand on machines, so many on each, and the first machines are faulty for good: each labeler there dies
+  /// with what it holds, or gives up every shard, and soon. There always are healthy ones.
+  std::uint64_t labelers_a_machine = 1;
+  std::uint64_t faulty_machines = 0;
+  double machine_kills = 0;
+  coordinator::CoolDownRule cool_down;
+  /// Nothing else is wrong, but that the coordinator may be killed: every run must succeed.
+  bool only_machines_fail = false;
 
+  std::string HostOf(std::uint64_t labeler) const { return "host-" + std::to_string(labeler / labelers_a_machine); }
+  bool OnFaultyMachine(std::uint64_t labeler) const { return labeler / labelers_a_machine < faulty_machines; }
   std::string Describe() const;
+
+ private:
+  void DrawMachines();
+  void LetOnlyMachinesFail();
 };
 
 }  // namespace ferment::simulation

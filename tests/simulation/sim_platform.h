@@ -49,6 +49,7 @@ class SimTrainer {
   SimProcess process_;
   std::uint64_t token_ = 0;
   bool leaving_ = false;
+  bool told_to_leave_ = false;
 };
 
 /// Thread: none; a history has one.

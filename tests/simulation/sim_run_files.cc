@@ -63,6 +63,8 @@ bool SimRunFiles::Stops() {
 }
 
 Status SimRunFiles::Stage(const std::string& folder, std::vector<LabelEntry> entries, const coordinator::Fence& fence) {
+  // The first write of a coordinator removes what others have staged, and asks before it does.
+  FERMENT_RETURN_IF_ERROR(fence());
   const std::uint64_t staged = world_.files.StageIndex(parts_.term, folder);
   if (Status status = fence(); !status.ok()) {
     world_.files.DropStaged(folder, staged);

@@ -53,6 +53,7 @@ void SimTrainer::Exit(int exit_code) {
 
 void SimTrainer::Signal(int signal) {
   if (signal == SIGKILL) return Exit(exit_code::kKilled);
+  told_to_leave_ = true;
   if (token_ != 0 && world_.Faulty() && world_.Chance(world_.plan.last_word)) {
     world_.until_reopened.emplace(parts_.key.run_id, [this] {
       world_.history.Say(name_ + " is heard once more");
@@ -73,7 +74,7 @@ void SimTrainer::TakeToken() {
     if (!token) return Exit(ProcessExitCode(token.error()));
     token_ = *token;
     world_.history.Say(name_ + " holds token " + std::to_string(token_));
-    world_.oracle.TrainerWrites(parts_.key, parts_.number);
+    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_);
     Step();
   };
   Call<Result<std::uint64_t>>({network_, process_, name_, kLongPatience, serve, done});
@@ -82,7 +83,7 @@ void SimTrainer::TakeToken() {
 void SimTrainer::Step() {
   process_.After(std::min(kStep, parts_.work_left), [this] {
     if (leaving_) return;
-    world_.oracle.TrainerWrites(parts_.key, parts_.number);
+    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_);
     parts_.work_left = std::max(SimTime(0), parts_.work_left - kStep);
     if (parts_.work_left == SimTime(0)) return Complete();
     Report();

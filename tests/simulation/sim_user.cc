@@ -27,7 +27,9 @@ SimUser::SimUser(SimNetwork& network, std::uint64_t number)
 
 void SimUser::Begin() {
   process_.Start();
-  process_.After(world_.Between(seconds(0), seconds(5)), [this] { Submit(); });
+  // Where runs must succeed there are labelers before them.
+  const SimTime later = world_.plan.only_machines_fail ? seconds(10) : seconds(0);
+  process_.After(later + world_.Between(seconds(0), seconds(5)), [this] { Submit(); });
 }
 
 void SimUser::Submit() {

@@ -13,6 +13,7 @@
 #include "tests/simulation/sim_files.h"
 #include "tests/simulation/sim_history.h"
 #include "tests/simulation/sim_log_rules.h"
+#include "tests/simulation/sim_machine_rules.h"
 #include "tests/simulation/sim_oracle.h"
 #include "tests/simulation/sim_plan.h"
 #include "tests/simulation/sim_queue.h"
@@ -25,6 +26,7 @@ struct SimWorld {
         random(seed, StreamOf("simulation.world")),
         history(queue, trace),
         log(history),
+        machines(plan, history),
         files(plan, history, log),
         oracle(history, log, files) {}
 
@@ -33,6 +35,7 @@ struct SimWorld {
   SimQueue queue;
   SimHistory history;
   SimLogRules log;
+  SimMachineRules machines;
   SimFiles files;
   SimOracle oracle;
   SimDisk disk;

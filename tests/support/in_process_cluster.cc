@@ -85,14 +85,24 @@ Status ScriptedLabeler::Register() {
   return {};
 }
 
-Result<v1::Lease> ScriptedLabeler::Lease() {
+ScriptedLease LeaseOf(const v1::LeaseShardsResponse& response, int number) {
+  const v1::Lease& lease = response.leases(number);
+  ScriptedLease held{{}, lease, response.works(static_cast<int>(lease.work()))};
+  held.lease_key.set_run_id(held.job.run_id());
+  held.lease_key.set_job_id(held.job.job_id());
+  held.lease_key.set_shard(lease.shard());
+  held.lease_key.set_epoch(lease.epoch());
+  return held;
+}
+
+Result<ScriptedLease> ScriptedLabeler::Lease() {
   v1::LeaseShardsRequest request;
   request.set_labeler_id(labeler_id_);
   request.set_max_leases(1);
   FERMENT_ASSIGN_OR_RETURN(const auto response,
                            rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, request, kPatient));
   if (response.leases().empty()) return Fail(UnavailableError(response.idle() ? "idle" : "nothing now"));
-  return response.leases(0);
+  return LeaseOf(response, 0);
 }
 
 Status ScriptedLabeler::Renew(const v1::LeaseKey& key) {
@@ -103,19 +113,20 @@ Status ScriptedLabeler::Renew(const v1::LeaseKey& key) {
   return response ? Status() : response.error();
 }
 
-Result<bool> ScriptedLabeler::Commit(const v1::Lease& lease, const std::string& sha256) {
+Result<bool> ScriptedLabeler::Commit(const ScriptedLease& lease, const std::string& sha256) {
   return CommitFile(lease, "labels/x/" + sha256 + ".npz", sha256);
 }
 
-Result<bool> ScriptedLabeler::CommitFile(const v1::Lease& lease, const std::string& file, const std::string& sha256) {
+Result<bool> ScriptedLabeler::CommitFile(const ScriptedLease& lease, const std::string& file,
+                                         const std::string& sha256) {
   v1::CommitShardRequest request;
   request.set_request_id(name_ + "-" + std::to_string(lease.key().shard()));
   request.set_labeler_id(labeler_id_);
   *request.mutable_key() = lease.key();
   request.add_files()->set_file(file);
   request.mutable_files(0)->set_sha256(sha256);
-  request.mutable_counts()->set_read(lease.label().record_count());
-  request.mutable_counts()->set_labelled(lease.label().record_count());
+  request.mutable_counts()->set_read(lease.record_count());
+  request.mutable_counts()->set_labelled(lease.record_count());
   FERMENT_ASSIGN_OR_RETURN(const auto response,
                            rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request, kPatient));
   return response.duplicate();

@@ -68,6 +68,18 @@ class InProcessCluster {
   std::unique_ptr<Coordinator> coordinator_;
 };
 
+/// A lease as a test likes it.
+struct ScriptedLease {
+  v1::LeaseKey lease_key;
+  v1::Lease lease;
+  v1::JobWork job;
+
+  const v1::LeaseKey& key() const { return lease_key; }
+  std::uint64_t record_count() const { return lease.record_count(); }
+};
+
+ScriptedLease LeaseOf(const v1::LeaseShardsResponse& response, int number);
+
 /// A labeler's side of the wire, one call a method.
 class ScriptedLabeler {
  public:
@@ -81,10 +93,10 @@ class ScriptedLabeler {
 
   Status Register();
   /// Returns: one lease. Errors: Unavailable where there is none now.
-  Result<v1::Lease> Lease();
+  Result<ScriptedLease> Lease();
   Status Renew(const v1::LeaseKey& key);
-  Result<bool> Commit(const v1::Lease& lease, const std::string& sha256);
-  Result<bool> CommitFile(const v1::Lease& lease, const std::string& file, const std::string& sha256);
+  Result<bool> Commit(const ScriptedLease& lease, const std::string& sha256);
+  Result<bool> CommitFile(const ScriptedLease& lease, const std::string& file, const std::string& sha256);
   Status Return(const v1::LeaseKey& key);
 
  private:

@@ -29,6 +29,8 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   std::atomic<std::uint64_t> file_size{100};
   /// Called with each piece of an index.
   std::function<void()> on_piece = [] {};
+  /// Called by FileSize, on its thread.
+  std::function<void()> before_file_size;
 
   Status PrepareRun(const RunSpec&, const std::filesystem::path&) override { return prepare_status; }
 
@@ -66,6 +68,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     return report_status;
   }
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override {
+    if (before_file_size) before_file_size();
     if (file_size == 0) return Fail(NotFoundError("no such file: file=" + file.string()));
     return file_size.load();
   }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vector>
+
 namespace ferment::event {
 namespace {
 
@@ -111,12 +113,21 @@ TEST_F(AdminServerTest, ClosesOnGarbageOversizeAndSilence) {
   EXPECT_THAT(Ask(server_->address(), "GET", "/"), HasSubstr("home"));
 }
 
-TEST_F(AdminServerTest, ClosesAConnectionPastTheLimit) {
-  const int first = Connect(server_->address());
-  const int second = Connect(server_->address());
-  const int third = Connect(server_->address());
-  EXPECT_EQ(ReadAll(third), "");
-  for (const int socket_handle : {first, second, third}) close(socket_handle);
+TEST_F(AdminServerTest, GivesARequestNoMoreTimeThoughItComesLetterByLetter) {
+  const int slow = Connect(server_->address());
+  int sent = 0;
+  // Ends with the connection; a thousand letters take five seconds.
+  for (; sent < 1'000 && send(slow, "a", 1, MSG_NOSIGNAL) == 1; ++sent) usleep(5'000);
+  EXPECT_LT(sent, 1'000);
+  close(slow);
+}
+
+TEST_F(AdminServerTest, MakesRoomForANewConnectionByClosingTheOldest) {
+  std::vector<int> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(Connect(server_->address()));
+  EXPECT_THAT(Ask(server_->address(), "GET", "/"), HasSubstr("home"));
+  EXPECT_EQ(ReadAll(silent.front()), "");
+  for (const int socket_handle : silent) close(socket_handle);
 }
 
 TEST_F(AdminServerTest, SaysWhichPortIsBound) {

@@ -5,8 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+#include <vector>
 
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_status.h"
@@ -57,6 +63,148 @@ TEST(GrpcServer, RefusesAPortThatIsTaken) {
   EXPECT_EQ(second.error().code(), StatusCode::kUnavailable);
   EXPECT_EQ(ProcessExitCode(second.error()), exit_code::kMissingService);
   EXPECT_THAT(std::string(second.error().message()), HasSubstr((*first)->address()));
+}
+
+/// Returns: a connection to it from this address of the machine.
+int ConnectFrom(const char* from, const std::string& address) {
+  const int handle = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  inet_pton(AF_INET, from, &here.sin_addr);
+  EXPECT_EQ(bind(handle, reinterpret_cast<const sockaddr*>(&here), sizeof here), 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(ParseListenAddress(address)->port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  return handle;
+}
+
+/// Returns: whether the server greets, as it does with whomever it lets in; else it has hung up.
+bool IsGreeted(int handle) {
+  char byte = 0;
+  return recv(handle, &byte, 1, 0) == 1;
+}
+
+TEST(GrpcServer, LetsInNoMoreConnectionsThanItsLimitAndAnotherOnceOneIsGone) {
+  KnowsNoRuns service;
+  grpc::Service* services[] = {&service};
+  const auto server = GrpcServer::Start({.connections = {.total = 3, .per_peer = 2}}, services);
+  ASSERT_TRUE(server);
+  const std::string& address = (*server)->address();
+  const int first = ConnectFrom("127.0.0.1", address);
+  const int second = ConnectFrom("127.0.0.1", address);
+  EXPECT_TRUE(IsGreeted(first));
+  EXPECT_TRUE(IsGreeted(second));
+  const int of_the_same = ConnectFrom("127.0.0.1", address);
+  EXPECT_FALSE(IsGreeted(of_the_same)) << "two of one peer";
+  const int of_another = ConnectFrom("127.0.0.2", address);
+  EXPECT_TRUE(IsGreeted(of_another));
+  const int fourth = ConnectFrom("127.0.0.3", address);
+  EXPECT_FALSE(IsGreeted(fourth)) << "three of all";
+  for (const int handle : {first, second, of_the_same, of_another, fourth}) close(handle);
+  const auto stub = v1::RunService::NewStub(OpenChannel(address));
+  const auto answer =
+      CallUnary(*stub, &v1::RunService::Stub::GetRun, v1::GetRunRequest(), {.retry_for = std::chrono::seconds(60)});
+  EXPECT_EQ(answer.error().code(), StatusCode::kNotFound);
+}
+
+TEST(GrpcServer, ListensAgainAfterTheProcessHadNoFileDescriptorLeft) {
+  KnowsNoRuns service;
+  grpc::Service* services[] = {&service};
+  const auto server = GrpcServer::Start({}, services);
+  ASSERT_TRUE(server);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(ParseListenAddress((*server)->address())->port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::vector<int> handles;
+  for (int i = 0; i < 8; ++i) handles.push_back(socket(AF_INET, SOCK_STREAM, 0));
+  rlimit former{};
+  getrlimit(RLIMIT_NOFILE, &former);
+  rlimit none = former;
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  for (const int handle : handles) {
+    EXPECT_EQ(connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  }
+  pollfd first{handles[0], POLLIN, 0};
+  EXPECT_EQ(poll(&first, 1, 300), 0) << "it can greet nobody";
+  setrlimit(RLIMIT_NOFILE, &former);
+  EXPECT_TRUE(IsGreeted(handles[0]));
+  for (const int handle : handles) close(handle);
+  const auto stub = v1::RunService::NewStub(OpenChannel((*server)->address()));
+  const auto answer =
+      CallUnary(*stub, &v1::RunService::Stub::GetRun, v1::GetRunRequest(), {.retry_for = std::chrono::seconds(60)});
+  EXPECT_EQ(answer.error().code(), StatusCode::kNotFound);
+}
+
+/// Holds every call until it is told otherwise, and writes streams for as long as they are taken.
+class Holds final : public v1::RunService::Service {
+ public:
+  grpc::Status GetRun(grpc::ServerContext*, const v1::GetRunRequest*, v1::GetRunResponse*) override {
+    go_.get_future().wait();
+    return grpc::Status::OK;
+  }
+  grpc::Status ListRuns(grpc::ServerContext*, const v1::ListRunsRequest*, v1::ListRunsResponse* response) override {
+    response->add_runs()->set_name(std::string(1 << 20, 'x'));
+    return grpc::Status::OK;
+  }
+  grpc::Status WatchRun(grpc::ServerContext*, const v1::WatchRunRequest*,
+                        grpc::ServerWriter<v1::WatchRunResponse>* writer) override {
+    v1::WatchRunResponse response;
+    response.mutable_run()->set_name(std::string(10'000, 'x'));
+    while (writer->Write(response)) continue;
+    ended_.set_value();
+    return grpc::Status::OK;
+  }
+  void Go() { go_.set_value(); }
+  std::future<void> ended() { return ended_.get_future(); }
+
+ private:
+  std::promise<void> go_;
+  std::promise<void> ended_;
+};
+
+TEST(GrpcServer, SaysWhenToComeBackWhereAllItsThreadsAreAtWork) {
+  Holds service;
+  grpc::Service* services[] = {&service};
+  const auto server = GrpcServer::Start({.max_pollers = 1, .max_threads = 2}, services);
+  ASSERT_TRUE(server);
+  const auto stub = v1::RunService::NewStub(OpenChannel((*server)->address()));
+  std::jthread held([&] {
+    grpc::ClientContext context;
+    v1::GetRunResponse response;
+    stub->GetRun(&context, {}, &response);
+  });
+  grpc::Status refused;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (refused.ok() && std::chrono::steady_clock::now() < deadline) {
+    grpc::ClientContext context;
+    v1::ListRunsResponse response;
+    refused = stub->ListRuns(&context, {}, &response);
+  }
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << refused.error_message();
+  EXPECT_TRUE(RetryDelayOf(refused).has_value());
+  service.Go();
+  held.join();
+  EXPECT_TRUE(CallUnary(*stub, &v1::RunService::Stub::ListRuns, v1::ListRunsRequest(),
+                        {.retry_for = std::chrono::seconds(30)}));
+}
+
+TEST(GrpcServer, EndsAStreamThatNobodyReads) {
+  Holds service;
+  grpc::Service* services[] = {&service};
+  const auto server = GrpcServer::Start({.unread_limit = std::chrono::milliseconds(200)}, services);
+  ASSERT_TRUE(server);
+  const auto stub = v1::RunService::NewStub(OpenChannel((*server)->address()));
+  auto ended = service.ended();
+  grpc::ClientContext context;
+  const auto reader = stub->WatchRun(&context, {});
+  EXPECT_EQ(ended.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  v1::WatchRunResponse response;
+  while (reader->Read(&response)) continue;
+  EXPECT_FALSE(reader->Finish().ok());
 }
 
 /// Connects, sends `greeting` and no more. Returns: whether the server ends the connection within ten seconds.

@@ -43,6 +43,20 @@ TEST(GrpcStatus, SendsDetailsThatOtherClientsRead) {
   EXPECT_EQ(info.metadata().at("exit_code"), "202");
 }
 
+TEST(GrpcStatus, LeavesOutTheMiddleOfAMessageThatNoClientWouldTake) {
+  std::string text = "not a folder: ";
+  for (int i = 0; i < 3'000; ++i) text += "\xC3\xA4";
+  const grpc::Status sent = ToGrpc(InvalidArgumentError(text + " run=r1"));
+  const std::string message = sent.error_message();
+  EXPECT_LT(message.size(), 1'600U);
+  EXPECT_TRUE(message.starts_with("not a folder: \xC3\xA4"));
+  EXPECT_TRUE(message.ends_with("\xC3\xA4 run=r1"));
+  EXPECT_NE(message.find("\xC3\xA4 ["), std::string::npos) << "a letter is not cut in two";
+  EXPECT_NE(message.find("] \xC3\xA4"), std::string::npos);
+  EXPECT_LT(3 * message.size() + 2 * sent.error_details().size(), 8'192U);
+  EXPECT_EQ(ToGrpc(InvalidArgumentError(std::string(1'500, 'x'))).error_message().size(), 1'500U);
+}
+
 TEST(GrpcStatus, IgnoresDetailsOfAnotherKind) {
   const auto code_in = [](const std::string& details) {
     return FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", details)).exit_code();

@@ -89,6 +89,41 @@ TEST(JobBook, AShardIsLeasedReturnedAndCommittedAndItsEpochOnlyGrows) {
   EXPECT_EQ(book.FindLabeler("a")->records, 10U);
 }
 
+TEST(JobBook, CountsFailuresInARowAndWhatIsLostAtOnceAsOne) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 3));
+  const auto failures = [&](const char* name) { return book.FindLabelerByName(name)->failures; };
+  const auto lease = [&](std::uint64_t shard, std::uint64_t epoch, const char* labeler) {
+    book.Apply(ShardLeased{Key(shard, epoch), labeler});
+  };
+  book.Apply(LabelerRegistered{"n/1", "n", "1", "avx2", "h"});
+  lease(0, 1, "n/1");
+  lease(1, 1, "n/1");
+  book.Apply(ShardReleased{Key(0, 1), ReleaseReason::kFailed, "q"});
+  book.Apply(ShardReleased{Key(1, 1), ReleaseReason::kReturned, ""});
+  EXPECT_EQ(failures("n"), 1U);
+  EXPECT_EQ(book.FindJob("r", "label")->failed_by, (std::map<std::uint64_t, std::vector<FailedBy>>{{0, {{"n", "h"}}}}));
+  lease(0, 2, "n/1");
+  lease(1, 2, "n/1");
+  book.Apply(ShardReleased{Key(0, 2), ReleaseReason::kReplaced, ""});
+  book.Apply(ShardReleased{Key(1, 2), ReleaseReason::kReplaced, ""});
+  EXPECT_EQ(failures("n"), 2U) << "one death";
+  book.Apply(LabelerRegistered{"n/2", "n", "2", "avx2", "h"});
+  EXPECT_EQ(failures("n"), 2U) << "the next process inherits them";
+  lease(2, 1, "n/2");
+  book.Apply(ShardReleased{Key(2, 1), ReleaseReason::kExpired, ""});
+  EXPECT_EQ(failures("n"), 3U);
+  lease(0, 3, "n/2");
+  book.Apply(ShardCommitted{Key(0, 3), "q", {{"f", "s"}}, {10, 10, 0, 0, {}}, {}, 1, 2, 3});
+  EXPECT_EQ(failures("n"), 0U);
+  EXPECT_TRUE(book.FindJob("r", "label")->failed_by.empty());
+  lease(1, 3, "n/2");
+  book.Apply(ShardReleased{Key(1, 3), ReleaseReason::kFailed, "q"});
+  book.Apply(LabelerRegistered{"n/3", "n", "3", "avx2", "another host"});
+  EXPECT_EQ(failures("n"), 0U) << "another machine";
+}
+
 TEST(JobBook, AFailedShardStaysSoUntilTheRunIsReopened) {
   JobBook book;
   book.Apply(Submitted());
@@ -171,7 +206,7 @@ TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
 Event RandomEvent(const JobBook& book, RandomSequence& random) {
   const std::vector<LeaseKey> leases = book.AllLeases();
   const Labeler& labeler = *book.FindLabeler(random.Below(2) == 0 ? "a" : "b");
-  const LeaseChoice choice = ChooseShard(book, labeler);
+  const LeaseChoice choice = ChooseShard(book, labeler, [] { return std::vector<const Labeler*>(); });
   if (choice.kind == LeaseChoice::Kind::kGrant && (leases.empty() || random.Below(2) == 0)) {
     return ShardLeased{choice.key, labeler.labeler_id};
   }

@@ -23,7 +23,19 @@ class LeasePolicy : public ::testing::Test {
     for (std::size_t i = 0; i < shards; ++i) event.shards.push_back({"", i, 1});
     book_.Apply(event);
   }
-  LeaseChoice Choose(const std::string& labeler) { return ChooseShard(book_, *book_.FindLabeler(labeler)); }
+  /// Of these labelers.
+  LeaseChoice Choose(const std::string& labeler, const std::vector<std::string>& there = {}) {
+    return ChooseShard(book_, *book_.FindLabeler(labeler), [&] {
+      std::vector<const Labeler*> found;
+      for (const std::string& one : there) found.push_back(book_.FindLabeler(one));
+      return found;
+    });
+  }
+  void FailOnce(std::uint64_t shard, const std::string& labeler) {
+    const LeaseKey key{"r", "label", shard, book_.FindJob("r", "label")->shards[shard].epoch + 1};
+    book_.Apply(ShardLeased{key, labeler});
+    book_.Apply(ShardReleased{key, ReleaseReason::kFailed, ""});
+  }
 
   JobBook book_;
 };
@@ -47,6 +59,66 @@ TEST_F(LeasePolicy, GivesAnExpiredShardToAnotherLabeler) {
   EXPECT_EQ(Choose("b").key, (LeaseKey{"r", "label", 0, 2}));
   book_.Apply(ShardLeased{{"r", "label", 1, 1}, "b"});
   EXPECT_EQ(Choose("a").key.shard, 0U) << "better than nothing";
+}
+
+TEST_F(LeasePolicy, GivesAShardThatDiedWithAProcessToAnotherLabelerThanTheNextOfItsName) {
+  Plan(2);
+  book_.Apply(LabelerRegistered{"c/1", "c", "1", "avx2"});
+  book_.Apply(ShardLeased{{"r", "label", 0, 1}, "c/1"});
+  book_.Apply(ShardReleased{{"r", "label", 0, 1}, ReleaseReason::kReplaced, ""});
+  book_.Apply(LabelerRegistered{"c/2", "c", "2", "avx2"});
+  EXPECT_EQ(Choose("c/2").key.shard, 1U);
+}
+
+TEST_F(LeasePolicy, KeepsAFailedShardForAnotherLabelerWhileThereIsOne) {
+  Plan(1);
+  FailOnce(0, "a");
+  EXPECT_EQ(Choose("a", {"a", "b"}).kind, LeaseChoice::Kind::kNothingNow);
+  EXPECT_EQ(Choose("b", {"a", "b"}).key, (LeaseKey{"r", "label", 0, 2}));
+  EXPECT_EQ(Choose("a", {"a"}).key, (LeaseKey{"r", "label", 0, 2})) << "alone, it tries again";
+  FailOnce(0, "b");
+  EXPECT_EQ(Choose("a", {"a", "b"}).kind, LeaseChoice::Kind::kGrant) << "nobody is better than it";
+}
+
+TEST_F(LeasePolicy, GivesOtherShardsToWhoFailedOne) {
+  Plan(3);
+  FailOnce(0, "a");
+  EXPECT_EQ(Choose("a", {"a", "b"}).key.shard, 1U);
+  EXPECT_EQ(Choose("b", {"a", "b"}).key.shard, 0U);
+}
+
+TEST_F(LeasePolicy, AFailedShardDoesNotWaitForAMachineOfAnotherClass) {
+  Plan(1, "avx2");
+  FailOnce(0, "a");
+  EXPECT_EQ(Choose("a", {"a", "b"}).kind, LeaseChoice::Kind::kGrant) << "b is avx512";
+}
+
+TEST_F(LeasePolicy, TriesAnotherMachineBeforeAnotherLabelerOfTheSameOne) {
+  Plan(1);
+  book_.Apply(LabelerRegistered{"c", "c", "1", "avx2", "h1"});
+  book_.Apply(LabelerRegistered{"d", "d", "1", "avx2", "h1"});
+  book_.Apply(LabelerRegistered{"e", "e", "1", "avx2", "h2"});
+  FailOnce(0, "c");
+  EXPECT_EQ(Choose("d", {"c", "d", "e"}).kind, LeaseChoice::Kind::kNothingNow);
+  EXPECT_EQ(Choose("e", {"c", "d", "e"}).kind, LeaseChoice::Kind::kGrant);
+  EXPECT_EQ(Choose("d", {"c", "d"}).kind, LeaseChoice::Kind::kGrant);
+  EXPECT_EQ(Choose("c", {"c", "d"}).kind, LeaseChoice::Kind::kNothingNow);
+  FailOnce(0, "a");
+  EXPECT_EQ(Choose("b", {"a", "b"}).kind, LeaseChoice::Kind::kGrant)
+      << "that no host is named makes no machine of them";
+}
+
+TEST_F(LeasePolicy, ACoolDownBeginsSmallDoublesAndHasALimit) {
+  const CoolDownRule rule{3, std::chrono::seconds(5), std::chrono::seconds(60)};
+  const auto seconds = [&](std::uint32_t failures) { return CoolDownFor(rule, failures) / std::chrono::seconds(1); };
+  EXPECT_EQ(seconds(0), 0);
+  EXPECT_EQ(seconds(2), 0);
+  EXPECT_EQ(seconds(3), 5);
+  EXPECT_EQ(seconds(4), 10);
+  EXPECT_EQ(seconds(6), 40);
+  EXPECT_EQ(seconds(7), 60);
+  EXPECT_EQ(seconds(4'000'000'000), 60);
+  EXPECT_EQ(CoolDownFor({0, std::chrono::seconds(5), std::chrono::seconds(60)}, 9).count(), 0) << "0: never";
 }
 
 TEST_F(LeasePolicy, ServesTheHighestPriorityFirstAndNothingOfASuspendedRun) {

@@ -27,7 +27,7 @@ std::vector<Event> FullHistory() {
       AttemptExited{"r", "teacher", 2, 0, true},
       JobEnded{"r", "teacher", JobState::kSucceeded, {}, 11},
       LabelerRegistered{"a/1", "a", "1", "avx2"},
-      LabelerRegistered{"b/1", "b", "1", "avx2"},
+      LabelerRegistered{"b/1", "b", "1", "avx2", "h"},
       ShardsPlanned{"r", "label", work, std::vector<PlannedShard>(5000, {"", 7, 10}), 12},
       ShardLeased{key(0, 1), "a/1", 1},
       ShardCommitted{

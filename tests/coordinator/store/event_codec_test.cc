@@ -23,7 +23,7 @@ std::vector<Event> OneOfEachKind() {
       AttemptExited{"r", "teacher", 2, 137, true},
       ShardsPlanned{"r", "label", {"d", "c", "avx2", 1000, 0.5, {{"teacher", "f", "s", "o"}}}, {{"g", 1, 2}}, 10},
       JobEnded{"r", "label", JobState::kCancelled, {"x", 143}, 11},
-      LabelerRegistered{"l", "n", "i", "avx2"},
+      LabelerRegistered{"l", "n", "i", "avx2", "h"},
       ShardLeased{key, "l"},
       ShardReleased{key, ReleaseReason::kReplaced, "q"},
       ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
@@ -32,7 +32,7 @@ std::vector<Event> OneOfEachKind() {
       LabelerForgotten{"l"},
       RunRestored{},
       ShardsRestored{"r", "label", {}},
-      LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}}},
+      LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}, "h", 4, true}},
       RequestsRestored{{{"q", "r"}}, {"c"}},
       RunUpdated{"r", "q", false, -7, 12},
   };

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two streams of RunService: how a run goes, and what a job writes. None holds a thread while nothing happens.
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include "coordinator/rpc/run_news.h"
+#include "coordinator/rpc/stream_places.h"
+#include "coordinator/task_runner.h"
+#include "ferment/v1/run_service.grpc.pb.h"
+
+namespace ferment::coordinator {
+
+/// Both are owned by gRPC, outlived by what they are given, and end with ResourceExhausted where there is no place.
+
+/// Sends each state of the run that is new when it is looked at, until the run ends.
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamPlaces& places,
+                                                           RunNews& news);
+
+/// Sends the log, which is read on `files`, from the offset on; with `follow` until the job has ended.
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamPlaces& places,
+                                                            RunNews& news, TaskRunner& files);
+
+}  // namespace ferment::coordinator

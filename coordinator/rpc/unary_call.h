@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of a unary call of gRPC's callback interface.
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <utility>
+
+#include "common/base/result.h"
+#include "common/rpc/grpc_status.h"
+#include "coordinator/reply.h"
+
+namespace ferment::coordinator {
+
+inline grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext& context, const Status& status) {
+  grpc::ServerUnaryReactor* call = context.DefaultReactor();
+  call->Finish(rpc::ToGrpc(status));
+  return call;
+}
+
+/// Returns: what ends the call with the status that it gets. The request and the response live until then.
+inline Then<Status> Finish(grpc::ServerUnaryReactor* call) {
+  return [call](const Status& status) { call->Finish(rpc::ToGrpc(status)); };
+}
+
+/// Returns: the same, after `fill` has put the answer into the response.
+template <typename Value, typename Fill>
+Then<Result<Value>> Finish(grpc::ServerUnaryReactor* call, Fill fill) {
+  return [call, fill = std::move(fill)](const Result<Value>& answer) {
+    if (answer) fill(*answer);
+    call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error()));
+  };
+}
+
+}  // namespace ferment::coordinator

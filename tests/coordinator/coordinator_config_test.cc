@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/coordinator_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ferment::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace std::chrono_literals;
+
+TEST(CoordinatorConfig, RefusesACoolDownThatNobodyCanMeanAndNamesTheFlag) {
+  const auto refusal = [](const CoolDownRule& rule) {
+    CoordinatorConfig config;
+    config.cool_down = rule;
+    const Status status = Check(config);
+    EXPECT_EQ(status.ok() ? 0 : ProcessExitCode(status), status.ok() ? 0 : exit_code::kUsage);
+    return std::string(status.message());
+  };
+  EXPECT_EQ(refusal({}), "");
+  EXPECT_EQ(refusal({0, 1s, 1s}), "") << "0: never";
+  EXPECT_THAT(refusal({1001, 5s, 600s}), HasSubstr("--cool-down-after must be 0 (never) to 1000 failures"));
+  EXPECT_THAT(refusal({3, 0s, 600s}), HasSubstr("cool-down-first=0"));
+  EXPECT_THAT(refusal({3, 61s, 60s}), HasSubstr("--cool-down-first must be 1 to --cool-down-longest (60) seconds"));
+  EXPECT_THAT(refusal({3, 5s, 3601s}), HasSubstr("cool-down-longest=3601"));
+}
+
+TEST(CoordinatorConfig, PrintsTheCoolDown) {
+  EXPECT_THAT(Describe({}), HasSubstr("cool-down-after = 3\ncool-down-first = 5 s\ncool-down-longest = 600 s\n"));
+}
+
+}  // namespace
+}  // namespace ferment::coordinator

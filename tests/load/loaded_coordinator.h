@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A real ferment-coordinator over a log with shards to give, and what it takes of the machine.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/event/child_process.h"
+
+namespace ferment::load {
+
+/// What a process holds now, from /proc.
+struct Holdings {
+  double rss_mib = 0;
+  /// The most it ever had.
+  double peak_rss_mib = 0;
+  int threads = 0;
+  int files = 0;
+};
+
+class LoadedCoordinator {
+ public:
+  /// Makes `folder` anew. Throws std::runtime_error where it does not start to serve within a minute.
+  LoadedCoordinator(std::filesystem::path folder, std::uint64_t shards, std::vector<std::string> flags = {});
+  ~LoadedCoordinator();
+  LoadedCoordinator(const LoadedCoordinator&) = delete;
+  LoadedCoordinator& operator=(const LoadedCoordinator&) = delete;
+
+  const std::string& address() const { return address_; }
+  const std::string& admin() const { return admin_; }
+  bool IsAlive() { return !process_->Poll().has_value(); }
+  Holdings Now() const;
+  /// Returns: whether it comes to hold no more files and threads than `before` and a few, within `patience`.
+  bool ComesDownTo(const Holdings& before, std::chrono::seconds patience) const;
+  /// Returns: a metric without labels of /metrics; nothing where the admin port does not answer.
+  std::optional<double> Metric(const std::string& name) const;
+
+  /// TERM. Returns: the exit code.
+  int Leave();
+  /// After Leave. Returns: the shards that have a result, by the log.
+  std::set<std::uint64_t> CommittedShards() const;
+
+ private:
+  const std::filesystem::path folder_;
+  std::optional<event::ChildProcess> process_;
+  std::string address_;
+  std::string admin_;
+};
+
+/// Returns: the answer of the admin port at "host:port"; empty where there is none within ten seconds.
+std::string AskAdmin(const std::string& admin, const std::string& path);
+/// Returns: a TCP connection to "host:port", or -1.
+int ConnectTo(const std::string& address);
+
+}  // namespace ferment::load
