@@ -3,59 +3,89 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 
 namespace ferment::coordinator {
 namespace {
 
 /// Writing an index may take one part of so many of the time.
 constexpr int kShareOfTime = 20;
-/// Shards that a round looks at, so that nobody waits long behind it.
-constexpr std::uint64_t kShardsARound = 16'384;
 
 }  // namespace
 
 bool LabelIndexDesk::IsCurrent(const Run& run, const Job& job) {
   const JobKey key{run.run_id, job.plan.job_id};
   Index& index = indexes_[key];
+  if (index.number == 0) index.number = ++numbers_;
   if (index.known && index.written == job.committed) return true;
-  if (index.busy || !Gather(job, index)) return false;
+  const bool complete = job.committed == job.shards.size();
+  if (index.busy || (!complete && parts_.clock.Now() < index.next)) return false;
   index.busy = true;
-  const std::filesystem::path folder = std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir;
-  auto entries = std::make_shared<const std::vector<LabelEntry>>(std::exchange(index.gathered, {}));
-  index.looked_at = 0;
-  parts_.ledger.AfterSave([this, key, folder, entries] {
-    parts_.files.Post([this, key, folder, entries] {
-      const Status status = parts_.run_files.WriteLabelIndex(folder, *entries, parts_.fence);
-      parts_.come_back([this, key, committed = entries->size(), status] { HandleWritten(key, committed, status); });
+  if (!index.making) index.making = std::make_shared<std::unique_ptr<LabelIndexMaking>>();
+  const auto piece = std::make_shared<const Piece>(Gather(run, job, index));
+  parts_.ledger.AfterSave([this, key, number = index.number, making = index.making, piece] {
+    parts_.files.Post([this, key, number, making, piece] {
+      const Status status = Write(*piece, *making);
+      parts_.come_back([=, this, last = piece->last] { HandleWritten(key, number, making, last, status); });
     });
   });
   return false;
 }
 
-bool LabelIndexDesk::Gather(const Job& job, Index& index) const {
-  const MonotonicTime now = parts_.clock.Now();
-  if (index.looked_at == 0) {
-    const bool complete = job.committed == job.shards.size();
-    if (!complete && now < index.next) return false;
-    index.begun = now;
-  }
-  const std::uint64_t end = std::min<std::uint64_t>(job.shards.size(), index.looked_at + kShardsARound);
+LabelIndexDesk::Piece LabelIndexDesk::Gather(const Run& run, const Job& job, Index& index) const {
+  index.begun = parts_.clock.Now();
+  Piece piece{std::filesystem::path(run.run_dir) / job.work.models.at(0).output_dir, {}, false};
+  const std::uint64_t end = std::min<std::uint64_t>(job.shards.size(), index.looked_at + parts_.piece);
   for (; index.looked_at < end; ++index.looked_at) {
     const Shard& shard = job.shards[index.looked_at];
     if (shard.state != ShardState::kCommitted) continue;
-    index.gathered.push_back({index.looked_at, job.FilesOf(shard).at(0), shard.counts});
+    piece.entries.push_back({index.looked_at, job.FilesOf(shard).at(0), shard.counts});
   }
-  return index.looked_at == job.shards.size();
+  index.named += piece.entries.size();
+  piece.last = index.looked_at == job.shards.size();
+  return piece;
 }
 
-void LabelIndexDesk::HandleWritten(const JobKey& key, std::uint64_t committed, const Status& status) {
-  Index& index = indexes_[key];
+Status LabelIndexDesk::Write(const Piece& piece, std::unique_ptr<LabelIndexMaking>& making) const {
+  if (!making) {
+    FERMENT_ASSIGN_OR_RETURN(making, parts_.run_files.BeginLabelIndex(piece.folder, parts_.fence));
+  }
+  Status status = making->Append(piece.entries);
+  if (status.ok() && piece.last) status = making->Finish(parts_.fence);
+  if (!status.ok() || piece.last) making.reset();
+  return status;
+}
+
+void LabelIndexDesk::HandleWritten(const JobKey& key, std::uint64_t number, const Making& making, bool last,
+                                   const Status& status) {
+  if (!status.ok()) parts_.failed(key, status);
+  const auto found = indexes_.find(key);
+  if (found == indexes_.end() || found->second.number != number) return Drop(making);
+  Index& index = found->second;
   index.busy = false;
   index.next = parts_.clock.Now() + (kShareOfTime - 1) * (parts_.clock.Now() - index.begun);
-  if (!status.ok()) return parts_.failed(key, status);
-  index.known = true;
-  index.written = committed;
+  if (status.ok() && !last) return;
+  index.known = status.ok();
+  index.written = index.named;
+  index.looked_at = 0;
+  index.named = 0;
+  index.making.reset();
+}
+
+void LabelIndexDesk::Forget(const JobKey& key) {
+  const auto found = indexes_.find(key);
+  if (found == indexes_.end()) return;
+  if (!found->second.busy) Drop(std::move(found->second.making));
+  indexes_.erase(found);
+}
+
+void LabelIndexDesk::ForgetAll() {
+  while (!indexes_.empty()) Forget(JobKey(indexes_.begin()->first));
+}
+
+/// Removing a large file takes long.
+void LabelIndexDesk::Drop(Making making) const {
+  if (!making || !*making) return;
+  parts_.files.Post([making = std::move(making)] { making->reset(); });
 }
 
 }  // namespace ferment::coordinator

@@ -14,11 +14,11 @@
 #include "common/dataset/canary_faces.h"
 #include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
-#include "common/dataset/label_set.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
 #include "common/io/local_file_system.h"
+#include "common/io/mapped_file.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
 #include "common/report/run_report.h"
@@ -32,6 +32,9 @@ constexpr std::chrono::seconds kStorePatience{10};
 std::uint32_t LeaseMs(const RunSpec& spec) {
   return static_cast<std::uint32_t>(std::max(1.0, spec.labeling().lease_seconds() * 1000));
 }
+
+/// Syncs of the event store wait behind no more than so many bytes of an index.
+constexpr std::size_t kUnsyncedBytes = 512 << 10;
 
 /// Relative to the run's folder: the layout of an empty root.
 const RunLayout kRelative{std::filesystem::path()};
@@ -53,6 +56,40 @@ class OpenBuckets {
  private:
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<io::ObjectStore>> buckets_ FERMENT_GUARDED_BY(mutex_);
+};
+
+class IndexInAFile final : public LabelIndexMaking {
+ public:
+  using Publish = std::function<Status(io::AtomicFile, const Fence&)>;
+  IndexInAFile(io::AtomicFile file, Publish publish) : file_(std::move(file)), publish_(std::move(publish)) {}
+
+  Status Append(std::span<const LabelEntry> entries) override {
+    for (const LabelEntry& entry : entries) {
+      const RecordCounts& counts = entry.counts;
+      text_.Add(entry.shard, {std::filesystem::path(entry.file.file).filename().string(),
+                              entry.file.sha256,
+                              {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
+    }
+    return Write(text_.Take());
+  }
+  Status Finish(const Fence& fence) override {
+    FERMENT_RETURN_IF_ERROR(Write(text_.TakeEnd()));
+    return publish_(std::move(file_), fence);
+  }
+
+ private:
+  Status Write(const std::string& text) {
+    FERMENT_RETURN_IF_ERROR(file_.Append(text));
+    unsynced_bytes_ += text.size();
+    if (unsynced_bytes_ < kUnsyncedBytes) return {};
+    unsynced_bytes_ = 0;
+    return file_.SyncSoFar();
+  }
+
+  io::AtomicFile file_;
+  const Publish publish_;
+  dataset::LabelIndexText text_;
+  std::size_t unsynced_bytes_ = 0;
 };
 
 class LocalRunFiles final : public RunFiles {
@@ -112,20 +149,14 @@ class LocalRunFiles final : public RunFiles {
     return plan;
   }
 
-  Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
-                         const Fence& fence) override {
-    dataset::LabelIndex index;
-    for (const LabelEntry& entry : entries) {
-      const RecordCounts& counts = entry.counts;
-      index[entry.shard] = {std::filesystem::path(entry.file.file).filename().string(),
-                            entry.file.sha256,
-                            {counts.read, counts.labelled, counts.abstained, counts.quarantined}};
-    }
+  Result<std::unique_ptr<LabelIndexMaking>> BeginLabelIndex(const std::filesystem::path& folder,
+                                                            const Fence& fence) override {
+    FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
     FERMENT_ASSIGN_OR_RETURN(const auto url, dataset::LabelUrlOf(folder));
-    if (!url) return dataset::WriteLabelIndex(folder, index, Through(fence));
-    return dataset::WriteLabelIndex(folder, index, [&](const std::filesystem::path& path, std::string_view text) {
-      return object_writer_.Write(url->Below(path.filename().string()), text, fence);
-    });
+    const std::filesystem::path path = dataset::LabelIndexFile(folder);
+    if (url) return BeginObjectIndex(path, url->Below(path.filename().string()));
+    FERMENT_ASSIGN_OR_RETURN(io::AtomicFile file, writer_.Begin(path, fence));
+    return std::make_unique<IndexInAFile>(std::move(file), &io::FencedWriter::Finish);
   }
 
   Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override {
@@ -158,6 +189,19 @@ class LocalRunFiles final : public RunFiles {
   }
 
  private:
+  /// A store takes an object whole: it is made in a file, and sent from there.
+  Result<std::unique_ptr<LabelIndexMaking>> BeginObjectIndex(const std::filesystem::path& path,
+                                                             const io::ObjectUrl& place) {
+    FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesOf(path));
+    FERMENT_ASSIGN_OR_RETURN(io::AtomicFile file, io::AtomicFile::Create(path));
+    return std::make_unique<IndexInAFile>(std::move(file), [this, place](io::AtomicFile made, const Fence& fence) {
+      const auto mapped = io::MappedFile::Open(made.temporary());
+      if (!mapped) return mapped.error();
+      const auto bytes = mapped->bytes();
+      return object_writer_.Write(place, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fence);
+    });
+  }
+
   io::WriteText Through(const Fence& fence) {
     return [this, &fence](const std::filesystem::path& path, std::string_view text) {
       return writer_.Write(path, text, fence);

@@ -101,16 +101,18 @@ void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
 }
 
 void RunDesk::FailBeforeNextJob(const Run& run, const Status& why) {
-  NoteDisk(why);
   for (const Job& job : run.jobs) {
     // A job that runs since before a restart is not ended over its trainer's head; WindDown stops that first.
     if (job.state != JobState::kPending) continue;
+    NoteDisk(run, why);
     EndJob(run, job, JobState::kFailed, DescribeFailure(run, job, ToFailure(why)));
     return;
   }
 }
 
-void RunDesk::NoteDisk(const Status& status) {
+void RunDesk::NoteDisk(const Run& run, const Status& status) {
+  const auto told = FirstFailure(run);
+  if (told && told->exit_code == exit_code::kStorageFailed) return;
   if (disk_failure_.ok() && DiskFailed(status)) disk_failure_ = status;
 }
 
@@ -204,8 +206,8 @@ void RunDesk::LeaveOut(const Run& run, const Job& job, const JobEnd& end) {
 
 void RunDesk::HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status) {
   withdrawing_.erase(key);
-  NoteDisk(status);
   const Run* run = parts_.ledger.book().FindRun(key.first);
+  NoteDisk(*run, status);
   const Job* job = run->FindJob(key.second);
   if (run->state != RunState::kRunning || run->cancel_requested || HasEnded(job->state) || !HasNoTrainer(*job)) return;
   if (status.ok()) return EndJob(*run, *job, end.state, end.failure);
@@ -257,8 +259,8 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
 }
 
 void RunDesk::HandleIndexFailed(const JobKey& key, const Status& status) {
-  NoteDisk(status);
   const Run* run = parts_.ledger.book().FindRun(key.first);
+  NoteDisk(*run, status);
   const Job* job = run->FindJob(key.second);
   if (job->state != JobState::kRunning) return;
   EndJob(*run, *job, JobState::kFailed, DescribeFailure(*run, *job, ToFailure(status.With("writing index.json"))));
@@ -266,13 +268,14 @@ void RunDesk::HandleIndexFailed(const JobKey& key, const Status& status) {
 
 void RunDesk::EndJob(const Run& run, const Job& job, JobState state, Failure failure) {
   LogInfo("job.end", {{"run", run.run_id}, {"job", job.plan.job_id}, {"state", JobStateName(state)}});
+  indexes_.Forget({run.run_id, job.plan.job_id});
   if (!failure.message.empty()) LogError("job.failure", {{"job", job.plan.job_id}, {"why", failure.message}});
   parts_.ledger.Record(JobEnded{run.run_id, job.plan.job_id, state, std::move(failure), WallMs(parts_.clock)});
 }
 
 void RunDesk::WritePhaseTable(const Run& run) {
   std::uint64_t& revision = table_revisions_[run.run_id];
-  if (revision == run.phase_revision) return;
+  if (revision == run.phase_revision || !disk_failure_.ok()) return;
   revision = run.phase_revision;
   std::string text = PhaseTableText(run, parts_.ledger.SpecOf(run)->seed());
   std::string& written = tables_[run.run_id];
@@ -294,7 +297,7 @@ void RunDesk::HandleTableNotWritten(const std::string& run_id, const Status& sta
 }
 
 void RunDesk::Finish(const Run& run) {
-  if (!finishing_.insert(run.run_id).second) return;
+  if (!disk_failure_.ok() || !finishing_.insert(run.run_id).second) return;
   parts_.ledger.AfterSave([this, run_id = run.run_id, run_dir = run.run_dir, table = tables_[run.run_id]] {
     parts_.files.Post([this, run_id, run_dir, table] {
       // Once more: the report reads it, and it may have found no room before.
@@ -307,8 +310,8 @@ void RunDesk::Finish(const Run& run) {
 
 void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
   finishing_.erase(run_id);
-  NoteDisk(report);
   const Run* run = parts_.ledger.book().FindRun(run_id);
+  NoteDisk(*run, report);
   auto outcome = Outcome(*run);
   if (run->state != RunState::kRunning || !outcome) return;
   if (!report.ok()) {

@@ -57,8 +57,8 @@ class RunDesk {
   Result<std::string> Submit(const Submission& submission);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();
-  /// Not ok once a disk failed below a run's folder. That run has failed by the next save; then this process must end
-  /// (204), and the next one does not try again.
+  /// Not ok once a disk failed below a run's folder, of a run that had not failed of it before. That run has failed by
+  /// the next save; then this process must end (204).
   const Status& disk_failure() const { return disk_failure_; }
 
  private:
@@ -79,13 +79,14 @@ class RunDesk {
   void LeaveOut(const Run& run, const Job& job, const JobEnd& end);
   void HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status);
   void EndJob(const Run& run, const Job& job, JobState state, Failure failure = {});
-  /// Ends the first job that has not begun, and with it the run.
+  /// Ends the first job that has not begun, and with it the run. Where there is none, what is wrong is found again when
+  /// the run ends.
   void FailBeforeNextJob(const Run& run, const Status& why);
   void WritePhaseTable(const Run& run);
   void HandleTableNotWritten(const std::string& run_id, const Status& status);
   void Finish(const Run& run);
   void HandleFinished(const std::string& run_id, const Status& report);
-  void NoteDisk(const Status& status);
+  void NoteDisk(const Run& run, const Status& status);
 
   Parts parts_;
   std::set<std::string> preparing_;

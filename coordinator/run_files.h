@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,16 @@ struct LabelEntry {
 /// Fails once another coordinator leads (EventStore::Confirm). As io::Fence.
 using Fence = std::function<Status()>;
 
+/// An index.json in the making. What is not finished leaves nothing behind. Thread and errors: as RunFiles.
+class LabelIndexMaking {
+ public:
+  virtual ~LabelIndexMaking() = default;
+  /// Takes the next shards, ascending. They are on the disk, or in few bytes, when it returns.
+  virtual Status Append(std::span<const LabelEntry> entries) = 0;
+  /// Replaces the index atomically. Call once, last.
+  virtual Status Finish(const Fence& fence) = 0;
+};
+
 /// Returns: whether a disk failed in what was asked of it, a sync above all, rather than being full: nothing may be
 /// tried on it again by this process.
 inline bool DiskFailed(const Status& status) {
@@ -52,9 +63,9 @@ class RunFiles {
   virtual Result<ShardPlan> PlanLabelling(const RunSpec& spec, const ModelFile& teacher) = 0;
   /// One shard a video that has frames. Errors: as PlanLabelling.
   virtual Result<ShardPlan> PlanFeatures(const RunSpec& spec, std::span<const ModelFile> models) = 0;
-  /// Replaces index.json in `folder` atomically.
-  virtual Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
-                                 const Fence& fence) = 0;
+  /// Begins what shall replace index.json in `folder`; for one folder, one at a time.
+  virtual Result<std::unique_ptr<LabelIndexMaking>> BeginLabelIndex(const std::filesystem::path& folder,
+                                                                    const Fence& fence) = 0;
   /// Replaces the run's phases.json atomically.
   virtual Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) = 0;
   /// Removes what the job published, so that no later phase takes it. Errors: as writing; a result that is not there is

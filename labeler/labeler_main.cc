@@ -77,7 +77,7 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
   }
   WorkRunner runner([device](const RunSpec& spec,
                              const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest, device); },
-                    config.threads);
+                    config.threads, ending);
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }
 

@@ -52,7 +52,7 @@ Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& mo
 Result<const dataset::RecordSource*> WorkRunner::SourceFor(const RunSpec& spec) {
   const std::string path = spec.data().fr().format() + ":" + spec.data().fr().path();
   if (source_ == nullptr || source_path_ != path) {
-    FERMENT_ASSIGN_OR_RETURN(source_, dataset::OpenFr(spec));
+    FERMENT_ASSIGN_OR_RETURN(source_, dataset::OpenFr(spec, ending_));
     source_path_ = path;
   }
   return source_.get();
@@ -106,7 +106,7 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
     outcome.failure = Damaged(set, spec.labeling().max_damage());
     return outcome;
   }
-  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set));
+  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set, ending_));
   outcome.result.files.push_back({task.teacher.output_dir / file.file, file.sha256});
   return outcome;
 }

@@ -32,7 +32,9 @@ struct WorkOutcome {
 /// Thread: one at a time.
 class WorkRunner {
  public:
-  WorkRunner(OpenAnnotator open, int threads) : open_(std::move(open)), threads_(threads) {}
+  /// `ending`: stop of the whole process, which ends its waits for an object store.
+  WorkRunner(OpenAnnotator open, int threads, std::stop_token ending = {})
+      : open_(std::move(open)), threads_(threads), ending_(std::move(ending)) {}
 
   /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to
   /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
@@ -50,6 +52,7 @@ class WorkRunner {
 
   OpenAnnotator open_;
   int threads_;
+  std::stop_token ending_;
   // The last ones used: leases come run by run, network by network.
   std::unique_ptr<Annotator> annotator_;
   std::string annotator_key_;  // plan and digest

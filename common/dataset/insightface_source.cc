@@ -176,14 +176,14 @@ struct RecPlace {
 };
 
 /// Returns: the .rec that `path` names, or the folder's train.rec, or its only .rec.
-Result<RecPlace> FindRec(const std::string& path) {
+Result<RecPlace> FindRec(const std::string& path, const std::stop_token& stop = {}) {
   if (path.ends_with(".rec")) {
     const std::size_t slash = path.find_last_of('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    FERMENT_ASSIGN_OR_RETURN(auto opened, OpenPackFolder(folder));
+    FERMENT_ASSIGN_OR_RETURN(auto opened, OpenPackFolder(folder, stop));
     return RecPlace{std::move(opened), slash == std::string::npos ? path : path.substr(slash + 1)};
   }
-  FERMENT_ASSIGN_OR_RETURN(auto folder, OpenPackFolder(path));
+  FERMENT_ASSIGN_OR_RETURN(auto folder, OpenPackFolder(path, stop));
   FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, folder->Names());
   if (std::binary_search(names.begin(), names.end(), "train.rec")) return RecPlace{std::move(folder), "train.rec"};
   std::vector<std::string> recs;
@@ -216,8 +216,8 @@ std::string PropertyOf(const PackFolder& folder) {
 
 }  // namespace
 
-Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path) {
-  FERMENT_ASSIGN_OR_RETURN(const RecPlace place, FindRec(path));
+Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const RecPlace place, FindRec(path, stop));
   FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<io::ByteSource> bytes, place.folder->OpenFile(place.rec));
   RecordioReader reader(std::move(bytes));
   FERMENT_ASSIGN_OR_RETURN(RecordioIndex index, IndexOf(place, reader));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,9 @@ class InsightfaceSource : public RecordSource {
 /// length-too-short (no record begins where this one ends), record-empty, record-too-short (for the 24-byte header and
 /// its labels), jpeg-empty (labels, no picture), record-missing (counted by the header, not found without an .idx).
 /// Errors: NotFound for a missing .rec, DataLoss for an index without a single good line; both exit 65; those of
-/// io::ObjectStore.
-Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path);
+/// io::ObjectStore. `stop` as io::OpenObjectStore's.
+Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path,
+                                                               const std::stop_token& stop = {});
 
 /// Looks whether a pack is there, and reads nothing of it. Errors: as OpenInsightfacePack for one that is not.
 Status FindInsightfacePack(const std::string& path);

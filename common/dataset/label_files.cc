@@ -87,10 +87,10 @@ Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& fol
       place->Below((teacher.parent_path().filename() / teacher.filename() / folder.filename()).string()));
 }
 
-Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder) {
+Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder, const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(auto url, LabelUrlOf(folder));
   if (!url) return std::make_unique<LocalFiles>(folder);
-  FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(*url));
+  FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(*url, stop));
   return std::make_unique<ObjectFiles>(std::move(store), *std::move(url));
 }
 

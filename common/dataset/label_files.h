@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,10 @@ class LabelFiles {
   virtual std::string NameOf(const std::string& name) const = 0;
 };
 
-/// `folder` is RUN/labels/<dataset>/<teacher>/<label config>. Errors: those of LabelUrlOf and io::OpenObjectStore.
-Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder);
+/// `folder` is RUN/labels/<dataset>/<teacher>/<label config>; `stop` as io::OpenObjectStore's. Errors: those of
+/// LabelUrlOf and io::OpenObjectStore.
+Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder,
+                                                   const std::stop_token& stop = {});
 
 /// As the functions of a folder (label_set.h, label_index.h), for those who read several files.
 Result<LabelIndex> ReadLabelIndex(LabelFiles& place);

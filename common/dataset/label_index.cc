@@ -26,18 +26,9 @@ std::string ShardName(std::uint64_t shard) {
 
 /// A line a shard, and no tree of all of them: a job may have very many.
 std::string IndexText(const LabelIndex& index) {
-  std::string text = "{\"shards\": {";
-  for (const auto& [shard, entry] : index) {
-    const Json line = {{"file", entry.file},
-                       {"sha256", entry.sha256},
-                       {"counts",
-                        {{"read", entry.counts.read},
-                         {"labelled", entry.counts.labelled},
-                         {"abstained", entry.counts.abstained},
-                         {"quarantined", entry.counts.quarantined}}}};
-    text += (text.back() == '{' ? "\n\"" : ",\n\"") + ShardName(shard) + "\": " + line.dump();
-  }
-  return text + "\n}}\n";
+  LabelIndexText text;
+  for (const auto& [shard, entry] : index) text.Add(shard, entry);
+  return text.TakeEnd();
 }
 
 std::optional<std::uint64_t> ParseShard(const std::string& name) {
@@ -113,6 +104,22 @@ Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const Lab
 
 }  // namespace
 
+/// Put together by hand: a tree a line took most of an index's time.
+void LabelIndexText::Add(std::uint64_t shard, const LabelFile& file) {
+  text_ += empty_ ? "\n\"" : ",\n\"";
+  empty_ = false;
+  text_ += ShardName(shard) + "\": {\"file\":" + Json(file.file).dump() + ",\"sha256\":" + Json(file.sha256).dump();
+  text_ += ",\"counts\":{\"read\":" + std::to_string(file.counts.read) +
+           ",\"labelled\":" + std::to_string(file.counts.labelled) +
+           ",\"abstained\":" + std::to_string(file.counts.abstained) +
+           ",\"quarantined\":" + std::to_string(file.counts.quarantined) + "}}";
+}
+
+std::string LabelIndexText::TakeEnd() {
+  text_ += "\n}}\n";
+  return Take();
+}
+
 Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
   FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
   return ReadLabelIndex(*place);
@@ -126,15 +133,11 @@ Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
 }
 
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
-  return WriteLabelIndex(folder, index, [](const std::filesystem::path& path, std::string_view text) {
-    return io::WriteFileAtomically(path, text);
-  });
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  return io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index));
 }
 
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write) {
-  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return write(folder / kIndexName, IndexText(index));
-}
+std::filesystem::path LabelIndexFile(const std::filesystem::path& folder) { return folder / kIndexName; }
 
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {
   FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));

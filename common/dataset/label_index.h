@@ -7,24 +7,39 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/dataset/label_set.h"
-#include "common/io/atomic_file.h"
 
 namespace ferment::dataset {
 
 /// Committed label sets by shard.
 using LabelIndex = std::map<std::uint64_t, LabelFile>;
 
+/// The text of an index.json in pieces, for a job so large that nobody should hold all of it.
+class LabelIndexText {
+ public:
+  /// Requires: shards ascending.
+  void Add(std::uint64_t shard, const LabelFile& file);
+  /// Returns: what is new since the last call.
+  std::string Take() { return std::exchange(text_, {}); }
+  /// Ends the text. Returns: what is new since the last call.
+  std::string TakeEnd();
+
+ private:
+  std::string text_ = "{\"shards\": {";
+  bool empty_ = true;
+};
+
 /// Returns: what `folder`/index.json names; empty where there is none yet. Errors: DataLoss for a damaged index.
 Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder);
 
-/// Replaces `folder`/index.json atomically. Thread: one writer a folder (the coordinator). Errors: those of
-/// io::WriteFileAtomically, or of `write` in its place.
+/// Replaces `folder`/index.json atomically. Thread: one writer a folder. Errors: those of io::WriteFileAtomically.
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index, const io::WriteText& write);
+/// Where a coordinator, which writes it in pieces, has it.
+std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 
 /// Reads the index, enters one shard and replaces it. The same entry again changes nothing. Errors: AlreadyExists where
 /// the shard has another digest; those of reading and writing.

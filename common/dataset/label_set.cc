@@ -160,7 +160,8 @@ Result<LabelSet> ParseLabelSet(std::span<const std::byte> bytes) {
   return labels;
 }
 
-Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const LabelSet& labels) {
+Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const LabelSet& labels,
+                                const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const auto bytes, LabelSetBytes(labels));
   LabelFile written{"", io::Sha256Hex(bytes), labels.Counts()};
   char shard[32];
@@ -168,7 +169,7 @@ Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const Label
   written.file = std::string(shard) + "-" + written.sha256.substr(0, 16) + ".npz";
   // Also where the file goes to a store: the folder stands for what is there.
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder, stop));
   FERMENT_RETURN_IF_ERROR(place->WriteOnce(written.file, bytes));
   return written;
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,8 +92,9 @@ struct LabelFile {
 };
 
 /// Writes the set into `folder`, which is created, atomically under its content's name; the same set again is the same
-/// file. It counts as a label set only once the index names it (label_index.h).
-Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const LabelSet& labels);
+/// file. It counts as a label set only once the index names it (label_index.h). `stop` as io::OpenObjectStore's.
+Result<LabelFile> WriteLabelSet(const std::filesystem::path& folder, const LabelSet& labels,
+                                const std::stop_token& stop = {});
 
 /// Returns: the set. Errors: NotFound; DataLoss where the digest is another than `expected.sha256`, or the contents are
 /// wrong or have other counts.

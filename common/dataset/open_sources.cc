@@ -8,14 +8,14 @@
 
 namespace ferment::dataset {
 
-Result<std::unique_ptr<RecordSource>> OpenFr(const RunSpec& spec) {
+Result<std::unique_ptr<RecordSource>> OpenFr(const RunSpec& spec, const std::stop_token& stop) {
   const v1::FrSpec& fr = spec.data().fr();
   if (fr.path().empty())
     return Fail(InvalidArgumentError("data.fr.path is not set: give the folder of the unlabelled faces"));
   if (fr.format() == "folder") return OpenFolderSource(fr.path());
   if (!fr.format().empty() && fr.format() != "insightface")
     return Fail(InvalidArgumentError("unknown data.fr.format: " + fr.format() + "; one of insightface, folder"));
-  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<InsightfaceSource> pack, OpenInsightfacePack(fr.path()));
+  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<InsightfaceSource> pack, OpenInsightfacePack(fr.path(), stop));
   return std::unique_ptr<RecordSource>(std::move(pack));
 }
 

@@ -60,10 +60,10 @@ class ObjectFolder final : public PackFolder {
 
 }  // namespace
 
-Result<std::unique_ptr<PackFolder>> OpenPackFolder(const std::string& path) {
+Result<std::unique_ptr<PackFolder>> OpenPackFolder(const std::string& path, const std::stop_token& stop) {
   if (!io::IsObjectUrl(path)) return std::make_unique<LocalFolder>(path);
   FERMENT_ASSIGN_OR_RETURN(io::ObjectUrl url, io::ParseObjectUrl(path));
-  FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(url));
+  FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(url, stop));
   return std::make_unique<ObjectFolder>(std::move(store), std::move(url));
 }
 

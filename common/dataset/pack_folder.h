@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,7 @@ class PackFolder {
   virtual std::string NameOf(std::string_view name) const = 0;
 };
 
-/// `path` is a folder or s3://BUCKET/PREFIX. Errors: those of io::OpenObjectStore.
-Result<std::unique_ptr<PackFolder>> OpenPackFolder(const std::string& path);
+/// `path` is a folder or s3://BUCKET/PREFIX. `stop` as io::OpenObjectStore's. Errors: those of io::OpenObjectStore.
+Result<std::unique_ptr<PackFolder>> OpenPackFolder(const std::string& path, const std::stop_token& stop = {});
 
 }  // namespace ferment::dataset

@@ -8,7 +8,8 @@
 #include <set>
 #include <string_view>
 
-#include "common/base/status.h"
+#include "common/base/result.h"
+#include "common/io/atomic_file.h"
 
 namespace ferment::io {
 
@@ -24,6 +25,10 @@ class FencedWriter {
  public:
   /// Errors: the fence's; else those of io::WriteFileAtomically. The old file, or the later writer's, stays.
   Status Write(const std::filesystem::path& path, std::string_view text, const Fence& fence);
+
+  /// The same for what is written in pieces, over a longer time: Begin, AtomicFile::Append, Finish. Errors: as Write.
+  Result<AtomicFile> Begin(const std::filesystem::path& path, const Fence& fence);
+  static Status Finish(AtomicFile file, const Fence& fence);
 
  private:
   std::set<std::filesystem::path> taken_over_;

@@ -15,6 +15,7 @@
 #include "tests/cluster/object_gateway_fixture.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/scripted_annotator.h"
+#include "tests/support/whole_label_index.h"
 
 namespace ferment::testing {
 namespace {
@@ -211,16 +212,16 @@ TEST_F(PacksInAStore, AFencedCoordinatorWritesNoIndexThere) {
   two[1].shard = 1;
   bool leads = true;
   const coordinator::Fence fence = [&leads] { return leads ? Status() : AbortedError("another leads"); };
-  ASSERT_TRUE(earlier->WriteLabelIndex(folder, one, fence).ok());
+  ASSERT_TRUE(WriteLabelIndex(*earlier, folder, one, fence).ok());
   // Stopped behind its last look at the fence, while the later one writes.
   const coordinator::Fence passed = [&] {
     if (!leads) return AbortedError("another leads");
     leads = false;
-    const Status written = later->WriteLabelIndex(folder, two, [] { return Status(); });
+    const Status written = WriteLabelIndex(*later, folder, two, [] { return Status(); });
     EXPECT_TRUE(written.ok()) << written.ToString();
     return Status();
   };
-  EXPECT_EQ(earlier->WriteLabelIndex(folder, {}, passed).code(), StatusCode::kAborted);
+  EXPECT_EQ(WriteLabelIndex(*earlier, folder, {}, passed).code(), StatusCode::kAborted);
   EXPECT_EQ(dataset::ReadLabelIndex(folder)->size(), 2U);
   EXPECT_EQ(later->FileSize(folder / "index.json").value_or(0) > 0, true);
   EXPECT_EQ(later->FileSize(folder / "000000-a.npz").error().code(), StatusCode::kNotFound);

@@ -392,18 +392,67 @@ TEST_F(RunEngineTest, AFailedRunSubmittedAgainGoesOnFromItsLastFinishedPhase) {
   EXPECT_EQ(JobNamed("cotrain").state, JobState::kRunning);
 }
 
+TEST_F(RunEngineTest, ALargeIndexIsMadeInPiecesAndRestsBetweenThem) {
+  world_.run_files.label_shards = 10'000;
+  int pieces = 0;
+  world_.run_files.on_piece = [&] {
+    ++pieces;
+    world_.clock.Advance(10ms);
+  };
+  StartLabelling();
+  for (int i = 0; i < 3; ++i) {
+    world_.clock.Advance(1s);
+    Settle();
+  }
+  ASSERT_EQ(pieces, 3) << "one that names nothing yet";
+  pieces = 0;
+  FinishShards(5'000);
+  EXPECT_EQ(pieces, 1);
+  world_.clock.Advance(189ms);
+  Settle();
+  EXPECT_EQ(pieces, 1);
+  world_.clock.Advance(1ms);
+  Settle();
+  EXPECT_EQ(pieces, 2);
+  EXPECT_EQ(world_.run_files.indexed(), 0U) << "what is there stays until the new one is whole";
+  world_.clock.Advance(190ms);
+  Settle();
+  EXPECT_EQ(pieces, 3);
+  EXPECT_EQ(world_.run_files.indexed(), 5'000U);
+  FinishShards(5'000);
+  EXPECT_EQ(world_.run_files.indexed(), 10'000U) << "that of a complete job does not rest";
+  EXPECT_EQ(JobNamed("label").state, JobState::kSucceeded);
+  EXPECT_EQ(world_.run_files.unfinished(), 0);
+}
+
+TEST_F(RunEngineTest, AnIndexInTheMakingGoesWithItsJob) {
+  world_.run_files.label_shards = 10'000;
+  world_.run_files.on_piece = [this] { world_.clock.Advance(10ms); };
+  StartLabelling();
+  FinishShards(1);
+  EXPECT_EQ(world_.run_files.unfinished(), 1);
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kCancelled);
+  EXPECT_EQ(world_.run_files.unfinished(), 0);
+  EXPECT_EQ(world_.run_files.indexed(), 0U);
+}
+
 TEST_F(RunEngineTest, ADiskThatFailsBelowARunFailsItInTheLogAndThenEndsTheProcess) {
   StartLabelling();
   const auto round = [this] { return ProcessExitCode(engine()->Round({}, false)); };
   EXPECT_EQ(round(), exit_code::kOk);
   world_.run_files.index_status = UnavailableError("cannot sync").WithExitCode(exit_code::kStorageFailed);
   FinishShards(3);
-  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  EXPECT_EQ(JobNamed("label").state, JobState::kFailed);
+  EXPECT_EQ(world_.run_files.reports(), 0) << "nothing more is asked of that disk";
   EXPECT_EQ(round(), exit_code::kStorageFailed);
+  world_.run_files.table_status = world_.run_files.index_status;
   Restart();
   Settle();
-  EXPECT_EQ(TheRun().state, RunState::kFailed) << "the next coordinator does not try again";
-  EXPECT_EQ(round(), exit_code::kOk);
+  EXPECT_EQ(TheRun().state, RunState::kFailed) << "also where the disk fails still";
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  EXPECT_EQ(round(), exit_code::kOk) << "told once";
 }
 
 TEST_F(RunEngineTest, AFullDiskBelowARunIsTheRunsAlone) {
@@ -419,7 +468,10 @@ TEST_F(RunEngineTest, APhaseTableWhoseSyncFailsFailsTheRunAndEndsTheProcess) {
   world_.run_files.table_status = UnavailableError("cannot sync").WithExitCode(exit_code::kStorageFailed);
   FinishTrainer("teacher");
   EXPECT_EQ(ProcessExitCode(engine()->Round({}, false)), exit_code::kStorageFailed);
+  Restart();
+  Settle();
   EXPECT_EQ(TheRun().failure.exit_code, exit_code::kStorageFailed);
+  EXPECT_TRUE(engine()->Round({}, false).ok());
 }
 
 TEST_F(RunEngineTest, APhaseTableThatFoundNoRoomIsWrittenBeforeTheReport) {

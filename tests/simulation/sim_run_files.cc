@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_run_files.h"
 
+#include <utility>
 #include <vector>
 
 namespace ferment::simulation {
@@ -21,15 +22,37 @@ Result<ShardPlan> SimRunFiles::PlanFeatures(const RunSpec&, std::span<const Mode
   return world_.files.PlanFeatures(models);
 }
 
-Status SimRunFiles::WriteLabelIndex(const std::filesystem::path& folder, std::span<const LabelEntry> entries,
+class SimRunFiles::IndexMaking final : public coordinator::LabelIndexMaking {
+ public:
+  IndexMaking(SimRunFiles& files, std::filesystem::path folder) : files_(files), folder_(std::move(folder)) {}
+  Status Append(std::span<const LabelEntry> entries) override {
+    entries_.insert(entries_.end(), entries.begin(), entries.end());
+    return {};
+  }
+  Status Finish(const coordinator::Fence& fence) override {
+    return files_.WriteLabelIndex(folder_, std::move(entries_), fence);
+  }
+
+ private:
+  SimRunFiles& files_;
+  const std::filesystem::path folder_;
+  std::vector<LabelEntry> entries_;
+};
+
+Result<std::unique_ptr<coordinator::LabelIndexMaking>> SimRunFiles::BeginLabelIndex(const std::filesystem::path& folder,
+                                                                                    const coordinator::Fence&) {
+  return std::make_unique<IndexMaking>(*this, folder);
+}
+
+Status SimRunFiles::WriteLabelIndex(const std::filesystem::path& folder, std::vector<LabelEntry> entries,
                                     const coordinator::Fence& fence) {
   FERMENT_RETURN_IF_ERROR(fence());
   FERMENT_RETURN_IF_ERROR(world_.files.Trouble("write an index"));
-  std::vector<LabelEntry> kept(entries.begin(), entries.end());
-  if (!Stops()) return Stage(folder.string(), std::move(kept), fence);
+  if (!Stops()) return Stage(folder.string(), std::move(entries), fence);
   // Its answer waits too; where it comes too late it is fenced, and what it believes no longer matters.
-  parts_.process.After(
-      SimTime(0), [this, name = folder.string(), kept = std::move(kept), fence] { (void)Stage(name, kept, fence); });
+  parts_.process.After(SimTime(0), [this, name = folder.string(), entries = std::move(entries), fence] {
+    (void)Stage(name, entries, fence);
+  });
   return {};
 }
 

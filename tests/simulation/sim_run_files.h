@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,8 @@ class SimRunFiles final : public coordinator::RunFiles {
   Result<coordinator::ShardPlan> PlanLabelling(const RunSpec& spec, const coordinator::ModelFile& teacher) override;
   Result<coordinator::ShardPlan> PlanFeatures(const RunSpec& spec,
                                               std::span<const coordinator::ModelFile> models) override;
-  Status WriteLabelIndex(const std::filesystem::path& folder, std::span<const coordinator::LabelEntry> entries,
-                         const coordinator::Fence& fence) override;
+  Result<std::unique_ptr<coordinator::LabelIndexMaking>> BeginLabelIndex(const std::filesystem::path& folder,
+                                                                         const coordinator::Fence& fence) override;
   Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text,
                          const coordinator::Fence& fence) override;
   Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override;
@@ -38,6 +39,9 @@ class SimRunFiles final : public coordinator::RunFiles {
   Result<std::uint64_t> FileSize(const std::filesystem::path& file) override;
 
  private:
+  class IndexMaking;
+  Status WriteLabelIndex(const std::filesystem::path& folder, std::vector<coordinator::LabelEntry> entries,
+                         const coordinator::Fence& fence);
   /// Stops the process here, perhaps.
   bool Stops();
   /// As io::FencedWriter.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   Status table_status;
   Status report_status;
   std::atomic<std::uint64_t> file_size{100};
+  /// Called with each piece of an index.
+  std::function<void()> on_piece = [] {};
   /// Called by FileSize, on its thread.
   std::function<void()> before_file_size;
 
@@ -45,12 +48,9 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     for (std::uint64_t i = 0; i < videos; ++i) plan.shards.push_back({"video" + std::to_string(i), 0, 5});
     return plan;
   }
-  Status WriteLabelIndex(const std::filesystem::path&, std::span<const coordinator::LabelEntry> entries,
-                         const coordinator::Fence& fence) override {
-    FERMENT_RETURN_IF_ERROR(fence());
-    const MutexLock lock(mutex_);
-    if (index_status.ok()) indexed_ = entries.size();
-    return index_status;
+  Result<std::unique_ptr<coordinator::LabelIndexMaking>> BeginLabelIndex(const std::filesystem::path&,
+                                                                         const coordinator::Fence&) override {
+    return std::make_unique<IndexMaking>(*this);
   }
   Status WritePhaseTable(const std::filesystem::path&, const std::string& text, const coordinator::Fence&) override {
     const MutexLock lock(mutex_);
@@ -90,8 +90,40 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     return phase_table_;
   }
 
+  /// Indexes that were begun and not finished.
+  int unfinished() const {
+    const MutexLock lock(mutex_);
+    return unfinished_;
+  }
+
  private:
+  class IndexMaking final : public coordinator::LabelIndexMaking {
+   public:
+    explicit IndexMaking(RecordedRunFiles& files) : files_(files) { Count(1); }
+    ~IndexMaking() override { Count(-1); }
+    Status Append(std::span<const coordinator::LabelEntry> entries) override {
+      entries_ += entries.size();
+      files_.on_piece();
+      return {};
+    }
+    Status Finish(const coordinator::Fence& fence) override {
+      FERMENT_RETURN_IF_ERROR(fence());
+      const MutexLock lock(files_.mutex_);
+      if (files_.index_status.ok()) files_.indexed_ = entries_;
+      return files_.index_status;
+    }
+
+   private:
+    void Count(int more) {
+      const MutexLock lock(files_.mutex_);
+      files_.unfinished_ += more;
+    }
+    RecordedRunFiles& files_;
+    std::size_t entries_ = 0;
+  };
+
   mutable Mutex mutex_;
+  int unfinished_ FERMENT_GUARDED_BY(mutex_) = 0;
   std::size_t indexed_ FERMENT_GUARDED_BY(mutex_) = 0;
   int reports_ FERMENT_GUARDED_BY(mutex_) = 0;
   std::vector<std::string> withdrawn_ FERMENT_GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -16,10 +17,17 @@
 namespace ferment::io {
 namespace {
 
-struct FreeHandle {
+struct FreeEasy {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
 };
-using Handle = std::unique_ptr<CURL, FreeHandle>;
+struct FreeMulti {
+  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+};
+/// One request at a time. libcurl's "multi" keeps the connection, and can be woken from another thread.
+struct Handle {
+  std::unique_ptr<CURLM, FreeMulti> multi{curl_multi_init()};
+  std::unique_ptr<CURL, FreeEasy> easy{curl_easy_init()};
+};
 
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -125,6 +133,30 @@ void SetMethod(CURL* handle, const HttpRequest& request) {
   }
 }
 
+void Check(CURLMcode code) { FERMENT_CHECK(code == CURLM_OK) << "libcurl: " << curl_multi_strerror(code); }
+
+/// Returns: how the request ended; nothing where it was asked to stop.
+std::optional<CURLcode> Exchanged(const Handle& handle, const std::stop_token& stop) {
+  constexpr int kWakesByItselfMs = 1000;
+  CURLM* const multi = handle.multi.get();
+  const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
+  Check(curl_multi_add_handle(multi, handle.easy.get()));
+  std::optional<CURLcode> ended;
+  while (!ended && !stop.stop_requested()) {
+    int running = 0;
+    Check(curl_multi_perform(multi, &running));
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg == CURLMSG_DONE) ended = message->data.result;
+    }
+    if (!ended) Check(curl_multi_poll(multi, nullptr, 0, kWakesByItselfMs, nullptr));
+  }
+  // Nobody waits for a name server then either.
+  if (!ended) Set(handle.easy.get(), CURLOPT_QUICK_EXIT, 1L);
+  Check(curl_multi_remove_handle(multi, handle.easy.get()));
+  return ended;
+}
+
 }  // namespace
 
 /// Handles that are not in use; each keeps its connection. Synchronizes itself.
@@ -132,13 +164,13 @@ class HttpClient::Pool {
  public:
   Handle Take() {
     const MutexLock lock(mutex_);
-    if (idle_.empty()) return Handle(curl_easy_init());
+    if (idle_.empty()) return {};
     Handle handle = std::move(idle_.back());
     idle_.pop_back();
     return handle;
   }
   void Give(Handle handle) {
-    curl_easy_reset(handle.get());
+    curl_easy_reset(handle.easy.get());
     const MutexLock lock(mutex_);
     idle_.push_back(std::move(handle));
   }
@@ -162,11 +194,11 @@ HttpClient::~HttpClient() = default;
 
 HttpAnswer HttpClient::Perform(const HttpRequest& request) {
   Handle handle = pool_->Take();
-  FERMENT_CHECK(handle != nullptr) << "libcurl has no memory";
+  FERMENT_CHECK(handle.easy != nullptr && handle.multi != nullptr) << "libcurl has no memory";
   Exchange exchange{request.body, request.max_body_bytes, false, false, {}};
   std::array<char, CURL_ERROR_SIZE> detail = {};
   const HeaderList headers = MakeHeaders(request);
-  CURL* const curl = handle.get();
+  CURL* const curl = handle.easy.get();
   Set(curl, CURLOPT_URL, request.url.c_str());
   Set(curl, CURLOPT_HTTPHEADER, headers.get());
   Set(curl, CURLOPT_ERRORBUFFER, detail.data());
@@ -185,11 +217,15 @@ HttpAnswer HttpClient::Perform(const HttpRequest& request) {
   Set(curl, CURLOPT_READFUNCTION, &GiveBody);
   Set(curl, CURLOPT_READDATA, static_cast<void*>(&exchange));
   SetMethod(curl, request);
-  const CURLcode code = curl_easy_perform(curl);
+  const std::optional<CURLcode> code = Exchanged(handle, options_.stop);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   exchange.answer.status = static_cast<int>(status);
-  if (code != CURLE_OK) exchange.answer.transport = TransportFailure(code, detail.data(), exchange.too_long);
+  if (!code) {
+    exchange.answer.transport = CancelledError("asked to stop");
+  } else if (*code != CURLE_OK) {
+    exchange.answer.transport = TransportFailure(*code, detail.data(), exchange.too_long);
+  }
   pool_->Give(std::move(handle));
   return std::move(exchange.answer);
 }

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ struct HttpAnswer {
   /// What came, also where it is not all.
   std::vector<std::byte> body;
   /// Not ok where the answer is not complete: Unavailable (no connection, a broken one), DeadlineExceeded (too slow),
-  /// PermissionDenied (the server's certificate), OutOfRange (more than max_body_bytes).
+  /// PermissionDenied (the server's certificate), OutOfRange (more than max_body_bytes), Cancelled (asked to stop).
   Status transport;
 
   /// Returns: the header's value, "" where there is none.
@@ -51,6 +52,8 @@ class HttpClient {
     /// Of the whole request.
     std::chrono::milliseconds deadline;
     std::filesystem::path ca_bundle;
+    /// Ends what is under way at once, and all that comes later.
+    std::stop_token stop;
   };
   explicit HttpClient(Options options);
   ~HttpClient();

@@ -35,7 +35,8 @@ struct ObjectPage {
 ///
 /// Errors of all: NotFound (65) for the bucket; PermissionDenied (77) for credentials, rights, a clock that is wrong;
 /// InvalidArgument (64) for another region; Unavailable or DeadlineExceeded (69) where the store does not answer or has
-/// too much to do, after as many tries as the settings allow. Messages name bucket, key, HTTP status and the store's
+/// too much to do, after as many tries as the settings allow; Cancelled where it was opened with a stop that was
+/// requested. Messages name bucket, key, HTTP status and the store's
 /// code. Thread: any.
 class ObjectStore {
  public:

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <condition_variable>
 #include <map>
+#include <mutex>
 #include <random>
-#include <thread>
 #include <utility>
 
 #include "common/base/backoff.h"
@@ -33,14 +34,17 @@ class Patience {
  public:
   explicit Patience(const S3Settings& settings)
       : retry_for_(settings.retry_for),
+        stop_(settings.stop),
         backoff_(settings.first_pause, settings.longest_pause, std::random_device{}()),
         give_up_(std::chrono::steady_clock::now() + retry_for_) {}
 
-  /// Pauses. Returns: whether to try again.
+  /// Pauses. Returns: whether to try again, which ends with Cancelled where a stop was requested.
   bool Wait() {
     const auto pause = backoff_.Next();
     if (std::chrono::steady_clock::now() + pause >= give_up_) return false;
-    std::this_thread::sleep_for(pause);
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, stop_, pause, [] { return false; });
     return true;
   }
   void HandleProgress() {
@@ -50,6 +54,7 @@ class Patience {
 
  private:
   const std::chrono::milliseconds retry_for_;
+  const std::stop_token stop_;
   Backoff backoff_;
   std::chrono::steady_clock::time_point give_up_;
 };
@@ -72,7 +77,7 @@ class S3Bucket final : public ObjectStore {
       : settings_(std::move(settings)),
         bucket_(std::move(bucket)),
         clock_(clock),
-        client_({settings_.connect_deadline, settings_.request_deadline, settings_.ca_bundle}),
+        client_({settings_.connect_deadline, settings_.request_deadline, settings_.ca_bundle, settings_.stop}),
         credentials_(std::move(credentials)) {}
 
   Result<ObjectFacts> Head(const std::string& key) override {
@@ -296,8 +301,9 @@ Result<std::unique_ptr<ObjectStore>> OpenS3Bucket(const S3Settings& settings, co
   return std::make_unique<S3Bucket>(std::move(used), bucket, std::move(credentials), clock);
 }
 
-Result<std::shared_ptr<ObjectStore>> OpenObjectStore(const ObjectUrl& url) {
-  FERMENT_ASSIGN_OR_RETURN(const S3Settings settings, S3SettingsFromEnvironment());
+Result<std::shared_ptr<ObjectStore>> OpenObjectStore(const ObjectUrl& url, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(S3Settings settings, S3SettingsFromEnvironment());
+  settings.stop = stop;
   FERMENT_ASSIGN_OR_RETURN(auto bucket, OpenS3Bucket(settings, url.bucket));
   return std::shared_ptr<ObjectStore>(std::move(bucket));
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "common/base/clock.h"
@@ -19,8 +20,9 @@ namespace ferment::io {
 Result<std::unique_ptr<ObjectStore>> OpenS3Bucket(const S3Settings& settings, const std::string& bucket,
                                                   const Clock& clock = SystemClock());
 
-/// Opens the bucket of a place by the environment's settings. Errors: those of S3SettingsFromEnvironment too.
-Result<std::shared_ptr<ObjectStore>> OpenObjectStore(const ObjectUrl& url);
+/// Opens the bucket of a place by the environment's settings. `stop`: S3Settings::stop. Errors: those of
+/// S3SettingsFromEnvironment too.
+Result<std::shared_ptr<ObjectStore>> OpenObjectStore(const ObjectUrl& url, const std::stop_token& stop = {});
 
 /// Returns: the whole object. Errors: those of Head and Read; ResourceExhausted (65) past `max_bytes`.
 Result<std::vector<std::byte>> ReadObject(ObjectStore& store, const std::string& key, std::uint64_t max_bytes);

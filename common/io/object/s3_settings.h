@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 
 #include "common/base/result.h"
@@ -36,6 +37,8 @@ struct S3Settings {
   std::chrono::milliseconds retry_for = std::chrono::minutes(2);
   std::chrono::milliseconds first_pause{100};
   std::chrono::milliseconds longest_pause = std::chrono::seconds(5);
+  /// Once requested, requests end at once with Cancelled, those in their course too.
+  std::stop_token stop = {};
 };
 
 /// Reads the environment: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION or AWS_DEFAULT_REGION, AWS_PROFILE,

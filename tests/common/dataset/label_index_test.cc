@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 
 namespace ferment::dataset {
 namespace {
@@ -52,6 +53,25 @@ TEST_F(LabelIndexTest, NamesWhatWasCommitted) {
   ASSERT_TRUE(sets) << sets.error().ToString();
   ASSERT_EQ(sets->size(), 2u);
   EXPECT_EQ((*sets)[1].key, std::vector<std::uint64_t>{20});
+}
+
+TEST_F(LabelIndexTest, IsTheSameInPiecesAndNamesAnyFile) {
+  const LabelFile odd{"a \"name\"\n\\ \xC3\xA4.npz", std::string(64, 'e'), {5, 3, 1, 1}};
+  const LabelFile plain{"b.npz", std::string(64, 'f'), {18446744073709551615U, 0, 0, 0}};
+  LabelIndexText text;
+  std::string pieces = text.Take();
+  text.Add(7, odd);
+  pieces += text.Take();
+  text.Add(1'234'567, plain);
+  pieces += text.TakeEnd();
+  ASSERT_TRUE(WriteLabelIndex(folder_, {{7, odd}, {1'234'567, plain}}).ok());
+  std::ifstream file(LabelIndexFile(folder_));
+  EXPECT_EQ(pieces, std::string(std::istreambuf_iterator<char>(file), {}));
+  EXPECT_EQ(*ReadLabelIndex(folder_), (LabelIndex{{7, odd}, {1'234'567, plain}}));
+  EXPECT_EQ(LabelIndexText().TakeEnd(), "{\"shards\": {\n}}\n");
+  EXPECT_THAT(pieces,
+              HasSubstr(R"("1234567": {"file":"b.npz","sha256":")" + plain.sha256 +
+                        R"(","counts":{"read":18446744073709551615,"labelled":0,"abstained":0,"quarantined":0}})"));
 }
 
 TEST_F(LabelIndexTest, IgnoresAFileThatWasNotCommitted) {

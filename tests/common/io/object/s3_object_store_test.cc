@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <stop_token>
+#include <thread>
 
 #include "tests/support/memory_object_store.h"
 #include "tests/support/scripted_http_server.h"
@@ -235,6 +237,40 @@ TEST_F(S3ObjectStoreTest, AListGoesOnPageByPage) {
   ASSERT_TRUE(second) << second.error().ToString();
   EXPECT_EQ(second->objects.at(0).key, "k1");
   EXPECT_EQ(second->next, "");
+}
+
+/// Stops once the server has had a call.
+void ExpectCancelled(const ScriptedHttpServer& server, S3Settings settings) {
+  std::stop_source stop;
+  settings.endpoint = server.endpoint();
+  settings.stop = stop.get_token();
+  const auto store = *OpenS3Bucket(settings, "faces");
+  std::jthread stopper([&] {
+    while (server.Calls().empty()) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const auto facts = store->Head("k");
+  ASSERT_FALSE(facts);
+  EXPECT_EQ(facts.error().code(), StatusCode::kCancelled) << facts.error().ToString();
+  EXPECT_NE(facts.error().message().find("HEAD s3://faces/k"), std::string_view::npos);
+  EXPECT_EQ(store->Remove("k").code(), StatusCode::kCancelled) << "what comes later, too";
+}
+
+TEST_F(S3ObjectStoreTest, AStopEndsARequestThatIsNotAnswered) {
+  const ScriptedHttpServer server([](const HttpCall&, std::size_t) { return ScriptedAnswer{"", true}; });
+  S3Settings settings;
+  settings.credentials_file = file_;
+  settings.request_deadline = settings.retry_for = std::chrono::hours(1);
+  ExpectCancelled(server, settings);
+}
+
+TEST_F(S3ObjectStoreTest, AStopEndsThePauseBeforeTheNextTry) {
+  const ScriptedHttpServer server([](const HttpCall&, std::size_t) { return HttpText(503, ""); });
+  S3Settings settings;
+  settings.credentials_file = file_;
+  settings.first_pause = settings.longest_pause = std::chrono::hours(1);
+  settings.retry_for = std::chrono::hours(2);
+  ExpectCancelled(server, settings);
 }
 
 }  // namespace
