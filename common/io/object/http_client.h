@@ -53,7 +53,7 @@ class HttpClient {
     std::chrono::milliseconds deadline;
     std::filesystem::path ca_bundle;
     /// Ends what is under way at once, and all that comes later.
-    std::stop_token stop;
+    std::stop_token stop = {};
   };
   explicit HttpClient(Options options);
   ~HttpClient();
