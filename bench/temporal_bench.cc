@@ -36,7 +36,7 @@ Status TemporalBench::Save(const std::filesystem::path& folder) const {
 std::vector<double> TemporalBench::Train() {
   encoder_->train();
   encoder_->zero_grad();
-  const torch::Tensor loss = Loss();
+  const torch::Tensor loss = Loss({.bits = ++steps_});
   loss.backward();
   optimizer_->Step(1e-4);
   return {loss.item<double>()};
@@ -45,7 +45,7 @@ std::vector<double> TemporalBench::Train() {
 double TemporalBench::LossInEvaluation() {
   const torch::NoGradGuard no_grad;
   encoder_->eval();
-  return Loss().item<double>();
+  return Loss({}).item<double>();
 }
 
 std::vector<double> TemporalBench::Predict() {
@@ -53,9 +53,9 @@ std::vector<double> TemporalBench::Predict() {
   return {table.Row(0)[0], table.Row(table.frames() - 1)[0]};
 }
 
-torch::Tensor TemporalBench::Loss() {
+torch::Tensor TemporalBench::Loss(const nn::DropoutSeed& seed) {
   const torch::Tensor present = torch::ones({kBatch, kWindow}, windows_.options().dtype(torch::kBool));
-  return torch::nn::functional::cross_entropy(encoder_->forward(windows_, present).flatten(0, 1), labels_);
+  return torch::nn::functional::cross_entropy(encoder_->forward(windows_, present, seed).flatten(0, 1), labels_);
 }
 
 }  // namespace ferment::worker

@@ -36,7 +36,7 @@ class TemporalBench {
  private:
   static constexpr std::int64_t kBatch = 32, kWindow = 64, kInput = 2048, kClasses = 8, kFrames = 2048;
 
-  torch::Tensor Loss();
+  torch::Tensor Loss(const nn::DropoutSeed& seed);
 
   const std::shared_ptr<nn::TemporalEncoder> encoder_;
   NamedTensors parameters_;
@@ -44,6 +44,7 @@ class TemporalBench {
   torch::Tensor windows_;
   torch::Tensor labels_;
   nn::FrameFeatures video_;
+  std::uint64_t steps_ = 0;
 };
 
 }  // namespace ferment::worker

@@ -15,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "common/nn/self_attention.h"
 
 namespace ferment::nn {
 namespace {
@@ -40,11 +41,11 @@ class EncoderBase : public TemporalEncoder {
         classifier_(nullptr),
         dropout_(config.dropout) {}
 
-  Tensor forward(const Tensor& features, const Tensor& present) final {
-    Tensor x = torch::relu(projection_(input_norm_(features)));
-    x = x * present.unsqueeze(2).to(x.dtype());
-    x = Encode(x, present);
-    return classifier_(torch::dropout(x, dropout_, is_training()));
+  Tensor Project(const Tensor& features) final { return torch::relu(projection_(input_norm_(features))); }
+  Tensor Classify(const Tensor& projected, const Tensor& present, const DropoutSeed& seed) final {
+    Dropout dropout(is_training() ? dropout_ : 0, seed);
+    const Tensor x = projected * present.unsqueeze(2).to(projected.dtype());
+    return classifier_(dropout.Apply(Encode(x, present, dropout)));
   }
 
  protected:
@@ -53,8 +54,7 @@ class EncoderBase : public TemporalEncoder {
     classifier_ = register_module("classifier", torch::nn::Linear(config.d_model, config.classes));
   }
   /// [B, T, d_model] -> the same shape.
-  virtual Tensor Encode(const Tensor& x, const Tensor& present) = 0;
-  double dropout() const { return dropout_; }
+  virtual Tensor Encode(const Tensor& x, const Tensor& present, Dropout& dropout) = 0;
 
  private:
   torch::nn::LayerNorm input_norm_;
@@ -68,7 +68,7 @@ class FrameByFrame final : public EncoderBase {
   explicit FrameByFrame(const TemporalConfig& config) : EncoderBase(config) { AddClassifier(config); }
 
  private:
-  Tensor Encode(const Tensor& x, const Tensor&) override { return x; }
+  Tensor Encode(const Tensor& x, const Tensor&, Dropout&) override { return x; }
 };
 
 class SelfAttention final : public EncoderBase {
@@ -83,10 +83,11 @@ class SelfAttention final : public EncoderBase {
   }
 
  private:
-  Tensor Encode(const Tensor& x, const Tensor& present) override {
+  Tensor Encode(const Tensor& x, const Tensor& present, Dropout& dropout) override {
     const Tensor positioned = x + SinusoidalPositions(x.size(1), x.size(2), x.options());
     // A window without any face would leave attention nothing to look at: NaN. It may look at everything instead.
     const Tensor masked = torch::logical_and(present.logical_not(), present.any(1, /*keepdim=*/true));
+    if (x.is_cpu()) return EncodeSequence(*encoder_, positioned, masked, dropout);
     return encoder_(positioned.transpose(0, 1), Tensor(), masked).transpose(0, 1);
   }
 
@@ -105,22 +106,21 @@ class Recurrent final : public EncoderBase {
   }
 
  private:
-  Tensor Encode(const Tensor& x, const Tensor&) override { return std::get<0>(encoder_(x)); }
+  Tensor Encode(const Tensor& x, const Tensor&, Dropout&) override { return std::get<0>(encoder_(x)); }
 
   torch::nn::GRU encoder_{nullptr};
 };
 
 class DilatedBlock final : public torch::nn::Module {
  public:
-  DilatedBlock(std::int64_t channels, std::int64_t dilation, double dropout)
+  DilatedBlock(std::int64_t channels, std::int64_t dilation)
       : conv1_(register_module("conv1", Convolution(channels, dilation))),
-        conv2_(register_module("conv2", Convolution(channels, dilation))),
-        dropout_(dropout) {}
+        conv2_(register_module("conv2", Convolution(channels, dilation))) {}
 
   /// [B, channels, T] -> the same shape; `mask` [B, 1, T] keeps absent frames at zero.
-  Tensor forward(const Tensor& x, const Tensor& mask) {
-    const Tensor hidden = torch::dropout(torch::relu(conv1_(x)), dropout_, is_training()) * mask;
-    return torch::relu(x + torch::dropout(conv2_(hidden), dropout_, is_training())) * mask;
+  Tensor forward(const Tensor& x, const Tensor& mask, Dropout& dropout) {
+    const Tensor hidden = dropout.RectifyAndApply(conv1_(x)) * mask;
+    return torch::relu(dropout.ApplyAndAdd(conv2_(hidden), x)) * mask;
   }
 
  private:
@@ -130,7 +130,6 @@ class DilatedBlock final : public torch::nn::Module {
 
   torch::nn::Conv1d conv1_;
   torch::nn::Conv1d conv2_;
-  double dropout_;
 };
 
 class DilatedConvolution final : public EncoderBase {
@@ -138,15 +137,15 @@ class DilatedConvolution final : public EncoderBase {
   explicit DilatedConvolution(const TemporalConfig& config) : EncoderBase(config) {
     encoder_ = register_module("encoder", torch::nn::ModuleList());
     for (std::int64_t i = 0; i < config.layers; ++i)
-      encoder_->push_back(std::make_shared<DilatedBlock>(config.d_model, std::int64_t{1} << i, config.dropout));
+      encoder_->push_back(std::make_shared<DilatedBlock>(config.d_model, std::int64_t{1} << i));
     AddClassifier(config);
   }
 
  private:
-  Tensor Encode(const Tensor& x, const Tensor& present) override {
+  Tensor Encode(const Tensor& x, const Tensor& present, Dropout& dropout) override {
     const Tensor mask = present.unsqueeze(1).to(x.dtype());
     Tensor y = x.transpose(1, 2);
-    for (const auto& block : *encoder_) y = block->as<DilatedBlock>()->forward(y, mask);
+    for (const auto& block : *encoder_) y = block->as<DilatedBlock>()->forward(y, mask, dropout);
     return y.transpose(1, 2);
   }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/config/run_spec.h"
+#include "common/nn/dropout.h"
 
 namespace ferment::nn {
 
@@ -38,8 +39,15 @@ class TemporalEncoder : public torch::nn::Module {
  public:
   ~TemporalEncoder() override = default;
   /// `features` [B, T, D]; `present` [B, T] bool, false for frames without a face and for padding: nothing looks at
-  /// those. Returns: logits [B, T, C]; at absent frames they mean nothing.
-  virtual torch::Tensor forward(const torch::Tensor& features, const torch::Tensor& present) = 0;
+  /// those. `seed`: of dropout, in training. Returns: logits [B, T, C]; at absent frames they mean nothing.
+  torch::Tensor forward(const torch::Tensor& features, const torch::Tensor& present, const DropoutSeed& seed = {}) {
+    return Classify(Project(features), present, seed);
+  }
+
+  /// The two halves of forward. A frame in several windows is projected once: `features` [..., D] -> [..., d_model].
+  virtual torch::Tensor Project(const torch::Tensor& features) = 0;
+  virtual torch::Tensor Classify(const torch::Tensor& projected, const torch::Tensor& present,
+                                 const DropoutSeed& seed) = 0;
 };
 
 /// Initial weights depend on (seed, stream) alone. Reseeds torch's default CPU generator. Requires: a valid config.

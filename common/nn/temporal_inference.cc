@@ -30,7 +30,7 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
   encoder.eval();
   const torch::Device device = encoder.parameters().front().device();
   const std::size_t together = device.is_cpu() ? kWindowsOnCpu : kWindowsOnGpu;
-  const torch::Tensor features = video.features.to(device);
+  const torch::Tensor projected = encoder.Project(video.features.to(device));
   const torch::Tensor present = PresenceTensor(video.present).to(device);
   OverlapAverage average(video.present.size(), static_cast<std::size_t>(classes));
   const std::vector<FrameWindow> cuts = CutWindows(video.present.size(), window, hop);  // all of one length
@@ -43,7 +43,7 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
             frames.narrow(0, static_cast<std::int64_t>(cut.begin), static_cast<std::int64_t>(cut.length)));
       return torch::stack(windows);
     };
-    const torch::Tensor logits = encoder.forward(joined(features), joined(present)).to(torch::kCPU).contiguous();
+    const torch::Tensor logits = encoder.Classify(joined(projected), joined(present), {}).to(torch::kCPU).contiguous();
     for (std::size_t i = 0; i < group.size(); ++i) {
       const torch::Tensor own = logits[static_cast<std::int64_t>(i)];
       average.Add(group[i], {own.data_ptr<float>(), static_cast<std::size_t>(own.numel())});

@@ -145,6 +145,7 @@ class TemporalRecipe final : public Recipe {
     const WindowBatch mine = sampler_->Draw(step, batch, rows.begin, rows.end);
 
     encoder_->train();
+    // For what LibTorch drops by itself: on a GPU, and between the layers of a GRU.
     torch::manual_seed(RandomBits(spec_.seed(), StreamOf("temporal/dropout"),
                                   step * static_cast<std::uint64_t>(context_.world.size()) +
                                       static_cast<std::uint64_t>(context_.world.rank())) >>
@@ -154,7 +155,9 @@ class TemporalRecipe final : public Recipe {
     if (mine.features.size(0) > 0) {
       const TraceScope scope(context_.trace, "forward and backward");
       const torch::Device device = context_.device;
-      const Tensor logits = encoder_->forward(mine.features.to(device), mine.present.to(device));
+      const nn::DropoutSeed dropout{RandomBits(spec_.seed(), StreamOf("temporal/dropout"), step),
+                                    static_cast<std::int64_t>(rows.begin)};
+      const Tensor logits = encoder_->forward(mine.features.to(device), mine.present.to(device), dropout);
       loss = torch::nn::functional::cross_entropy(logits.flatten(0, 1), mine.labels.flatten().to(device),
                                                   torch::nn::functional::CrossEntropyFuncOptions()
                                                       .weight(class_weights_.to(device))

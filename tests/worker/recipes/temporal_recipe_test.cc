@@ -112,6 +112,30 @@ TEST_F(TemporalRecipeTest, AStepWhoseLossIsNotFiniteChangesNothingOnAnyRank) {
   }
 }
 
+TEST_F(TemporalRecipeTest, AnyNumberOfRanksTakesTheSameStepsAlsoUnderDropout) {
+  WriteFeatures(1.0F);
+  spec_.mutable_temporal()->set_dropout(0.3);
+  // No weights: AdamW takes whole steps along gradients that are rounding alone, as those of the keys' bias are.
+  std::vector<std::vector<double>> losses(3);
+  for (const int count : {1, 2, 3}) {
+    testing::RunRanks(count, [&](Collective& ranks) {
+      const RecipeContext context = Context(ranks);
+      const auto recipe = MakeTemporalRecipe(context);
+      ASSERT_TRUE(recipe->Prepare().ok());
+      for (const std::uint64_t step : {0, 1, 2, 3}) {
+        const auto figures = recipe->Step(step);
+        ASSERT_TRUE(figures) << figures.error().ToString();
+        if (ranks.rank() == 0) losses[static_cast<std::size_t>(count - 1)].push_back(figures->values.at("loss"));
+      }
+    });
+  }
+  for (const std::size_t more : {1U, 2U}) {
+    for (std::size_t step = 0; step < 4; ++step) {
+      EXPECT_NEAR(losses[more].at(step), losses[0].at(step), 1e-5) << more + 1 << " ranks, step " << step;
+    }
+  }
+}
+
 TEST_F(TemporalRecipeTest, PastMaxNonfiniteItEndsWith65) {
   WriteFeatures(std::numeric_limits<float>::infinity());
   testing::RunRanks(2, [&](Collective& ranks) {
