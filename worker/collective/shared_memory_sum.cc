@@ -104,21 +104,21 @@ bool SharedMemorySum::AdvanceFront(Work& work, T* values) {
   // The slots of a chunk are free when everyone has taken the sums that were in them.
   if (work.laid < work.size && (laid_ < kDepth || All(&Progress::taken, laid_ + 1 - kDepth))) {
     const std::size_t count = std::min(kChunk, work.size - work.laid);
-    std::memcpy(Slot(laid_, rank_), values + work.laid, count * sizeof(T));
+    CopyAllButShare(values + work.laid, reinterpret_cast<T*>(Slot(laid_, rank_)), count);
     work.laid += count;
     Publish(&Progress::laid, ++laid_);
     moved = true;
   }
   if (work.added < work.laid && All(&Progress::laid, added_ + 1)) {
     const std::size_t count = std::min(kChunk, work.size - work.added);
-    AddShare<T>(added_, count);
+    AddShare(added_, values + work.added, count);
     work.added += count;
     Publish(&Progress::added, ++added_);
     moved = true;
   }
   if (work.taken < work.added && All(&Progress::added, taken_ + 1)) {
     const std::size_t count = std::min(kChunk, work.size - work.taken);
-    std::memcpy(values + work.taken, Slot(taken_, ranks_), count * sizeof(T));
+    CopyAllButShare(reinterpret_cast<const T*>(Slot(taken_, ranks_)), values + work.taken, count);
     work.taken += count;
     Publish(&Progress::taken, ++taken_);
     moved = true;
@@ -126,20 +126,34 @@ bool SharedMemorySum::AdvanceFront(Work& work, T* values) {
   return moved;
 }
 
-template <typename T>
-void SharedMemorySum::AddShare(std::uint64_t chunk, std::size_t count) const {
+SharedMemorySum::Share SharedMemorySum::ShareOf(std::size_t count) const {
   const auto ranks = static_cast<std::size_t>(ranks_);
   const auto rank = static_cast<std::size_t>(rank_);
-  const std::size_t begin = count * rank / ranks;
-  const std::size_t end = count * (rank + 1) / ranks;
+  return {count * rank / ranks, count * (rank + 1) / ranks};
+}
+
+template <typename T>
+void SharedMemorySum::CopyAllButShare(const T* from, T* to, std::size_t count) const {
+  const Share share = ShareOf(count);
+  std::copy_n(from, share.begin, to);
+  std::copy(from + share.end, from + count, to + share.end);
+}
+
+template <typename T>
+void SharedMemorySum::AddShare(std::uint64_t chunk, T* values, std::size_t count) const {
+  const Share share = ShareOf(count);
+  const auto laid_by = [&](int rank) {
+    return rank == rank_ ? static_cast<const T*>(values) : reinterpret_cast<const T*>(Slot(chunk, rank));
+  };
   T* __restrict sums = reinterpret_cast<T*>(Slot(chunk, ranks_));
-  const T* first = reinterpret_cast<const T*>(Slot(chunk, 0));
-  const T* second = reinterpret_cast<const T*>(Slot(chunk, std::min(1, ranks_ - 1)));
-  for (std::size_t i = begin; i < end; ++i) sums[i] = ranks_ == 1 ? first[i] : first[i] + second[i];
-  for (int r = 2; r < ranks_; ++r) {
-    const T* theirs = reinterpret_cast<const T*>(Slot(chunk, r));
-    for (std::size_t i = begin; i < end; ++i) sums[i] += theirs[i];
+  const T* first = laid_by(0);
+  const T* second = laid_by(std::min(1, ranks_ - 1));
+  for (std::size_t i = share.begin; i < share.end; ++i) sums[i] = ranks_ == 1 ? first[i] : first[i] + second[i];
+  for (int rank = 2; rank < ranks_; ++rank) {
+    const T* theirs = laid_by(rank);
+    for (std::size_t i = share.begin; i < share.end; ++i) sums[i] += theirs[i];
   }
+  std::copy(sums + share.begin, sums + share.end, values + share.begin);
 }
 
 bool SharedMemorySum::All(std::uint64_t Progress::*turn, std::uint64_t chunks) const {

@@ -34,9 +34,10 @@ class SharedSegment {
   std::size_t bytes_;
 };
 
-/// A queue of sums, each in three turns a chunk: every rank lays its chunk out, adds up its share of all ranks' chunks,
-/// and takes the whole sum back. Chunks stay in the processors' caches, so that memory sees every buffer read once and
-/// written once. Every element is added in rank order by one rank: the bits are the same everywhere.
+/// A queue of sums, each in three turns a chunk: every rank lays out what others will add, adds up its share of all
+/// ranks' chunks, and takes back what others added. Chunks stay in the processors' caches, so that memory sees every
+/// buffer read once and written once. Every element is added in rank order by one rank: the bits are the same
+/// everywhere.
 ///
 /// Nothing here waits: Advance does what can be done now. Thread: one at a time. Every rank begins the same sums in the
 /// same order.
@@ -75,8 +76,17 @@ class SharedMemorySum {
   /// Returns: whether anything could be done.
   template <typename T>
   bool AdvanceFront(Work& work, T* values);
+  /// The elements of a chunk that this rank adds up.
+  struct Share {
+    std::size_t begin;
+    std::size_t end;
+  };
+  Share ShareOf(std::size_t count) const;
   template <typename T>
-  void AddShare(std::uint64_t chunk, std::size_t count) const;
+  void CopyAllButShare(const T* from, T* to, std::size_t count) const;
+  /// `values`: this rank's chunk, whose share becomes the sums, which it lays out for the others too.
+  template <typename T>
+  void AddShare(std::uint64_t chunk, T* values, std::size_t count) const;
   /// Whether every rank has come so far in a turn.
   bool All(std::uint64_t Progress::*turn, std::uint64_t chunks) const;
   void Publish(std::uint64_t Progress::*turn, std::uint64_t chunks);
