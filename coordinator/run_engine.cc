@@ -13,6 +13,10 @@ namespace {
 /// those a part of what it cost itself.
 constexpr std::uint64_t kEventsAShard = 2;
 
+/// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
+/// message nor leave the scheduler time for others.
+constexpr std::size_t kPageLetters = std::size_t{256} << 10;
+
 }  // namespace
 
 RunEngine::RunEngine(Parts parts)
@@ -95,6 +99,19 @@ Result<RunView> RunEngine::View(std::string_view run_id) {
   if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
   return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
                      {labelers_, leases_, trainers_, WallMs(parts_.clock), parts_.store.term()});
+}
+
+RunPage RunEngine::Page(std::size_t offset, std::size_t limit) {
+  RunPage page;
+  std::size_t letters = 0;
+  const std::vector<std::string>& order = book().run_order();
+  for (std::size_t i = offset; i < order.size(); ++i) {
+    page.more = page.runs.size() >= limit || letters >= kPageLetters;
+    if (page.more) break;
+    page.runs.push_back(*View(order[order.size() - 1 - i]));
+    for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
+  }
+  return page;
 }
 
 }  // namespace ferment::coordinator

@@ -14,6 +14,7 @@
 #include "coordinator/launch/launcher.h"
 #include "coordinator/lease_desk.h"
 #include "coordinator/ledger.h"
+#include "coordinator/operation.h"
 #include "coordinator/run_desk.h"
 #include "coordinator/run_files.h"
 #include "coordinator/run_view.h"
@@ -24,13 +25,6 @@
 #include "coordinator/trainer_desk.h"
 
 namespace ferment::coordinator {
-
-/// A request: what decides it, and what tells the caller.
-struct Operation {
-  std::function<void()> decide;
-  /// Gets OK once the batch is saved, else why not. Empty for the coordinator's own work.
-  std::function<void(const Status&)> answer;
-};
 
 /// One round is: ask the desks (they decide and record), then Settle, then, only if that went well, answer.
 ///
@@ -81,6 +75,8 @@ class RunEngine {
   const JobBook& book() const { return ledger_.book(); }
   /// Errors: NotFound.
   Result<RunView> View(std::string_view run_id);
+  /// Returns: runs, newest first, from the `offset`-th on; fewer than `limit` where they are large.
+  RunPage Page(std::size_t offset, std::size_t limit);
 
  private:
   /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.

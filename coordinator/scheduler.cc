@@ -8,27 +8,18 @@
 #include "common/base/logging.h"
 
 namespace ferment::coordinator {
-namespace {
-
-/// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
-/// message nor leave the scheduler time for others.
-constexpr std::size_t kPageLetters = std::size_t{256} << 10;
-
-}  // namespace
 
 Scheduler::Scheduler(Parts parts, SchedulerConfig config)
     : parts_(std::move(parts)),
       config_(config),
+      queue_(config.queue_limit),
       launches_(std::make_unique<ThreadTaskRunner>()),
       files_(std::make_unique<ThreadTaskRunner>()),
       looks_(config.looks) {
   engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
                                                          parts_.metrics, *launches_, *files_, parts_.plan_launch,
                                                          [this](std::function<void()> work) {
-                                                           const MutexLock lock(mutex_);
-                                                           if (!stopped_.ok()) return;
-                                                           queue_.push_back({std::move(work), nullptr});
-                                                           queued_.notify_one();
+                                                           (void)Enqueue(RequestKind::kOwn, {std::move(work), nullptr});
                                                          },
                                                          config_.cool_down});
 }
@@ -71,25 +62,27 @@ void Scheduler::Drain(std::chrono::milliseconds patience) {
 }
 
 void Scheduler::Refuse(const Status& why) {
-  std::deque<Operation> waiting;
+  std::vector<Operation> waiting;
   {
     const MutexLock lock(mutex_);
     if (stopped_.ok()) stopped_ = why;
-    waiting.swap(queue_);
+    waiting = queue_.Take(queue_.size());
   }
   for (const Operation& operation : waiting) {
     if (operation.answer) operation.answer(why);
   }
 }
 
-Status Scheduler::Enqueue(Operation operation, bool while_draining) {
+Status Scheduler::Enqueue(RequestKind kind, Operation operation) {
   bool wake = false;
   {
     const MutexLock lock(mutex_);
     if (!stopped_.ok()) return stopped_;
-    if (draining_ && !while_draining) return UnavailableError("the coordinator is draining; come back in a moment");
-    FERMENT_RETURN_IF_ERROR(Crowded(queue_.size()));
-    queue_.push_back(std::move(operation));
+    if (draining_ && kind == RequestKind::kNewWork) {
+      return UnavailableError("the coordinator is draining; come back in a moment");
+    }
+    if (!queue_.HasRoomFor(kind)) return Crowded(kind, queue_.size());
+    queue_.Push(kind, std::move(operation));
     wake = std::exchange(idle_, false);
   }
   // Outside, or the woken thread would wait for the lock at once.
@@ -97,43 +90,45 @@ Status Scheduler::Enqueue(Operation operation, bool while_draining) {
   return {};
 }
 
-Status Scheduler::Crowded(std::size_t waiting) {
-  if (waiting < config_.queue_limit) return {};
-  parts_.metrics.rejected.Increment();
+Status Scheduler::Crowded(RequestKind kind, std::size_t waiting) {
+  SchedulerMetrics& metrics = parts_.metrics;
+  (kind == RequestKind::kHeldWork ? metrics.rejected_held_work : metrics.rejected).Increment();
   return ResourceExhaustedError("too many requests wait; come back in a moment: waiting=" + std::to_string(waiting));
 }
 
 template <typename Answer>
-void Scheduler::Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide, bool while_draining) {
+void Scheduler::Ask(RequestKind kind, std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide) {
+  const bool droppable = kind == RequestKind::kLookup || kind == RequestKind::kNewWork;
   Operation operation;
-  operation.decide = [decide = std::move(decide), reply] { reply->Decide(decide()); };
+  operation.decide = [this, droppable, decide = std::move(decide), reply] {
+    if (droppable && reply->GivenUp()) {
+      parts_.metrics.abandoned.Increment();
+    } else {
+      reply->Decide(decide());
+    }
+  };
   operation.answer = [reply](const Status& saved) { reply->Send(saved); };
-  const Status queued = Enqueue(std::move(operation), while_draining);
+  const Status queued = Enqueue(kind, std::move(operation));
   if (!queued.ok()) reply->Send(queued);
 }
 
 template <typename Answer>
-void Scheduler::Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining) {
-  Ask(std::make_shared<Reply<Answer>>(std::move(then)), std::move(decide), while_draining);
+void Scheduler::Ask(RequestKind kind, Then<Answer> then, std::function<Answer()> decide) {
+  Ask(kind, std::make_shared<Reply<Answer>>(std::move(then)), std::move(decide));
 }
 
 template <typename Answer>
 Answer Scheduler::Wait(const std::function<Answer()>& decide) {
-  return Await<Answer>([&](Then<Answer> then) { Ask<Answer>(std::move(then), decide); });
+  return Await<Answer>([&](Then<Answer> then) { Ask<Answer>(RequestKind::kOwn, std::move(then), decide); });
 }
 
 std::vector<Operation> Scheduler::TakeBatch(const std::stop_token& stop) {
-  std::vector<Operation> batch;
   const MutexLock lock(mutex_);
   idle_ = queue_.empty();
   queued_.wait_for(mutex_, stop, config_.tick, [this]() FERMENT_REQUIRES(mutex_) { return !queue_.empty(); });
   idle_ = false;
   parts_.metrics.queue_depth.Set(static_cast<double>(queue_.size()));
-  while (!queue_.empty() && batch.size() < config_.batch_limit) {
-    batch.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
-  return batch;
+  return queue_.Take(config_.batch_limit);
 }
 
 void Scheduler::Loop(std::stop_token stop) {
@@ -153,52 +148,41 @@ void Scheduler::Loop(std::stop_token stop) {
 }
 
 void Scheduler::Submit(Submission submission, Then<Result<std::string>> then) {
-  Ask<Result<std::string>>(
-      std::move(then), [this, submission = std::move(submission)] { return engine_->runs().Submit(submission); },
-      false);
+  Ask<Result<std::string>>(RequestKind::kNewWork, std::move(then),
+                           [this, submission = std::move(submission)] { return engine_->runs().Submit(submission); });
 }
 
 void Scheduler::Cancel(const std::string& run_id, const std::string& request_id, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this] { return engine_->steering().Cancel(run_id, request_id); });
+  Ask<Status>(RequestKind::kHeldWork, std::move(then),
+              [=, this] { return engine_->steering().Cancel(run_id, request_id); });
 }
 
 void Scheduler::Update(const RunUpdate& update, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this] { return engine_->steering().Update(update); });
+  Ask<Status>(RequestKind::kHeldWork, std::move(then), [=, this] { return engine_->steering().Update(update); });
 }
 
 void Scheduler::RollBackTeacher(const std::string& run_id, const std::string& request_id, const std::string& reason,
                                 Then<Result<std::string>> then) {
-  Ask<Result<std::string>>(std::move(then),
+  Ask<Result<std::string>>(RequestKind::kHeldWork, std::move(then),
                            [=, this] { return engine_->steering().RollBackTeacher(run_id, request_id, reason); });
 }
 
 void Scheduler::View(const std::string& run_id, Then<Result<RunView>> then) {
-  Ask<Result<RunView>>(std::move(then), [=, this] { return engine_->View(run_id); });
+  Ask<Result<RunView>>(RequestKind::kLookup, std::move(then), [=, this] { return engine_->View(run_id); });
 }
 
 void Scheduler::List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then) {
-  Ask<Result<RunPage>>(std::move(then), [=, this]() -> Result<RunPage> {
-    RunPage page;
-    std::size_t letters = 0;
-    const std::vector<std::string>& order = engine_->book().run_order();
-    for (std::size_t i = offset; i < order.size(); ++i) {
-      page.more = page.runs.size() >= limit || letters >= kPageLetters;
-      if (page.more) break;
-      page.runs.push_back(*engine_->View(order[order.size() - 1 - i]));
-      for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
-    }
-    return page;
-  });
+  Ask<Result<RunPage>>(RequestKind::kLookup, std::move(then), [=, this] { return engine_->Page(offset, limit); });
 }
 
 void Scheduler::Register(const LabelerIdentity& identity, Then<Result<Registration>> then) {
-  Ask<Result<Registration>>(
-      std::move(then), [=, this] { return engine_->labelers().Register(identity); }, false);
+  Ask<Result<Registration>>(RequestKind::kNewWork, std::move(then),
+                            [=, this] { return engine_->labelers().Register(identity); });
 }
 
 void Scheduler::Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then) {
-  Ask<Result<LeaseAnswer>>(
-      std::move(then), [=, this] { return engine_->leases().Lease(request); }, false);
+  Ask<Result<LeaseAnswer>>(RequestKind::kNewWork, std::move(then),
+                           [=, this] { return engine_->leases().Lease(request); });
 }
 
 Status Scheduler::MayTouch(const LeaseKey& key, const std::string& caller) const {
@@ -211,10 +195,11 @@ Status Scheduler::MayTouch(const LeaseKey& key, const std::string& caller) const
 
 void Scheduler::Renew(const CalledLease& lease, std::uint64_t records_done,
                       Then<Result<std::chrono::milliseconds>> then) {
-  Ask<Result<std::chrono::milliseconds>>(std::move(then), [=, this]() -> Result<std::chrono::milliseconds> {
-    FERMENT_RETURN_IF_ERROR(MayTouch(lease.key, lease.caller));
-    return engine_->leases().Renew(lease.key, records_done);
-  });
+  Ask<Result<std::chrono::milliseconds>>(RequestKind::kHeldWork, std::move(then),
+                                         [=, this]() -> Result<std::chrono::milliseconds> {
+                                           FERMENT_RETURN_IF_ERROR(MayTouch(lease.key, lease.caller));
+                                           return engine_->leases().Renew(lease.key, records_done);
+                                         });
 }
 
 Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
@@ -256,9 +241,9 @@ Status Scheduler::CheckFiles(const ShardResult& result) {
 void Scheduler::Commit(const std::string& caller, ShardResult result, std::optional<LeaseRequest> next,
                        Then<Result<CommitAnswer>> then) {
   const auto reply = std::make_shared<Reply<Result<CommitAnswer>>>(std::move(then));
-  if (const Status crowded = Crowded(looking_.fetch_add(1)); !crowded.ok()) {
+  if (const std::size_t before = looking_.fetch_add(1); before >= config_.queue_limit) {
     --looking_;
-    reply->Send(crowded);
+    reply->Send(Crowded(RequestKind::kHeldWork, before));
     return;
   }
   const std::string run_id = result.key.run_id;
@@ -269,7 +254,7 @@ void Scheduler::Commit(const std::string& caller, ShardResult result, std::optio
       reply->Send(found);
       return;
     }
-    Ask<Result<CommitAnswer>>(reply, [=, this]() -> Result<CommitAnswer> {
+    Ask<Result<CommitAnswer>>(RequestKind::kHeldWork, reply, [=, this]() -> Result<CommitAnswer> {
       FERMENT_RETURN_IF_ERROR(MayTouch(result->key, caller));
       CommitAnswer answer;
       FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(*result));
@@ -281,34 +266,35 @@ void Scheduler::Commit(const std::string& caller, ShardResult result, std::optio
 }
 
 void Scheduler::Return(const CalledLease& lease, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this]() -> Status {
+  Ask<Status>(RequestKind::kHeldWork, std::move(then), [=, this]() -> Status {
     FERMENT_RETURN_IF_ERROR(MayTouch(lease.key, lease.caller));
     return engine_->leases().Return(lease.key);
   });
 }
 
 void Scheduler::FailShard(const std::string& caller, const ShardFailure& failure, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this]() -> Status {
+  Ask<Status>(RequestKind::kHeldWork, std::move(then), [=, this]() -> Status {
     FERMENT_RETURN_IF_ERROR(MayTouch(failure.key, caller));
     return engine_->leases().FailShard(failure);
   });
 }
 
 void Scheduler::TakeToken(const TokenRequest& request, Then<Result<std::uint64_t>> then) {
-  Ask<Result<std::uint64_t>>(std::move(then), [=, this] { return engine_->trainers().TakeToken(request); });
+  Ask<Result<std::uint64_t>>(RequestKind::kHeldWork, std::move(then),
+                             [=, this] { return engine_->trainers().TakeToken(request); });
 }
 
 void Scheduler::Report(const TokenKey& key, TrainerProgress progress, Then<Result<bool>> then) {
-  Ask<Result<bool>>(std::move(then),
+  Ask<Result<bool>>(RequestKind::kHeldWork, std::move(then),
                     [=, this, progress = std::move(progress)] { return engine_->trainers().Report(key, progress); });
 }
 
 void Scheduler::Complete(const TokenKey& key, const TrainerResult& result, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this] { return engine_->trainers().Complete(key, result); });
+  Ask<Status>(RequestKind::kHeldWork, std::move(then), [=, this] { return engine_->trainers().Complete(key, result); });
 }
 
 void Scheduler::FailJob(const TokenKey& key, const Failure& failure, Then<Status> then) {
-  Ask<Status>(std::move(then), [=, this] { return engine_->trainers().FailJob(key, failure); });
+  Ask<Status>(RequestKind::kHeldWork, std::move(then), [=, this] { return engine_->trainers().FailJob(key, failure); });
 }
 
 }  // namespace ferment::coordinator

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,13 +20,15 @@
 #include "common/base/mutex.h"
 #include "common/base/result.h"
 #include "coordinator/reply.h"
+#include "coordinator/request_queue.h"
 #include "coordinator/run_engine.h"
 #include "coordinator/task_lanes.h"
 
 namespace ferment::coordinator {
 
 struct SchedulerConfig {
-  /// Requests that may wait; past it they are refused. Rises with the labelers that one coordinator shall bear.
+  /// Requests that may wait; past it they are refused, as RequestQueue has it. Rises with the labelers that one
+  /// coordinator shall bear.
   std::size_t queue_limit = 4096;
   /// Operations saved in one commit. A batch is what came in while the last one was being saved, so that a lone request
   /// waits for nobody.
@@ -43,8 +44,8 @@ struct SchedulerConfig {
 /// waits for the disk while holding nobody's lock, and nobody who asked is told before: that is the promise.
 ///
 /// Nobody waits in a call: the answer goes to `then`, once, on another thread or before the call returns. Each may be
-/// Unavailable (draining, stopped, or the store failed) and ResourceExhausted (too much waits). Thread: any, but Start
-/// and Stop.
+/// Unavailable (draining, stopped, or the store failed), ResourceExhausted (too much waits) and, where `then` had given
+/// up, Cancelled (nothing was done). Thread: any, but Start and Stop.
 class Scheduler {
  public:
   struct Parts {
@@ -75,9 +76,8 @@ class Scheduler {
   void RollBackTeacher(const std::string& run_id, const std::string& request_id, const std::string& reason,
                        Then<Result<std::string>> then);
   void View(const std::string& run_id, Then<Result<RunView>> then);
-  /// Answer: runs, newest first, from the `offset`-th on; fewer than `limit` where they are large.
+  /// As RunEngine::Page.
   void List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then);
-
   void Register(const LabelerIdentity& identity, Then<Result<Registration>> then);
   void Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then);
   /// Of these four, where `lease.caller` is named: PermissionDenied where another labeler holds the lease.
@@ -105,14 +105,14 @@ class Scheduler {
  private:
   /// Queues `decide`; the reply is sent once what it recorded is saved.
   template <typename Answer>
-  void Ask(std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide, bool while_draining = true);
+  void Ask(RequestKind kind, std::shared_ptr<Reply<Answer>> reply, std::function<Answer()> decide);
   template <typename Answer>
-  void Ask(Then<Answer> then, std::function<Answer()> decide, bool while_draining = true);
+  void Ask(RequestKind kind, Then<Answer> then, std::function<Answer()> decide);
   /// Asks, and waits for the answer.
   template <typename Answer>
   Answer Wait(const std::function<Answer()>& decide);
-  Status Enqueue(Operation operation, bool while_draining);
-  Status Crowded(std::size_t waiting);
+  Status Enqueue(RequestKind kind, Operation operation);
+  Status Crowded(RequestKind kind, std::size_t waiting);
   Status MayTouch(const LeaseKey& key, const std::string& caller) const;
   Status CheckFiles(const ShardResult& result);
   /// Waits. Errors: Aborted where there is no such run.
@@ -131,7 +131,7 @@ class Scheduler {
 
   // under mutex_
   Mutex mutex_;
-  std::deque<Operation> queue_ FERMENT_GUARDED_BY(mutex_);
+  RequestQueue queue_ FERMENT_GUARDED_BY(mutex_);
   bool idle_ FERMENT_GUARDED_BY(mutex_) = false;
   bool draining_ FERMENT_GUARDED_BY(mutex_) = false;
   Status stopped_ FERMENT_GUARDED_BY(mutex_);

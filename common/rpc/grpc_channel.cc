@@ -13,6 +13,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/lock_checks.h"
 #include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
@@ -77,6 +78,7 @@ std::shared_ptr<grpc::Channel> Open(const std::string& address,
   // CallWithRetry to decide, so no policy may come from the name service either.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  EndLockChecks();
   auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   return {channel.get(), [channel, tender = std::make_shared<ConnectionTender>()](grpc::Channel*) mutable {
             channel.reset();

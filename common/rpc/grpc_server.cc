@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/lock_checks.h"
 #include "common/rpc/reader_watch.h"
 #include "common/rpc/tls_credentials.h"
 
@@ -113,6 +114,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& co
   FERMENT_CHECK(config.security == nullptr || config.policy != nullptr) << "TLS without a policy";
   FERMENT_RETURN_IF_ERROR(RefuseOpenAddress(address, config.insecure || config.security != nullptr));
   FERMENT_ASSIGN_OR_RETURN(const auto credentials, CredentialsOf(config));
+  EndLockChecks();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Configure(builder, config);

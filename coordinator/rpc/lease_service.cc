@@ -97,7 +97,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::RegisterLabeler(grpc::CallbackServer
   if (!name) return FinishNow(*context, name.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces(), request->host()},
-                      Finish<Registration>(call, [response](const Registration& registration) {
+                      Finish<Registration>(*context, call, [response](const Registration& registration) {
                         response->set_labeler_id(registration.labeler_id);
                         response->set_held_by(registration.held_by);
                       }));
@@ -110,7 +110,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseShards(grpc::CallbackServerCont
   const Status own = check_.OwnsLabeler(*context, request->labeler_id());
   if (!own.ok()) return FinishNow(*context, own);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Lease(FromProto(*request), Finish<LeaseAnswer>(call, [request, response](const LeaseAnswer& answer) {
+  scheduler_.Lease(FromProto(*request),
+                   Finish<LeaseAnswer>(*context, call, [request, response](const LeaseAnswer& answer) {
                      FillLeases(answer, *request, *response);
                    }));
   return call;
@@ -123,7 +124,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::RenewLease(grpc::CallbackServerConte
   if (!caller) return FinishNow(*context, caller.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.Renew({FromProto(request->key()), *caller}, request->records_done(),
-                   Finish<std::chrono::milliseconds>(call, [response](std::chrono::milliseconds lease_time) {
+                   Finish<std::chrono::milliseconds>(*context, call, [response](std::chrono::milliseconds lease_time) {
                      response->set_lease_ms(static_cast<std::uint32_t>(lease_time.count()));
                    }));
   return call;
@@ -141,11 +142,12 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::CommitShard(grpc::CallbackServerCont
     next = FromProto(request->next());
   }
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Commit(*caller, FromProto(*request), std::move(next),
-                    Finish<Scheduler::CommitAnswer>(call, [request, response](const Scheduler::CommitAnswer& answer) {
-                      response->set_duplicate(answer.duplicate);
-                      if (request->has_next()) FillLeases(answer.next, request->next(), *response->mutable_next());
-                    }));
+  scheduler_.Commit(
+      *caller, FromProto(*request), std::move(next),
+      Finish<Scheduler::CommitAnswer>(*context, call, [request, response](const Scheduler::CommitAnswer& answer) {
+        response->set_duplicate(answer.duplicate);
+        if (request->has_next()) FillLeases(answer.next, request->next(), *response->mutable_next());
+      }));
   return call;
 }
 
@@ -155,7 +157,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReturnLease(grpc::CallbackServerCont
   const auto caller = CallerOf(*context, request->labeler_id());
   if (!caller) return FinishNow(*context, caller.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Return({FromProto(request->key()), *caller}, Finish(call));
+  scheduler_.Return({FromProto(request->key()), *caller}, Finish(*context, call));
   return call;
 }
 
@@ -172,7 +174,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::FailShard(grpc::CallbackServerContex
                         {request->reason(), request->exit_code()},
                         request->permanent(),
                         FromProto(request->counts())},
-                       Finish(call));
+                       Finish(*context, call));
   return call;
 }
 

@@ -20,15 +20,16 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
                                                     const v1::SubmitRunRequest* request,
                                                     v1::SubmitRunResponse* response) {
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Submit({request->request_id(), request->spec(), request->run_dir(), request->priority()},
-                    Finish<std::string>(call, [response](const std::string& run_id) { response->set_run_id(run_id); }));
+  scheduler_.Submit(
+      {request->request_id(), request->spec(), request->run_dir(), request->priority()},
+      Finish<std::string>(*context, call, [response](const std::string& run_id) { response->set_run_id(run_id); }));
   return call;
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
                                                  v1::GetRunResponse* response) {
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.View(request->run_id(), Finish<RunView>(call, [response](const RunView& view) {
+  scheduler_.View(request->run_id(), Finish<RunView>(*context, call, [response](const RunView& view) {
                     *response->mutable_run() = ToRunStatus(view);
                   }));
   return call;
@@ -44,7 +45,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* 
   }
   const std::uint32_t size = request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.List(offset, size, Finish<RunPage>(call, [response, offset](const RunPage& page) {
+  scheduler_.List(offset, size, Finish<RunPage>(*context, call, [response, offset](const RunPage& page) {
                     for (const RunView& view : page.runs) *response->add_runs() = ToRunStatus(view);
                     if (page.more) response->set_next_page_token(std::to_string(offset + page.runs.size()));
                   }));
@@ -60,7 +61,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext*
                                                     const v1::CancelRunRequest* request,
                                                     v1::CancelRunResponse* /*response*/) {
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Cancel(request->run_id(), request->request_id(), Finish(call));
+  scheduler_.Cancel(request->run_id(), request->request_id(), Finish(*context, call));
   return call;
 }
 
@@ -71,7 +72,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::UpdateRun(grpc::CallbackServerContext*
   if (request->has_suspended()) update.suspended = request->suspended();
   if (request->has_priority()) update.priority = request->priority();
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Update(update, Finish(call));
+  scheduler_.Update(update, Finish(*context, call));
   return call;
 }
 
@@ -81,7 +82,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::RollBackTeacher(grpc::CallbackServerCo
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.RollBackTeacher(
       request->run_id(), request->request_id(), request->reason(),
-      Finish<std::string>(call, [response](const std::string& job_id) { response->set_job_id(job_id); }));
+      Finish<std::string>(*context, call, [response](const std::string& job_id) { response->set_job_id(job_id); }));
   return call;
 }
 

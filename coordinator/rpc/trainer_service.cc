@@ -11,9 +11,10 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::AcquireRunToken(grpc::CallbackServ
   const Status may = check_.MayTouchRun(*context, request->run_id());
   if (!may.ok()) return FinishNow(*context, may);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.TakeToken({request->run_id(), request->job_id(), request->attempt(), request->incarnation(),
-                        request->host(), request->pid()},
-                       Finish<std::uint64_t>(call, [response](std::uint64_t token) { response->set_token(token); }));
+  scheduler_.TakeToken(
+      {request->run_id(), request->job_id(), request->attempt(), request->incarnation(), request->host(),
+       request->pid()},
+      Finish<std::uint64_t>(*context, call, [response](std::uint64_t token) { response->set_token(token); }));
   return call;
 }
 
@@ -28,7 +29,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::ReportProgress(grpc::CallbackServe
                      request->total_steps(),
                      {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
                      {request->metrics().begin(), request->metrics().end()}},
-                    Finish<bool>(call, [response](bool stop) { response->set_stop(stop); }));
+                    Finish<bool>(*context, call, [response](bool stop) { response->set_stop(stop); }));
   return call;
 }
 
@@ -44,7 +45,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::CompleteJob(grpc::CallbackServerCo
     result.models.push_back({model.role(), model.file(), model.sha256()});
   }
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result, Finish(call));
+  scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result, Finish(*context, call));
   return call;
 }
 
@@ -55,7 +56,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::FailJob(grpc::CallbackServerContex
   if (!may.ok()) return FinishNow(*context, may);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.FailJob({request->run_id(), request->job_id(), request->token()},
-                     {request->message(), request->exit_code()}, Finish(call));
+                     {request->message(), request->exit_code()}, Finish(*context, call));
   return call;
 }
 

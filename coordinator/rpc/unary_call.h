@@ -3,6 +3,7 @@
 // The end of a unary call of gRPC's callback interface.
 #pragma once
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <utility>
@@ -19,18 +20,20 @@ inline grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext& context,
   return call;
 }
 
-/// Returns: what ends the call with the status that it gets. The request and the response live until then.
-inline Then<Status> Finish(grpc::ServerUnaryReactor* call) {
-  return [call](const Status& status) { call->Finish(rpc::ToGrpc(status)); };
+/// Returns: what ends the call with the status that it gets. The context, the request and the response live until then.
+inline Then<Status> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call) {
+  return {[call](const Status& status) { call->Finish(rpc::ToGrpc(status)); },
+          [&context] { return context.IsCancelled(); }};
 }
 
 /// Returns: the same, after `fill` has put the answer into the response.
 template <typename Value, typename Fill>
-Then<Result<Value>> Finish(grpc::ServerUnaryReactor* call, Fill fill) {
-  return [call, fill = std::move(fill)](const Result<Value>& answer) {
-    if (answer) fill(*answer);
-    call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error()));
-  };
+Then<Result<Value>> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call, Fill fill) {
+  return {[call, fill = std::move(fill)](const Result<Value>& answer) {
+            if (answer) fill(*answer);
+            call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error()));
+          },
+          [&context] { return context.IsCancelled(); }};
 }
 
 }  // namespace ferment::coordinator

@@ -43,5 +43,21 @@ TEST(Reply, TellsADroppedQuestionTooAndNobodyTwice) {
   EXPECT_EQ(calls, 2);
 }
 
+TEST(Reply, TellsThatNothingWasDecided) {
+  Status told;
+  bool gone = false;
+  Reply<Status> reply({[&](const Status& answer) { told = answer; }, [&] { return gone; }});
+  EXPECT_FALSE(reply.GivenUp());
+  gone = true;
+  EXPECT_TRUE(reply.GivenUp());
+  reply.Send({});
+  EXPECT_EQ(told.code(), StatusCode::kCancelled);
+}
+
+TEST(Reply, IsNeverGivenUpByWhoCannot) {
+  Reply<Status> reply(Then<Status>([](const Status&) {}));
+  EXPECT_FALSE(reply.GivenUp());
+}
+
 }  // namespace
 }  // namespace ferment::coordinator
