@@ -18,7 +18,7 @@ void LabelerDesk::HearAll() {
   known_.clear();
   cool_downs_.clear();
   for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
-    Hear(labeler_id);
+    known_[labeler_id].heard = clock_.Now();
     Judge(labeler_id);
   }
 }
@@ -46,7 +46,17 @@ Result<Registration> LabelerDesk::Register(const LabelerIdentity& identity) {
   return Registration{labeler_id, ""};
 }
 
-void LabelerDesk::Hear(const std::string& labeler_id) { known_[labeler_id].heard = clock_.Now(); }
+void LabelerDesk::Hear(const std::string& labeler_id) {
+  known_[labeler_id].heard = clock_.Now();
+  const Labeler* labeler = ledger_.book().FindLabeler(labeler_id);
+  if (labeler != nullptr && labeler->silent) ledger_.Record(LabelerReturned{labeler_id});
+}
+
+bool LabelerDesk::MayReturn(std::string_view labeler_id) const {
+  const auto known = known_.find(labeler_id);
+  return ledger_.book().FindLabeler(labeler_id) != nullptr && known != known_.end() &&
+         clock_.Now() - known->second.heard < kLongSilence;
+}
 
 std::uint64_t LabelerDesk::NoteCall(const Labeler& labeler, std::uint64_t call) {
   std::uint64_t& last = known_[labeler.labeler_id].last_call;

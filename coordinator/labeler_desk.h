@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -64,6 +65,9 @@ class LabelerDesk {
   /// Errors: InvalidArgument.
   Result<Registration> Register(const LabelerIdentity& identity);
   void Hear(const std::string& labeler_id);
+  /// Returns: whether this process may yet call, although it is silent: no other has its name, and it was heard within
+  /// kLongSilence.
+  bool MayReturn(std::string_view labeler_id) const;
   /// Returns: the highest number of a call of this labeler that ever came, this one included.
   std::uint64_t NoteCall(const Labeler& labeler, std::uint64_t call);
   /// `change`: of the records that its leases in progress have done, modulo 2^64.
@@ -100,7 +104,7 @@ class LabelerDesk {
   const Rules rules_;
   const std::function<void(const std::string&)> end_leases_;
   /// By labeler; of those in the book alone.
-  std::map<std::string, Known> known_;
+  std::map<std::string, Known, std::less<>> known_;
   /// By name: a process that died may have been the failure.
   std::map<std::string, CoolDown> cool_downs_;
   /// Nobody is silent for long enough before.

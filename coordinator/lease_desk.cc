@@ -2,7 +2,6 @@
 #include "coordinator/lease_desk.h"
 
 #include <algorithm>
-#include <set>
 #include <string_view>
 
 #include "common/base/logging.h"
@@ -64,17 +63,17 @@ Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
       return answer;
     }
   }
-  const WhoIsThere there = [this] { return LabelersThere(); };
+  const Surroundings around = Around();
   if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {
-    answer.idle = ChooseShard(ledger_.book(), *labeler, there).kind == LeaseChoice::Kind::kIdle;
+    answer.idle = ChooseShard(ledger_.book(), *labeler, around).kind == LeaseChoice::Kind::kIdle;
     answer.retry_after = left;
     return answer;
   }
   const std::uint32_t wanted = std::clamp<std::uint32_t>(request.max_leases, 1, kMaxLeasesACall);
   while (answer.leases.size() < wanted) {
-    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler, there);
+    const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler, around);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
-      ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call});
+      ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call, choice.alone});
       Hold(choice.key);
       Describe(choice.key, answer);
       metrics_.lease_granted.Increment();
@@ -105,15 +104,30 @@ LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
   return answer;
 }
 
-std::vector<const Labeler*> LeaseDesk::LabelersThere() const {
-  std::set<std::string_view> holders;
-  for (const auto& [key, held] : held_) holders.insert(held.labeler_id);
-  std::vector<const Labeler*> there;
-  for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
-    if (labelers_.CoolDownLeft(labeler) > std::chrono::milliseconds(0)) continue;
-    if (holders.contains(labeler_id) || labelers_.HeardLately(labeler)) there.push_back(&labeler);
+std::vector<Present> LeaseDesk::LabelersAlive() const {
+  std::map<std::string_view, bool> at_work;
+  for (const auto& [key, held] : held_) {
+    const Job* job = ledger_.book().FindJob(key.run_id, key.job_id);
+    at_work[held.labeler_id] |= job != nullptr && !job->alone.contains(key.shard);
   }
-  return there;
+  std::vector<Present> alive;
+  for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
+    const auto holder = at_work.find(labeler_id);
+    if (holder == at_work.end() && !labelers_.HeardLately(labeler)) continue;
+    alive.push_back({&labeler, holder != at_work.end() && holder->second});
+  }
+  return alive;
+}
+
+Surroundings LeaseDesk::Around() const {
+  return {[this] {
+            std::vector<Present> there = LabelersAlive();
+            std::erase_if(there, [this](const Present& one) {
+              return labelers_.CoolDownLeft(*one.labeler) > std::chrono::milliseconds(0);
+            });
+            return there;
+          },
+          [this](std::string_view labeler_id) { return labelers_.MayReturn(labeler_id); }};
 }
 
 void LeaseDesk::Describe(const LeaseKey& key, LeaseAnswer& answer) {
@@ -251,10 +265,51 @@ Status LeaseDesk::FailShard(const ShardFailure& failure) {
   return {};
 }
 
+void LeaseDesk::Release(const LeaseKey& key, ReleaseReason reason) {
+  const auto held = held_.find(key);
+  ledger_.Record(ShardReleased{key, reason, "", held == held_.end() ? 0 : held->second.records_done});
+  Drop(key);
+  const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
+  if (!IsSuspect(job, key.shard)) return;
+  const std::vector<Death>& deaths = job.deaths.at(key.shard);
+  LogWarning("shard.suspect", {{"run", key.run_id},
+                               {"job", key.job_id},
+                               {"shard", key.shard},
+                               {"deaths", deaths.size()},
+                               {"alone", CountAlone(deaths)},
+                               {"next", "a labeler that holds nothing else tries it, after all others of its run"}});
+}
+
+void LeaseDesk::FailDeadly() {
+  for (const std::string& run_id : ledger_.book().run_order()) {
+    const Run& run = *ledger_.book().FindRun(run_id);
+    if (run.state != RunState::kRunning || run.cancel_requested || run.suspended) continue;
+    for (const Job& job : run.jobs) {
+      if (job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty()) FailDeadlyOf(run, job);
+    }
+  }
+}
+
+void LeaseDesk::FailDeadlyOf(const Run& run, const Job& job) {
+  for (const auto& [shard, deaths] : job.deaths) {
+    if (CountAlone(deaths) < kDeathLimit) continue;
+    const auto may_return = [this](std::string_view labeler_id) { return labelers_.MayReturn(labeler_id); };
+    if (!MustFail(job, shard, LabelersAlive(), may_return)) continue;
+    const Failure failure{DeathsText(shard, job.shards[shard].plan, deaths), exit_code::kBadData};
+    const LeaseKey key{run.run_id, job.plan.job_id, shard, job.shards[shard].epoch};
+    LogError("shard.failed", {{"run", key.run_id},
+                              {"job", key.job_id},
+                              {"shard", key.shard},
+                              {"reason", failure.message},
+                              {"next", "the job fails"}});
+    ledger_.Record(ShardFailed{key, "", failure, {}});
+    return;
+  }
+}
+
 void LeaseDesk::EndLeasesOf(const std::string& labeler_id) {
   for (const LeaseKey& key : ledger_.book().LeasesOf(labeler_id)) {
-    ledger_.Record(ShardReleased{key, ReleaseReason::kReplaced, ""});
-    Drop(key);
+    Release(key, ReleaseReason::kReplaced);
   }
   labelers_.Judge(labeler_id);
 }
@@ -272,15 +327,17 @@ void LeaseDesk::ExpireLeases() {
     }
   }
   for (const LeaseKey& key : over) {
-    Drop(key);
     const auto found = FindLeased(key);
-    if (!found) continue;
+    if (!found) {
+      Drop(key);
+      continue;
+    }
     LogWarning("lease.expired", {{"run", key.run_id},
                                  {"job", key.job_id},
                                  {"shard", key.shard},
                                  {"labeler", found->shard->labeler_id},
                                  {"next", "the shard goes to another labeler"}});
-    ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});
+    Release(key, ReleaseReason::kExpired);
     metrics_.lease_expired.Increment();
     labelers_.Judge(found->shard->labeler_id);
   }

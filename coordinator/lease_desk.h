@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "coordinator/core/suspect.h"
 #include "coordinator/labeler_desk.h"
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
@@ -93,6 +94,8 @@ class LeaseDesk {
   void EndLeasesOf(const std::string& labeler_id);
   /// Takes back what was neither renewed nor ended in time.
   void ExpireLeases();
+  /// Fails what labelers died with again and again.
+  void FailDeadly();
   /// Returns: records of leases in progress of this job, as far as renewals told.
   std::uint64_t RecordsInProgress(const Run& run, const Job& job) const;
   double RecordRate(const std::string& run_id, const std::string& job_id) const;
@@ -117,8 +120,11 @@ class LeaseDesk {
   /// Errors: Aborted where the shard is not leased under this epoch.
   Result<Found> FindLeased(const LeaseKey& key) const;
   LeaseAnswer GrantAgain(const Labeler& labeler);
-  /// Returns: the labelers that live, as far as can be known, and are not cooling down.
-  std::vector<const Labeler*> LabelersThere() const;
+  /// Returns: the labelers that live, as far as can be known.
+  std::vector<Present> LabelersAlive() const;
+  Surroundings Around() const;
+  void FailDeadlyOf(const Run& run, const Job& job);
+  void Release(const LeaseKey& key, ReleaseReason reason);
   void Describe(const LeaseKey& key, LeaseAnswer& answer);
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);

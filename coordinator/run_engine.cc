@@ -59,6 +59,7 @@ Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
 
 Status RunEngine::Settle() {
   leases_.ExpireLeases();
+  leases_.FailDeadly();
   labelers_.ForgetSilent();
   parts_.metrics.labelers_cooling_down.Set(static_cast<double>(labelers_.CountCoolingDown()));
   std::vector<Event> batch = ledger_.TakeUnsaved();

@@ -26,6 +26,7 @@
 //   shard:  pending --1--> leased --2--> committed             1 granted: epoch + 1; 2 epoch and state match
 //              ^             |--3--> pending                   3 returned, expired, its labeler came anew, failed once
 //              |             `--4--> failed                    4 failed for good
+//              |--------------6----> failed                    6 labelers died with it again and again
 //              `-----------5----------' (failed)               5 the run is reopened
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "coordinator/core/suspect.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -17,6 +18,7 @@ auto* Find(Map& map, std::string_view key) {
 void ReleaseShard(Job& job, std::uint64_t index) {
   job.shards[index].state = ShardState::kPending;
   job.leased.erase(index);
+  job.alone.erase(index);
   job.pending.insert(index);
 }
 
@@ -248,6 +250,7 @@ void JobBook::On(const ShardsPlanned& event) {
   job.shards.reserve(event.shards.size());
   job.result_folders.clear();
   job.failed_by.clear();
+  job.deaths.clear();
   job.pending.clear();
   job.committed = 0;
   job.records = {};
@@ -276,11 +279,15 @@ void JobBook::On(const LabelerRegistered& event) {
   labeler.host = event.host;
   if (const std::string* former = Find(labeler_by_name_, event.name); former != nullptr) {
     const Labeler& before = labelers_.at(*former);
-    if (before.host == event.host) labeler.failures = before.failures;
+    if (before.host == event.host) {
+      labeler.failures = before.failures;
+      labeler.trusted = before.trusted;
+    }
     labelers_.erase(*former);
   }
   labelers_[event.labeler_id] = std::move(labeler);
   labeler_by_name_[event.name] = event.labeler_id;
+  ForgetDeathsOf(event.labeler_id);  // of one that was forgotten, and was not dead
 }
 
 void JobBook::On(const LabelerForgotten& event) {
@@ -301,6 +308,7 @@ void JobBook::On(const ShardLeased& event) {
   shard.labeler_id = event.labeler_id;
   job.pending.erase(event.key.shard);
   job.leased.insert(event.key.shard);
+  if (event.alone) job.alone.insert(event.key.shard);
   const auto labeler = labelers_.find(event.labeler_id);
   if (labeler == labelers_.end()) return;
   labeler->second.leased_since_failure = true;
@@ -324,12 +332,46 @@ void JobBook::On(const ShardReleased& event) {
     ++shard.failures;
     const Labeler* labeler = FindLabeler(shard.labeler_id);
     if (labeler != nullptr) job.failed_by[event.key.shard].push_back({labeler->name, labeler->host});
+    job.deaths.erase(event.key.shard);  // it came out of it alive
   }
   if (event.reason != ReleaseReason::kReturned) {
     CountFailure(shard.labeler_id, /*lost=*/event.reason != ReleaseReason::kFailed);
+    const auto labeler = labelers_.find(shard.labeler_id);
+    if (labeler != labelers_.end() && !job.alone.contains(event.key.shard)) labeler->second.trusted = false;
   }
+  CountDeath(event);
   if (!event.request_id.empty()) shard.last_request_id = event.request_id;
   ReleaseShard(job, event.key.shard);
+}
+
+void JobBook::CountDeath(const ShardReleased& event) {
+  if (event.reason != ReleaseReason::kExpired && event.reason != ReleaseReason::kReplaced) return;
+  Job& job = JobInProgress(event.key.run_id, event.key.job_id);
+  const Shard& shard = job.shards[event.key.shard];
+  const auto labeler = labelers_.find(shard.labeler_id);
+  if (labeler == labelers_.end()) return;
+  if (event.reason == ReleaseReason::kExpired) labeler->second.silent = true;
+  std::vector<Death>& deaths = job.deaths[event.key.shard];
+  if (CameFurther(shard.plan, deaths, event.records_done)) deaths.clear();
+  deaths.push_back({shard.labeler_id, labeler->second.host, job.alone.contains(event.key.shard), event.records_done});
+}
+
+void JobBook::On(const LabelerReturned& event) {
+  const auto labeler = labelers_.find(event.labeler_id);
+  FERMENT_CHECK(labeler != labelers_.end()) << "labeler=" << event.labeler_id;
+  labeler->second.silent = false;
+  ForgetDeathsOf(event.labeler_id);
+}
+
+void JobBook::ForgetDeathsOf(const std::string& labeler_id) {
+  for (auto& [run_id, run] : runs_) {
+    for (Job& job : run.jobs) {
+      for (auto& [shard, deaths] : job.deaths) {
+        std::erase_if(deaths, [&](const Death& one) { return one.labeler_id == labeler_id; });
+      }
+      std::erase_if(job.deaths, [](const auto& one) { return one.second.empty(); });
+    }
+  }
 }
 
 void JobBook::On(const ShardCommitted& event) {
@@ -341,7 +383,9 @@ void JobBook::On(const ShardCommitted& event) {
   shard.counts = event.counts;
   shard.counts.class_histogram = {};
   job.leased.erase(event.key.shard);
+  job.alone.erase(event.key.shard);
   job.failed_by.erase(event.key.shard);
+  job.deaths.erase(event.key.shard);
   ++job.committed;
   job.records.Add(event.counts);
   job.canaries.Add(event.canaries);
@@ -353,18 +397,25 @@ void JobBook::On(const ShardCommitted& event) {
     ++labeler->second.shards_committed;
     labeler->second.records += event.counts.read;
     labeler->second.failures = 0;
+    labeler->second.trusted = true;
   }
 }
 
 void JobBook::On(const ShardFailed& event) {
-  Shard& shard = LeasedShard(event.key);
   Job& job = JobOf(event.key.run_id, event.key.job_id);
+  FERMENT_CHECK(event.key.shard < job.shards.size()) << "job=" << event.key.job_id << " shard=" << event.key.shard;
+  const bool pending = job.shards[event.key.shard].state == ShardState::kPending;
+  Shard& shard = pending ? job.shards[event.key.shard] : LeasedShard(event.key);
+  FERMENT_CHECK(shard.epoch == event.key.epoch) << "job=" << event.key.job_id << " shard=" << event.key.shard;
   shard.state = ShardState::kFailed;
-  shard.last_request_id = event.request_id;
+  if (!event.request_id.empty()) shard.last_request_id = event.request_id;
   shard.counts = event.counts;
   ++shard.failures;
+  job.pending.erase(event.key.shard);
   job.leased.erase(event.key.shard);
+  job.alone.erase(event.key.shard);
   job.failed_by.erase(event.key.shard);
+  job.deaths.erase(event.key.shard);
   ++job.failed;
   job.failure = event.failure;
 }

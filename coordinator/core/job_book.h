@@ -58,6 +58,8 @@ class JobBook {
   Shard& LeasedShard(const LeaseKey& key);
   /// A lease of this labeler came to nothing. `lost`: nobody said so.
   void CountFailure(const std::string& labeler_id, bool lost);
+  void CountDeath(const ShardReleased& event);
+  void ForgetDeathsOf(const std::string& labeler_id);
 
   void On(const RunSubmitted& event);
   void On(const RunReopened& event);
@@ -74,6 +76,7 @@ class JobBook {
   void On(const JobEnded& event);
   void On(const LabelerRegistered& event);
   void On(const LabelerForgotten& event);
+  void On(const LabelerReturned& event);
   void On(const ShardLeased& event);
   void On(const ShardReleased& event);
   void On(const ShardCommitted& event);

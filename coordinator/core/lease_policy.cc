@@ -31,16 +31,29 @@ int Doubt(const std::vector<FailedBy>& failed_by, const Labeler& labeler) {
   return doubt;
 }
 
+/// Returns: whether this labeler holds a suspect shard.
+bool IsOnTrial(const JobBook& book, const Labeler& labeler) {
+  for (const std::string& run_id : book.run_order()) {
+    for (const Job& job : book.FindRun(run_id)->jobs) {
+      for (const std::uint64_t index : job.alone) {
+        if (job.state == JobState::kRunning && job.shards[index].labeler_id == labeler.labeler_id) return true;
+      }
+    }
+  }
+  return false;
+}
+
 class Chooser {
  public:
-  Chooser(const Labeler& labeler, const WhoIsThere& there) : labeler_(labeler), there_(there) {}
+  Chooser(const JobBook& book, const Labeler& labeler, const Surroundings& around)
+      : book_(book), labeler_(labeler), around_(around) {}
 
   /// Returns: whether the run has a shard for this labeler, which `choice` then names; else says in `choice` why not,
   /// where nothing says so yet.
   bool ChooseIn(const Run& run, LeaseChoice& choice) {
     for (const Job& job : run.jobs) {
       if (!IsShardPhase(job.plan.phase) || HasEnded(job.state)) continue;
-      const bool open = !run.suspended && job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty();
+      const bool open = IsOpen(run, job);
       if (open && !job.pending.empty() && !Fits(job, labeler_)) {
         if (choice.kind == LeaseChoice::Kind::kIdle) {
           choice.kind = LeaseChoice::Kind::kWrongMachine;
@@ -49,21 +62,63 @@ class Chooser {
         continue;
       }
       if (const auto index = open ? PickIn(job) : std::nullopt) {
-        choice.kind = LeaseChoice::Kind::kGrant;
-        choice.key = {run.run_id, job.plan.job_id, *index, job.shards[*index].epoch + 1};
+        choice = GrantOf(run, job, *index, /*alone=*/false);
         return true;
       }
       if (choice.kind == LeaseChoice::Kind::kIdle) choice.kind = LeaseChoice::Kind::kNothingNow;
     }
-    return false;
+    return ChooseSuspectIn(run, choice);
   }
 
  private:
+  static bool IsOpen(const Run& run, const Job& job) {
+    return !run.suspended && job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty();
+  }
+  static LeaseChoice GrantOf(const Run& run, const Job& job, std::uint64_t index, bool alone) {
+    return {LeaseChoice::Kind::kGrant, {run.run_id, job.plan.job_id, index, job.shards[index].epoch + 1}, alone, ""};
+  }
+
+  bool ChooseSuspectIn(const Run& run, LeaseChoice& choice) {
+    for (const Job& job : run.jobs) {
+      if (job.deaths.empty() || !IsOpen(run, job) || !Fits(job, labeler_)) continue;
+      const auto index = PickSuspectIn(job);
+      if (!index) continue;
+      if (book_.LeasesOf(labeler_.labeler_id).empty()) {
+        choice = GrantOf(run, job, *index, /*alone=*/true);
+      } else {
+        choice = {LeaseChoice::Kind::kNothingNow, {}, false, ""};
+      }
+      return true;
+    }
+    return false;
+  }
+
+  /// Returns: of those that it may try, the one that fewest died with: a neighbour of a bad one is soon cleared.
+  std::optional<std::uint64_t> PickSuspectIn(const Job& job) {
+    std::optional<std::uint64_t> best;
+    std::size_t fewest = 0;
+    for (const auto& [index, deaths] : job.deaths) {
+      if (!IsSuspect(job, index) || !job.pending.contains(index)) continue;
+      if (best && CountAlone(deaths) >= fewest) continue;
+      std::vector<Present> others = There();
+      std::erase_if(others, [&](const Present& other) { return !Fits(job, *other.labeler); });
+      if (!MayTryAlone(deaths, labeler_, others, around_.may_return)) continue;
+      best = index;
+      fewest = CountAlone(deaths);
+    }
+    return best;
+  }
+
+  const std::vector<Present>& There() {
+    if (!std::exchange(asked_, true)) others_ = around_.there();
+    return others_;
+  }
+
   std::optional<std::uint64_t> PickIn(const Job& job) {
     std::optional<std::uint64_t> lost;
     int looked = 0;
     for (const std::uint64_t index : job.pending) {
-      if (!MayTry(job, index)) continue;
+      if (IsSuspect(job, index) || !MayTry(job, index)) continue;
       if (!HeldLast(job.shards[index], labeler_)) return index;
       if (!lost) lost = index;
       if (++looked == kLookAhead) break;
@@ -76,16 +131,17 @@ class Chooser {
     if (failed == job.failed_by.end()) return true;
     const int doubt = Doubt(failed->second, labeler_);
     if (doubt == 0) return true;
-    if (!std::exchange(asked_, true)) others_ = there_();
-    return std::none_of(others_.begin(), others_.end(), [&](const Labeler* other) {
-      return Fits(job, *other) && Doubt(failed->second, *other) < doubt;
+    const std::vector<Present>& others = There();
+    return std::none_of(others.begin(), others.end(), [&](const Present& other) {
+      return Fits(job, *other.labeler) && Doubt(failed->second, *other.labeler) < doubt;
     });
   }
 
+  const JobBook& book_;
   const Labeler& labeler_;
-  const WhoIsThere& there_;
+  const Surroundings& around_;
   bool asked_ = false;
-  std::vector<const Labeler*> others_;
+  std::vector<Present> others_;
 };
 
 }  // namespace
@@ -97,9 +153,13 @@ std::chrono::milliseconds CoolDownFor(const CoolDownRule& rule, std::uint32_t fa
   return std::min(time, rule.longest);
 }
 
-LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const WhoIsThere& there) {
+LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const Surroundings& around) {
   LeaseChoice choice;
-  Chooser chooser(labeler, there);
+  if (IsOnTrial(book, labeler)) {
+    choice.kind = LeaseChoice::Kind::kNothingNow;
+    return choice;
+  }
+  Chooser chooser(book, labeler, around);
   const Run* chosen = nullptr;
   for (const std::string& run_id : book.run_order()) {
     const Run& run = *book.FindRun(run_id);
@@ -108,6 +168,16 @@ LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const WhoIs
     if (chooser.ChooseIn(run, choice)) chosen = &run;
   }
   return choice;
+}
+
+bool MustFail(const Job& job, std::uint64_t shard, const std::vector<Present>& alive, const MayReturn& may_return) {
+  const auto deaths = job.deaths.find(shard);
+  if (deaths == job.deaths.end() || !job.pending.contains(shard)) return false;
+  std::vector<const Labeler*> fit;
+  for (const Present& one : alive) {
+    if (Fits(job, *one.labeler)) fit.push_back(one.labeler);
+  }
+  return IsToBlame(deaths->second, fit, may_return);
 }
 
 }  // namespace ferment::coordinator

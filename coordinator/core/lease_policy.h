@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coordinator/core/job_book.h"
+#include "coordinator/core/suspect.h"
 
 namespace ferment::coordinator {
 
@@ -45,17 +46,28 @@ struct LeaseChoice {
   Kind kind = Kind::kIdle;
   /// With kGrant: the shard, and the epoch that it gets.
   LeaseKey key;
+  /// With kGrant: the shard is suspect, and the labeler must be granted nothing else beside it.
+  bool alone = false;
   /// With kWrongMachine: the class of machine that is asked for.
   std::string instruction_set;
 };
 
-/// Who lives and may be granted shards now; asked only where a shard has failed.
-using WhoIsThere = std::function<std::vector<const Labeler*>()>;
+/// What the book does not know; asked only where a shard has failed or is suspect.
+struct Surroundings {
+  /// Who lives and may be granted shards now.
+  std::function<std::vector<Present>()> there;
+  MayReturn may_return;
+};
 
 /// Returns: the next shard for this labeler: of the run with the highest priority, the oldest of those, and there the
 /// lowest shard. Nothing of a suspended run. A shard that this labeler lost goes to another one where anything else is
 /// left to do. One that it failed goes to another machine, and where there is none to another labeler, for as long as
-/// one of `there` could take it.
-LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const WhoIsThere& there);
+/// one of `there` could take it. A suspect one is the last of its run: it goes to a labeler that holds nothing, and one
+/// that still holds something is granted nothing until it holds nothing, so that other runs cannot starve it.
+LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const Surroundings& around);
+
+/// Returns: whether this pending shard of a running job is what its labelers died of (IsToBlame). `alive`: also who
+/// cools down.
+bool MustFail(const Job& job, std::uint64_t shard, const std::vector<Present>& alive, const MayReturn& may_return);
 
 }  // namespace ferment::coordinator

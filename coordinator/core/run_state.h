@@ -53,6 +53,18 @@ struct FailedBy {
   friend bool operator==(const FailedBy&, const FailedBy&) = default;
 };
 
+/// A process that died, or fell silent for good as far as is known, with a shard.
+struct Death {
+  std::string labeler_id;
+  /// Empty where it named none.
+  std::string host;
+  /// It held nothing else.
+  bool alone = false;
+  /// As far as its last renewal told.
+  std::uint64_t records_done = 0;
+  friend bool operator==(const Death&, const Death&) = default;
+};
+
 /// A job but for its shards, which may be a million.
 struct JobSummary {
   PlannedJob plan;
@@ -80,6 +92,11 @@ struct JobSummary {
   std::string tripped_by;
   /// By shard: of those that failed and are not done.
   std::map<std::uint64_t, std::vector<FailedBy>> failed_by;
+  /// By shard: of those that labelers died with and that are not done, in a row: since one last came
+  /// further, or gave the shard up and so came out of it alive.
+  std::map<std::uint64_t, std::vector<Death>> deaths;
+  /// Leased shards whose labelers hold nothing else.
+  std::set<std::uint64_t> alone;
 
   /// Returns: the published model of this role, or nullptr.
   const ModelFile* FindModel(std::string_view role) const;
@@ -147,6 +164,11 @@ struct Labeler {
   std::uint32_t failures = 0;
   /// Whether anything was leased to it since the last of those: what is lost at one time counts once.
   bool leased_since_failure = false;
+  /// A lease of it ran out, and it has not called since.
+  bool silent = false;
+  /// Its name committed the last shard that it ended, those aside that it held alone. Its name's next process on the
+  /// same host inherits it.
+  bool trusted = false;
   friend bool operator==(const Labeler&, const Labeler&) = default;
 };
 

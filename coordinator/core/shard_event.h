@@ -49,11 +49,19 @@ struct LabelerForgotten {
   friend bool operator==(const LabelerForgotten&, const LabelerForgotten&) = default;
 };
 
+/// It calls again although leases of it ran out: it lives, so no shard is to blame for its silence.
+struct LabelerReturned {
+  std::string labeler_id;
+  friend bool operator==(const LabelerReturned&, const LabelerReturned&) = default;
+};
+
 struct ShardLeased {
   LeaseKey key;
   std::string labeler_id;
   /// Number of the call that asked, 0 where it had none; one call may lease many.
   std::uint64_t call = 0;
+  /// The shard is suspect: its labeler holds nothing else and is granted nothing else before this lease is over.
+  bool alone = false;
   friend bool operator==(const ShardLeased&, const ShardLeased&) = default;
 };
 
@@ -66,6 +74,8 @@ struct ShardReleased {
   LeaseKey key;
   ReleaseReason reason = ReleaseReason::kReturned;
   std::string request_id;
+  /// As far as the last renewal told.
+  std::uint64_t records_done = 0;
   friend bool operator==(const ShardReleased&, const ShardReleased&) = default;
 };
 
@@ -82,6 +92,7 @@ struct ShardCommitted {
   friend bool operator==(const ShardCommitted&, const ShardCommitted&) = default;
 };
 
+/// The shard is leased; or pending, where labelers died with it until it was to blame.
 struct ShardFailed {
   LeaseKey key;
   std::string request_id;

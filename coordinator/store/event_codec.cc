@@ -51,7 +51,7 @@ Result<Event> Decode(const v1::JobEnded& from) {
 Result<Event> Decode(const v1::ShardReleased& from) {
   FERMENT_ASSIGN_OR_RETURN(const ReleaseReason reason,
                            EnumNamed(from.reason(), ReleaseReason::kFailed, ReleaseReasonName, "release reason"));
-  return ShardReleased{Take(from.key()), reason, from.request_id()};
+  return ShardReleased{Take(from.key()), reason, from.request_id(), from.records_done()};
 }
 Result<Event> Decode(const v1::ShardCommitted& from) {
   ShardCommitted to{Take(from.key()),
@@ -116,9 +116,11 @@ Result<Event> DecodePlain(const v1::Event& event) {
     }
     case v1::Event::kLabelerForgotten:
       return LabelerForgotten{event.labeler_forgotten().labeler_id()};
+    case v1::Event::kLabelerReturned:
+      return LabelerReturned{event.labeler_returned().labeler_id()};
     case v1::Event::kShardLeased:
       return ShardLeased{Take(event.shard_leased().key()), event.shard_leased().labeler_id(),
-                         event.shard_leased().call()};
+                         event.shard_leased().call(), event.shard_leased().alone()};
     case v1::Event::kShardFailed: {
       const auto& from = event.shard_failed();
       return ShardFailed{Take(from.key()), from.request_id(), Take(from.failure()), Take(from.counts())};

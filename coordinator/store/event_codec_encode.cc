@@ -129,15 +129,20 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
 void Encode(const LabelerForgotten& from, v1::Event& event) {
   event.mutable_labeler_forgotten()->set_labeler_id(from.labeler_id);
 }
+void Encode(const LabelerReturned& from, v1::Event& event) {
+  event.mutable_labeler_returned()->set_labeler_id(from.labeler_id);
+}
 void Encode(const ShardLeased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_leased()->mutable_key());
   event.mutable_shard_leased()->set_labeler_id(from.labeler_id);
   event.mutable_shard_leased()->set_call(from.call);
+  event.mutable_shard_leased()->set_alone(from.alone);
 }
 void Encode(const ShardReleased& from, v1::Event& event) {
   Put(from.key, event.mutable_shard_released()->mutable_key());
   event.mutable_shard_released()->set_reason(Text(ReleaseReasonName(from.reason)));
   event.mutable_shard_released()->set_request_id(from.request_id);
+  event.mutable_shard_released()->set_records_done(from.records_done);
 }
 void Encode(const ShardCommitted& from, v1::Event& event) {
   v1::ShardCommitted* to = event.mutable_shard_committed();

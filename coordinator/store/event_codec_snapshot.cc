@@ -63,6 +63,17 @@ void Put(const JobSummary& from, v1::SnapshotJob* to) {
       failure->set_host(one.host);
     }
   }
+  for (const auto& [shard, deaths] : from.deaths) {
+    for (const Death& one : deaths) {
+      v1::SnapshotDeath* death = to->add_deaths();
+      death->set_shard(shard);
+      death->set_labeler_id(one.labeler_id);
+      death->set_host(one.host);
+      death->set_alone(one.alone);
+      death->set_records_done(one.records_done);
+    }
+  }
+  to->mutable_alone()->Assign(from.alone.begin(), from.alone.end());
 }
 
 Attempt Take(const v1::SnapshotAttempt& from) {
@@ -107,6 +118,10 @@ Result<JobSummary> Take(const v1::SnapshotJob& from) {
   for (const v1::SnapshotFailure& one : from.failed_by()) {
     to.failed_by[one.shard()].push_back({one.labeler(), one.host()});
   }
+  for (const v1::SnapshotDeath& one : from.deaths()) {
+    to.deaths[one.shard()].push_back({one.labeler_id(), one.host(), one.alone(), one.records_done()});
+  }
+  to.alone = {from.alone().begin(), from.alone().end()};
   return to;
 }
 
@@ -212,6 +227,8 @@ void EncodeSnapshot(const LabelerRestored& from, v1::Event& event) {
   to->set_host(labeler.host);
   to->set_failures(labeler.failures);
   to->set_leased_since_failure(labeler.leased_since_failure);
+  to->set_silent(labeler.silent);
+  to->set_trusted(labeler.trusted);
   for (const LeaseKey& key : labeler.last_leases) coordinator::Put(key, to->add_last_leases());
 }
 
@@ -271,7 +288,9 @@ Result<Event> DecodeSnapshot(const v1::LabelerRestored& from) {
                       {},
                       from.host(),
                       from.failures(),
-                      from.leased_since_failure()}};
+                      from.leased_since_failure(),
+                      from.silent(),
+                      from.trusted()}};
   for (const v1::EventLease& key : from.last_leases()) to.labeler.last_leases.push_back(coordinator::Take(key));
   return to;
 }

@@ -181,5 +181,62 @@ TEST_F(LabelerDeskTest, AViewShowsFailuresAndWhatIsLeftOfACoolDown) {
   EXPECT_EQ(view->labelers[0].cool_down_seconds, 4);
 }
 
+TEST_F(LabelerDeskTest, AShardThatKillsWhoeverTakesItFailsTheJobAndItsNeighboursAreDone) {
+  int life = 1;
+  int deaths = 0;
+  std::string labeler = Register("labeler");
+  while (LabelJob().state == JobState::kRunning) {
+    ASSERT_LT(deaths, 7);
+    Settle();
+    Restart();  // the counts are in the log
+    const LeaseAnswer answer = *engine()->leases().Lease({labeler, 2});
+    if (answer.leases.empty()) {
+      Advance(answer.retry_after);
+      continue;
+    }
+    const bool dies = answer.leases.front().key.shard == 0;
+    if (dies) {
+      ++deaths;
+      labeler = Register("labeler", std::to_string(++life));
+    } else {
+      for (const GrantedLease& lease : answer.leases) {
+        if (lease.key.shard != 0) Commit(lease.key);
+      }
+    }
+    Settle();
+  }
+  EXPECT_EQ(deaths, 6) << "two to be suspect, four alone";
+  EXPECT_EQ(LabelJob().committed, 11U);
+  EXPECT_EQ(LabelJob().failure.exit_code, exit_code::kBadData);
+  EXPECT_THAT(LabelJob().failure.message, HasSubstr("shard 0 kills its labelers: first_record=0"));
+  EXPECT_THAT(LabelJob().failure.message, HasSubstr("labeler on host of labeler alone with it"));
+}
+
+TEST_F(LabelerDeskTest, NoShardIsBlamedForLabelersThatWereOnlySilent) {
+  const std::string labeler = Register("labeler");
+  for (int i = 0; i < 8; ++i) {
+    Advance(Ask(labeler).retry_after);
+    while (!Ask(labeler).leases.empty()) continue;
+    Advance(10s);
+    EXPECT_FALSE(LabelJob().deaths.empty());
+    Ask(labeler);
+    EXPECT_TRUE(LabelJob().deaths.empty()) << "it calls again";
+  }
+  EXPECT_EQ(LabelJob().state, JobState::kRunning);
+}
+
+TEST_F(LabelerDeskTest, WhoNeverCallsAgainIsTakenForDeadInTheEnd) {
+  for (const char* name : {"a", "b"}) {
+    Register(name);
+    ASSERT_EQ(LeaseOne(std::string(name) + "/1").shard, 0U);
+    Advance(10s);
+  }
+  const std::string labeler = Register("labeler");
+  for (int i = 1; i < 12; ++i) Commit(LeaseOne(labeler));
+  EXPECT_TRUE(Ask(labeler).leases.empty()) << "b may yet call";
+  Advance(110s);
+  EXPECT_EQ(LeaseOne(labeler).shard, 0U);
+}
+
 }  // namespace
 }  // namespace ferment::coordinator

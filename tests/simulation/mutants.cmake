@@ -92,8 +92,8 @@ ferment_mutant(call_for_leases_is_forgotten T1.3
   [[]])
 ferment_mutant(expiry_forgets_to_requeue live
   coordinator/lease_desk.cc
-  [[    ledger_.Record(ShardReleased{key, ReleaseReason::kExpired, ""});]]
-  [[]])
+  [[    Release(key, ReleaseReason::kExpired);]]
+  [[    Drop(key);]])
 ferment_mutant(restart_gives_no_full_lease_time P12
   coordinator/lease_desk.cc
   [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
@@ -244,9 +244,9 @@ ferment_mutant(silent_deaths_do_not_count cool-down
   [[  if (event.reason == ReleaseReason::kFailed) {]])
 ferment_mutant(restart_ends_cool_downs cool-down
   coordinator/labeler_desk.cc
-  [[    Hear(labeler_id);
+  [[    known_[labeler_id].heard = clock_.Now();
     Judge(labeler_id);]]
-  [[    Hear(labeler_id);]])
+  [[    known_[labeler_id].heard = clock_.Now();]])
 ferment_mutant(failed_shard_goes_back elsewhere,machines
   coordinator/core/lease_policy.cc
   [[    if (doubt == 0) return true;]]
@@ -257,12 +257,30 @@ ferment_mutant(faulty_machines_use_up_every_try machines
   [[    if (doubt == 0) return true;]]
   [[    return true;]]
   tests/simulation/sim_machine_rules.cc
-  [[  CheckNobodyBetterIsAtWork(name, event.key);]]
+  [[  if (!event.alone) CheckNobodyBetterIsAtWork(name, event.key);]]
   [[]])
 ferment_mutant(failed_shard_stays_on_the_machine elsewhere,machines
   coordinator/core/lease_policy.cc
   [[one.host == labeler.host) doubt = 1;]]
   [[one.host == labeler.host) doubt = 0;]])
+
+# Shards that kill their labelers.
+ferment_mutant(deaths_are_not_counted deadly,live
+  coordinator/core/job_book.cc
+  [[  CountDeath(event);]]
+  [[]])
+ferment_mutant(neighbour_of_a_deadly_shard_is_blamed innocent
+  coordinator/core/job_book.cc
+  [[job.alone.contains(event.key.shard), event.records_done});]]
+  [[true, event.records_done});]])
+ferment_mutant(suspect_shard_is_held_beside_others alone
+  coordinator/core/lease_policy.cc
+  [[      if (book_.LeasesOf(labeler_.labeler_id).empty()) {]]
+  [[      if (!labeler_.labeler_id.empty()) {]])
+ferment_mutant(who_returns_stays_blamed innocent,live
+  coordinator/labeler_desk.cc
+  [[  if (labeler != nullptr && labeler->silent) ledger_.Record(LabelerReturned{labeler_id});]]
+  [[  (void)labeler;]])
 
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5

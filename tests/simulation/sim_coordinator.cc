@@ -28,7 +28,8 @@ std::string Describe(const coordinator::Event& event) {
   static constexpr std::array<const char*, std::variant_size_v<coordinator::Event>> kNames = {
       "submitted",    "reopened", "cancel",    "run-ended", "intended",   "launched", "token",    "completed",
       "job-failure",  "exited",   "planned",   "ended",     "registered", "leased",   "released", "committed",
-      "shard-failed", "tripped",  "forgotten", "",          "",           "",         "",         "updated"};
+      "shard-failed", "tripped",  "forgotten", "",          "",           "",         "",         "updated",
+      "returned"};
   std::string text = kNames[event.index()];
   std::visit(
       [&text](const auto& one) {
@@ -144,6 +145,7 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   world_.history.Say(line);
   world_.log.Take(term, world_.disk.term, events);
   world_.machines.Take(process_.clock().Now(), events);
+  world_.suspects.Take(events);
   for (const coordinator::Event& event : events) {
     if (const auto* reopened = std::get_if<coordinator::RunReopened>(&event)) HearOf(reopened->run_id);
   }

@@ -116,8 +116,8 @@ void SimLabeler::Renew(const LeaseKey& key) {
     auto seen = [this, key](const Moment& moment, const Result<milliseconds>& time) {
       world_.oracle.Renewed(moment, key, StatusIn(time));
     };
-    auto serve =
-        Asks<Result<milliseconds>>({[key](RunEngine& engine) { return engine.leases().Renew(key, 1); }, seen, key});
+    auto serve = Asks<Result<milliseconds>>(
+        {[key, done = RecordsDone(key)](RunEngine& engine) { return engine.leases().Renew(key, done); }, seen, key});
     auto done = [this, key](const Result<milliseconds>& time) { HandleRenewed(key, StatusIn(time)); };
     Call<Result<milliseconds>>({network_, process_, name_, {}, serve, done});
   });
@@ -138,7 +138,26 @@ void SimLabeler::Work(const LeaseKey& key) {
     process_.After(world_.Between(milliseconds(1), milliseconds(200)), [this, key] { FailOfTheMachine(key); });
     return;
   }
-  process_.After(world_.Between(world_.plan.shortest_work, world_.plan.longest_work), [this, key] { Finish(key); });
+  began_ = world_.queue.now();
+  takes_so_long_ = world_.Between(world_.plan.shortest_work, world_.plan.longest_work);
+  if (world_.plan.IsDeadly(key)) {
+    const double share = world_.plan.deadly_at;
+    return process_.After(std::chrono::duration_cast<SimTime>(share * takes_so_long_), [this, key] { DieOf(key); });
+  }
+  process_.After(takes_so_long_, [this, key] { Finish(key); });
+}
+
+void SimLabeler::DieOf(const LeaseKey& key) {
+  if (held_.at(key).lost) return Next(key);
+  world_.history.Say(name_ + " dies of " + Name(key));
+  world_.suspects.Died(key);
+  Crash(world_.Between(milliseconds(200), seconds(5)));
+}
+
+std::uint64_t SimLabeler::RecordsDone(const LeaseKey& key) const {
+  if (working_ != key) return 0;
+  const double share = std::chrono::duration<double>(world_.queue.now() - began_) / takes_so_long_;
+  return static_cast<std::uint64_t>(std::min(share, 1.0) * static_cast<double>(world_.plan.shard_records));
 }
 
 void SimLabeler::FailOfTheMachine(const LeaseKey& key) {

@@ -39,11 +39,13 @@ class SimLabeler {
   void HandleRenewed(const coordinator::LeaseKey& key, const Status& renewed);
   void Work(const coordinator::LeaseKey& key);
   void Finish(const coordinator::LeaseKey& key);
+  std::uint64_t RecordsDone(const coordinator::LeaseKey& key) const;
   coordinator::ShardResult Write(const coordinator::GrantedLease& lease);
   void Commit(const coordinator::LeaseKey& key, const coordinator::ShardResult& result);
   void GiveUp(const coordinator::LeaseKey& key, bool permanent);
   /// What a faulty machine makes of every shard.
   void FailOfTheMachine(const coordinator::LeaseKey& key);
+  void DieOf(const coordinator::LeaseKey& key);
   void HandBack(const coordinator::LeaseKey& key);
   void Next(const coordinator::LeaseKey& done);
 
@@ -58,6 +60,9 @@ class SimLabeler {
   std::map<coordinator::LeaseKey, Held> held_;
   std::optional<coordinator::LeaseKey> working_;
   std::optional<coordinator::LeaseKey> next_;
+  /// Of the shard that it works on.
+  SimTime began_{0};
+  SimTime takes_so_long_{1};
   bool taking_ = false;
   SimTime stop_before_commit_{0};
 };

@@ -276,6 +276,8 @@ void SimLogRules::On(const LabelerRegistered& event) {
   holder = event.incarnation;
 }
 
+void SimLogRules::On(const LabelerReturned&) {}
+
 void SimLogRules::On(const LabelerForgotten& event) {
   for (const auto& [run_id, run] : runs_) {
     for (const auto& [job_id, job] : run.jobs) {
@@ -350,7 +352,8 @@ void SimLogRules::On(const ShardCommitted& event) {
 }
 
 void SimLogRules::On(const ShardFailed& event) {
-  Held(event.key, "failed").leased = false;
+  // Without a request it is the coordinator's own verdict of a shard that nobody holds: SimSuspectRules judges it.
+  if (!event.request_id.empty()) Held(event.key, "failed").leased = false;
   JobOf(event.key.run_id, event.key.job_id).shard_failed = true;
 }
 

@@ -109,6 +109,7 @@ class SimLogRules {
   void On(const coordinator::JobEnded& event);
   void On(const coordinator::LabelerRegistered& event);
   void On(const coordinator::LabelerForgotten& event);
+  void On(const coordinator::LabelerReturned& event);
   void On(const coordinator::ShardLeased& event);
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event);

@@ -93,7 +93,8 @@ void SimMachineRules::On(const ShardLeased& event) {
     history_.Violate("cool-down", "granted although it failed " + std::to_string(machine.failures) +
                                       " times in a row: labeler=" + name + " " + Name(event.key));
   }
-  CheckNobodyBetterIsAtWork(name, event.key);
+  // Who tries a suspect one is chosen by who died with it.
+  if (!event.alone) CheckNobodyBetterIsAtWork(name, event.key);
   machine.has_tried = true;
   leases_[PlaceOf(event.key)] = name;
 }

@@ -78,6 +78,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   roll_back = rounds > 1 ? Sometimes(random, 0.5) : 0;
   compact_after = random.Below(4) == 0 ? 1'000'000 : 1 + random.Below(80);
   DrawMachines();
+  DrawDeadlyShards();
 }
 
 void SimPlan::DrawMachines() {
@@ -94,6 +95,14 @@ void SimPlan::DrawMachines() {
   only_machines_fail = true;
   LetOnlyMachinesFail();
   if (random.Below(2) == 0) faults = {Fault::kKillCoordinator};
+}
+
+void SimPlan::DrawDeadlyShards() {
+  RandomSequence random(seed, StreamOf("simulation.deadly_shards"));
+  if (only_machines_fail || random.Below(4) != 0) return;
+  const std::uint64_t count = 1 + random.Below(2);
+  for (std::uint64_t i = 0; i < count; ++i) deadly_shards.insert(random.Below(label_shards));
+  deadly_at = random.Uniform(0, 1);
 }
 
 void SimPlan::LetOnlyMachinesFail() {
@@ -113,7 +122,7 @@ std::string SimPlan::Describe() const {
          " videos=" + std::to_string(videos) +
          " lease_ms=" + std::to_string(duration_cast<milliseconds>(lease).count()) +
          " machines=" + std::to_string(faulty_machines) + "x" + std::to_string(labelers_a_machine) +
-         (only_machines_fail ? " only" : "") +
+         (only_machines_fail ? " only" : "") + " deadly=" + std::to_string(deadly_shards.size()) +
          " fault_s=" + std::to_string(duration_cast<seconds>(fault_time).count()) + " faults=" + kinds;
 }
 

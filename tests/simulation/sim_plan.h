@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -114,13 +115,20 @@ struct SimPlan {
   coordinator::CoolDownRule cool_down;
   /// Nothing else is wrong, but that the coordinator may be killed: every run must succeed.
   bool only_machines_fail = false;
+  /// Shards of every label job that kill whoever works on them, and how far it comes.
+  std::set<std::uint64_t> deadly_shards;
+  double deadly_at = 0;
 
   std::string HostOf(std::uint64_t labeler) const { return "host-" + std::to_string(labeler / labelers_a_machine); }
   bool OnFaultyMachine(std::uint64_t labeler) const { return labeler / labelers_a_machine < faulty_machines; }
+  bool IsDeadly(const coordinator::LeaseKey& key) const {
+    return key.job_id.starts_with("label") && deadly_shards.contains(key.shard);
+  }
   std::string Describe() const;
 
  private:
   void DrawMachines();
+  void DrawDeadlyShards();
   void LetOnlyMachinesFail();
 };
 

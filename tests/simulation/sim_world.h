@@ -17,6 +17,7 @@
 #include "tests/simulation/sim_oracle.h"
 #include "tests/simulation/sim_plan.h"
 #include "tests/simulation/sim_queue.h"
+#include "tests/simulation/sim_suspect_rules.h"
 
 namespace ferment::simulation {
 
@@ -27,6 +28,7 @@ struct SimWorld {
         history(queue, trace),
         log(history),
         machines(plan, history),
+        suspects(plan, history),
         files(plan, history, log),
         oracle(history, log, files) {}
 
@@ -36,6 +38,7 @@ struct SimWorld {
   SimHistory history;
   SimLogRules log;
   SimMachineRules machines;
+  SimSuspectRules suspects;
   SimFiles files;
   SimOracle oracle;
   SimDisk disk;

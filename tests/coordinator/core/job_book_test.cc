@@ -206,10 +206,13 @@ TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
 Event RandomEvent(const JobBook& book, RandomSequence& random) {
   const std::vector<LeaseKey> leases = book.AllLeases();
   const Labeler& labeler = *book.FindLabeler(random.Below(2) == 0 ? "a" : "b");
-  const LeaseChoice choice = ChooseShard(book, labeler, [] { return std::vector<const Labeler*>(); });
+  const LeaseChoice choice =
+      ChooseShard(book, labeler, {[] { return std::vector<Present>(); }, [](std::string_view) { return false; }});
   if (choice.kind == LeaseChoice::Kind::kGrant && (leases.empty() || random.Below(2) == 0)) {
-    return ShardLeased{choice.key, labeler.labeler_id};
+    return ShardLeased{choice.key, labeler.labeler_id, 0, choice.alone};
   }
+  // The shards that are left killed four of them: nobody may try them before one of the dead is found alive.
+  if (leases.empty()) return LabelerReturned{labeler.labeler_id};
   const LeaseKey key = leases[random.Below(leases.size())];
   if (random.Below(10) == 0) {
     ShardCommitted committed;

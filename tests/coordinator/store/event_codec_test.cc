@@ -24,17 +24,18 @@ std::vector<Event> OneOfEachKind() {
       ShardsPlanned{"r", "label", {"d", "c", "avx2", 1000, 0.5, {{"teacher", "f", "s", "o"}}}, {{"g", 1, 2}}, 10},
       JobEnded{"r", "label", JobState::kCancelled, {"x", 143}, 11},
       LabelerRegistered{"l", "n", "i", "avx2", "h"},
-      ShardLeased{key, "l"},
-      ShardReleased{key, ReleaseReason::kReplaced, "q"},
+      ShardLeased{key, "l", 4, true},
+      ShardReleased{key, ReleaseReason::kReplaced, "q", 70},
       ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
       ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
       TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12, "q"},
       LabelerForgotten{"l"},
       RunRestored{},
       ShardsRestored{"r", "label", {}},
-      LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}, "h", 4, true}},
+      LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}, "h", 4, true, true, true}},
       RequestsRestored{{{"q", "r"}}, {"c"}},
       RunUpdated{"r", "q", false, -7, 12},
+      LabelerReturned{"l"},
   };
 }
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/sim_suspect_rules.h"
+
+#include <algorithm>
+#include <variant>
+
+namespace ferment::simulation {
+namespace {
+
+using namespace coordinator;  // NOLINT(google-build-using-namespace): every event by its name
+
+/// Two deaths make it suspect and four alone end it. A labeler that comes half a shard further clears it, twice at
+/// most; so does a call of a dead one that arrives late.
+constexpr std::uint64_t kMostDeaths = 16;
+
+std::string Name(const LeaseKey& key) {
+  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
+}
+
+}  // namespace
+
+void SimSuspectRules::Take(std::span<const Event> events) {
+  for (const Event& event : events) {
+    std::visit(
+        [this](const auto& one) {
+          if constexpr (requires { On(one); }) On(one);
+        },
+        event);
+  }
+}
+
+void SimSuspectRules::Died(const LeaseKey& key) {
+  if (++deaths_[PlaceOf(key)] <= kMostDeaths) return;
+  history_.Violate(
+      "deadly", "a shard goes on killing labelers: " + Name(key) + " deaths=" + std::to_string(deaths_[PlaceOf(key)]));
+}
+
+void SimSuspectRules::On(const RunReopened& event) {
+  std::erase_if(deaths_, [&](const auto& one) { return std::get<0>(one.first) == event.run_id; });
+}
+
+void SimSuspectRules::On(const JobEnded& event) {
+  for (auto& [labeler, held] : leases_) {
+    std::erase_if(held, [&](const auto& one) {
+      return std::get<0>(one.first) == event.run_id && std::get<1>(one.first) == event.job_id;
+    });
+  }
+}
+
+void SimSuspectRules::On(const ShardLeased& event) {
+  auto& held = leases_[event.labeler_id];
+  const bool beside = std::any_of(held.begin(), held.end(), [](const auto& one) { return one.second; });
+  if (beside || (event.alone && !held.empty())) {
+    history_.Violate("alone", "a suspect shard is not held alone: labeler=" + event.labeler_id + " " + Name(event.key));
+  }
+  held.emplace(PlaceOf(event.key), event.alone);
+}
+
+void SimSuspectRules::On(const ShardReleased& event) {
+  if (event.reason == ReleaseReason::kFailed) deaths_.erase(PlaceOf(event.key));
+  Drop(event.key);
+}
+
+void SimSuspectRules::Drop(const LeaseKey& key) {
+  for (auto& [labeler, held] : leases_) held.erase(PlaceOf(key));
+}
+
+void SimSuspectRules::On(const ShardFailed& event) {
+  Drop(event.key);
+  if (!event.request_id.empty() || plan_.IsDeadly(event.key)) return;
+  history_.Violate("innocent", "a shard that kills nobody is failed for its labelers' deaths: " + Name(event.key) +
+                                   ": " + event.failure.message);
+}
+
+}  // namespace ferment::simulation
