@@ -34,6 +34,7 @@ constexpr std::array kDoors = {
     Door{"gRPC and Protobuf", "^(grpc|grpcpp|google/protobuf|google/rpc|ferment/v1)/.*",
          "^(common/rpc/|common/config/|coordinator/rpc/|coordinator/store/event_codec|labeler/grpc_lease_client|"
          "worker/grpc_run_client|cli/).*"},
+    Door{"Abseil, for what gRPC does", "^absl/.*", "^common/rpc/.*"},
     Door{"LibTorch", "^(torch|ATen|c10|caffe2)/.*",
          "^(common/nn/|labeler/torch_annotator|worker/feed/|worker/train/|worker/recipes/).*"},
     Door{"NCCL and CUDA", "^(nccl|cuda|cuda_runtime|cuda_runtime_api|cudnn)\\.h$",
