@@ -18,8 +18,8 @@ namespace {
 
 /// What two ranks touch of the chunks on the way stays in a core's second cache.
 constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
-/// Chunks on the way: one is laid out while the slower ranks add up the one before.
-constexpr std::size_t kDepth = 2;
+/// Chunks on the way: so many that a rank which loses its core for a moment does not hold up the others at once.
+constexpr std::size_t kDepth = 8;
 
 Status FromErrno(int code, const std::string& what, const std::string& name) {
   const std::string text = what + ": name=" + name + ": " + std::strerror(code);
