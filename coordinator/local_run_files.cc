@@ -154,8 +154,8 @@ class LocalRunFiles final : public RunFiles {
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
     FERMENT_ASSIGN_OR_RETURN(const auto url, dataset::LabelUrlOf(folder));
     const std::filesystem::path path = dataset::LabelIndexFile(folder);
-    if (url) return BeginObjectIndex(path, url->Below(path.filename().string()));
     FERMENT_ASSIGN_OR_RETURN(io::AtomicFile file, writer_.Begin(path, fence));
+    if (url) return ObjectIndex(std::move(file), url->Below(path.filename().string()));
     return std::make_unique<IndexInAFile>(std::move(file), &io::FencedWriter::Finish);
   }
 
@@ -190,16 +190,17 @@ class LocalRunFiles final : public RunFiles {
 
  private:
   /// A store takes an object whole: it is made in a file, and sent from there.
-  Result<std::unique_ptr<LabelIndexMaking>> BeginObjectIndex(const std::filesystem::path& path,
-                                                             const io::ObjectUrl& place) {
-    FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesOf(path));
-    FERMENT_ASSIGN_OR_RETURN(io::AtomicFile file, io::AtomicFile::Create(path));
-    return std::make_unique<IndexInAFile>(std::move(file), [this, place](io::AtomicFile made, const Fence& fence) {
-      const auto mapped = io::MappedFile::Open(made.temporary());
-      if (!mapped) return mapped.error();
-      const auto bytes = mapped->bytes();
-      return object_writer_.Write(place, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fence);
-    });
+  std::unique_ptr<LabelIndexMaking> ObjectIndex(io::AtomicFile file, const io::ObjectUrl& place) {
+    return std::make_unique<IndexInAFile>(
+        std::move(file), [this, place](io::AtomicFile made, const Fence& fence) -> Status {
+          const auto mapped = io::MappedFile::Open(made.temporary());
+          if (!mapped) {
+            FERMENT_RETURN_IF_ERROR(fence());  // a later coordinator removes what this one left
+            return mapped.error();
+          }
+          const auto bytes = mapped->bytes();
+          return object_writer_.Write(place, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fence);
+        });
   }
 
   io::WriteText Through(const Fence& fence) {

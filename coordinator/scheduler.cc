@@ -258,7 +258,7 @@ void Scheduler::Commit(const std::string& caller, ShardResult result, std::optio
       FERMENT_RETURN_IF_ERROR(MayTouch(result->key, caller));
       CommitAnswer answer;
       FERMENT_ASSIGN_OR_RETURN(answer.duplicate, engine_->leases().Commit(*result));
-      if (!next) return answer;
+      if (!next || reply->GivenUp()) return answer;
       if (auto leases = engine_->leases().Lease(*next)) answer.next = std::move(*leases);
       return answer;
     });

@@ -33,6 +33,7 @@ void Reopen(Job& job) {
   job.failure = {};
   job.ended_wall_ms = 0;
   job.failed = 0;
+  job.deaths.clear();
   for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
     if (job.shards[i].state != ShardState::kFailed) continue;
     job.shards[i].state = ShardState::kPending;
@@ -365,6 +366,7 @@ void JobBook::On(const LabelerReturned& event) {
 
 void JobBook::ForgetDeathsOf(const std::string& labeler_id) {
   for (auto& [run_id, run] : runs_) {
+    if (run.state != RunState::kRunning) continue;
     for (Job& job : run.jobs) {
       for (auto& [shard, deaths] : job.deaths) {
         std::erase_if(deaths, [&](const Death& one) { return one.labeler_id == labeler_id; });

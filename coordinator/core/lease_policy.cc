@@ -34,7 +34,9 @@ int Doubt(const std::vector<FailedBy>& failed_by, const Labeler& labeler) {
 /// Returns: whether this labeler holds a suspect shard.
 bool IsOnTrial(const JobBook& book, const Labeler& labeler) {
   for (const std::string& run_id : book.run_order()) {
-    for (const Job& job : book.FindRun(run_id)->jobs) {
+    const Run& run = *book.FindRun(run_id);
+    if (run.state != RunState::kRunning) continue;
+    for (const Job& job : run.jobs) {
       for (const std::uint64_t index : job.alone) {
         if (job.state == JobState::kRunning && job.shards[index].labeler_id == labeler.labeler_id) return true;
       }
@@ -97,12 +99,15 @@ class Chooser {
   std::optional<std::uint64_t> PickSuspectIn(const Job& job) {
     std::optional<std::uint64_t> best;
     std::size_t fewest = 0;
+    std::optional<std::vector<Present>> others;
     for (const auto& [index, deaths] : job.deaths) {
       if (!IsSuspect(job, index) || !job.pending.contains(index)) continue;
       if (best && CountAlone(deaths) >= fewest) continue;
-      std::vector<Present> others = There();
-      std::erase_if(others, [&](const Present& other) { return !Fits(job, *other.labeler); });
-      if (!MayTryAlone(deaths, labeler_, others, around_.may_return)) continue;
+      if (!others) {
+        others = There();
+        std::erase_if(*others, [&](const Present& other) { return !Fits(job, *other.labeler); });
+      }
+      if (!MayTryAlone(deaths, labeler_, *others, around_.may_return)) continue;
       best = index;
       fewest = CountAlone(deaths);
     }

@@ -87,6 +87,30 @@ TEST_F(GivenUpCalls, ALeaseThatItsClientCancelledIsGrantedToNobodyAndTheNextCall
   EXPECT_EQ(again->leases.size(), 1U);
 }
 
+TEST_F(GivenUpCalls, ACommitOfOneWhoHasGoneIsTakenAndGrantsNothing) {
+  StartLabelling();
+  ScriptedLabeler labeler(cluster_.address(), "labeler");
+  ASSERT_TRUE(labeler.Register().ok());
+  const auto leased = Ask({labeler.labeler_id(), 1, 1});
+  ASSERT_TRUE(leased) << leased.error().ToString();
+  const coordinator::GrantedLease& lease = leased->leases.at(0);
+  coordinator::ShardResult result;
+  result.request_id = "commit";
+  result.key = lease.key;
+  result.files = {{lease.job->work.models.at(0).output_dir + "/sha.npz", "sha"}};
+  result.counts.read = lease.shard.record_count;
+  result.counts.labelled = lease.shard.record_count;
+  using Answer = Result<coordinator::Scheduler::CommitAnswer>;
+  const auto committed = coordinator::Await<Answer>([&](coordinator::Then<Answer> then) {
+    then.given_up = [] { return true; };
+    cluster_.scheduler().Commit("", result, coordinator::LeaseRequest{labeler.labeler_id(), 1, 2}, std::move(then));
+  });
+  ASSERT_TRUE(committed) << committed.error().ToString();
+  EXPECT_TRUE(committed->next.leases.empty());
+  EXPECT_EQ(JobNamed("label").shards().committed(), 1U);
+  EXPECT_EQ(JobNamed("label").shards().leased(), 0U);
+}
+
 TEST_F(GivenUpCalls, ACallPastItsDeadlineIsKnownToBe) {
   context_.set_deadline(std::chrono::system_clock::now() + 200ms);
   std::jthread client = Call();

@@ -212,6 +212,22 @@ TEST_F(LabelerDeskTest, AShardThatKillsWhoeverTakesItFailsTheJobAndItsNeighbours
   EXPECT_THAT(LabelJob().failure.message, HasSubstr("labeler on host of labeler alone with it"));
 }
 
+TEST_F(LabelerDeskTest, ARunThatIsSubmittedAgainBeginsWithoutDeaths) {
+  std::string labeler = Register("labeler");
+  for (const char* life : {"2", "3"}) {
+    ASSERT_TRUE(engine()->leases().Lease({labeler, 2}));
+    labeler = Register("labeler", life);
+  }
+  ASSERT_FALSE(LabelJob().deaths.empty());
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
+  Settle();
+  ASSERT_EQ(LabelJob().state, JobState::kCancelled);
+  EXPECT_TRUE(engine()->runs().Submit({"again", SmallSpec(/*videos=*/false), "/runs/small"}));
+  Settle();
+  EXPECT_EQ(LabelJob().state, JobState::kRunning);
+  EXPECT_TRUE(LabelJob().deaths.empty());
+}
+
 TEST_F(LabelerDeskTest, NoShardIsBlamedForLabelersThatWereOnlySilent) {
   const std::string labeler = Register("labeler");
   for (int i = 0; i < 8; ++i) {

@@ -269,10 +269,6 @@ ferment_mutant(deaths_are_not_counted deadly,live
   coordinator/core/job_book.cc
   [[  CountDeath(event);]]
   [[]])
-ferment_mutant(neighbour_of_a_deadly_shard_is_blamed innocent
-  coordinator/core/job_book.cc
-  [[job.alone.contains(event.key.shard), event.records_done});]]
-  [[true, event.records_done});]])
 ferment_mutant(suspect_shard_is_held_beside_others alone
   coordinator/core/lease_policy.cc
   [[      if (book_.LeasesOf(labeler_.labeler_id).empty()) {]]
