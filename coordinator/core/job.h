@@ -4,8 +4,7 @@
 //
 //   run      one execution of a spec. Its jobs form a small graph that is fixed when it is submitted.
 //   job      one phase of one run (and round). A trainer job is a program under mpirun; a shard job is work that
-//   labelers
-//            lease piece by piece.
+//            labelers lease piece by piece.
 //   attempt  one start of a trainer job. They are numbered from 1 and never reused.
 //   token    what rank 0 of an attempt takes before its first write. It belongs to the job and only grows.
 //   shard    a contiguous range of records, or one group of videos.

@@ -340,15 +340,13 @@ void JobBook::On(const ShardReleased& event) {
     const auto labeler = labelers_.find(shard.labeler_id);
     if (labeler != labelers_.end() && !job.alone.contains(event.key.shard)) labeler->second.trusted = false;
   }
-  CountDeath(event);
+  CountDeath(job, shard, event);
   if (!event.request_id.empty()) shard.last_request_id = event.request_id;
   ReleaseShard(job, event.key.shard);
 }
 
-void JobBook::CountDeath(const ShardReleased& event) {
+void JobBook::CountDeath(Job& job, const Shard& shard, const ShardReleased& event) {
   if (event.reason != ReleaseReason::kExpired && event.reason != ReleaseReason::kReplaced) return;
-  Job& job = JobInProgress(event.key.run_id, event.key.job_id);
-  const Shard& shard = job.shards[event.key.shard];
   const auto labeler = labelers_.find(shard.labeler_id);
   if (labeler == labelers_.end()) return;
   if (event.reason == ReleaseReason::kExpired) labeler->second.silent = true;

@@ -58,7 +58,7 @@ class JobBook {
   Shard& LeasedShard(const LeaseKey& key);
   /// A lease of this labeler came to nothing. `lost`: nobody said so.
   void CountFailure(const std::string& labeler_id, bool lost);
-  void CountDeath(const ShardReleased& event);
+  void CountDeath(Job& job, const Shard& shard, const ShardReleased& event);
   void ForgetDeathsOf(const std::string& labeler_id);
 
   void On(const RunSubmitted& event);

@@ -2,7 +2,6 @@
 #include "coordinator/core/lease_policy.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 namespace ferment::coordinator {
@@ -11,10 +10,9 @@ namespace {
 /// How far to look past shards that the labeler itself lost.
 constexpr int kLookAhead = 64;
 
-/// Returns: whether this labeler, or the process before it of its name, held the shard last. Ids are name/incarnation.
+/// Returns: whether this labeler, or the process before it of its name, held the shard last.
 bool HeldLast(const Shard& shard, const Labeler& labeler) {
-  const std::string_view held_by = shard.labeler_id;
-  return held_by == labeler.labeler_id || held_by.substr(0, held_by.rfind('/')) == labeler.name;
+  return shard.labeler_id == labeler.labeler_id || NameOf(shard.labeler_id) == labeler.name;
 }
 
 bool Fits(const Job& job, const Labeler& labeler) {
@@ -24,10 +22,7 @@ bool Fits(const Job& job, const Labeler& labeler) {
 /// Returns: how little hope there is that this labeler does what these failed; 0: nothing speaks against it.
 int Doubt(const std::vector<FailedBy>& failed_by, const Labeler& labeler) {
   int doubt = 0;
-  for (const FailedBy& one : failed_by) {
-    if (one.labeler == labeler.name) return 2;
-    if (!one.host.empty() && one.host == labeler.host) doubt = 1;
-  }
+  for (const FailedBy& one : failed_by) doubt = std::max(doubt, Doubt(one.labeler, one.host, labeler));
   return doubt;
 }
 

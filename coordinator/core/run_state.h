@@ -46,6 +46,9 @@ struct Attempt {
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
+/// Returns: the name that a process registered under. Its id is name/incarnation.
+inline std::string_view NameOf(std::string_view labeler_id) { return labeler_id.substr(0, labeler_id.rfind('/')); }
+
 /// Who failed a shard in a way that might pass, and the machine that it ran on; empty where it named none.
 struct FailedBy {
   std::string labeler;
@@ -131,7 +134,7 @@ struct RunSummary {
   Failure failure;
   std::int64_t submitted_wall_ms = 0;
   std::int64_t ended_wall_ms = 0;
-  /// Number of events about this run.
+  /// Grows with each event about this run.
   std::uint64_t revision = 0;
   /// Number of those that are about more than one shard's progress.
   std::uint64_t phase_revision = 0;

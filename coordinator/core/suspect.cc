@@ -5,19 +5,19 @@
 #include <set>
 
 namespace ferment::coordinator {
-namespace {
 
-std::string_view NameOf(const Death& death) {
-  return std::string_view(death.labeler_id).substr(0, death.labeler_id.rfind('/'));
+int Doubt(std::string_view name, std::string_view host, const Labeler& labeler) {
+  if (name == labeler.name) return 2;
+  return !host.empty() && host == labeler.host ? 1 : 0;
 }
+
+namespace {
 
 /// Returns: how little is new about this labeler dying with it too; 0: another host than of those that died alone.
 int Doubt(const std::vector<Death>& deaths, const Labeler& labeler) {
   int doubt = 0;
   for (const Death& one : deaths) {
-    if (!one.alone) continue;
-    if (NameOf(one) == labeler.name) return 2;
-    if (!one.host.empty() && one.host == labeler.host) doubt = 1;
+    if (one.alone) doubt = std::max(doubt, Doubt(NameOf(one.labeler_id), one.host, labeler));
   }
   return doubt;
 }
@@ -29,7 +29,7 @@ bool AnyMayReturn(const std::vector<Death>& deaths, const MayReturn& may_return)
 std::size_t CountHosts(const std::vector<Death>& deaths) {
   std::set<std::string_view> hosts;
   for (const Death& one : deaths) {
-    if (one.alone) hosts.insert(one.host.empty() ? NameOf(one) : std::string_view(one.host));
+    if (one.alone) hosts.insert(one.host.empty() ? NameOf(one.labeler_id) : std::string_view(one.host));
   }
   return hosts.size();
 }
@@ -80,7 +80,8 @@ std::string DeathsText(std::uint64_t shard, const PlannedShard& plan, const std:
   text += " record_count=" + std::to_string(plan.record_count) + " deaths=" + std::to_string(deaths.size()) + " (";
   for (const Death& one : deaths) {
     if (&one != &deaths.front()) text += ", ";
-    text += std::string(NameOf(one)) + " on " + (one.host.empty() ? "a host that it did not name" : one.host);
+    text +=
+        std::string(NameOf(one.labeler_id)) + " on " + (one.host.empty() ? "a host that it did not name" : one.host);
     if (one.alone) text += " alone with it";
   }
   return text +

@@ -34,6 +34,10 @@ struct Present {
 /// Returns: whether the one that lost this labeler's lease may yet call again.
 using MayReturn = std::function<bool(std::string_view labeler_id)>;
 
+/// Returns: how little hope there is that this labeler fares better than one of that name and host: 2: it has that
+/// name, 1: that host, 0: nothing speaks against it.
+int Doubt(std::string_view name, std::string_view host, const Labeler& labeler);
+
 /// Returns: whether this process got so much further than those before it that these did not die of the shard. By half
 /// of it: less may be between two renewals, and more than twice it cannot happen.
 bool CameFurther(const PlannedShard& plan, const std::vector<Death>& before, std::uint64_t records_done);

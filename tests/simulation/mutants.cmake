@@ -260,14 +260,14 @@ ferment_mutant(faulty_machines_use_up_every_try machines
   [[  if (!event.alone) CheckNobodyBetterIsAtWork(name, event.key);]]
   [[]])
 ferment_mutant(failed_shard_stays_on_the_machine elsewhere,machines
-  coordinator/core/lease_policy.cc
-  [[one.host == labeler.host) doubt = 1;]]
-  [[one.host == labeler.host) doubt = 0;]])
+  coordinator/core/suspect.cc
+  [[host == labeler.host ? 1 : 0;]]
+  [[host == labeler.host ? 0 : 0;]])
 
 # Shards that kill their labelers.
 ferment_mutant(deaths_are_not_counted deadly,live
   coordinator/core/job_book.cc
-  [[  CountDeath(event);]]
+  [[  CountDeath(job, shard, event);]]
   [[]])
 ferment_mutant(suspect_shard_is_held_beside_others alone
   coordinator/core/lease_policy.cc

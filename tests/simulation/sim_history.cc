@@ -12,6 +12,10 @@ constexpr std::uint64_t kFnvPrime = 0x100000001b3;
 
 }  // namespace
 
+std::string Name(const coordinator::LeaseKey& key) {
+  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
+}
+
 void SimHistory::Say(const std::string& line) {
   std::array<char, 32> time{};
   std::snprintf(time.data(), time.size(), "%11.6f ", std::chrono::duration<double>(queue_.now()).count());

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "coordinator/core/job.h"
 #include "tests/simulation/sim_queue.h"
 
 namespace ferment::simulation {
@@ -17,6 +18,9 @@ struct Violation {
   std::string promise;
   std::string what;
 };
+
+/// Returns: the lease as violations name it.
+std::string Name(const coordinator::LeaseKey& key);
 
 class SimHistory {
  public:

@@ -20,12 +20,12 @@ using std::chrono::seconds;
 /// As LabelerLoop's.
 constexpr milliseconds kLongestPause{2'000};
 
-std::string Name(const LeaseKey& key) {
+std::string ShortName(const LeaseKey& key) {
   return key.job_id + "/" + std::to_string(key.shard) + "@" + std::to_string(key.epoch);
 }
 
 std::string RequestId(const LeaseKey& key, const char* what) {
-  return std::string(what) + "/" + key.run_id + "/" + Name(key);
+  return std::string(what) + "/" + key.run_id + "/" + ShortName(key);
 }
 
 }  // namespace
@@ -127,7 +127,7 @@ void SimLabeler::HandleRenewed(const LeaseKey& key, const Status& renewed) {
   const auto kept = held_.find(key);
   if (kept == held_.end()) return;
   kept->second.lost = renewed.code() == StatusCode::kAborted || renewed.code() == StatusCode::kNotFound;
-  if (kept->second.lost) world_.history.Say(name_ + " lost " + Name(key));
+  if (kept->second.lost) world_.history.Say(name_ + " lost " + ShortName(key));
   Renew(key);
 }
 
@@ -149,7 +149,7 @@ void SimLabeler::Work(const LeaseKey& key) {
 
 void SimLabeler::DieOf(const LeaseKey& key) {
   if (held_.at(key).lost) return Next(key);
-  world_.history.Say(name_ + " dies of " + Name(key));
+  world_.history.Say(name_ + " dies of " + ShortName(key));
   world_.suspects.Died(key);
   Crash(world_.Between(milliseconds(200), seconds(5)));
 }
@@ -175,7 +175,7 @@ void SimLabeler::Finish(const LeaseKey& key) {
   const ShardResult result = Write(held.lease);
   const SimTime stop = std::exchange(stop_before_commit_, SimTime(0));
   if (stop > SimTime(0)) {
-    world_.history.Say(name_ + " stops before it commits " + Name(key));
+    world_.history.Say(name_ + " stops before it commits " + ShortName(key));
     process_.Stop();
     world_.queue.After(stop, [this, life = process_.handle()] { process_.Continue(); });
   }
@@ -206,7 +206,7 @@ ShardResult SimLabeler::Write(const GrantedLease& lease) {
 }
 
 void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
-  world_.history.Say(name_ + " commits " + Name(key));
+  world_.history.Say(name_ + " commits " + ShortName(key));
   world_.oracle.LeaseLeft(key);
   auto seen = [this, result](const Moment& moment, const Result<bool>& duplicate) {
     world_.oracle.Committed(moment, result, duplicate);
@@ -232,7 +232,7 @@ void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
   };
   auto done = [this, key](const Result<bool>& duplicate) {
     const StatusCode code = StatusIn(duplicate).code();
-    world_.history.Say(name_ + " committed " + Name(key) + ": " + std::string(StatusCodeName(code)));
+    world_.history.Say(name_ + " committed " + ShortName(key) + ": " + std::string(StatusCodeName(code)));
     if (code == StatusCode::kOk || code == StatusCode::kAborted || code == StatusCode::kNotFound) return Next(key);
     Crash(seconds(1));
   };
@@ -242,7 +242,7 @@ void SimLabeler::Commit(const LeaseKey& key, const ShardResult& result) {
 void SimLabeler::GiveUp(const LeaseKey& key, bool permanent) {
   const ShardFailure failure{
       RequestId(key, "fail"), labeler_id_, key, {"unreadable", exit_code::kBadData}, permanent, {}};
-  world_.history.Say(name_ + " gives up " + Name(key));
+  world_.history.Say(name_ + " gives up " + ShortName(key));
   world_.oracle.LeaseLeft(key);
   auto seen = [this, failure](const Moment& moment, const Status& taken) {
     world_.oracle.ShardGivenUp(moment, failure, taken);

@@ -18,10 +18,6 @@ using namespace coordinator;  // NOLINT(google-build-using-namespace): every eve
 /// A trainer that ends by itself and not well is started again this often.
 constexpr std::uint32_t kStartsAgain = 3;
 
-std::string Name(const LeaseKey& key) {
-  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
-}
-
 bool MayPass(int exit_code) { return exit_code >= 128 && exit_code != exit_code::kStorageFailed; }
 
 /// Returns: the number that an incarnation of the simulation is. Those of real processes have no order.

@@ -9,10 +9,6 @@ namespace {
 
 using namespace coordinator;  // NOLINT(google-build-using-namespace): every event by its name
 
-std::string Name(const LeaseKey& key) {
-  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
-}
-
 template <typename Map>
 void EraseOf(Map& map, const std::string& run_id, const std::string& job_id) {
   std::erase_if(map,

@@ -17,9 +17,7 @@ using coordinator::ShardState;
 /// A trainer reports every second.
 constexpr SimTime kHeardLately = std::chrono::seconds(10);
 
-std::string Name(const LeaseKey& key) {
-  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
-}
+using simulation::Name;
 
 std::string Name(const coordinator::LaunchKey& key) {
   return key.run_id + "/" + key.job_id + "/" + std::to_string(key.attempt);

@@ -13,10 +13,6 @@ using namespace coordinator;  // NOLINT(google-build-using-namespace): every eve
 /// most; so does a call of a dead one that arrives late.
 constexpr std::uint64_t kMostDeaths = 16;
 
-std::string Name(const LeaseKey& key) {
-  return key.run_id + "/" + key.job_id + " shard=" + std::to_string(key.shard) + " epoch=" + std::to_string(key.epoch);
-}
-
 }  // namespace
 
 void SimSuspectRules::Take(std::span<const Event> events) {
