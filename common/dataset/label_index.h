@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which label sets of a folder count: the index that the coordinator replaces after each commit, and readers obey.
+// Which label sets of a folder count: the index that the coordinator brings up to date, and readers obey.
 #pragma once
 
 #include <cstdint>

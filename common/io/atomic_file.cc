@@ -28,13 +28,6 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
-Status Replace(const std::filesystem::path& path, std::span<const std::byte> bytes,
-               const std::function<Status()>& may_appear) {
-  FERMENT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  FERMENT_RETURN_IF_ERROR(file.Append(bytes));
-  return file.Appear(may_appear);
-}
-
 }  // namespace
 
 Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
@@ -93,16 +86,13 @@ Status AtomicFile::Appear(const std::function<Status()>& may_appear) {
 }
 
 Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  return Replace(path, bytes, nullptr);
+  FERMENT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  FERMENT_RETURN_IF_ERROR(file.Append(bytes));
+  return file.Appear();
 }
 
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text) {
-  return Replace(path, std::as_bytes(std::span(text)), nullptr);
-}
-
-Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
-                           const std::function<Status()>& may_appear) {
-  return Replace(path, std::as_bytes(std::span(text)), may_appear);
+  return WriteFileAtomically(path, std::as_bytes(std::span(text)));
 }
 
 Status RemoveTemporariesOf(const std::filesystem::path& path) {

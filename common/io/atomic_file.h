@@ -55,9 +55,6 @@ class AtomicFile {
 /// parent folder, 204 for no space or a failed sync).
 Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
-/// `may_appear` is asked before the rename; where it fails, the file stays as it was.
-Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
-                           const std::function<Status()>& may_appear);
 /// How a function that makes a file has it written.
 using WriteText = std::function<Status(const std::filesystem::path&, std::string_view)>;
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/nn/parallel_parts.h"
 #include "common/nn/philox.h"
@@ -125,7 +126,7 @@ struct MaskedFunction : public torch::autograd::Function<MaskedFunction> {
 
 }  // namespace
 
-bool Dropout::Has(const torch::Tensor& x) const {
+bool Dropout::MakesMasksFor(const torch::Tensor& x) const {
   return rate_ > 0 && x.is_cpu() && x.scalar_type() == torch::kFloat32;
 }
 
@@ -136,15 +137,16 @@ torch::Tensor Dropout::Call(const torch::Tensor& x, const torch::Tensor& residua
 }
 
 torch::Tensor Dropout::Apply(const torch::Tensor& x) {
-  return Has(x) ? Call(x, {}, false) : torch::dropout(x, rate_, rate_ > 0);
+  return MakesMasksFor(x) ? Call(x, {}, false) : torch::dropout(x, rate_, rate_ > 0);
 }
 
 torch::Tensor Dropout::ApplyAndAdd(const torch::Tensor& x, const torch::Tensor& residual) {
-  return Has(x) ? Call(x, residual, false) : residual + torch::dropout(x, rate_, rate_ > 0);
+  FERMENT_CHECK(x.sizes() == residual.sizes()) << "x=" << x.numel() << " residual=" << residual.numel();
+  return MakesMasksFor(x) ? Call(x, residual, false) : residual + torch::dropout(x, rate_, rate_ > 0);
 }
 
 torch::Tensor Dropout::RectifyAndApply(const torch::Tensor& x) {
-  return Has(x) ? Call(x, {}, true) : torch::dropout(torch::relu(x), rate_, rate_ > 0);
+  return MakesMasksFor(x) ? Call(x, {}, true) : torch::dropout(torch::relu(x), rate_, rate_ > 0);
 }
 
 }  // namespace ferment::nn

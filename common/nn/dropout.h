@@ -29,13 +29,13 @@ class Dropout {
 
   /// Each returns a tensor as `x`, whose first dimension counts the batch's rows.
   torch::Tensor Apply(const torch::Tensor& x);
-  /// residual + Apply(x).
+  /// residual + Apply(x). Requires: both of one shape.
   torch::Tensor ApplyAndAdd(const torch::Tensor& x, const torch::Tensor& residual);
   /// Apply(max(x, 0)).
   torch::Tensor RectifyAndApply(const torch::Tensor& x);
 
  private:
-  bool Has(const torch::Tensor& x) const;
+  bool MakesMasksFor(const torch::Tensor& x) const;
   torch::Tensor Call(const torch::Tensor& x, const torch::Tensor& residual, bool rectify);
 
   double rate_;

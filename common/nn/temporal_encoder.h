@@ -39,7 +39,8 @@ class TemporalEncoder : public torch::nn::Module {
  public:
   ~TemporalEncoder() override = default;
   /// `features` [B, T, D]; `present` [B, T] bool, false for frames without a face and for padding: nothing looks at
-  /// those. `seed`: of dropout, in training. Returns: logits [B, T, C]; at absent frames they mean nothing.
+  /// those. `seed`: of dropout, in training, where every step needs its own. Returns: logits [B, T, C]; at absent
+  /// frames they mean nothing.
   torch::Tensor forward(const torch::Tensor& features, const torch::Tensor& present, const DropoutSeed& seed = {}) {
     return Classify(Project(features), present, seed);
   }

@@ -15,6 +15,15 @@ constexpr std::size_t kWindowsOnCpu = 16;
 /// Enough rows to fill a GPU.
 constexpr std::size_t kWindowsOnGpu = 256;
 
+/// A frame lies in several windows, and is projected once. So many at a time that a long video takes little memory.
+torch::Tensor Projected(TemporalEncoder& encoder, const torch::Tensor& features, std::size_t together) {
+  std::vector<torch::Tensor> parts;
+  for (const torch::Tensor& part : features.split(static_cast<std::int64_t>(together))) {
+    parts.push_back(encoder.Project(part));
+  }
+  return torch::cat(parts);
+}
+
 }  // namespace
 
 torch::Tensor PresenceTensor(const std::vector<bool>& present) {
@@ -30,7 +39,7 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
   encoder.eval();
   const torch::Device device = encoder.parameters().front().device();
   const std::size_t together = device.is_cpu() ? kWindowsOnCpu : kWindowsOnGpu;
-  const torch::Tensor projected = encoder.Project(video.features.to(device));
+  const torch::Tensor projected = Projected(encoder, video.features.to(device), together * window);
   const torch::Tensor present = PresenceTensor(video.present).to(device);
   OverlapAverage average(video.present.size(), static_cast<std::size_t>(classes));
   const std::vector<FrameWindow> cuts = CutWindows(video.present.size(), window, hop);  // all of one length

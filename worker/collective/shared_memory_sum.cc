@@ -16,7 +16,7 @@
 namespace ferment::worker {
 namespace {
 
-/// What two ranks touch of the chunks on the way stays in a core's second cache.
+/// What ranks touch of the chunks on the way stays in the processors' caches.
 constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
 /// Chunks on the way: so many that a rank which loses its core for a moment does not hold up the others at once.
 constexpr std::size_t kDepth = 8;
