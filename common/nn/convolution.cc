@@ -8,7 +8,6 @@
 #include <tuple>
 #include <vector>
 
-#include "common/base/instruction_set.h"
 #include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
@@ -16,7 +15,14 @@ namespace {
 
 /// Whether LibTorch's own bfloat16 convolutions are the way to take: on a processor without instructions for them they
 /// were measured at a ninth of the speed of float32's.
-bool HasBFloat16Convolutions(const torch::Tensor& x) { return !x.is_cpu() || InstructionSetClass() == "avx512"; }
+bool HasBFloat16Convolutions(const torch::Tensor& x) {
+#if defined(__x86_64__)
+  static const bool multiplies = __builtin_cpu_supports("avx512bf16");
+  return !x.is_cpu() || multiplies;
+#else
+  return !x.is_cpu();
+#endif
+}
 
 /// float32 holds a product of two bfloat16 numbers exactly, so from widened ones it makes what hardware would, which
 /// adds up in float32 too.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution's forward pass with all that follows it, for processors whose fastest instructions are AVX2.
+// A convolution's forward pass with all that follows it, for processors with AVX2 or AVX-512.
 #pragma once
 
 #include <torch/types.h>
@@ -8,25 +8,27 @@
 #include <vector>
 
 #include "common/nn/convolution.h"
+#include "common/nn/float_tiles.h"
 #include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
 
-/// Weights in the order in which tiles of 6 pixels by 16 output channels read them.
+/// Weights in the order in which tiles of some pixels by some output channels read them.
 ///
 /// A tile's sums stay in registers over the whole of a kernel's taps and input channels, and get what follows the
-/// convolution before they are stored, once. Pixels are read where they lie, tap by tap (an indirect product of
-/// matrices, Dukhan 2019), so nothing is copied. Every output is one chain of fused additions in one order: its bits
-/// depend neither on threads nor on what else is in the batch. One call runs on one thread.
+/// convolution before they are stored, once. Pixels are read where they lie (convolution_rows.h), so nothing is copied.
+/// Every output is one chain of fused additions in one order: its bits depend neither on threads, nor on what else is
+/// in the batch, nor on which vectors the processor has. One call runs on one thread.
 ///
 /// Thread: any number at a time.
 class ConvolutionTiles {
  public:
-  /// Returns: whether this processor is one for which the tiles were written and measured.
+  /// Returns: whether this processor has vectors that the tiles are written for.
   static bool SuitThisProcessor();
 
   /// `weight` [O, I, kernel, kernel], `bias` [O], float32.
-  ConvolutionTiles(const torch::Tensor& weight, const torch::Tensor& bias, const ConvolutionShape& shape);
+  ConvolutionTiles(const torch::Tensor& weight, const torch::Tensor& bias, const ConvolutionShape& shape,
+                   Vectors vectors = WidestVectors());
 
   /// `x` [N, I, H, W] float32, channels-last and dense. Returns: [N, O, H', W'], channels-last.
   torch::Tensor Run(const torch::Tensor& x, const Epilogue& epilogue) const;
@@ -37,6 +39,7 @@ class ConvolutionTiles {
   std::int64_t in_;
   std::int64_t out_;
   ConvolutionShape shape_;
+  Vectors vectors_;
 };
 
 }  // namespace ferment::nn

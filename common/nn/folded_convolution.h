@@ -15,7 +15,7 @@ namespace ferment::nn {
 class ConvolutionTiles;
 
 enum class ConvolutionEngine {
-  /// ConvolutionTiles: AVX2 alone.
+  /// ConvolutionTiles: AVX2 or AVX-512.
   kTiles,
   /// oneDNN's fused convolution, through LibTorch's dispatcher.
   kOneDnn,

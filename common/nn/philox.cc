@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/philox.h"
 
-#include "common/nn/avx2_vectors.h"
+#include "common/nn/wide_vectors.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

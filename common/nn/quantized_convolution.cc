@@ -3,15 +3,10 @@
 
 #include <algorithm>
 #include <vector>
-
-#include "common/nn/quantized_tiles.h"
-
 namespace ferment::nn {
 namespace {
 
 constexpr std::int64_t kOut = kQuantizedTileOutputs;
-/// Below so many input channels a kernel's row is read as one tap.
-constexpr std::int64_t kShortTap = 16;
 /// Bytes that a tap's last four, or a vector of them, may reach past the end.
 constexpr std::int64_t kSlack = 32;
 /// Of the positive, and of the negative, weights of one sum in 16 bits: kHighestByte times this fits.
@@ -77,7 +72,7 @@ torch::Tensor Quantize(const torch::Tensor& x, const Quantization& as) {
   return bytes;
 }
 
-bool QuantizedConvolution::SuitsThisProcessor() { return HasQuantizedTiles(); }
+bool QuantizedConvolution::SuitsThisProcessor() { return HasQuantizedTiles(QuantizedTiles::kAvx2); }
 
 bool QuantizedConvolution::WholeRows() const { return in_ < kShortTap && shape_.kernel > 1; }
 
@@ -87,7 +82,8 @@ QuantizedConvolution::QuantizedConvolution(const QuantizedConvolutionSetup& setu
       out_(setup.weight.size(0)),
       input_zero_(setup.input.zero),
       rectify_(setup.rectify),
-      to_float_(!setup.output) {
+      to_float_(!setup.output),
+      tiles_(setup.tiles) {
   torch::NoGradGuard no_grad;
   const auto real = setup.weight.to(torch::kFloat64);
   const auto largest = real.abs().flatten(1).amax(1) / 127;
@@ -125,24 +121,13 @@ QuantizedConvolution::QuantizedConvolution(const QuantizedConvolutionSetup& setu
 }
 
 torch::Tensor QuantizedConvolution::Run(const torch::Tensor& x, const torch::Tensor& residual) const {
-  const auto reached = [this](std::int64_t side) {
-    return (side + 2 * shape_.padding - shape_.kernel) / shape_.stride + 1;
-  };
   QuantizedProblem problem{};
-  problem.images = x.size(0);
-  problem.oh = reached(x.size(1));
-  problem.ow = reached(x.size(2));
-  problem.shape = shape_;
+  problem.at = GeometryOf(x.size(0), x.size(1), x.size(2), in_, out_, shape_);
+  if (WholeRows()) problem.at = problem.at.OfPaddedCopy();
   const torch::Tensor padded = WholeRows() ? PaddedCopy(x, shape_.padding, input_zero_) : x;
-  if (WholeRows()) problem.shape.padding = 0;
-  problem.whole_rows = WholeRows();
   problem.x = padded.const_data_ptr<std::uint8_t>();
-  problem.h = padded.size(1);
-  problem.w = padded.size(2);
-  problem.in = in_;
   problem.input_zero = input_zero_;
   problem.weights = packed_.const_data_ptr<std::int8_t>();
-  problem.out = out_;
   problem.multiplier = FloatsOf(multiplier_);
   problem.offset = FloatsOf(offset_);
   problem.slope = FloatsOf(slope_);
@@ -152,13 +137,13 @@ torch::Tensor QuantizedConvolution::Run(const torch::Tensor& x, const torch::Ten
   problem.moved_by = moved_by_;
   torch::Tensor y;
   if (to_float_) {
-    y = torch::empty({x.size(0), problem.oh, problem.ow, out_}, torch::kFloat32);
+    y = torch::empty({x.size(0), problem.at.oh, problem.at.ow, out_}, torch::kFloat32);
     problem.floats = y.data_ptr<float>();
   } else {
-    y = NewBytes(x.size(0), problem.oh, problem.ow, out_);
+    y = NewBytes(x.size(0), problem.at.oh, problem.at.ow, out_);
     problem.bytes = y.data_ptr<std::uint8_t>();
   }
-  ConvolveQuantized(problem);
+  ConvolveQuantized(problem, tiles_);
   return y;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "common/nn/quantized_tiles.h"
 #include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
@@ -39,11 +40,14 @@ struct QuantizedConvolutionSetup {
   torch::Tensor slope = {};  // [O] of a PReLU, or undefined
   /// Absent: float32 comes out.
   std::optional<Quantization> output = {};
+  /// All give the same.
+  QuantizedTiles tiles = FastestQuantizedTiles();
 };
 
-/// A byte times a weight is added to its neighbour's in 16 bits, eight products at most, and then in 32. Weights are
-/// scaled, output channel by output channel, so that no such sum can leave 16 bits whatever the bytes are. Sums are
-/// therefore those of integers: the same on any machine, in any order, on any number of threads.
+/// With AVX2 a byte times a weight is added to its neighbour's in 16 bits, eight products at most, and then in 32; with
+/// VNNI four go to 32 bits at once. Weights are scaled, output channel by output channel, so that no sum can leave 16
+/// bits whatever the bytes are. Sums are therefore those of integers: the same on any machine, in any order, on any
+/// number of threads.
 ///
 /// Thread: any number at a time; a call works on its own thread.
 class QuantizedConvolution {
@@ -73,6 +77,7 @@ class QuantizedConvolution {
   std::int32_t input_zero_;
   bool rectify_;
   bool to_float_;
+  QuantizedTiles tiles_;
   float moved_by_ = 0;
   float residual_scale_ = 0;
   torch::Tensor integers_;

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loops of QuantizedConvolution, for AVX2, on bare memory.
+// The loops of QuantizedConvolution on bare memory, for AVX2 and, faster and to the same bytes, for AVX-512 with VNNI.
 #pragma once
 
 #include <cstdint>
 
-#include "common/nn/weight_gradient.h"
+#include "common/nn/convolution_rows.h"
 
 namespace ferment::nn {
 
 /// Output channels of a tile.
 inline constexpr std::int64_t kQuantizedTileOutputs = 16;
-/// Fours of input channels whose products are added in 16 bits; a tap's last block may be shorter.
+/// Fours of input channels whose products AVX2 adds in 16 bits; a tap's last block may be shorter.
 inline constexpr std::int64_t kQuantizedBlock = 4;
 
-/// One call, as its memory lies. Values are [images][h][w][channels].
+/// One call, as its memory lies.
 struct QuantizedProblem {
+  ConvolutionGeometry at;
   const std::uint8_t* x;
-  std::int64_t images, h, w, in;
-  std::int64_t oh, ow, out;
-  ConvolutionShape shape;
-  /// A kernel's row is one tap; needs an input that has its padding in it.
-  bool whole_rows;
   std::int32_t input_zero;
   const std::int8_t* weights;  // [blocks of 16 outputs][tap][four input channels][16][4]
   /// Of each output channel, whole blocks. A sum becomes sum * multiplier + offset + residual * residual_scale.
@@ -38,10 +34,18 @@ struct QuantizedProblem {
   std::uint8_t* bytes;
 };
 
-/// Returns: whether this processor can run what follows.
-bool HasQuantizedTiles();
+/// kVnni: AVX-512's dot products of bytes.
+enum class QuantizedTiles { kAvx2, kVnni };
 
-void ConvolveQuantized(const QuantizedProblem& problem);
+/// Returns: whether this processor can run these; where it has kAvx2, all that follows.
+bool HasQuantizedTiles(QuantizedTiles tiles);
+/// Returns: kAvx2 also where the processor has neither.
+QuantizedTiles FastestQuantizedTiles();
+
+void ConvolveQuantized(const QuantizedProblem& problem, QuantizedTiles tiles);
+/// What that does with some output pixels and all output channels.
+void ConvolveBlockAvx2(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
+void ConvolveBlockVnni(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
 
 /// bytes = min(max(round(x * factor + zero), 0), 127)
 void QuantizeFloats(const float* x, std::int64_t count, float factor, std::int32_t zero, std::uint8_t* bytes);

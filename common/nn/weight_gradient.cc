@@ -3,20 +3,22 @@
 
 #include <algorithm>
 
-#include "common/base/instruction_set.h"
-#include "common/nn/avx2_vectors.h"
 #include "common/nn/parallel_parts.h"
+#include "common/nn/wide_vectors.h"
 
 namespace ferment::nn {
 namespace {
 
-/// A tile of sums: 6 output by 16 input channels, twelve of the sixteen vector registers.
-constexpr std::int64_t kOut = 6;
+/// A tile of sums: some output by 16 input channels. AVX2: twelve of sixteen vector registers; AVX-512: sixteen of 32,
+/// as most layers have multiples of sixteen.
+constexpr std::int64_t kOutAvx2 = 6;
+constexpr std::int64_t kOutAvx512 = 16;
 constexpr std::int64_t kIn = 16;
 /// Pixels that are summed up in registers: a panel of 16 input channels by so many is half of a first-level cache.
 constexpr std::int64_t kDepth = 256;
-/// Panels of kOut x kDepth, apart by what keeps their starts in different cache sets.
-constexpr std::int64_t kOutPanel = kOut * kDepth + 16;
+/// Panels of kOut x kDepth are apart by what keeps their starts in different cache sets.
+template <std::int64_t kOut>
+constexpr std::int64_t kOutPanel = kOut* kDepth + 16;
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 /// One line of the next panels is asked for at every so many pixels of a tile.
 constexpr std::int64_t kAskEvery = 8;
@@ -28,10 +30,11 @@ struct Problem {
   float* dw;        // [out][kernel][kernel][in]
   std::int64_t n, h, w, in, oh, ow, out;
   ConvolutionShape shape;
+  std::int64_t out_block;  // output channels of a tile
 
   std::int64_t pixels() const { return n * oh * ow; }
   std::int64_t taps() const { return shape.kernel * shape.kernel; }
-  std::int64_t out_blocks() const { return (out + kOut - 1) / kOut; }
+  std::int64_t out_blocks() const { return (out + out_block - 1) / out_block; }
   std::int64_t in_blocks() const { return in / kIn; }
 };
 
@@ -54,13 +57,13 @@ struct Ahead {
 };
 
 /// Adds the product of two panels to, or stores it as, the tile at `sums`, whose rows are `stride` apart.
-FERMENT_AVX2 void Tile(const float* out_panel, const float* in_panel, std::int64_t depth, float* sums,
-                       std::int64_t stride, std::int64_t rows, bool add, const float* ahead) {
+FERMENT_AVX2 void TileAvx2(const float* out_panel, const float* in_panel, std::int64_t depth, float* sums,
+                           std::int64_t stride, std::int64_t rows, bool add, const float* ahead) {
   for (std::int64_t r = 0; r < rows; ++r) {
     __builtin_prefetch(sums + r * stride, 1);
     __builtin_prefetch(sums + r * stride + kIn - 1, 1);
   }
-  Vector tile[kOut][2] = {};
+  Vector tile[kOutAvx2][2] = {};
   for (std::int64_t p = 0; p < depth; ++p) {
     if (p % kAskEvery == 0) {
       __builtin_prefetch(ahead, 0, 2);
@@ -69,8 +72,8 @@ FERMENT_AVX2 void Tile(const float* out_panel, const float* in_panel, std::int64
     const Vector low = *reinterpret_cast<const Vector*>(in_panel + p * kIn);
     const Vector high = *reinterpret_cast<const Vector*>(in_panel + p * kIn + 8);
 #pragma GCC unroll 6
-    for (std::int64_t r = 0; r < kOut; ++r) {
-      const float y = out_panel[p * kOut + r];
+    for (std::int64_t r = 0; r < kOutAvx2; ++r) {
+      const float y = out_panel[p * kOutAvx2 + r];
       const Vector all = {y, y, y, y, y, y, y, y};
       tile[r][0] += all * low;
       tile[r][1] += all * high;
@@ -83,24 +86,49 @@ FERMENT_AVX2 void Tile(const float* out_panel, const float* in_panel, std::int64
   }
 }
 
+/// The same, sixteen by sixteen.
+FERMENT_AVX512 void TileAvx512(const float* out_panel, const float* in_panel, std::int64_t depth, float* sums,
+                               std::int64_t stride, std::int64_t rows, bool add, const float* ahead) {
+  for (std::int64_t r = 0; r < rows; ++r) __builtin_prefetch(sums + r * stride, 1);
+  LongVector tile[kOutAvx512] = {};
+  for (std::int64_t p = 0; p < depth; ++p) {
+    if (p % kAskEvery == 0) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += kLine;
+    }
+    const LongVector in = *reinterpret_cast<const LongVector*>(in_panel + p * kIn);
+#pragma GCC unroll 16
+    for (std::int64_t r = 0; r < kOutAvx512; ++r) tile[r] += out_panel[p * kOutAvx512 + r] * in;
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    auto* row = reinterpret_cast<LooseLongVector*>(sums + r * stride);
+    *row = add ? *row + tile[r] : tile[r];
+  }
+}
+
 /// Copies the output channels [first, last) * kOut of pixels [begin, begin + depth) into panels [channel block][pixel]
-/// [6], zeros where the channels end.
+/// [kOut], zeros where the channels end.
+template <std::int64_t kOut>
 FERMENT_AVX2 void PackOut(const Problem& problem, std::int64_t begin, std::int64_t depth, std::int64_t first,
                           std::int64_t last, float* panels) {
-  const std::int64_t whole = std::min(last, problem.out < 8 ? 0 : (problem.out - 8) / kOut + 1);
+  constexpr std::int64_t kRead = (kOut + 7) / 8 * 8;
+  const std::int64_t whole = std::min(last, problem.out < kRead ? 0 : (problem.out - kRead) / kOut + 1);
   for (std::int64_t p = 0; p < depth; ++p) {
     const float* row = problem.dy + (begin + p) * problem.out;
     float* to = panels + p * kOut;
     std::int64_t block = first;
-    // Where eight can be read: the next pixel writes over the two that are too many, and a panel has room behind it.
+    // Where whole vectors can be read: the next pixel writes over what is too many, and a panel has room behind it.
     for (; block < whole; ++block) {
-      *reinterpret_cast<LooseVector*>(to + (block - first) * kOutPanel) =
-          *reinterpret_cast<const LooseVector*>(row + block * kOut);
+#pragma GCC unroll 2
+      for (std::int64_t r = 0; r < kRead; r += 8) {
+        *reinterpret_cast<LooseVector*>(to + (block - first) * kOutPanel<kOut> + r) =
+            *reinterpret_cast<const LooseVector*>(row + block * kOut + r);
+      }
     }
     for (; block < last; ++block) {
       for (std::int64_t r = 0; r < kOut; ++r) {
         const std::int64_t channel = block * kOut + r;
-        to[(block - first) * kOutPanel + r] = channel < problem.out ? row[channel] : 0;
+        to[(block - first) * kOutPanel<kOut> + r] = channel < problem.out ? row[channel] : 0;
       }
     }
   }
@@ -147,16 +175,18 @@ struct Share {
   std::int64_t first_in, last_in;
 };
 
+template <std::int64_t kOut>
 void Multiply(const Problem& problem, const Share& share) {
+  constexpr auto tile = kOut == kOutAvx2 ? TileAvx2 : TileAvx512;
   // LibTorch aligns tensors to cache lines.
-  const torch::Tensor memory = torch::empty({kIn * kDepth + (share.last_out - share.first_out) * kOutPanel});
+  const torch::Tensor memory = torch::empty({kIn * kDepth + (share.last_out - share.first_out) * kOutPanel<kOut>});
   float* in_panel = memory.data_ptr<float>();
   float* out_panels = in_panel + kIn * kDepth;
   const std::int64_t stride = problem.taps() * problem.in;
   const std::int64_t reach = problem.shape.stride * problem.shape.stride;  // input pixels an output pixel
   for (std::int64_t begin = 0; begin < problem.pixels(); begin += kDepth) {
     const std::int64_t depth = std::min(kDepth, problem.pixels() - begin);
-    PackOut(problem, begin, depth, share.first_out, share.last_out, out_panels);
+    PackOut<kOut>(problem, begin, depth, share.first_out, share.last_out, out_panels);
     const std::int64_t next = begin + depth;
     const std::int64_t after = std::min(next + kDepth, problem.pixels());
     Ahead ahead{{{problem.x + next * reach * problem.in, problem.x + after * reach * problem.in},
@@ -166,7 +196,7 @@ void Multiply(const Problem& problem, const Share& share) {
       const std::int64_t channel = unit % problem.in_blocks() * kIn;
       PackIn(problem, begin, depth, tap, channel, in_panel);
       for (std::int64_t block = share.first_out; block < share.last_out; ++block) {
-        Tile(out_panels + (block - share.first_out) * kOutPanel, in_panel, depth,
+        tile(out_panels + (block - share.first_out) * kOutPanel<kOut>, in_panel, depth,
              problem.dw + block * kOut * stride + tap * problem.in + channel, stride,
              std::min(kOut, problem.out - block * kOut), begin > 0, ahead.Take());
       }
@@ -177,12 +207,12 @@ void Multiply(const Problem& problem, const Share& share) {
 }  // namespace
 
 bool HasWeightGradient(const torch::Tensor& input) {
-  static const bool suited = InstructionSetClass() == "avx2" && __builtin_cpu_supports("fma");
-  return suited && input.is_cpu() && input.scalar_type() == torch::kFloat32 && input.dim() == 4 &&
+  return HasVectors(Vectors::kAvx2) && input.is_cpu() && input.scalar_type() == torch::kFloat32 && input.dim() == 4 &&
          input.size(1) % kIn == 0 && input.numel() > 0 && input.is_contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
-torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape) {
+torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape,
+                             Vectors vectors) {
   const std::int64_t in = input.size(1);
   const std::int64_t out = gradient.size(1);
   torch::Tensor weights = torch::empty({out, in, shape.kernel, shape.kernel},
@@ -197,14 +227,16 @@ torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gr
                         .oh = gradient.size(2),
                         .ow = gradient.size(3),
                         .out = out,
-                        .shape = shape};
+                        .shape = shape,
+                        .out_block = vectors == Vectors::kAvx2 ? kOutAvx2 : kOutAvx512};
+  const auto multiply = vectors == Vectors::kAvx2 ? Multiply<kOutAvx2> : Multiply<kOutAvx512>;
   // The longer side is divided, so that each thread copies little that others copy too.
   const std::int64_t columns = problem.taps() * problem.in_blocks();
   const std::int64_t rows = problem.out_blocks();
   if (columns >= rows) {
-    ForEachPart(columns, [&](std::int64_t first, std::int64_t last) { Multiply(problem, {0, rows, first, last}); });
+    ForEachPart(columns, [&](std::int64_t first, std::int64_t last) { multiply(problem, {0, rows, first, last}); });
   } else {
-    ForEachPart(rows, [&](std::int64_t first, std::int64_t last) { Multiply(problem, {first, last, 0, columns}); });
+    ForEachPart(rows, [&](std::int64_t first, std::int64_t last) { multiply(problem, {first, last, 0, columns}); });
   }
   return weights;
 }

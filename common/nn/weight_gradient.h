@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The gradient of a convolution's weights, for processors whose fastest instructions are AVX2.
+// The gradient of a convolution's weights, for processors with AVX2 or AVX-512.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
+
+#include "common/nn/wide_vectors.h"
 
 namespace ferment::nn {
 
@@ -17,16 +19,18 @@ struct ConvolutionShape {
 };
 
 /// Returns: whether WeightGradient takes convolutions of `input`: float32 [N, I, H, W], dense and channels-last, not
-/// empty, I a multiple of 16, on a CPU with AVX2 and without AVX-512 (where oneDNN's own is good).
+/// empty, I a multiple of 16, on a CPU with AVX2.
 bool HasWeightGradient(const torch::Tensor& input);
 
 /// Returns: [O, I, kernel, kernel], channels-last: the gradient of the loss by the weights of a convolution of `input`
-/// whose output's gradient is `gradient` [N, O, H', W'], channels-last. The same bits on any number of threads.
-/// Requires: HasWeightGradient(input).
+/// whose output's gradient is `gradient` [N, O, H', W'], channels-last. The same bits on any number of threads and with
+/// either vectors. Requires: HasWeightGradient(input), HasVectors(vectors).
 ///
 /// A product of matrices, dW = dY^T X, once for each tap of the kernel, in the manner of Goto and van de Geijn
-/// (Anatomy of high-performance matrix multiplication, 2008): panels of both are copied so that tiles of 6 x 16 sums
-/// stay in registers. Pixels are the inner dimension, so no matrix of shifted images is written down.
-torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape);
+/// (Anatomy of high-performance matrix multiplication, 2008): panels of both are copied so that tiles of 6 x 16
+/// (AVX-512: 16 x 16) sums stay in registers. Pixels are the inner dimension, so no matrix of shifted images is written
+/// down.
+torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape,
+                             Vectors vectors = WidestVectors());
 
 }  // namespace ferment::nn

@@ -158,7 +158,7 @@ TEST(ActivationRange, OfNothingButZerosIsOfUse) {
 }
 
 TEST(ScaleBytes, ScalesChannelByChannelRoundsAndCutsOff) {
-  if (!HasQuantizedTiles()) GTEST_SKIP() << "int8 needs AVX2 and FMA";
+  if (!HasQuantizedTiles(QuantizedTiles::kAvx2)) GTEST_SKIP() << "int8 needs AVX2 and FMA";
   constexpr std::int64_t kChannels = 11;  // one vector and a part
   std::vector<std::uint8_t> x, y(2 * kChannels);
   std::vector<float> factor, offset;
