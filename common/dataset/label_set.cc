@@ -101,8 +101,9 @@ LabelCounts LabelSet::Counts() const {
 }
 
 std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::string_view instruction_set) {
-  const Json config = {{"format", 2},  // 2: sums in the order of convolution_tiles
-
+  // 2: sums in the order of convolution_tiles; 3: with AVX-512 too.
+  const int format = instruction_set == "avx512" ? 3 : 2;
+  const Json config = {{"format", format},
                        {"classes", std::vector<std::string>(spec.classes().begin(), spec.classes().end())},
                        {"backbone", spec.model().backbone()},
                        {"width", spec.model().width()},

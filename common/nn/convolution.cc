@@ -54,7 +54,7 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
       return at::convolution_backward(dy, x, weight, /*bias_sizes=*/std::nullopt, stride, padding, ones,
                                       /*transposed=*/false, zeros, /*groups=*/1, {of_input, of_weight, false});
     };
-    const bool ours = HasWeightGradient(x);
+    const bool ours = HasWeightGradient(x, weight.size(0));
     torch::Tensor dx, dw;
     if (context->needs_input_grad(0) || !ours) {
       std::tie(dx, dw, std::ignore) = by_libtorch(context->needs_input_grad(0), !ours);
@@ -72,7 +72,7 @@ torch::Tensor Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& 
   const bool mixed = x.scalar_type() != weight.scalar_type();
   const bool widened = mixed && !HasBFloat16Convolutions(x);
   const bool trained = torch::GradMode::is_enabled() && weight.requires_grad();
-  if (!mixed && !(trained && HasWeightGradient(x))) return convolution.forward(x);
+  if (!mixed && !(trained && HasWeightGradient(x, weight.size(0)))) return convolution.forward(x);
   const auto& options = convolution.options;
   const std::int64_t stride = options.stride()->at(0);
   const std::int64_t padding = std::get<torch::ExpandingArray<2>>(options.padding())->at(0);

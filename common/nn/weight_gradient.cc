@@ -9,11 +9,14 @@
 namespace ferment::nn {
 namespace {
 
-/// A tile of sums: some output by 16 input channels. AVX2: twelve of sixteen vector registers; AVX-512: sixteen of 32,
-/// as most layers have multiples of sixteen.
+/// A tile of sums. AVX2: 6 output by 16 input channels, twelve of sixteen vector registers. AVX-512: 8 by 32, sixteen
+/// of 32, so that few of its loads are for one product alone and most layers are whole tiles.
 constexpr std::int64_t kOutAvx2 = 6;
-constexpr std::int64_t kOutAvx512 = 16;
+constexpr std::int64_t kOutAvx512 = 8;
 constexpr std::int64_t kIn = 16;
+/// Input times output channels from which it was faster than oneDNN's own for AVX-512, which is good with few channels
+/// and many pixels (docs/decisions/0026).
+constexpr std::int64_t kLeastAvx512 = 65'536;
 /// Pixels that are summed up in registers: a panel of 16 input channels by so many is half of a first-level cache.
 constexpr std::int64_t kDepth = 256;
 /// Panels of kOut x kDepth are apart by what keeps their starts in different cache sets.
@@ -86,23 +89,35 @@ FERMENT_AVX2 void TileAvx2(const float* out_panel, const float* in_panel, std::i
   }
 }
 
-/// The same, sixteen by sixteen.
-FERMENT_AVX512 void TileAvx512(const float* out_panel, const float* in_panel, std::int64_t depth, float* sums,
+/// The same, 8 by 16 a panel of inputs; panels lie behind each other.
+template <int kPanels>
+FERMENT_AVX512 void TileAvx512(const float* out_panel, const float* in_panels, std::int64_t depth, float* sums,
                                std::int64_t stride, std::int64_t rows, bool add, const float* ahead) {
-  for (std::int64_t r = 0; r < rows; ++r) __builtin_prefetch(sums + r * stride, 1);
-  LongVector tile[kOutAvx512] = {};
+  for (std::int64_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) __builtin_prefetch(sums + r * stride + i * kIn, 1);
+  }
+  LongVector tile[kOutAvx512][kPanels] = {};
   for (std::int64_t p = 0; p < depth; ++p) {
     if (p % kAskEvery == 0) {
       __builtin_prefetch(ahead, 0, 2);
       ahead += kLine;
     }
-    const LongVector in = *reinterpret_cast<const LongVector*>(in_panel + p * kIn);
-#pragma GCC unroll 16
-    for (std::int64_t r = 0; r < kOutAvx512; ++r) tile[r] += out_panel[p * kOutAvx512 + r] * in;
+    LongVector in[kPanels];
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) {
+      in[i] = *reinterpret_cast<const LongVector*>(in_panels + (i * kDepth + p) * kIn);
+    }
+#pragma GCC unroll 8
+    for (std::int64_t r = 0; r < kOutAvx512; ++r) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kPanels; ++i) tile[r][i] += out_panel[p * kOutAvx512 + r] * in[i];
+    }
   }
   for (std::int64_t r = 0; r < rows; ++r) {
     auto* row = reinterpret_cast<LooseLongVector*>(sums + r * stride);
-    *row = add ? *row + tile[r] : tile[r];
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) row[i] = add ? row[i] + tile[r][i] : tile[r][i];
   }
 }
 
@@ -111,19 +126,15 @@ FERMENT_AVX512 void TileAvx512(const float* out_panel, const float* in_panel, st
 template <std::int64_t kOut>
 FERMENT_AVX2 void PackOut(const Problem& problem, std::int64_t begin, std::int64_t depth, std::int64_t first,
                           std::int64_t last, float* panels) {
-  constexpr std::int64_t kRead = (kOut + 7) / 8 * 8;
-  const std::int64_t whole = std::min(last, problem.out < kRead ? 0 : (problem.out - kRead) / kOut + 1);
+  const std::int64_t whole = std::min(last, problem.out < 8 ? 0 : (problem.out - 8) / kOut + 1);
   for (std::int64_t p = 0; p < depth; ++p) {
     const float* row = problem.dy + (begin + p) * problem.out;
     float* to = panels + p * kOut;
     std::int64_t block = first;
-    // Where whole vectors can be read: the next pixel writes over what is too many, and a panel has room behind it.
+    // Where eight can be read: the next pixel writes over what is too many, and a panel has room behind it.
     for (; block < whole; ++block) {
-#pragma GCC unroll 2
-      for (std::int64_t r = 0; r < kRead; r += 8) {
-        *reinterpret_cast<LooseVector*>(to + (block - first) * kOutPanel<kOut> + r) =
-            *reinterpret_cast<const LooseVector*>(row + block * kOut + r);
-      }
+      *reinterpret_cast<LooseVector*>(to + (block - first) * kOutPanel<kOut>) =
+          *reinterpret_cast<const LooseVector*>(row + block * kOut);
     }
     for (; block < last; ++block) {
       for (std::int64_t r = 0; r < kOut; ++r) {
@@ -177,11 +188,12 @@ struct Share {
 
 template <std::int64_t kOut>
 void Multiply(const Problem& problem, const Share& share) {
-  constexpr auto tile = kOut == kOutAvx2 ? TileAvx2 : TileAvx512;
+  constexpr std::int64_t kPanels = kOut == kOutAvx2 ? 1 : 2;
   // LibTorch aligns tensors to cache lines.
-  const torch::Tensor memory = torch::empty({kIn * kDepth + (share.last_out - share.first_out) * kOutPanel<kOut>});
-  float* in_panel = memory.data_ptr<float>();
-  float* out_panels = in_panel + kIn * kDepth;
+  const torch::Tensor memory =
+      torch::empty({kPanels * kIn * kDepth + (share.last_out - share.first_out) * kOutPanel<kOut>});
+  float* in_panels = memory.data_ptr<float>();
+  float* out_panels = in_panels + kPanels * kIn * kDepth;
   const std::int64_t stride = problem.taps() * problem.in;
   const std::int64_t reach = problem.shape.stride * problem.shape.stride;  // input pixels an output pixel
   for (std::int64_t begin = 0; begin < problem.pixels(); begin += kDepth) {
@@ -191,12 +203,16 @@ void Multiply(const Problem& problem, const Share& share) {
     const std::int64_t after = std::min(next + kDepth, problem.pixels());
     Ahead ahead{{{problem.x + next * reach * problem.in, problem.x + after * reach * problem.in},
                  {problem.dy + next * problem.out, problem.dy + after * problem.out}}};
-    for (std::int64_t unit = share.first_in; unit < share.last_in; ++unit) {
+    for (std::int64_t unit = share.first_in, panels = 1; unit < share.last_in; unit += panels) {
       const std::int64_t tap = unit / problem.in_blocks();
       const std::int64_t channel = unit % problem.in_blocks() * kIn;
-      PackIn(problem, begin, depth, tap, channel, in_panel);
+      panels = std::min({kPanels, share.last_in - unit, problem.in_blocks() - unit % problem.in_blocks()});
+      for (std::int64_t i = 0; i < panels; ++i) {
+        PackIn(problem, begin, depth, tap, channel + i * kIn, in_panels + i * kIn * kDepth);
+      }
+      const auto tile = kOut == kOutAvx2 ? TileAvx2 : panels == 1 ? TileAvx512<1> : TileAvx512<2>;
       for (std::int64_t block = share.first_out; block < share.last_out; ++block) {
-        tile(out_panels + (block - share.first_out) * kOutPanel<kOut>, in_panel, depth,
+        tile(out_panels + (block - share.first_out) * kOutPanel<kOut>, in_panels, depth,
              problem.dw + block * kOut * stride + tap * problem.in + channel, stride,
              std::min(kOut, problem.out - block * kOut), begin > 0, ahead.Take());
       }
@@ -206,9 +222,11 @@ void Multiply(const Problem& problem, const Share& share) {
 
 }  // namespace
 
-bool HasWeightGradient(const torch::Tensor& input) {
-  return HasVectors(Vectors::kAvx2) && input.is_cpu() && input.scalar_type() == torch::kFloat32 && input.dim() == 4 &&
-         input.size(1) % kIn == 0 && input.numel() > 0 && input.is_contiguous(torch::MemoryFormat::ChannelsLast);
+bool HasWeightGradient(const torch::Tensor& input, std::int64_t out) {
+  const bool suited = input.is_cpu() && input.scalar_type() == torch::kFloat32 && input.dim() == 4 &&
+                      input.size(1) % kIn == 0 && input.numel() > 0 &&
+                      input.is_contiguous(torch::MemoryFormat::ChannelsLast);
+  return suited && (HasVectors(Vectors::kAvx512) ? input.size(1) * out >= kLeastAvx512 : HasVectors(Vectors::kAvx2));
 }
 
 torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape,

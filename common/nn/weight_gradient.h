@@ -18,17 +18,18 @@ struct ConvolutionShape {
   std::int64_t padding = 0;
 };
 
-/// Returns: whether WeightGradient takes convolutions of `input`: float32 [N, I, H, W], dense and channels-last, not
-/// empty, I a multiple of 16, on a CPU with AVX2.
-bool HasWeightGradient(const torch::Tensor& input);
+/// Returns: whether WeightGradient takes convolutions of `input` to `out` channels, and is the faster way: float32
+/// [N, I, H, W], dense and channels-last, not empty, I a multiple of 16, on a CPU with AVX2; with AVX-512 many
+/// channels.
+bool HasWeightGradient(const torch::Tensor& input, std::int64_t out);
 
 /// Returns: [O, I, kernel, kernel], channels-last: the gradient of the loss by the weights of a convolution of `input`
 /// whose output's gradient is `gradient` [N, O, H', W'], channels-last. The same bits on any number of threads and with
-/// either vectors. Requires: HasWeightGradient(input), HasVectors(vectors).
+/// either vectors. Requires: `input` as above, HasVectors(vectors).
 ///
 /// A product of matrices, dW = dY^T X, once for each tap of the kernel, in the manner of Goto and van de Geijn
 /// (Anatomy of high-performance matrix multiplication, 2008): panels of both are copied so that tiles of 6 x 16
-/// (AVX-512: 16 x 16) sums stay in registers. Pixels are the inner dimension, so no matrix of shifted images is written
+/// (AVX-512: 8 x 32) sums stay in registers. Pixels are the inner dimension, so no matrix of shifted images is written
 /// down.
 torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape,
                              Vectors vectors = WidestVectors());

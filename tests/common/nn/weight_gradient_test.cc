@@ -84,16 +84,17 @@ TEST(WeightGradient, HasTheSameBitsWithAnyVectors) {
 }
 
 TEST(WeightGradient, LeavesToOthersWhatItCannotDo) {
-  EXPECT_FALSE(HasWeightGradient(Faces(1, 3, 8)));
-  EXPECT_FALSE(HasWeightGradient(torch::randn({2, 16, 8, 8})));
-  EXPECT_FALSE(HasWeightGradient(Faces(1, 16, 8).to(torch::kFloat64)));
-  EXPECT_FALSE(HasWeightGradient(torch::empty({0, 16, 8, 8})));
+  EXPECT_FALSE(HasWeightGradient(Faces(1, 3, 8), 65'536));
+  EXPECT_FALSE(HasWeightGradient(torch::randn({2, 16, 8, 8}), 65'536));
+  EXPECT_FALSE(HasWeightGradient(Faces(1, 16, 8).to(torch::kFloat64), 65'536));
+  EXPECT_FALSE(HasWeightGradient(torch::empty({0, 16, 8, 8}), 65'536));
 }
 
 TEST(Convolution, IsPyTorchsForwardAndBackward) {
   torch::manual_seed(4);
-  for (const std::int64_t in : {3, 16}) {
-    torch::nn::Conv2d layer(torch::nn::Conv2dOptions(in, 24, 3).stride(2).padding(1).bias(false));
+  for (const auto& [in, out] :
+       {std::pair{3, 24}, std::pair{16, 24}, std::pair{256, 256}}) {  // whichever gradient it takes
+    torch::nn::Conv2d layer(torch::nn::Conv2dOptions(in, out, 3).stride(2).padding(1).bias(false));
     const torch::Tensor x = Faces(3, in, 11).requires_grad_();
     const torch::Tensor expected = layer->forward(x);
     const torch::Tensor dy = torch::randn_like(expected);
