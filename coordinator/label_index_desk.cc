@@ -46,13 +46,19 @@ LabelIndexDesk::Piece LabelIndexDesk::Gather(const Run& run, const Job& job, Ind
 }
 
 Status LabelIndexDesk::Write(const Piece& piece, std::unique_ptr<LabelIndexMaking>& making) const {
+  Status status = Append(piece, making);
+  if (status.ok() && piece.last) status = making->Finish(parts_.fence);
+  if (!status.ok() || piece.last) making.reset();
+  // A later coordinator removes what this one left: no disk has failed then.
+  if (!status.ok()) FERMENT_RETURN_IF_ERROR(parts_.fence());
+  return status;
+}
+
+Status LabelIndexDesk::Append(const Piece& piece, std::unique_ptr<LabelIndexMaking>& making) const {
   if (!making) {
     FERMENT_ASSIGN_OR_RETURN(making, parts_.run_files.BeginLabelIndex(piece.folder, parts_.fence));
   }
-  Status status = making->Append(piece.entries);
-  if (status.ok() && piece.last) status = making->Finish(parts_.fence);
-  if (!status.ok() || piece.last) making.reset();
-  return status;
+  return making->Append(piece.entries);
 }
 
 void LabelIndexDesk::HandleWritten(const JobKey& key, std::uint64_t number, const Making& making, bool last,

@@ -77,6 +77,7 @@ class LabelIndexDesk {
   Piece Gather(const Run& run, const Job& job, Index& index) const;
   /// On the `files` thread.
   Status Write(const Piece& piece, std::unique_ptr<LabelIndexMaking>& making) const;
+  Status Append(const Piece& piece, std::unique_ptr<LabelIndexMaking>& making) const;
   void HandleWritten(const JobKey& key, std::uint64_t number, const Making& making, bool last, const Status& status);
   void Drop(Making making) const;
 

@@ -302,7 +302,7 @@ void LeaseDesk::FailDeadlyOf(const Run& run, const Job& job) {
                               {"shard", key.shard},
                               {"reason", failure.message},
                               {"next", "the job fails"}});
-    ledger_.Record(ShardFailed{key, "", failure, {}});
+    ledger_.Record(ShardCondemned{key, failure});
     return;
   }
 }

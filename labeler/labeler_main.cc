@@ -63,8 +63,8 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
   const std::string arithmetic(device.cuda ? kCudaClass : InstructionSetClass());
   std::unique_ptr<LeaseClient> client;
   if (config.offline) {
-    FERMENT_ASSIGN_OR_RETURN(client,
-                             MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store, arithmetic));
+    FERMENT_ASSIGN_OR_RETURN(
+        client, MakeOfflineLeaseClient(config.run_dir, config.job, config.label_store, arithmetic, ending));
   } else {
     const std::string name = config.name.empty() ? HostName() + "-" + std::to_string(getpid()) : config.name;
     const std::string host = config.host.empty() ? HostName() : config.host;
@@ -75,9 +75,11 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
         "labeler_started",
         {{"name", name}, {"coordinator", config.coordinator}, {"arithmetic", arithmetic}, {"threads", config.threads}});
   }
-  WorkRunner runner([device](const RunSpec& spec,
-                             const Model& model) { return MakeTorchAnnotator(spec, model.file, model.digest, device); },
-                    config.threads, ending);
+  WorkRunner runner(
+      [&](const RunSpec& spec, const Model& model) {
+        return MakeTorchAnnotator(spec, model.file, model.digest, device, ending);
+      },
+      config.threads, ending);
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }
 

@@ -51,8 +51,8 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
 
 class OfflineLeaseClient final : public LeaseClient {
  public:
-  OfflineLeaseClient(std::deque<Lease> leases, std::filesystem::path folder)
-      : folder_(std::move(folder)), waiting_(std::move(leases)) {}
+  OfflineLeaseClient(std::deque<Lease> leases, std::filesystem::path folder, std::stop_token ending)
+      : folder_(std::move(folder)), ending_(std::move(ending)), waiting_(std::move(leases)) {}
 
   Result<LeaseOffer> Take() override {
     const MutexLock lock(mutex_);
@@ -78,7 +78,8 @@ class OfflineLeaseClient final : public LeaseClient {
         dataset::CommitToLabelIndex(folder_, lease.key.shard,
                                     {file.file.filename().string(),
                                      file.sha256,
-                                     {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
+                                     {counts.read, counts.labelled, counts.abstained, counts.quarantined}},
+                                    ending_));
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
     return LeaseOffer();
@@ -105,6 +106,7 @@ class OfflineLeaseClient final : public LeaseClient {
 
   // Constant after construction.
   const std::filesystem::path folder_;
+  const std::stop_token ending_;
   // Under mutex_.
   Mutex mutex_;
   std::deque<Lease> waiting_ FERMENT_GUARDED_BY(mutex_);
@@ -117,17 +119,20 @@ class OfflineLeaseClient final : public LeaseClient {
 
 Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesystem::path& run_dir,
                                                             const std::string& job, const std::string& label_store,
-                                                            std::string_view arithmetic) {
+                                                            std::string_view arithmetic,
+                                                            const std::stop_token& ending) {
   FERMENT_ASSIGN_OR_RETURN(const std::uint32_t round, RoundOf(job));
   const RunLayout layout(std::filesystem::absolute(run_dir));
   FERMENT_ASSIGN_OR_RETURN(RunSpec spec, LoadResolvedSpec(layout.Spec()));
-  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec));
+  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec, ending));
   FERMENT_ASSIGN_OR_RETURN(Model teacher, TeacherOf(layout, round));
   const std::string dataset = dataset::DatasetName(spec.data().fr().path());
   const std::string config = dataset::LabelConfigDigest(spec, dataset::PlanInUse(spec), arithmetic);
   teacher.output_dir = layout.LabelSets(dataset, teacher.digest, config);
-  if (!label_store.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store));
-  FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir));
+  if (!label_store.empty()) {
+    FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store, ending));
+  }
+  FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir, ending));
 
   const auto shared = std::make_shared<const RunSpec>(std::move(spec));
   const std::uint64_t per_shard = shared->data().fr().shard_records();
@@ -141,7 +146,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
                       shared,
                       LabelTask{dataset, first, std::min(per_shard, source->size() - first), teacher, config}});
   }
-  return std::make_unique<OfflineLeaseClient>(std::move(leases), teacher.output_dir);
+  return std::make_unique<OfflineLeaseClient>(std::move(leases), teacher.output_dir, ending);
 }
 
 }  // namespace ferment::labeler

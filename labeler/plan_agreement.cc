@@ -32,8 +32,9 @@ void Compare(const LabelRow& exact, const LabelRow& reduced, PlanAgreement& agre
   agreement.flipped += passes != passes_reduced ? 1 : 0;
 }
 
-Result<PlanAgreement> CompareBatch(const std::vector<dataset::Image>& faces, Annotator& exact, Annotator& reduced,
+Result<PlanAgreement> CompareBatch(const std::vector<dataset::Image>& faces, const PlanPair& plans,
                                    const LabelRule& rule) {
+  const auto& [exact, reduced] = plans;
   PlanAgreement agreement;
   if (faces.empty()) return agreement;
   FERMENT_ASSIGN_OR_RETURN(const Annotation of_exact, exact.Annotate(faces));
@@ -60,14 +61,16 @@ std::vector<std::uint64_t> SpreadIndices(std::uint64_t records, std::uint64_t co
 }
 
 Result<PlanAgreement> MeasureAgreement(const dataset::RecordSource& source, std::span<const std::uint64_t> indices,
-                                       Annotator& exact, Annotator& reduced, const LabelRule& rule, int threads) {
-  const std::uint64_t batch = std::min(exact.batch(), reduced.batch());
+                                       const PlanPair& plans, const LabelRule& rule, int threads,
+                                       const std::stop_token& stop) {
+  const std::uint64_t batch = std::min(plans.exact.batch(), plans.reduced.batch());
   const std::uint64_t batches = (indices.size() + batch - 1) / batch;
   OrderedPrefetch<Result<PlanAgreement>> compared(batches, threads, [&](std::uint64_t number) -> Result<PlanAgreement> {
+    if (stop.stop_requested()) return Fail(CancelledError("asked to stop"));
     const std::uint64_t first = number * batch;
     const auto part = indices.subspan(first, std::min<std::uint64_t>(batch, indices.size() - first));
     FERMENT_ASSIGN_OR_RETURN(const auto faces, ReadFaces(source, part));
-    return CompareBatch(faces, exact, reduced, rule);
+    return CompareBatch(faces, plans, rule);
   });
   PlanAgreement sum;
   for (std::uint64_t number = 0; number < batches; ++number) {

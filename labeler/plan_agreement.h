@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "common/base/result.h"
@@ -32,12 +33,19 @@ struct PlanAgreement {
   bool Enough() const { return Share() >= kLeastAgreement; }
 };
 
+struct PlanPair {
+  Annotator& exact;
+  Annotator& reduced;
+};
+
 /// Returns: `count` indices spread evenly over [0, records), ascending; all where there are fewer.
 std::vector<std::uint64_t> SpreadIndices(std::uint64_t records, std::uint64_t count);
 
 /// Shows records to both plans, `threads` batches at a time; damaged ones are left out. The result follows from
-/// records, plans and rule alone. Errors: those of Annotate; those of reading that are no damage.
+/// records, plans and rule alone. Errors: Cancelled when asked to stop, between batches; those of Annotate; those of
+/// reading that are no damage.
 Result<PlanAgreement> MeasureAgreement(const dataset::RecordSource& source, std::span<const std::uint64_t> indices,
-                                       Annotator& exact, Annotator& reduced, const LabelRule& rule, int threads);
+                                       const PlanPair& plans, const LabelRule& rule, int threads,
+                                       const std::stop_token& stop = {});
 
 }  // namespace ferment::labeler

@@ -72,6 +72,7 @@ struct Subject {
   const RunSpec& spec;
   const std::filesystem::path& weights;
   const InferenceDevice& device;
+  const std::stop_token& ending;
 
   nn::BackboneConfig config() const { return nn::BackboneOf(spec); }
   int FacesACall() const {
@@ -84,7 +85,7 @@ struct Subject {
 };
 
 Result<std::unique_ptr<TorchAnnotator>> MakeFp32Annotator(const Subject& subject) {
-  const auto& [spec, weights, device] = subject;
+  const auto& [spec, weights, device, ending] = subject;
   auto plan = device.cuda ? nn::InferencePlan::LoadOnGpu(weights, subject.config(), subject.FacesACall(), *device.cuda)
                           : nn::InferencePlan::Load(weights, subject.config(), subject.FacesACall());
   if (!plan) return Fail(plan.error());
@@ -92,9 +93,11 @@ Result<std::unique_ptr<TorchAnnotator>> MakeFp32Annotator(const Subject& subject
 }
 
 /// Returns: [n, 3, S, S], the records that can be decoded.
-Result<torch::Tensor> CalibrationFaces(const dataset::RecordSource& source, int image_size) {
+Result<torch::Tensor> CalibrationFaces(const dataset::RecordSource& source, int image_size,
+                                       const std::stop_token& stop) {
   std::vector<torch::Tensor> faces;
   for (const std::uint64_t index : SpreadIndices(source.size(), kCalibrated)) {
+    if (stop.stop_requested()) return Fail(CancelledError("asked to stop"));
     const auto record = source.Read(index);
     const auto face = record ? dataset::DecodePicture(record->image) : Result<dataset::Image>(Fail(record.error()));
     if (!face && face.error().code() != StatusCode::kDataLoss) return Fail(face.error());
@@ -121,24 +124,25 @@ Status Refused(const Subject& subject, const PlanAgreement& agreement) {
 }
 
 Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::RecordSource& source) {
-  const auto& [spec, weights, device] = subject;
+  const auto& [spec, weights, device, ending] = subject;
   if (device.cuda) {
     return nn::InferencePlan::LoadOnGpu(weights, subject.config(), subject.FacesACall(), *device.cuda,
                                         torch::kBFloat16);
   }
-  FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(source, subject.config().image_size));
+  FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(source, subject.config().image_size, ending));
   return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces);
 }
 
 Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subject) {
   const v1::LabelingSpec& labeling = subject.spec.labeling();
-  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(subject.spec));
+  FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(subject.spec, subject.ending));
   FERMENT_ASSIGN_OR_RETURN(auto plan, LoadReduced(subject, *source));
   auto reduced = subject.With(std::move(plan));
   FERMENT_ASSIGN_OR_RETURN(const auto exact, MakeFp32Annotator(subject));
-  FERMENT_ASSIGN_OR_RETURN(const PlanAgreement agreement,
-                           MeasureAgreement(*source, SpreadIndices(source->size(), kCompared), *exact, *reduced,
-                                            {labeling.tau(), labeling.threshold()}, subject.device.threads));
+  FERMENT_ASSIGN_OR_RETURN(
+      const PlanAgreement agreement,
+      MeasureAgreement(*source, SpreadIndices(source->size(), kCompared), {*exact, *reduced},
+                       {labeling.tau(), labeling.threshold()}, subject.device.threads, subject.ending));
   LogInfo("inference_plan_agreement", {{"plan", labeling.plan()},
                                        {"faces", agreement.faces},
                                        {"compared", agreement.compared},
@@ -174,7 +178,8 @@ Result<InferenceDevice> ChooseInferenceDevice(std::string_view wanted, int turn)
 }
 
 Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const std::filesystem::path& weights,
-                                                      const std::string& digest, const InferenceDevice& device) {
+                                                      const std::string& digest, const InferenceDevice& device,
+                                                      const std::stop_token& ending) {
   if (!digest.empty()) {
     FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(weights));
     if (found != digest) {
@@ -182,7 +187,7 @@ Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const
                                 weights.string() + " sha256=" + found + " expected=" + digest));
     }
   }
-  const Subject subject{spec, weights, device};
+  const Subject subject{spec, weights, device, ending};
   const std::string& plan = spec.labeling().plan();
   const char* reduced = device.cuda ? "bf16" : "int8";
   if (plan == "fp32" || plan == "auto") return MakeFp32Annotator(subject);

@@ -94,12 +94,13 @@ Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& 
   return std::make_unique<ObjectFiles>(std::move(store), *std::move(url));
 }
 
-Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store) {
+Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,
+                   const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const io::ObjectUrl root, io::ParseObjectUrl(store));
   std::error_code unreadable;
   if (std::filesystem::exists(Labels(run_dir), unreadable)) return {};
   const io::ObjectUrl place = root.Below(run_name);
-  FERMENT_ASSIGN_OR_RETURN(const auto bucket, io::OpenObjectStore(place));
+  FERMENT_ASSIGN_OR_RETURN(const auto bucket, io::OpenObjectStore(place, stop));
   FERMENT_RETURN_IF_ERROR(io::TryConditions(*bucket, place.Below(".ferment-conditions")));
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(Labels(run_dir)));
   const Json json = {{"url", place.Text()}};

@@ -52,8 +52,9 @@ Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& fol
 
 /// Has the label sets of a run that has none yet written to `store`/<run's name>/ from now on; does nothing for a run
 /// that has some, wherever they are. Tries the store first: one that ignores conditions is no place for an index.
-/// Errors: InvalidArgument (64) for another text than s3://BUCKET/PREFIX; FailedPrecondition (69) for such a store;
-/// those of the store and of writing store.json.
-Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store);
+/// `stop` as io::OpenObjectStore's. Errors: InvalidArgument (64) for another text than s3://BUCKET/PREFIX;
+/// FailedPrecondition (69) for such a store; those of the store and of writing store.json.
+Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,
+                   const std::stop_token& stop = {});
 
 }  // namespace ferment::dataset

@@ -76,8 +76,9 @@ Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index
 }
 
 /// Several labelers may do so at once: whoever comes second reads again.
-Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file) {
-  FERMENT_ASSIGN_OR_RETURN(const auto store, io::OpenObjectStore(folder));
+Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file,
+                     const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const auto store, io::OpenObjectStore(folder, stop));
   const io::ObjectUrl place = folder.Below(kIndexName);
   Status overtaken;
   for (int i = 0; i < kTriesToCommit; ++i) {
@@ -120,8 +121,8 @@ std::string LabelIndexText::TakeEnd() {
   return Take();
 }
 
-Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder, stop));
   return ReadLabelIndex(*place);
 }
 
@@ -139,9 +140,10 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder) { return folder / kIndexName; }
 
-Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file) {
+Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                          const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
-  if (url) return CommitToStore(*url, shard, file);
+  if (url) return CommitToStore(*url, shard, file, stop);
   FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
   FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
   return changed ? WriteLabelIndex(folder, index) : Status();

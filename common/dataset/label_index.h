@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,17 +34,19 @@ class LabelIndexText {
   bool empty_ = true;
 };
 
-/// Returns: what `folder`/index.json names; empty where there is none yet. Errors: DataLoss for a damaged index.
-Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder);
+/// Returns: what `folder`/index.json names; empty where there is none yet. `stop` as io::OpenObjectStore's. Errors:
+/// DataLoss for a damaged index; those of LabelFiles.
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop = {});
 
 /// Replaces `folder`/index.json atomically. Thread: one writer a folder. Errors: those of io::WriteFileAtomically.
 Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
 /// Where a coordinator, which writes it in pieces, has it.
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 
-/// Reads the index, enters one shard and replaces it. The same entry again changes nothing. Errors: AlreadyExists where
-/// the shard has another digest; those of reading and writing.
-Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file);
+/// Reads the index, enters one shard and replaces it. The same entry again changes nothing. `stop` as
+/// io::OpenObjectStore's. Errors: AlreadyExists where the shard has another digest; those of reading and writing.
+Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                          const std::stop_token& stop = {});
 
 /// Returns: a digest of all shards and their digests: "the label sets in use".
 std::string LabelIndexDigest(const LabelIndex& index);

@@ -23,7 +23,8 @@ using Fence = std::function<Status()>;
 /// Needs writers that see each other's unlink, as on a local disk and on NFS. Thread: one at a time.
 class FencedWriter {
  public:
-  /// Errors: the fence's; else those of io::WriteFileAtomically. The old file, or the later writer's, stays.
+  /// Errors: the fence's, which is asked whatever failed; else those of io::WriteFileAtomically. The old file, or the
+  /// later writer's, stays.
   Status Write(const std::filesystem::path& path, std::string_view text, const Fence& fence);
 
   /// The same for what is written in pieces, over a longer time: Begin, AtomicFile::Append, Finish. Errors: as Write.

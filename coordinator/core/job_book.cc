@@ -404,6 +404,7 @@ void JobBook::On(const ShardCommitted& event) {
 void JobBook::On(const ShardFailed& event) {
   Job& job = JobOf(event.key.run_id, event.key.job_id);
   FERMENT_CHECK(event.key.shard < job.shards.size()) << "job=" << event.key.job_id << " shard=" << event.key.shard;
+  // Pending: as ShardCondemned, or in a log of before there was that.
   const bool pending = job.shards[event.key.shard].state == ShardState::kPending;
   Shard& shard = pending ? job.shards[event.key.shard] : LeasedShard(event.key);
   FERMENT_CHECK(shard.epoch == event.key.epoch) << "job=" << event.key.job_id << " shard=" << event.key.shard;
@@ -418,6 +419,13 @@ void JobBook::On(const ShardFailed& event) {
   job.deaths.erase(event.key.shard);
   ++job.failed;
   job.failure = event.failure;
+}
+
+void JobBook::On(const ShardCondemned& event) {
+  const Job* job = FindJob(event.key.run_id, event.key.job_id);
+  FERMENT_CHECK(job != nullptr && job->pending.contains(event.key.shard))
+      << "job=" << event.key.job_id << " shard=" << event.key.shard;
+  On(ShardFailed{event.key, "", event.failure, {}});
 }
 
 void JobBook::On(const TeacherTripped& event) {

@@ -81,6 +81,7 @@ class JobBook {
   void On(const ShardReleased& event);
   void On(const ShardCommitted& event);
   void On(const ShardFailed& event);
+  void On(const ShardCondemned& event);
   void On(const TeacherTripped& event);
   void On(const RunRestored& event);
   void On(const ShardsRestored& event);

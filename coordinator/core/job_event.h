@@ -17,7 +17,7 @@ using Event =
     std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched, TokenTaken,
                  JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded, LabelerRegistered,
                  ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped, LabelerForgotten, RunRestored,
-                 ShardsRestored, LabelerRestored, RequestsRestored, RunUpdated, LabelerReturned>;
+                 ShardsRestored, LabelerRestored, RequestsRestored, RunUpdated, LabelerReturned, ShardCondemned>;
 
 /// Returns: whether it is one of snapshot_event.h.
 bool OfSnapshot(const Event& event);

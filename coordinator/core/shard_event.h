@@ -92,13 +92,20 @@ struct ShardCommitted {
   friend bool operator==(const ShardCommitted&, const ShardCommitted&) = default;
 };
 
-/// The shard is leased; or pending, where labelers died with it until it was to blame.
+/// The shard is leased; or pending, in a log of before there was ShardCondemned.
 struct ShardFailed {
   LeaseKey key;
   std::string request_id;
   Failure failure;
   RecordCounts counts;
   friend bool operator==(const ShardFailed&, const ShardFailed&) = default;
+};
+
+/// Labelers died with the shard, which is pending, until it was to blame; `key` names its last lease.
+struct ShardCondemned {
+  LeaseKey key;
+  Failure failure;
+  friend bool operator==(const ShardCondemned&, const ShardCondemned&) = default;
 };
 
 /// The teacher of this label job is no more to be learned from. It stays so, whatever is reopened.

@@ -125,6 +125,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
       const auto& from = event.shard_failed();
       return ShardFailed{Take(from.key()), from.request_id(), Take(from.failure()), Take(from.counts())};
     }
+    case v1::Event::kShardCondemned:
+      return ShardCondemned{Take(event.shard_condemned().key()), Take(event.shard_condemned().failure())};
     default:
       return Fail(UnknownWord("event kind", "unknown"));
   }

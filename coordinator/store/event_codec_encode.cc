@@ -176,6 +176,10 @@ void Encode(const ShardFailed& from, v1::Event& event) {
   Put(from.failure, to->mutable_failure());
   Put(from.counts, to->mutable_counts());
 }
+void Encode(const ShardCondemned& from, v1::Event& event) {
+  Put(from.key, event.mutable_shard_condemned()->mutable_key());
+  Put(from.failure, event.mutable_shard_condemned()->mutable_failure());
+}
 
 void Encode(const RunRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
 void Encode(const ShardsRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }

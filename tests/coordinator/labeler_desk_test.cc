@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <variant>
+
 #include "tests/support/engine_test.h"
 
 namespace ferment::coordinator {
@@ -55,6 +58,11 @@ class LabelerDeskTest : public ::ferment::testing::EngineTest {
     result.files = {{"labels/x/" + std::to_string(key.shard) + ".npz", "sha"}};
     result.counts.read = result.counts.labelled = 10;
     EXPECT_TRUE(engine()->leases().Commit(result));
+  }
+  template <typename Kind>
+  auto LoggedOf() const {
+    const auto& events = world_.log->events;
+    return std::count_if(events.begin(), events.end(), [](const Event& e) { return std::holds_alternative<Kind>(e); });
   }
   const Job& LabelJob() { return *engine()->book().FindJob(run_id_, "label"); }
 };
@@ -210,6 +218,8 @@ TEST_F(LabelerDeskTest, AShardThatKillsWhoeverTakesItFailsTheJobAndItsNeighbours
   EXPECT_EQ(LabelJob().failure.exit_code, exit_code::kBadData);
   EXPECT_THAT(LabelJob().failure.message, HasSubstr("shard 0 kills its labelers: first_record=0"));
   EXPECT_THAT(LabelJob().failure.message, HasSubstr("labeler on host of labeler alone with it"));
+  EXPECT_EQ(LoggedOf<ShardCondemned>(), 1);
+  EXPECT_EQ(LoggedOf<ShardFailed>(), 0) << "a coordinator of before takes it for a bug that the shard is not leased";
 }
 
 TEST_F(LabelerDeskTest, ARunThatIsSubmittedAgainBeginsWithoutDeaths) {

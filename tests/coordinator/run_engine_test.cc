@@ -455,6 +455,19 @@ TEST_F(RunEngineTest, ADiskThatFailsBelowARunFailsItInTheLogAndThenEndsTheProces
   EXPECT_EQ(round(), exit_code::kOk) << "told once";
 }
 
+TEST_F(RunEngineTest, APieceThatFailsOnceAnotherCoordinatorLeadsFailsAsFenced) {
+  const Status gone = UnavailableError("cannot write").WithExitCode(exit_code::kStorageFailed);
+  StartLabelling();
+  world_.run_files.on_piece = [&] {
+    ++world_.log->term;  // and it removes what this one has begun
+    world_.run_files.piece_status = gone;
+  };
+  const std::string labeler = Register();
+  EXPECT_TRUE(engine()->leases().Commit(ResultOf(LeaseOne(labeler))));
+  EXPECT_EQ(ProcessExitCode(engine().Settle()), exit_code::kFenced);
+  EXPECT_EQ(JobNamed("label").failure.exit_code, exit_code::kFenced) << JobNamed("label").failure.message;
+}
+
 TEST_F(RunEngineTest, AFullDiskBelowARunIsTheRunsAlone) {
   StartLabelling();
   world_.run_files.index_status = ResourceExhaustedError("no space").WithExitCode(exit_code::kStorageFailed);

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <limits>
+#include <stop_token>
 #include <vector>
 
 #include "common/dataset/png_writer.h"
@@ -54,7 +55,7 @@ PlanAgreement Compare(std::uint64_t records, const std::function<float(int)>& ex
   const GreyRecords source(records, damaged);
   LevelAnnotator first(exact), second(reduced);
   const auto agreement =
-      MeasureAgreement(source, SpreadIndices(records, records), first, second, {.tau = 1, .threshold = 0.9}, threads);
+      MeasureAgreement(source, SpreadIndices(records, records), {first, second}, {.tau = 1, .threshold = 0.9}, threads);
   EXPECT_TRUE(agreement);
   return *agreement;
 }
@@ -106,6 +107,23 @@ TEST(PlanAgreement, ANetworkThatSaysNothingDoesNotAgree) {
       10, [](int) { return kSure; }, [](int) { return std::numeric_limits<float>::quiet_NaN(); });
   EXPECT_EQ(agreement.same, 0U);
   EXPECT_FALSE(agreement.Enough());
+}
+
+TEST(PlanAgreement, AStopEndsTheComparisonAfterTheBatchesThatHaveBegun) {
+  const GreyRecords source(30);
+  std::stop_source ending;
+  int looked_at = 0;
+  LevelAnnotator stopped([&](int) {
+    ++looked_at;
+    ending.request_stop();
+    return kSure;
+  });
+  LevelAnnotator other([](int) { return kSure; });
+  const auto agreement = MeasureAgreement(source, SpreadIndices(30, 30), {stopped, other}, {.tau = 1, .threshold = 0.9},
+                                          /*threads=*/1, ending.get_token());
+  ASSERT_FALSE(agreement);
+  EXPECT_EQ(agreement.error().code(), StatusCode::kCancelled);
+  EXPECT_EQ(looked_at, 3) << "one batch";
 }
 
 TEST(SpreadIndices, AreSpreadEvenlyAndNeverTwiceTheSame) {

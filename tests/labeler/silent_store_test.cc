@@ -14,8 +14,12 @@
 #include <thread>
 #include <utility>
 
+#include "common/config/run_layout.h"
 #include "labeler/labeler_loop.h"
+#include "labeler/offline_lease_client.h"
+#include "labeler/torch_annotator.h"
 #include "tests/common/dataset/pack_builder.h"
+#include "tests/support/rendered_spec.h"
 #include "tests/support/scripted_annotator.h"
 #include "tests/support/scripted_http_server.h"
 
@@ -120,8 +124,14 @@ class OneLease final : public LeaseClient {
   bool taken_ = false;
 };
 
+Result<std::unique_ptr<Annotator>> OpenScript(const RunSpec& /*spec*/, const Model& /*model*/) {
+  return std::make_unique<testing_support::ScriptedAnnotator>(2);
+}
+
 class SilentStoreTest : public ::testing::Test {
  protected:
+  using SilentAt = std::function<bool(const HttpCall&)>;
+
   SilentStoreTest() {
     folder_ = std::filesystem::path(::testing::TempDir()) / ("silent-store-" + std::to_string(::getpid()));
     std::filesystem::remove_all(folder_);
@@ -137,8 +147,9 @@ class SilentStoreTest : public ::testing::Test {
   }
   ~SilentStoreTest() override { std::filesystem::remove_all(folder_); }
 
-  Lease MakeLease() const {
+  Lease MakeLease(const std::string& plan) const {
     RunSpec spec;
+    spec.mutable_labeling()->set_plan(plan);
     spec.mutable_data()->mutable_fr()->set_path("s3://faces/pack");
     for (const char* name : {"a", "b", "c", "d"}) spec.add_classes(name);
     spec.mutable_labeling()->set_tau(1.0);
@@ -150,12 +161,11 @@ class SilentStoreTest : public ::testing::Test {
     return lease;
   }
 
-  /// Labels until the store falls silent, and asks to stop then.
-  void ExpectTheLeaseBackAtOnce(const std::function<bool(const HttpCall&)>& silent_at) {
+  /// Has `work` done until the store falls silent, and asks it to stop then.
+  void ExpectAnEndAtOnce(const SilentAt& silent_at, const std::function<Status(const std::stop_token&)>& work) {
     SilentStore store(pack_, silent_at);
     setenv("AWS_ENDPOINT_URL", store.endpoint().c_str(), 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", (folder_ / "credentials").c_str(), 1);
-    OneLease client(MakeLease());
     std::stop_source ending;
     std::chrono::steady_clock::time_point asked;
     std::jthread operator_at_work([&] {
@@ -163,19 +173,52 @@ class SilentStoreTest : public ::testing::Test {
       asked = std::chrono::steady_clock::now();
       ending.request_stop();
     });
-    WorkRunner runner(
-        [](const RunSpec&, const Model&) {
-          return Result<std::unique_ptr<Annotator>>(std::make_unique<testing_support::ScriptedAnnotator>(2));
-        },
-        2, ending.get_token());
-    const Status status = LabelerLoop(client, runner, /*exit_when_idle=*/true).Run(ending.get_token());
+    const Status status = work(ending.get_token());
     EXPECT_TRUE(store.EndsWait()) << "the store was never asked for that";
     operator_at_work.join();
     EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
-    EXPECT_EQ(client.returned, 1);
-    EXPECT_EQ(client.committed, 0);
     // By itself a request takes a minute, and is made again for two.
     EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(20));
+  }
+
+  void ExpectTheLeaseBackAtOnce(const SilentAt& silent_at, const std::string& plan = "fp32") {
+    OneLease client(MakeLease(plan));
+    ExpectAnEndAtOnce(silent_at, [&](const std::stop_token& ending) {
+      const auto open_network = [&](const RunSpec& spec, const Model& model) {
+        return MakeTorchAnnotator(spec, model.file, "", {}, ending);
+      };
+      WorkRunner runner(plan == "fp32" ? OpenAnnotator(OpenScript) : open_network, 2, ending);
+      return LabelerLoop(client, runner, /*exit_when_idle=*/true).Run(ending);
+    });
+    EXPECT_EQ(client.returned, 1);
+    EXPECT_EQ(client.committed, 0);
+  }
+
+  /// A run's folder whose teacher phase has ended, and whose data is the pack.
+  RunLayout MakeRun() const {
+    auto spec = *testing::RenderedSpec(folder_ / "rendered");
+    spec.mutable_data()->mutable_fr()->set_path("s3://faces/pack");
+    spec.mutable_classes()->DeleteSubrange(4, spec.classes_size() - 4);
+    spec.mutable_labeling()->set_canary_share(0);
+    spec.mutable_labeling()->set_min_accuracy(0);
+    spec.mutable_labeling()->set_max_damage(1.0);
+    RunLayout run(folder_ / "run");
+    std::filesystem::create_directories(run.Job("teacher"));
+    std::ofstream(run.Spec()) << SpecToYaml(spec);
+    std::ofstream(run.Result("teacher")) << R"({"models": [{"role": "teacher", "file": "f", "sha256": "d"}]})";
+    return run;
+  }
+  void ExpectAnEndOfflineAtOnce(const RunLayout& run, const SilentAt& silent_at) {
+    ExpectAnEndAtOnce(silent_at, [&](const std::stop_token& ending) -> Status {
+      FERMENT_ASSIGN_OR_RETURN(const auto client, MakeOfflineLeaseClient(run.root(), "label", "s3://faces/labels",
+                                                                         InstructionSetClass(), ending));
+      WorkRunner runner(OpenScript, 2, ending);
+      return LabelerLoop(*client, runner, /*exit_when_idle=*/true).Run(ending);
+    });
+  }
+  static void PlaceLabelsInTheStore(const RunLayout& run) {
+    std::filesystem::create_directories(run.root() / "labels");
+    std::ofstream(run.root() / "labels" / "store.json") << R"({"url":"s3://faces/labels"})";
   }
 
   static constexpr std::uint64_t kRecords = 6;
@@ -199,6 +242,37 @@ TEST_F(SilentStoreTest, AStopReturnsTheLeaseWhileTheLabelSetIsWritten) {
   std::filesystem::create_directories(folder_ / "labels");
   std::ofstream(folder_ / "labels" / "store.json") << R"({"url":"s3://faces/labels"})";
   ExpectTheLeaseBackAtOnce([](const HttpCall& call) { return call.method == "PUT"; });
+}
+
+TEST_F(SilentStoreTest, AStopReturnsTheLeaseWhileThePackIsLookedForToCompareAPlan) {
+  int listings = 0;
+  ExpectTheLeaseBackAtOnce(
+      [&listings](const HttpCall& call) {
+        // The first is for labelling.
+        return call.target.find("list-type=2") != std::string::npos && ++listings > 1;
+      },
+      "int8");
+}
+
+TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatLooksForThePack) {
+  ExpectAnEndOfflineAtOnce(MakeRun(), [](const HttpCall&) { return true; });
+}
+
+TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatTriesTheStoreForItsLabels) {
+  ExpectAnEndOfflineAtOnce(MakeRun(), [](const HttpCall& call) { return call.method == "DELETE"; });
+}
+
+TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatReadsItsIndex) {
+  const RunLayout run = MakeRun();
+  PlaceLabelsInTheStore(run);
+  ExpectAnEndOfflineAtOnce(run, [](const HttpCall& call) { return call.target.ends_with("index.json"); });
+}
+
+TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatCommits) {
+  const RunLayout run = MakeRun();
+  PlaceLabelsInTheStore(run);
+  ExpectAnEndOfflineAtOnce(
+      run, [](const HttpCall& call) { return call.method == "PUT" && call.target.ends_with("index.json"); });
 }
 
 }  // namespace

@@ -122,6 +122,14 @@ TEST_F(Int8Annotator, IsTheSameWhateverTheThreadsThatMadeIt) {
   EXPECT_NE((*exact)->Annotate(std::span(faces).first((*exact)->batch()))->logits, expected);
 }
 
+TEST_F(Int8Annotator, IsNotMadeOnceTheLabelerIsToEnd) {
+  std::stop_source ending;
+  ending.request_stop();
+  const auto stopped = MakeTorchAnnotator(spec_, Weights(spec_), "", {}, ending.get_token());
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code(), StatusCode::kCancelled);
+}
+
 /// A classifier that looks where the faces' features differ by nothing but rounding.
 TEST_F(Int8Annotator, IsRefusedWhereItNamesOtherClasses) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(spec_), 1, 0);

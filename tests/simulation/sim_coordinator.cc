@@ -29,7 +29,7 @@ std::string Describe(const coordinator::Event& event) {
       "submitted",    "reopened", "cancel",    "run-ended", "intended",   "launched", "token",    "completed",
       "job-failure",  "exited",   "planned",   "ended",     "registered", "leased",   "released", "committed",
       "shard-failed", "tripped",  "forgotten", "",          "",           "",         "",         "updated",
-      "returned"};
+      "returned",     "condemned"};
   std::string text = kNames[event.index()];
   std::visit(
       [&text](const auto& one) {

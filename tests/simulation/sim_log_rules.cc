@@ -348,8 +348,16 @@ void SimLogRules::On(const ShardCommitted& event) {
 }
 
 void SimLogRules::On(const ShardFailed& event) {
-  // Without a request it is the coordinator's own verdict of a shard that nobody holds: SimSuspectRules judges it.
-  if (!event.request_id.empty()) Held(event.key, "failed").leased = false;
+  Held(event.key, "failed").leased = false;
+  JobOf(event.key.run_id, event.key.job_id).shard_failed = true;
+}
+
+/// Whether it is to blame is for SimSuspectRules.
+void SimLogRules::On(const ShardCondemned& event) {
+  const ShardFacts* shard = FindShard(event.key);
+  if (shard == nullptr || shard->leased || shard->committed || shard->epoch != event.key.epoch) {
+    history_.Violate("P3", "failed for deaths, and not pending since that lease: " + Name(event.key));
+  }
   JobOf(event.key.run_id, event.key.job_id).shard_failed = true;
 }
 

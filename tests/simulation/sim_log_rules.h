@@ -114,6 +114,7 @@ class SimLogRules {
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event);
   void On(const coordinator::ShardFailed& event);
+  void On(const coordinator::ShardCondemned& event);
   void On(const coordinator::TeacherTripped& event);
 
   JobFacts& JobOf(const std::string& run_id, const std::string& job_id) { return runs_[run_id].jobs[job_id]; }

@@ -126,6 +126,8 @@ void SimMachineRules::On(const ShardFailed& event) {
   leases_.erase(PlaceOf(event.key));
 }
 
+void SimMachineRules::On(const ShardCondemned& event) { failed_by_.erase(PlaceOf(event.key)); }
+
 void SimMachineRules::On(const JobEnded& event) { EraseOf(leases_, event.run_id, event.job_id); }
 
 void SimMachineRules::Final(const JobBook& book) {

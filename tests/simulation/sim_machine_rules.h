@@ -56,6 +56,7 @@ class SimMachineRules {
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event);
   void On(const coordinator::ShardFailed& event);
+  void On(const coordinator::ShardCondemned& event);
   void On(const coordinator::JobEnded& event);
 
   void CountFailure(Machine& machine);

@@ -61,9 +61,8 @@ void SimSuspectRules::Drop(const LeaseKey& key) {
   for (auto& [labeler, held] : leases_) held.erase(PlaceOf(key));
 }
 
-void SimSuspectRules::On(const ShardFailed& event) {
-  Drop(event.key);
-  if (!event.request_id.empty() || plan_.IsDeadly(event.key)) return;
+void SimSuspectRules::On(const ShardCondemned& event) {
+  if (plan_.IsDeadly(event.key)) return;
   history_.Violate("innocent", "a shard that kills nobody is failed for its labelers' deaths: " + Name(event.key) +
                                    ": " + event.failure.message);
 }

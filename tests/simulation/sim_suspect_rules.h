@@ -36,7 +36,8 @@ class SimSuspectRules {
   void On(const coordinator::ShardLeased& event);
   void On(const coordinator::ShardReleased& event);
   void On(const coordinator::ShardCommitted& event) { Drop(event.key); }
-  void On(const coordinator::ShardFailed& event);
+  void On(const coordinator::ShardFailed& event) { Drop(event.key); }
+  void On(const coordinator::ShardCondemned& event);
   void Drop(const coordinator::LeaseKey& key);
 
   const SimPlan& plan_;

@@ -23,6 +23,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   double max_damage = 0.2;
   Status prepare_status;
   Status plan_status;
+  Status piece_status;
   Status index_status;
   Status table_status;
   Status report_status;
@@ -104,7 +105,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     Status Append(std::span<const coordinator::LabelEntry> entries) override {
       entries_ += entries.size();
       files_.on_piece();
-      return {};
+      return files_.piece_status;
     }
     Status Finish(const coordinator::Fence& fence) override {
       FERMENT_RETURN_IF_ERROR(fence());

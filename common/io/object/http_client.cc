@@ -7,12 +7,12 @@
 #include <array>
 #include <cctype>
 #include <cstring>
-#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "common/base/check.h"
 #include "common/base/mutex.h"
+#include "common/base/result.h"
 
 namespace ferment::io {
 namespace {
@@ -133,27 +133,38 @@ void SetMethod(CURL* handle, const HttpRequest& request) {
   }
 }
 
-void Check(CURLMcode code) { FERMENT_CHECK(code == CURLM_OK) << "libcurl: " << curl_multi_strerror(code); }
+/// What libcurl cannot do, such as to wait on sockets while the system has no memory; another time it may.
+Status Failed(CURLMcode code) { return UnavailableError("libcurl: " + std::string(curl_multi_strerror(code))); }
 
-/// Returns: how the request ended; nothing where it was asked to stop.
-std::optional<CURLcode> Exchanged(const Handle& handle, const std::stop_token& stop) {
+/// Returns: how the request that was added to the handle's multi ended. Errors: Cancelled; those of Failed.
+Result<CURLcode> Await(const Handle& handle, const std::stop_token& stop) {
   constexpr int kWakesByItselfMs = 1000;
   CURLM* const multi = handle.multi.get();
   const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
-  Check(curl_multi_add_handle(multi, handle.easy.get()));
-  std::optional<CURLcode> ended;
-  while (!ended && !stop.stop_requested()) {
+  while (!stop.stop_requested()) {
     int running = 0;
-    Check(curl_multi_perform(multi, &running));
+    if (const CURLMcode code = curl_multi_perform(multi, &running); code != CURLM_OK) return Fail(Failed(code));
     int left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
-      if (message->msg == CURLMSG_DONE) ended = message->data.result;
+      if (message->msg == CURLMSG_DONE) return message->data.result;
     }
-    if (!ended) Check(curl_multi_poll(multi, nullptr, 0, kWakesByItselfMs, nullptr));
+    const CURLMcode waited = curl_multi_poll(multi, nullptr, 0, kWakesByItselfMs, nullptr);
+    if (waited != CURLM_OK) return Fail(Failed(waited));
   }
+  return Fail(CancelledError("asked to stop"));
+}
+
+/// Returns and errors: as Await. The handle is good for another request only where the request ended.
+Result<CURLcode> Exchanged(const Handle& handle, const std::stop_token& stop) {
+  CURL* const easy = handle.easy.get();
+  if (const CURLMcode code = curl_multi_add_handle(handle.multi.get(), easy); code != CURLM_OK) {
+    return Fail(Failed(code));
+  }
+  const auto ended = Await(handle, stop);
   // Nobody waits for a name server then either.
-  if (!ended) Set(handle.easy.get(), CURLOPT_QUICK_EXIT, 1L);
-  Check(curl_multi_remove_handle(multi, handle.easy.get()));
+  if (!ended) Set(easy, CURLOPT_QUICK_EXIT, 1L);
+  const CURLMcode removed = curl_multi_remove_handle(handle.multi.get(), easy);
+  FERMENT_CHECK(removed == CURLM_OK) << "libcurl: " << curl_multi_strerror(removed);
   return ended;
 }
 
@@ -193,11 +204,12 @@ HttpClient::HttpClient(Options options) : options_(std::move(options)), pool_(st
 HttpClient::~HttpClient() = default;
 
 HttpAnswer HttpClient::Perform(const HttpRequest& request) {
-  Handle handle = pool_->Take();
-  FERMENT_CHECK(handle.easy != nullptr && handle.multi != nullptr) << "libcurl has no memory";
   Exchange exchange{request.body, request.max_body_bytes, false, false, {}};
   std::array<char, CURL_ERROR_SIZE> detail = {};
   const HeaderList headers = MakeHeaders(request);
+  // Behind what it points to, so that it goes before that.
+  Handle handle = pool_->Take();
+  FERMENT_CHECK(handle.easy != nullptr && handle.multi != nullptr) << "libcurl has no memory";
   CURL* const curl = handle.easy.get();
   Set(curl, CURLOPT_URL, request.url.c_str());
   Set(curl, CURLOPT_HTTPHEADER, headers.get());
@@ -217,16 +229,16 @@ HttpAnswer HttpClient::Perform(const HttpRequest& request) {
   Set(curl, CURLOPT_READFUNCTION, &GiveBody);
   Set(curl, CURLOPT_READDATA, static_cast<void*>(&exchange));
   SetMethod(curl, request);
-  const std::optional<CURLcode> code = Exchanged(handle, options_.stop);
+  const Result<CURLcode> ended = Exchanged(handle, options_.stop);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   exchange.answer.status = static_cast<int>(status);
-  if (!code) {
-    exchange.answer.transport = CancelledError("asked to stop");
-  } else if (*code != CURLE_OK) {
-    exchange.answer.transport = TransportFailure(*code, detail.data(), exchange.too_long);
+  if (!ended) {
+    exchange.answer.transport = ended.error();
+  } else if (*ended != CURLE_OK) {
+    exchange.answer.transport = TransportFailure(*ended, detail.data(), exchange.too_long);
   }
-  pool_->Give(std::move(handle));
+  if (ended) pool_->Give(std::move(handle));
   return std::move(exchange.answer);
 }
 

@@ -35,8 +35,9 @@ struct HttpAnswer {
   std::map<std::string, std::string> headers;
   /// What came, also where it is not all.
   std::vector<std::byte> body;
-  /// Not ok where the answer is not complete: Unavailable (no connection, a broken one), DeadlineExceeded (too slow),
-  /// PermissionDenied (the server's certificate), OutOfRange (more than max_body_bytes), Cancelled (asked to stop).
+  /// Not ok where the answer is not complete: Unavailable (no connection, a broken one, or libcurl fails),
+  /// DeadlineExceeded (too slow), PermissionDenied (the server's certificate), OutOfRange (more than max_body_bytes),
+  /// Cancelled (asked to stop).
   Status transport;
 
   /// Returns: the header's value, "" where there is none.

@@ -68,6 +68,21 @@ TEST(DiskFaultsIo, AFencedFileIsWrittenOrFailsWith204AndTheFileIsOldOrNew) {
   });
 }
 
+TEST(DiskFaultsIo, AFencedFileThatFailsOnceAnotherIsTheWriterFailsWith202) {
+  (void)SweepDiskFaults([](const DiskFault& fault) {
+    const auto file = FreshFolder() / "a";
+    FencedWriter writer;
+    EXPECT_TRUE(writer.Write(file, kOld, [] { return Status(); }).ok());
+    Status status;
+    const bool happened = fault.Strike(file.parent_path(), [&] {
+      status = writer.Write(file, kNew, [] { return AbortedError("another leads").WithExitCode(exit_code::kFenced); });
+    });
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kFenced) << status.ToString();
+    EXPECT_EQ(*ReadTextFile(file), kOld);
+    return testing::Struck{happened, !status.ok()};
+  });
+}
+
 TEST(DiskFaultsIo, FoldersAreMadeOrFailWith204) {
   (void)SweepDiskFaults([](const DiskFault& fault) {
     const auto folder = FreshFolder();

@@ -50,6 +50,16 @@ TEST(FencedWriter, OneThatWasStoppedBeforeItsRenameComesTooLateOnceAnotherHasWri
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
 }
 
+TEST(FencedWriter, WhatFailsOnceAnotherIsTheWriterFailsAsTheFenceDoes) {
+  const auto folder = FreshFolder("gone");
+  FencedWriter writer;
+  ASSERT_TRUE(writer.Write(folder / "index", "one", Leads).ok());
+  std::filesystem::remove_all(folder);
+  EXPECT_EQ(ProcessExitCode(writer.Write(folder / "index", "two", Fenced)), exit_code::kFenced);
+  EXPECT_EQ(ProcessExitCode(writer.Begin(folder / "index", Fenced).error()), exit_code::kFenced);
+  EXPECT_EQ(ProcessExitCode(writer.Write(folder / "index", "two", Leads)), exit_code::kCannotWrite);
+}
+
 TEST(FencedWriter, RemovesNothingOfOtherFiles) {
   const auto folder = FreshFolder("others");
   std::ofstream(folder / ".index.json.1-2.ferment-tmp") << "x";

@@ -142,6 +142,30 @@ TEST(JobBook, AFailedShardStaysSoUntilTheRunIsReopened) {
   EXPECT_EQ(book.FindSubmission("again"), book.FindRun("r"));
 }
 
+TEST(JobBook, AShardFailedForDeathsInALogOfBeforeGivesTheSameBook) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 2));
+  for (std::uint64_t life = 1; life <= 6; ++life) {
+    const std::string number = std::to_string(life);
+    book.Apply(LabelerRegistered{"a/" + number, "a", number, "avx2", "h"});
+    book.Apply(ShardLeased{Key(0, life), "a/" + number, 0, life > 2});
+    book.Apply(ShardReleased{Key(0, life), ReleaseReason::kReplaced, ""});
+  }
+  ASSERT_EQ(book.FindJob("r", "label")->deaths.at(0).size(), 6U);
+  const Failure failure{"shard 0 kills its labelers", 65};
+  JobBook before = book;
+  before.Apply(ShardFailed{Key(0, 6), "", failure, {}});
+  book.Apply(ShardCondemned{Key(0, 6), failure});
+  EXPECT_EQ(book, before);
+  EXPECT_EQ(ShardAt(book, 0).state, ShardState::kFailed);
+  const Job& job = *book.FindJob("r", "label");
+  EXPECT_EQ(job.failure.message, failure.message);
+  EXPECT_EQ(job.failed, 1U);
+  EXPECT_EQ(job.pending, std::set<std::uint64_t>{1});
+  EXPECT_TRUE(job.deaths.empty());
+}
+
 TEST(JobBook, SumsCanariesAndAStoppedTeacherStaysSo) {
   JobBook book;
   book.Apply(Submitted());
@@ -197,6 +221,7 @@ TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
   book.Apply(ShardLeased{Key(0, 1), "a"});
   EXPECT_DEATH(book.Apply(ShardReleased{Key(0, 2), ReleaseReason::kReturned, ""}), "epoch=2");
   EXPECT_DEATH(book.Apply(ShardLeased{Key(0, 2), "b"}), "bug");
+  EXPECT_DEATH(book.Apply(ShardCondemned{Key(0, 1), {"not pending", 65}}), "bug");
   EXPECT_DEATH(book.Apply(Submitted()), "twice");
   EXPECT_DEATH(book.Apply(AttemptLaunched{"unknown", "teacher", 1}), "never started");
   EXPECT_DEATH(book.Apply(TeacherTripped{"r", "cotrain", TripCause::kAccuracy, "bad", 0}), "bug");

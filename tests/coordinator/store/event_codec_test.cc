@@ -36,6 +36,7 @@ std::vector<Event> OneOfEachKind() {
       RequestsRestored{{{"q", "r"}}, {"c"}},
       RunUpdated{"r", "q", false, -7, 12},
       LabelerReturned{"l"},
+      ShardCondemned{key, {"deadly", 65}},
   };
 }
 
@@ -58,6 +59,11 @@ TEST(EventCodec, SaysThatANewerVersionIsNeededForAKindItDoesNotKnow) {
   const auto event = DecodeEvent(std::string("\xfa\x3f\x00", 3));  // field 1023, an empty message
   ASSERT_FALSE(event);
   EXPECT_EQ(ProcessExitCode(event.error()), exit_code::kUnreadableState);
+}
+
+TEST(EventCodec, WritesAVerdictForDeathsUnderAKindThatAVersionOfBeforeRefuses) {
+  const std::string bytes = EncodeEvent(ShardCondemned{{"r", "label", 3, 9}, {"deadly", 65}});
+  EXPECT_EQ(bytes.substr(0, 2), "\xd2\x01") << "field 26, where that of ShardFailed is 17";
 }
 
 }  // namespace
