@@ -43,7 +43,8 @@ bool HasQuantizedTiles(QuantizedTiles tiles);
 QuantizedTiles FastestQuantizedTiles();
 
 void ConvolveQuantized(const QuantizedProblem& problem, QuantizedTiles tiles);
-/// What that does with some output pixels and all output channels.
+/// What that does with some output pixels and all output channels. AVX2: products in pairs, in 16 bits, four of which
+/// are added before they become 32; VNNI: in fours, in 32 bits.
 void ConvolveBlockAvx2(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
 void ConvolveBlockVnni(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
 

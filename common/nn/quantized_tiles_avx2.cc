@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Products in pairs, in 16 bits; four such pairs are added before they become 32.
 #include "common/nn/quantized_tiles.h"
 
 #if defined(__x86_64__)

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Products in fours, in 32 bits.
 #include "common/nn/quantized_tiles.h"
 
 #if defined(__x86_64__)
