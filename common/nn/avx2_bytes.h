@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From floats to the bytes of a quantized network, eight and sixteen at a time. Include where the processor is x86-64;
-// call where it has AVX2.
+// From floats to the bytes of a quantized network, eight and sixteen at a time. Call where the processor has AVX2.
 #pragma once
+
+#if defined(__x86_64__)
 
 #include <immintrin.h>
 
+#include "common/nn/quantized_tiles.h"
 #include "common/nn/wide_vectors.h"
 
 #define FERMENT_AVX2_PART FERMENT_AVX2 __attribute__((always_inline)) inline
 
 namespace ferment::nn {
 
-/// The highest byte of an activation.
-inline constexpr float kHighestActivation = 127;
-
 /// Rounded to whole numbers and cut off above; below zero where Packed will cut off.
 FERMENT_AVX2_PART __m256i Rounded(__m256 value) {
-  return _mm256_cvtps_epi32(_mm256_min_ps(value, _mm256_set1_ps(kHighestActivation)));
+  return _mm256_cvtps_epi32(_mm256_min_ps(value, _mm256_set1_ps(static_cast<float>(kHighestByte))));
 }
 
 /// Returns: the sixteen as bytes.
@@ -28,3 +27,5 @@ FERMENT_AVX2_PART __m128i Packed(__m256i low, __m256i high) {
 }
 
 }  // namespace ferment::nn
+
+#endif

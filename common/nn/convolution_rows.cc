@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/convolution_rows.h"
 
+#include <limits>
+
+#include "common/base/check.h"
+
 namespace ferment::nn {
 
 ConvolutionGeometry ConvolutionGeometry::OfPaddedCopy() const {
@@ -22,6 +26,8 @@ ConvolutionGeometry GeometryOf(std::int64_t images, std::int64_t h, std::int64_t
 
 TapTable TapsOf(const ConvolutionGeometry& at) {
   const std::int64_t kernel = at.shape.kernel, columns = at.whole_rows ? 1 : kernel;
+  FERMENT_CHECK(at.h * at.w * at.in <= std::numeric_limits<std::int32_t>::max())
+      << "h=" << at.h << " w=" << at.w << " channels=" << at.in;
   TapTable table{{}, kernel * columns, at.in * (at.whole_rows ? kernel : 1)};
   table.starts.reserve(static_cast<std::size_t>(at.oh * at.ow * table.taps));
   for (std::int64_t oy = 0; oy < at.oh; ++oy) {

@@ -8,9 +8,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/nn/weight_gradient.h"
-
 namespace ferment::nn {
+
+/// Square kernel, equal strides and paddings, one group, no dilation.
+struct ConvolutionShape {
+  std::int64_t kernel = 1;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+};
 
 /// Values lie as [images][h][w][in], those of the result as [images][oh][ow][out].
 struct ConvolutionGeometry {
@@ -77,11 +82,15 @@ void ForEachRowBlock(const ConvolutionGeometry& at, const T* x, const T* outside
     const std::int64_t last = std::min(rows, first + step);
     RowBlock<T> block{table, first, last - first, {}, outside};
     block.rows.reserve(static_cast<std::size_t>(last - first + kLongestTile));
-    for (std::int64_t i = first; i < last + kLongestTile - 1; ++i) {
-      const std::int64_t row = std::min(i, last - 1), image = row / pixels;
-      block.rows.push_back(
-          {x + image * at.h * at.w * at.in, table.starts.data() + (row - image * pixels) * table.taps});
+    std::int64_t pixel = first % pixels;
+    const T* image = x + first / pixels * at.h * at.w * at.in;
+    for (std::int64_t row = first; row < last; ++row) {
+      block.rows.push_back({image, table.starts.data() + pixel * table.taps});
+      if (++pixel < pixels) continue;
+      pixel = 0;
+      image += at.h * at.w * at.in;
     }
+    block.rows.resize(block.rows.size() + kLongestTile - 1, block.rows.back());
     convolve(block);
   }
 }

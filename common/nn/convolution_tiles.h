@@ -5,8 +5,6 @@
 
 #include <torch/types.h>
 
-#include <vector>
-
 #include "common/nn/convolution.h"
 #include "common/nn/float_tiles.h"
 #include "common/nn/weight_gradient.h"
@@ -16,7 +14,8 @@ namespace ferment::nn {
 /// Weights in the order in which tiles of some pixels by some output channels read them.
 ///
 /// A tile's sums stay in registers over the whole of a kernel's taps and input channels, and get what follows the
-/// convolution before they are stored, once. Pixels are read where they lie (convolution_rows.h), so nothing is copied.
+/// convolution before they are stored, once. Pixels are read where they lie (convolution_rows.h), but for inputs
+/// of few channels, which are copied once to have their padding.
 /// Every output is one chain of fused additions in one order: its bits depend neither on threads, nor on what else is
 /// in the batch, nor on which vectors the processor has. One call runs on one thread.
 ///

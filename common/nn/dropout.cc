@@ -141,7 +141,7 @@ torch::Tensor Dropout::Apply(const torch::Tensor& x) {
 }
 
 torch::Tensor Dropout::ApplyAndAdd(const torch::Tensor& x, const torch::Tensor& residual) {
-  FERMENT_CHECK(x.sizes() == residual.sizes()) << "x=" << x.numel() << " residual=" << residual.numel();
+  FERMENT_CHECK(x.sizes() == residual.sizes()) << "x=" << x.sizes() << " residual=" << residual.sizes();
   return MakesMasksFor(x) ? Call(x, residual, false) : residual + torch::dropout(x, rate_, rate_ > 0);
 }
 

@@ -18,9 +18,7 @@ void ConvolveFloats(const FloatProblem& p, Vectors vectors) {
 #if defined(__x86_64__)
   const TapTable table = TapsOf(p.at);
   const std::vector<float> zeros(static_cast<std::size_t>(table.run));
-  const auto convolve = vectors == Vectors::kAvx2
-                            ? static_cast<void (*)(const FloatProblem&, const RowBlock<float>&)>(ConvolveBlockAvx2)
-                            : ConvolveBlockAvx512;
+  const auto convolve = vectors == Vectors::kAvx2 ? ConvolveBlockAvx2 : ConvolveBlockAvx512;
   ForEachRowBlock(p.at, p.x, zeros.data(), table, kBlockFloats,
                   [&](const RowBlock<float>& block) { convolve(p, block); });
 #else

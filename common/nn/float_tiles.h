@@ -25,7 +25,8 @@ struct FloatProblem {
   float* y;
 };
 
-/// Tiles of 6 pixels by 16 output channels with AVX2, and of 6 by 64 with AVX-512. Requires: HasVectors(vectors).
+/// Tiles of 6 pixels by 16 output channels with AVX2, and of 6 by 64 (12 by fewer) with AVX-512. Requires:
+/// HasVectors(vectors).
 void ConvolveFloats(const FloatProblem& problem, Vectors vectors);
 /// What that does with some output pixels and all output channels.
 void ConvolveBlockAvx2(const FloatProblem& problem, const RowBlock<float>& block);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kOut = kFloatTileOutputs;
 
-/// 24 of the 32 registers hold sums, of 16 outputs each.
+/// Up to 24 of the 32 registers hold sums, of 16 outputs each.
 template <int kPixels, int kBlocks>
 using Tile = __m512[kPixels][kBlocks];
 

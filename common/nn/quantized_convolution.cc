@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/quantized_convolution.h"
 
-#include <algorithm>
-#include <vector>
 namespace ferment::nn {
 namespace {
 
@@ -24,7 +22,7 @@ torch::Tensor WholeBlocks(const torch::Tensor& values) {
 }
 
 /// Returns: [O, taps, run] with the run filled up to whole fours; a row of a kernel is one tap where `whole_rows`.
-torch::Tensor TapsOf(const torch::Tensor& weight, bool whole_rows) {
+torch::Tensor WeightTaps(const torch::Tensor& weight, bool whole_rows) {
   const std::int64_t out = weight.size(0);
   const std::int64_t kernel = weight.size(2);
   const auto taps = weight.permute({0, 2, 3, 1}).reshape({out, whole_rows ? kernel : kernel * kernel, -1});
@@ -87,14 +85,14 @@ QuantizedConvolution::QuantizedConvolution(const QuantizedConvolutionSetup& setu
   torch::NoGradGuard no_grad;
   const auto real = setup.weight.to(torch::kFloat64);
   const auto largest = real.abs().flatten(1).amax(1) / 127;
-  const auto fitting = LargestGroupSums(TapsOf(real, WholeRows())) / (kLargestSum - kRounding);
+  const auto fitting = LargestGroupSums(WeightTaps(real, WholeRows())) / (kLargestSum - kRounding);
   // A channel of zeros may have any scale.
   const auto scale = torch::maximum(largest, fitting).clamp_min(1e-30);
   const auto rounded = (real / scale.view({-1, 1, 1, 1})).round();
   integers_ = rounded.to(torch::kInt8);
   weight_scale_ = scale.to(torch::kFloat32);
 
-  const auto taps = TapsOf(integers_, WholeRows());
+  const auto taps = WeightTaps(integers_, WholeRows());
   auto whole = torch::zeros({RoundUp(out_, kOut), taps.size(1), taps.size(2)}, torch::kInt8);
   whole.slice(0, 0, out_).copy_(taps);
   packed_ = whole.view({-1, kOut, taps.size(1), taps.size(2) / 4, 4}).permute({0, 2, 3, 1, 4}).contiguous();

@@ -19,10 +19,6 @@ struct Quantization {
   std::int32_t zero = 0;
 };
 
-/// Seven bits: so many products of a byte and a weight that sums of them fit into 16 bits can be added there, which is
-/// what makes AVX2 worth it (docs/decisions/0034).
-inline constexpr std::int32_t kHighestByte = 127;
-
 /// Returns: [n, h, w, channels] uint8, not filled, with some bytes behind it that may be read.
 torch::Tensor NewBytes(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t channels);
 

@@ -5,10 +5,7 @@
 #include <vector>
 
 #include "common/base/check.h"
-
-#if defined(__x86_64__)
 #include "common/nn/avx2_bytes.h"
-#endif
 
 namespace ferment::nn {
 
@@ -27,10 +24,10 @@ constexpr std::int64_t kBlockBytes = 128 * 1024;
 }  // namespace
 
 bool HasQuantizedTiles(QuantizedTiles tiles) {
-  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  static const bool vnni = avx2 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return tiles == QuantizedTiles::kAvx2 ? avx2 : vnni;
+  static const bool vnni = HasVectors(Vectors::kAvx512) && __builtin_cpu_supports("avx512vnni") &&
+                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                           __builtin_cpu_supports("avx512vl");
+  return tiles == QuantizedTiles::kAvx2 ? HasVectors(Vectors::kAvx2) : vnni;
 }
 
 void ConvolveQuantized(const QuantizedProblem& p, QuantizedTiles tiles) {
@@ -45,17 +42,20 @@ void ConvolveQuantized(const QuantizedProblem& p, QuantizedTiles tiles) {
 
 FERMENT_AVX2 void QuantizeFloats(const float* x, std::int64_t count, float factor, std::int32_t zero,
                                  std::uint8_t* bytes) {
-  for (std::int64_t first = 0; first < count; first += kOut) {
-    const std::int64_t length = std::min(kOut, count - first);
-    float values[kOut] = {};
-    std::copy_n(x + first, length, values);
-    const __m256 by = _mm256_set1_ps(factor), moved = _mm256_set1_ps(static_cast<float>(zero));
-    const __m256i low = Rounded(_mm256_fmadd_ps(_mm256_loadu_ps(values), by, moved));
-    const __m256i high = Rounded(_mm256_fmadd_ps(_mm256_loadu_ps(values + 8), by, moved));
-    std::uint8_t rounded[kOut];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(rounded), Packed(low, high));
-    std::copy_n(rounded, length, bytes + first);
-  }
+  const __m256 by = _mm256_set1_ps(factor), moved = _mm256_set1_ps(static_cast<float>(zero));
+  const auto sixteen = [&](const float* from, std::uint8_t* to) FERMENT_AVX2 {
+    const __m256i low = Rounded(_mm256_fmadd_ps(_mm256_loadu_ps(from), by, moved));
+    const __m256i high = Rounded(_mm256_fmadd_ps(_mm256_loadu_ps(from + 8), by, moved));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), Packed(low, high));
+  };
+  const std::int64_t whole = count / kOut * kOut;
+  for (std::int64_t first = 0; first < whole; first += kOut) sixteen(x + first, bytes + first);
+  if (whole == count) return;
+  float values[kOut] = {};
+  std::uint8_t rounded[kOut];
+  std::copy_n(x + whole, count - whole, values);
+  sixteen(values, rounded);
+  std::copy_n(rounded, count - whole, bytes + whole);
 }
 
 FERMENT_AVX2 void ScaleBytes(const std::uint8_t* x, std::int64_t pixels, std::int64_t channels, const float* factor,

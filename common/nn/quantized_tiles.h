@@ -9,7 +9,11 @@
 
 namespace ferment::nn {
 
-/// Output channels of a tile.
+/// Seven bits: so many products of a byte and a weight that sums of them fit into 16 bits can be added there, which is
+/// what makes AVX2 worth it (docs/decisions/0034).
+inline constexpr std::int32_t kHighestByte = 127;
+
+/// Output channels of a block of weights.
 inline constexpr std::int64_t kQuantizedTileOutputs = 16;
 /// Fours of input channels whose products AVX2 adds in 16 bits; a tap's last block may be shorter.
 inline constexpr std::int64_t kQuantizedBlock = 4;

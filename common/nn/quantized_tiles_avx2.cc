@@ -13,6 +13,7 @@ namespace {
 
 /// Six registers hold sums in 32 bits and six in 16, of three pixels by sixteen outputs.
 constexpr std::int64_t kPixels = 3;
+static_assert(kPixels <= kLongestTile);
 constexpr std::int64_t kOut = kQuantizedTileOutputs;
 
 using Tile = __m256i[kPixels][2];

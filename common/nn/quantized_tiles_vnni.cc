@@ -15,9 +15,8 @@ namespace {
 #define FERMENT_VNNI_PART FERMENT_VNNI __attribute__((always_inline)) inline
 
 constexpr std::int64_t kOut = kQuantizedTileOutputs;
-constexpr float kHighest = 127;
 
-/// 24 of the 32 registers hold sums, of 16 outputs each.
+/// Up to 24 of the 32 registers hold sums, of 16 outputs each.
 template <int kPixels, int kBlocks>
 using Tile = __m512i[kPixels][kBlocks];
 
@@ -73,7 +72,7 @@ FERMENT_VNNI_PART void Store(const QuantizedProblem& p, __m512i sums, std::int64
     _mm512_mask_storeu_ps(p.floats + at, some, value);
     return;
   }
-  value = _mm512_max_ps(_mm512_min_ps(value, _mm512_set1_ps(kHighest)), _mm512_setzero_ps());
+  value = _mm512_max_ps(_mm512_min_ps(value, _mm512_set1_ps(static_cast<float>(kHighestByte))), _mm512_setzero_ps());
   _mm512_mask_cvtepi32_storeu_epi8(p.bytes + at, some, _mm512_cvtps_epi32(value));
 }
 
@@ -114,7 +113,7 @@ void ConvolveChannels(const QuantizedProblem& p, const RowBlock<std::uint8_t>& b
       ConvolveRows<12, 2, kResidual>(p, block, channel);
       channel += 2 * kOut;
     } else {
-      ConvolveRows<12, 1, kResidual>(p, block, channel);
+      ConvolveRows<8, 1, kResidual>(p, block, channel);
       channel += kOut;
     }
   }

@@ -15,13 +15,19 @@ constexpr std::size_t kWindowsOnCpu = 16;
 /// Enough rows to fill a GPU.
 constexpr std::size_t kWindowsOnGpu = 256;
 
-/// A frame lies in several windows, and is projected once. So many at a time that a long video takes little memory.
+/// A frame lies in several windows, and is projected once; so many at a time that what is made on the way takes little
+/// memory, however long the video.
 torch::Tensor Projected(TemporalEncoder& encoder, const torch::Tensor& features, std::size_t together) {
-  std::vector<torch::Tensor> parts;
+  torch::Tensor projected;
+  std::int64_t done = 0;
   for (const torch::Tensor& part : features.split(static_cast<std::int64_t>(together))) {
-    parts.push_back(encoder.Project(part));
+    const torch::Tensor some = encoder.Project(part);
+    if (some.size(0) == features.size(0)) return some;
+    if (!projected.defined()) projected = torch::empty({features.size(0), some.size(1)}, some.options());
+    projected.slice(0, done, done + some.size(0)).copy_(some);
+    done += some.size(0);
   }
-  return torch::cat(parts);
+  return projected;
 }
 
 }  // namespace

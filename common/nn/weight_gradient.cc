@@ -10,14 +10,15 @@ namespace ferment::nn {
 namespace {
 
 /// A tile of sums. AVX2: 6 output by 16 input channels, twelve of sixteen vector registers. AVX-512: 8 by 32, sixteen
-/// of 32, so that few of its loads are for one product alone and most layers are whole tiles.
+/// of 32: ten loads for sixteen products, and most layers are whole tiles.
 constexpr std::int64_t kOutAvx2 = 6;
 constexpr std::int64_t kOutAvx512 = 8;
 constexpr std::int64_t kIn = 16;
 /// Input times output channels from which it was faster than oneDNN's own for AVX-512, which is good with few channels
 /// and many pixels (docs/decisions/0026).
 constexpr std::int64_t kLeastAvx512 = 65'536;
-/// Pixels that are summed up in registers: a panel of 16 input channels by so many is half of a first-level cache.
+/// Pixels that are summed up in registers: panels of 16 or 32 input channels by so many are half of a first-level
+/// cache, or two thirds of one with AVX-512.
 constexpr std::int64_t kDepth = 256;
 /// Panels of kOut x kDepth are apart by what keeps their starts in different cache sets.
 template <std::int64_t kOut>

@@ -7,16 +7,10 @@
 
 #include <cstdint>
 
+#include "common/nn/convolution_rows.h"
 #include "common/nn/wide_vectors.h"
 
 namespace ferment::nn {
-
-/// Square kernel, equal strides and paddings, one group, no dilation.
-struct ConvolutionShape {
-  std::int64_t kernel = 1;
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-};
 
 /// Returns: whether WeightGradient takes convolutions of `input` to `out` channels, and is the faster way: float32
 /// [N, I, H, W], dense and channels-last, not empty, I a multiple of 16, on a CPU with AVX2; with AVX-512 many

@@ -83,6 +83,11 @@ TEST(WeightGradient, HasTheSameBitsWithAnyVectors) {
   }
 }
 
+TEST(WeightGradient, IsTakenWhereItIsFaster) {
+  EXPECT_EQ(HasWeightGradient(Faces(1, 256, 2), 256), HasVectors(Vectors::kAvx2));
+  EXPECT_EQ(HasWeightGradient(Faces(1, 128, 2), 256), HasVectors(Vectors::kAvx2) && !HasVectors(Vectors::kAvx512));
+}
+
 TEST(WeightGradient, LeavesToOthersWhatItCannotDo) {
   EXPECT_FALSE(HasWeightGradient(Faces(1, 3, 8), 65'536));
   EXPECT_FALSE(HasWeightGradient(torch::randn({2, 16, 8, 8}), 65'536));
