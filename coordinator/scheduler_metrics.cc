@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/scheduler_metrics.h"
 
+#include "coordinator/core/suspect.h"
+
 namespace ferment::coordinator {
 namespace {
 
@@ -64,7 +66,9 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
           registry.MakeGauge("ferment_coordinator_leading", "1 while this coordinator leads, 0 while it stands by.")),
       term(registry.MakeGauge("ferment_coordinator_term", "The term under which this coordinator leads, 0 before.")),
       store_reconnects(registry.MakeCounter("ferment_store_reconnects_total",
-                                            "Sessions with the store that were lost and made again.")) {
+                                            "Sessions with the store that were lost and made again.")),
+      suspect_shards(
+          registry.MakeGauge("ferment_suspect_shards", "Shards of running jobs that several labelers died with.")) {
   static constexpr std::array<const char*, 4> kShardStates = {"pending", "leased", "committed", "failed"};
   for (std::size_t i = 0; i < kShardStates.size(); ++i) {
     shards_[i] = &registry.MakeGauge("ferment_shards", "Shards of jobs that labelers work on, by state.",
@@ -120,6 +124,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
 
 void SchedulerMetrics::Mirror(const JobBook& book) {
   std::array<std::uint64_t, 4> shards{};
+  std::size_t suspects = 0;
   PhaseCounts phases{};
   for (const std::string& run_id : book.run_order()) {
     for (const Job& job : book.FindRun(run_id)->jobs) {
@@ -128,9 +133,11 @@ void SchedulerMetrics::Mirror(const JobBook& book) {
       shards[1] += job.leased.size();
       shards[2] += job.committed;
       shards[3] += job.failed;
+      if (job.state == JobState::kRunning) suspects += CountSuspects(job);
     }
   }
   for (std::size_t i = 0; i < shards.size(); ++i) shards_[i]->Set(static_cast<double>(shards[i]));
+  suspect_shards.Set(static_cast<double>(suspects));
   if (phases == mirrored_phases_) return;
   mirrored_phases_ = phases;
   for (std::size_t phase = 0; phase < phases.size(); ++phase) {

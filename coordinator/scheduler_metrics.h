@@ -63,6 +63,7 @@ class SchedulerMetrics {
   metrics::Gauge& leading;
   metrics::Gauge& term;
   metrics::Counter& store_reconnects;
+  metrics::Gauge& suspect_shards;
 
  private:
   /// Jobs by phase and state.

@@ -48,6 +48,12 @@ bool IsSuspect(const Job& job, std::uint64_t shard) {
   return deaths != job.deaths.end() && deaths->second.size() >= kSuspectAfter;
 }
 
+std::size_t CountSuspects(const Job& job) {
+  return static_cast<std::size_t>(std::count_if(job.deaths.begin(), job.deaths.end(), [](const auto& shard_and_deaths) {
+    return shard_and_deaths.second.size() >= kSuspectAfter;
+  }));
+}
+
 std::size_t CountAlone(const std::vector<Death>& deaths) {
   return static_cast<std::size_t>(std::count_if(deaths.begin(), deaths.end(), [](const Death& d) { return d.alone; }));
 }

@@ -43,6 +43,7 @@ int Doubt(std::string_view name, std::string_view host, const Labeler& labeler);
 bool CameFurther(const PlannedShard& plan, const std::vector<Death>& before, std::uint64_t records_done);
 
 bool IsSuspect(const Job& job, std::uint64_t shard);
+std::size_t CountSuspects(const Job& job);
 std::size_t CountAlone(const std::vector<Death>& deaths);
 
 /// Returns: whether this labeler may now try the suspect shard alone. One that was always well, of another host than

@@ -204,6 +204,10 @@ TEST_F(LabelerDeskTest, AShardThatKillsWhoeverTakesItFailsTheJobAndItsNeighbours
     }
     const bool dies = answer.leases.front().key.shard == 0;
     if (dies) {
+      EXPECT_EQ(engine().metrics().suspect_shards.Value(), deaths < 2    ? 0
+                                                           : deaths == 2 ? 2
+                                                                         : 1)
+          << deaths << " deaths; its neighbour is suspect with it until it is tried";
       ++deaths;
       labeler = Register("labeler", std::to_string(++life));
     } else {
@@ -214,6 +218,7 @@ TEST_F(LabelerDeskTest, AShardThatKillsWhoeverTakesItFailsTheJobAndItsNeighbours
     Settle();
   }
   EXPECT_EQ(deaths, 6) << "two to be suspect, four alone";
+  EXPECT_EQ(engine().metrics().suspect_shards.Value(), 0) << "the job has ended";
   EXPECT_EQ(LabelJob().committed, 11U);
   EXPECT_EQ(LabelJob().failure.exit_code, exit_code::kBadData);
   EXPECT_THAT(LabelJob().failure.message, HasSubstr("shard 0 kills its labelers: first_record=0"));

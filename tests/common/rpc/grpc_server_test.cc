@@ -4,12 +4,15 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <future>
 #include <thread>
 #include <vector>
@@ -68,6 +71,9 @@ TEST(GrpcServer, RefusesAPortThatIsTaken) {
 /// Returns: a connection to it from this address of the machine.
 int ConnectFrom(const char* from, const std::string& address) {
   const int handle = socket(AF_INET, SOCK_STREAM, 0);
+  // The port is chosen by connect, which knows of those that still wait after a connection to the same server's port.
+  const int yes = 1;
+  EXPECT_EQ(setsockopt(handle, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes), 0);
   sockaddr_in here{};
   here.sin_family = AF_INET;
   inet_pton(AF_INET, from, &here.sin_addr);
@@ -76,7 +82,7 @@ int ConnectFrom(const char* from, const std::string& address) {
   to.sin_family = AF_INET;
   to.sin_port = htons(ParseListenAddress(address)->port);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  EXPECT_EQ(connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0) << std::strerror(errno);
   return handle;
 }
 
