@@ -201,7 +201,7 @@ TEST_F(LeaseCluster, AFileNameThatHoldsANulIsRefusedAndEndsNobody) {
 TEST_F(LeaseCluster, ANewProcessTakesItsNameAndTheFormerOneLeaves) {
   StartLabelling();
   const auto client = [&](const char* incarnation) {
-    return *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", incarnation}, {});
+    return *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", incarnation, "avx2", ""}, {});
   };
   const auto former = client("1");
   const auto lease = former->Take();

@@ -66,10 +66,12 @@ TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
   const Json report = ReadJson(run_dir() / "report.json");
   EXPECT_EQ(report["phases"].size(), 9U);
   EXPECT_EQ(report["pseudo_labels"].size(), 2U);
+  int correct = 0;  // of both rounds: a teacher of a few steps may name none rightly
   for (const Json& labels : report["pseudo_labels"]) {
     EXPECT_EQ(labels["canaries"]["checked"], 48);
-    EXPECT_GT(labels["canaries"]["correct"], 0);
+    correct += labels["canaries"]["correct"].get<int>();
   }
+  EXPECT_GT(correct, 0);
 }
 
 TEST_F(WholeRoad, TwoGroupsOfRanksWithLateFeedbackReachTheReport) {
