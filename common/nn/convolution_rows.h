@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace ferment::nn {
@@ -92,6 +93,25 @@ void ForEachRowBlock(const ConvolutionGeometry& at, const T* x, const T* outside
     }
     block.rows.resize(block.rows.size() + kLongestTile - 1, block.rows.back());
     convolve(block);
+  }
+}
+
+/// Calls `convolve(std::integral_constant<int, blocks>(), channel)` until all of `out` channels are made, `each` a
+/// block: four blocks at a time, then two, then one.
+template <typename Convolve>
+void ForEachTileWidth(std::int64_t out, std::int64_t each, Convolve&& convolve) {
+  for (std::int64_t channel = 0; channel < out;) {
+    const std::int64_t blocks = (out - channel + each - 1) / each;
+    if (blocks >= 4) {
+      convolve(std::integral_constant<int, 4>(), channel);
+      channel += 4 * each;
+    } else if (blocks >= 2) {
+      convolve(std::integral_constant<int, 2>(), channel);
+      channel += 2 * each;
+    } else {
+      convolve(std::integral_constant<int, 1>(), channel);
+      channel += each;
+    }
   }
 }
 

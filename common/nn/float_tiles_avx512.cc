@@ -90,19 +90,9 @@ FERMENT_AVX512 void ConvolveRows(const FloatProblem& problem, const RowBlock<flo
 }  // namespace
 
 void ConvolveBlockAvx512(const FloatProblem& p, const RowBlock<float>& block) {
-  for (std::int64_t channel = 0; channel < p.at.out;) {
-    const std::int64_t blocks = (p.at.out - channel + kOut - 1) / kOut;
-    if (blocks >= 4) {
-      ConvolveRows<6, 4>(p, block, channel);
-      channel += 4 * kOut;
-    } else if (blocks >= 2) {
-      ConvolveRows<12, 2>(p, block, channel);
-      channel += 2 * kOut;
-    } else {
-      ConvolveRows<12, 1>(p, block, channel);
-      channel += kOut;
-    }
-  }
+  ForEachTileWidth(p.at.out, kOut, [&](auto blocks, std::int64_t channel) {
+    ConvolveRows<blocks() == 4 ? 6 : 12, blocks()>(p, block, channel);
+  });
 }
 
 }  // namespace ferment::nn

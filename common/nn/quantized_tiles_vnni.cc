@@ -104,19 +104,11 @@ FERMENT_VNNI void ConvolveRows(const QuantizedProblem& problem, const RowBlock<s
 
 template <bool kResidual>
 void ConvolveChannels(const QuantizedProblem& p, const RowBlock<std::uint8_t>& block) {
-  for (std::int64_t channel = 0; channel < p.at.out;) {
-    const std::int64_t blocks = (p.at.out - channel + kOut - 1) / kOut;
-    if (blocks >= 4) {
-      ConvolveRows<6, 4, kResidual>(p, block, channel);
-      channel += 4 * kOut;
-    } else if (blocks >= 2) {
-      ConvolveRows<12, 2, kResidual>(p, block, channel);
-      channel += 2 * kOut;
-    } else {
-      ConvolveRows<8, 1, kResidual>(p, block, channel);
-      channel += kOut;
-    }
-  }
+  ForEachTileWidth(p.at.out, kOut, [&](auto blocks, std::int64_t channel) {
+    // Eight where sixteen channels are all: twelve pixels' addresses would not stay in registers.
+    constexpr int kPixels = blocks() == 4 ? 6 : blocks() == 2 ? 12 : 8;
+    ConvolveRows<kPixels, blocks(), kResidual>(p, block, channel);
+  });
 }
 
 }  // namespace
