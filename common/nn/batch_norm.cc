@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/nn/channel_loops.h"
+#include "common/nn/channel_moments.h"
 #include "common/nn/convolution.h"
 
 namespace ferment::nn {
@@ -183,10 +184,11 @@ void BatchNormImpl::SetMode(BatchNormMode mode, StatisticsExchange* exchange) {
   exchange_ = exchange;
 }
 
-torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const Epilogue& epilogue) {
-  const bool own_statistics = is_training() && mode_ != BatchNormMode::kFrozen;
+torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const torch::Tensor& own_moments,
+                                       const Epilogue& epilogue) {
+  const bool own_statistics = TakesMoments();
   if (own_statistics) num_batches_tracked.add_(1);
-  if (HasChannelLoops(x)) return NormalizeInLoops(x, epilogue, own_statistics);
+  if (HasChannelLoops(x)) return NormalizeInLoops(x, own_moments, epilogue);
   torch::Tensor y = own_statistics && mode_ == BatchNormMode::kSync
                         ? NormalizeOverRanks(x)
                         : torch::batch_norm(x, weight, bias, running_mean, running_var, own_statistics, kMomentum,
@@ -195,13 +197,15 @@ torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const Epilogue& e
   return epilogue.rectify ? y.relu_() : y;
 }
 
-torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const Epilogue& epilogue, bool own_statistics) {
+torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const torch::Tensor& own_moments,
+                                              const Epilogue& epilogue) {
+  const bool own_statistics = TakesMoments();
   Moments moments{{}, {}, 0};
   StatisticsExchange* exchange = own_statistics && mode_ == BatchNormMode::kSync ? exchange_ : nullptr;
   {
     torch::NoGradGuard no_grad;
     if (own_statistics) {
-      moments = MomentsOf(x);
+      moments = MomentsOf(x, own_moments);
       MoveRunningStatistics(moments);
     } else {
       moments.mean = running_mean.to(torch::kFloat64);
@@ -214,8 +218,8 @@ torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const Epil
                               epilogue.rectify, moments.count, reinterpret_cast<std::int64_t>(exchange));  // NOLINT
 }
 
-BatchNormImpl::Moments BatchNormImpl::MomentsOf(const torch::Tensor& x) const {
-  torch::Tensor own = OwnMoments(x);
+BatchNormImpl::Moments BatchNormImpl::MomentsOf(const torch::Tensor& x, const torch::Tensor& known) const {
+  torch::Tensor own = known.defined() ? known : OwnMoments(x);
   double count = static_cast<double>(x.numel() / x.size(1));
   if (mode_ == BatchNormMode::kSync) count = JoinMomentsOverRanks(own, count, exchange_);
   return {own[0], own[1], count};
@@ -232,7 +236,7 @@ torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
   Moments moments;
   {
     torch::NoGradGuard no_grad;
-    moments = MomentsOf(x);
+    moments = MomentsOf(x, torch::Tensor());
     MoveRunningStatistics(moments);
   }
   return SyncNormalize::apply(x, weight, bias, moments.mean, moments.variance, moments.count,
@@ -254,7 +258,8 @@ void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, const Folding& 
 torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
                                                   const Epilogue& epilogue) {
   if (folded_ != nullptr) return folded_->Run(x, epilogue);
-  const torch::Tensor y = Normalize(Convolve(convolution, x), epilogue);
+  const Convolved convolved = Convolve(convolution, x, TakesMoments());
+  const torch::Tensor y = Normalize(convolved.y, convolved.moments, epilogue);
   return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope.to(y.scalar_type())) : y;
 }
 

@@ -45,7 +45,7 @@ class BatchNormImpl : public torch::nn::Module {
 
   /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics. `x` may be
   /// bfloat16 while the state is float32: so is the result then, and nothing between.
-  torch::Tensor forward(const torch::Tensor& x) { return Normalize(x, Epilogue()); }
+  torch::Tensor forward(const torch::Tensor& x) { return Normalize(x, torch::Tensor(), Epilogue()); }
   /// Requires: `exchange` outlives the module, for kSync; other modes do not look at it.
   void SetMode(BatchNormMode mode, StatisticsExchange* exchange);
   BatchNormMode mode() const { return mode_; }
@@ -68,10 +68,13 @@ class BatchNormImpl : public torch::nn::Module {
     torch::Tensor variance;  // [C] float64, biased
     double count;
   };
-  Moments MomentsOf(const torch::Tensor& x) const;
-  torch::Tensor Normalize(const torch::Tensor& x, const Epilogue& epilogue);
+  /// Whether a batch is normalised by its own moments.
+  bool TakesMoments() const { return is_training() && mode_ != BatchNormMode::kFrozen; }
+  /// `own`: what ChannelMoments gives of x, where it is known.
+  Moments MomentsOf(const torch::Tensor& x, const torch::Tensor& own) const;
+  torch::Tensor Normalize(const torch::Tensor& x, const torch::Tensor& own_moments, const Epilogue& epilogue);
   /// By the loops of channel_loops.h.
-  torch::Tensor NormalizeInLoops(const torch::Tensor& x, const Epilogue& epilogue, bool own_statistics);
+  torch::Tensor NormalizeInLoops(const torch::Tensor& x, const torch::Tensor& own_moments, const Epilogue& epilogue);
   torch::Tensor NormalizeOverRanks(const torch::Tensor& x);
   void MoveRunningStatistics(const Moments& moments);
 

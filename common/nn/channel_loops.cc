@@ -1,83 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/nn/channel_loops.h"
 
-#include <algorithm>
-#include <bit>
-#include <type_traits>
 #include <vector>
 
-#include "common/nn/parallel_parts.h"
-
-// The loops are compiled for each class of processors, and the right ones chosen when the program starts.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FERMENT_PROCESSORS __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define FERMENT_PROCESSORS
-#endif
-// Says of a loop that no turn of it reads what another writes.
-#if defined(__GNUC__) && !defined(__clang__)
-#define FERMENT_VECTORS _Pragma("GCC ivdep")
-#else
-#define FERMENT_VECTORS
-#endif
-#define FERMENT_BODY inline __attribute__((always_inline))
+#include "common/nn/channel_blocks.h"
 
 namespace ferment::nn {
 namespace {
-
-/// Elements of a block of rows: small enough for a second-level cache, large enough that joining blocks costs nothing.
-constexpr std::int64_t kBlock = 1 << 15;
-
-struct Extent {
-  std::int64_t rows;
-  std::int64_t channels;
-
-  std::int64_t block_rows() const { return std::max<std::int64_t>(1, kBlock / channels); }
-  std::int64_t blocks() const { return (rows + block_rows() - 1) / block_rows(); }
-  std::int64_t RowsIn(std::int64_t block) const { return std::min(block_rows(), rows - block * block_rows()); }
-  std::int64_t Offset(std::int64_t block) const { return block * block_rows() * channels; }
-};
-
-Extent ExtentOf(const torch::Tensor& x) { return {x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)}; }
-
-/// What the loops compute in where memory holds S.
-template <typename S>
-using Computed = std::conditional_t<std::is_same_v<S, double>, double, float>;
-
-FERMENT_BODY double Widen(double value) { return value; }
-FERMENT_BODY float Widen(float value) { return value; }
-FERMENT_BODY float Widen(c10::BFloat16 value) { return std::bit_cast<float>(std::uint32_t{value.x} << 16U); }
-
-template <typename S>
-FERMENT_BODY S Narrow(Computed<S> value) {
-  if constexpr (std::is_same_v<S, c10::BFloat16>) {
-    // To the nearest, to the even one of two: what processors with the type do, and in vectors.
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
-    return {static_cast<std::uint16_t>(value != value ? 0x7fc0U : nearest), c10::BFloat16::from_bits()};
-  } else {
-    return value;
-  }
-}
-
-template <typename S, typename T = Computed<S>>
-FERMENT_BODY void MomentsOfBlock(const S* x, Extent extent, T* mean, T* deviation) {
-  FERMENT_VECTORS
-  for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] = deviation[c] = 0;
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    FERMENT_VECTORS
-    for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] += Widen(x[r * extent.channels + c]);
-  }
-  FERMENT_VECTORS
-  for (std::int64_t c = 0; c < extent.channels; ++c) mean[c] /= static_cast<T>(extent.rows);
-  for (std::int64_t r = 0; r < extent.rows; ++r) {
-    FERMENT_VECTORS
-    for (std::int64_t c = 0; c < extent.channels; ++c) {
-      const T off = Widen(x[r * extent.channels + c]) - mean[c];
-      deviation[c] += off * off;
-    }
-  }
-}
 
 template <typename S, typename T = Computed<S>>
 struct Plan {
@@ -186,15 +115,6 @@ FERMENT_BODY void GradientBlock(const GradientPlan<S>& plan, Extent extent, cons
   }
 }
 
-FERMENT_PROCESSORS void Moments(const float* x, Extent e, float* mean, float* deviation) {
-  MomentsOfBlock(x, e, mean, deviation);
-}
-FERMENT_PROCESSORS void Moments(const double* x, Extent e, double* mean, double* deviation) {
-  MomentsOfBlock(x, e, mean, deviation);
-}
-FERMENT_PROCESSORS void Moments(const c10::BFloat16* x, Extent e, float* mean, float* deviation) {
-  MomentsOfBlock(x, e, mean, deviation);
-}
 FERMENT_PROCESSORS void Apply(const float* x, Extent e, const Plan<float>& plan, float* y) {
   TransformBlock(x, e, plan, y);
 }
@@ -225,16 +145,6 @@ FERMENT_PROCESSORS void Differentiate(const GradientPlan<c10::BFloat16>& plan, E
   GradientBlock(plan, e, out);
 }
 
-/// Calls body(block, offset, extent of the block) on some thread for every block of rows.
-template <typename Body>
-void ForEachBlock(Extent extent, const Body& body) {
-  ForEachPart(extent.blocks(), [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t block = first; block < last; ++block) {
-      body(block, extent.Offset(block), Extent{extent.RowsIn(block), extent.channels});
-    }
-  });
-}
-
 template <typename T>
 const T* PointerOrNull(const torch::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
@@ -261,40 +171,6 @@ GradientPlan<S> At(GradientPlan<S> plan, std::int64_t offset) {
   return plan;
 }
 
-/// Two [C] rows a block, side by side.
-template <typename T>
-std::vector<T> RowsOfBlocks(Extent extent) {
-  return std::vector<T>(static_cast<std::size_t>(extent.blocks() * 2 * extent.channels));
-}
-
-template <typename S, typename T = Computed<S>>
-torch::Tensor MomentsOf(const torch::Tensor& x) {
-  const Extent extent = ExtentOf(x);
-  const std::int64_t channels = extent.channels;
-  auto joined = torch::zeros({2, channels}, torch::kFloat64);
-  if (extent.rows == 0) return joined;
-  std::vector<T> blocks = RowsOfBlocks<T>(extent);
-  ForEachBlock(extent, [&](std::int64_t block, std::int64_t offset, Extent part) {
-    T* mean = blocks.data() + block * 2 * channels;
-    Moments(x.const_data_ptr<S>() + offset, part, mean, mean + channels);
-  });
-  double* mean = joined.data_ptr<double>();
-  double* deviation = mean + channels;
-  const auto for_each = [&](const auto& use) {
-    for (std::int64_t block = 0; block < extent.blocks(); ++block) {
-      const T* own = blocks.data() + block * 2 * channels;
-      const double share = static_cast<double>(extent.RowsIn(block)) / static_cast<double>(extent.rows);
-      for (std::int64_t c = 0; c < channels; ++c) use(c, share, own[c], own[channels + c]);
-    }
-  };
-  for_each([&](std::int64_t c, double share, double own_mean, double) { mean[c] += share * own_mean; });
-  for_each([&](std::int64_t c, double share, double own_mean, double own_deviation) {
-    const double off = own_mean - mean[c];
-    deviation[c] += own_deviation / static_cast<double>(extent.rows) + share * off * off;
-  });
-  return joined;
-}
-
 template <typename S, typename T = Computed<S>>
 torch::Tensor TransformOf(const torch::Tensor& x, const ChannelTransform& transform) {
   torch::Tensor y = torch::empty_like(x);
@@ -311,7 +187,7 @@ torch::Tensor TransformOf(const torch::Tensor& x, const ChannelTransform& transf
 template <typename S, typename T = Computed<S>>
 torch::Tensor SumsOf(const ChannelGradient& gradient) {
   const Extent extent = ExtentOf(gradient.x);
-  std::vector<T> blocks = RowsOfBlocks<T>(extent);
+  std::vector<T> blocks(static_cast<std::size_t>(extent.blocks() * 2 * extent.channels));  // [block][2][C]
   const GradientPlan<S> plan = PlanOf<S>(gradient);
   ForEachBlock(extent, [&](std::int64_t block, std::int64_t offset, Extent part) {
     T* sums = blocks.data() + block * 2 * extent.channels;
@@ -339,13 +215,6 @@ InputGradient GradientOf(const ChannelGradient& gradient, const torch::Tensor& s
   return result;
 }
 
-/// Returns: of(a value of the type that `x` holds).
-template <typename Of>
-auto ByType(const torch::Tensor& x, const Of& of) {
-  if (x.scalar_type() == torch::kFloat64) return of(double());
-  return x.scalar_type() == torch::kBFloat16 ? of(c10::BFloat16()) : of(float());
-}
-
 }  // namespace
 
 bool HasChannelLoops(const torch::Tensor& x) {
@@ -353,10 +222,6 @@ bool HasChannelLoops(const torch::Tensor& x) {
   if (!x.is_cpu() || (type != torch::kFloat32 && type != torch::kFloat64 && type != torch::kBFloat16)) return false;
   if (x.dim() == 2) return x.is_contiguous();
   return x.dim() == 4 && x.is_contiguous(torch::MemoryFormat::ChannelsLast);
-}
-
-torch::Tensor ChannelMoments(const torch::Tensor& x) {
-  return ByType(x, [&](auto type) { return MomentsOf<decltype(type)>(x); });
 }
 
 torch::Tensor Transform(const torch::Tensor& x, const ChannelTransform& transform) {

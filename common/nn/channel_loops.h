@@ -13,10 +13,6 @@ namespace ferment::nn {
 /// type").
 bool HasChannelLoops(const torch::Tensor& x);
 
-/// Returns: [2, C] float64, the mean and the mean squared deviation from it of each channel; zeros for no rows. One
-/// pass over memory: a block of rows is read twice while it is in the cache, blocks are joined in float64.
-torch::Tensor ChannelMoments(const torch::Tensor& x);
-
 /// y = x * scale + shift (+ residual), then the larger of y and 0 if `rectify`; NaN stays NaN.
 struct ChannelTransform {
   torch::Tensor scale;     // [C], the computed type

@@ -6,8 +6,10 @@
 #include <torch/nn/modules/conv.h>
 
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "common/nn/convolution_passes.h"
 #include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
@@ -30,15 +32,32 @@ torch::Tensor Widened(const torch::Tensor& x) {
   return x.scalar_type() == torch::kBFloat16 ? x.to(torch::kFloat32) : x;
 }
 
+ConvolutionShape ShapeOf(const torch::nn::Conv2dImpl& convolution) {
+  const auto& options = convolution.options;
+  return {options.kernel_size()->at(0), options.stride()->at(0),
+          std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
+}
+
+Convolved Forward(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape,
+                  bool with_moments) {
+  if (!HasTilePasses(x, weight)) return {torch::conv2d(x, weight, /*bias=*/{}, shape.stride, shape.padding), {}};
+  ForwardPass pass = ConvolveForward(x, weight, shape, with_moments);
+  return {std::move(pass.y), std::move(pass.moments)};
+}
+
 /// Gradients of inputs and outputs have the type of x, that of weights the type of the weights.
 struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& weight, std::int64_t stride, std::int64_t padding) {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                                                const torch::Tensor& weight, const ConvolutionShape& shape,
+                                                bool with_moments) {
     const torch::Tensor rounded = weight.to(x.scalar_type());
     context->save_for_backward({x, rounded});
-    context->saved_data["stride"] = stride;
-    context->saved_data["padding"] = padding;
-    return torch::conv2d(Widened(x), Widened(rounded), /*bias=*/{}, stride, padding).to(x.scalar_type());
+    context->saved_data["stride"] = shape.stride;
+    context->saved_data["padding"] = shape.padding;
+    Convolved made = Forward(Widened(x), Widened(rounded), shape, with_moments);
+    if (!made.moments.defined()) return {made.y.to(x.scalar_type())};
+    context->mark_non_differentiable({made.moments});
+    return {made.y, made.moments};
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -49,17 +68,21 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
     const torch::Tensor dy = Widened(gradients[0].contiguous(torch::MemoryFormat::ChannelsLast));
     const ConvolutionShape shape{weight.size(2), context->saved_data["stride"].toInt(),
                                  context->saved_data["padding"].toInt()};
-    const std::vector<std::int64_t> stride(2, shape.stride), padding(2, shape.padding), ones(2, 1), zeros(2, 0);
-    const auto by_libtorch = [&](bool of_input, bool of_weight) {
-      return at::convolution_backward(dy, x, weight, /*bias_sizes=*/std::nullopt, stride, padding, ones,
-                                      /*transposed=*/false, zeros, /*groups=*/1, {of_input, of_weight, false});
-    };
-    const bool ours = HasWeightGradient(x, weight.size(0));
+    const auto wanted = [&](std::size_t input) { return context->needs_input_grad(input); };
     torch::Tensor dx, dw;
-    if (context->needs_input_grad(0) || !ours) {
-      std::tie(dx, dw, std::ignore) = by_libtorch(context->needs_input_grad(0), !ours);
+    if (wanted(0) && HasTilePasses(x, weight) && HasInputGradient(shape)) {
+      dx = InputGradient(dy, x.sizes(), weight, shape);
     }
-    if (ours) dw = WeightGradient(x, dy, shape);
+    if (wanted(1) && HasWeightGradient(x, dy)) dw = WeightGradient(x, dy, shape);
+    const bool input_left = wanted(0) && !dx.defined(), weight_left = wanted(1) && !dw.defined();
+    if (input_left || weight_left) {
+      const std::vector<std::int64_t> stride(2, shape.stride), padding(2, shape.padding), ones(2, 1), zeros(2, 0);
+      const auto left =
+          at::convolution_backward(dy, x, weight, /*bias_sizes=*/std::nullopt, stride, padding, ones,
+                                   /*transposed=*/false, zeros, /*groups=*/1, {input_left, weight_left, false});
+      if (input_left) dx = std::get<0>(left);
+      if (weight_left) dw = std::get<1>(left);
+    }
     if (dx.defined()) dx = dx.to(saved[0].scalar_type());
     return {dx, dw, torch::Tensor(), torch::Tensor()};
   }
@@ -67,17 +90,18 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
 
 }  // namespace
 
-torch::Tensor Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x) {
+Convolved Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments) {
   const torch::Tensor& weight = convolution.weight;
   const bool mixed = x.scalar_type() != weight.scalar_type();
-  const bool widened = mixed && !HasBFloat16Convolutions(x);
-  const bool trained = torch::GradMode::is_enabled() && weight.requires_grad();
-  if (!mixed && !(trained && HasWeightGradient(x, weight.size(0)))) return convolution.forward(x);
-  const auto& options = convolution.options;
-  const std::int64_t stride = options.stride()->at(0);
-  const std::int64_t padding = std::get<torch::ExpandingArray<2>>(options.padding())->at(0);
-  if (!mixed || widened) return ConvolveFunction::apply(x, weight, stride, padding);
-  return torch::conv2d(x, weight.to(x.scalar_type()), /*bias=*/{}, stride, padding);
+  const ConvolutionShape shape = ShapeOf(convolution);
+  if (mixed && HasBFloat16Convolutions(x)) {
+    return {torch::conv2d(x, weight.to(x.scalar_type()), /*bias=*/{}, shape.stride, shape.padding), {}};
+  }
+  if (!mixed && !HasTilePasses(x, weight)) return {convolution.forward(x), {}};
+  const bool trained = torch::GradMode::is_enabled() && (weight.requires_grad() || x.requires_grad());
+  if (!mixed && !trained) return Forward(x, weight, shape, with_moments);
+  auto made = ConvolveFunction::apply(x, weight, shape, with_moments && !mixed);
+  return {made[0], made.size() > 1 ? made[1] : torch::Tensor()};
 }
 
 }  // namespace ferment::nn

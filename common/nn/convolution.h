@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution whose backward pass takes the faster gradient of weights where there is one, and what may follow it.
+// A convolution in training, whose passes take the faster of our kernels and LibTorch's, and what may follow it.
 #pragma once
 
 #include <torch/types.h>
@@ -19,9 +19,14 @@ struct Epilogue {
   torch::Tensor slope = {};  // [channels] of a PReLU, or undefined
 };
 
+struct Convolved {
+  torch::Tensor y;
+  /// Of y, as ChannelMoments has them, where they were asked for and cost no pass over memory; else undefined.
+  torch::Tensor moments;
+};
 /// Returns: convolution.forward(x), of a square kernel without bias, groups or dilation. `x` [N, C, H, W]. A bfloat16
 /// `x` meets float32 weights rounded to its type: products are added up in float32 and rounded once; the gradient of
 /// the weights is float32.
-torch::Tensor Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x);
+Convolved Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments = false);
 
 }  // namespace ferment::nn

@@ -57,7 +57,7 @@ struct TileRow {
   const T* Tap(std::int64_t tap, const T* outside) const { return starts[tap] >= 0 ? image + starts[tap] : outside; }
 };
 
-/// Output pixels that one block of output channels after another is made for.
+/// Output pixels that one block of output channels after another is made for. A part of its RowBlocks.
 template <typename T>
 struct RowBlock {
   const TapTable& table;
@@ -73,35 +73,59 @@ struct RowBlock {
 /// Pixels of a tile, at most.
 inline constexpr std::int64_t kLongestTile = 12;
 
-/// Calls `convolve` with all output pixels in turn, in blocks that read about `together` values of `x`.
-template <typename T, typename Convolve>
-void ForEachRowBlock(const ConvolutionGeometry& at, const T* x, const T* outside, const TapTable& table,
-                     std::int64_t together, Convolve&& convolve) {
-  const std::int64_t pixels = at.oh * at.ow, rows = at.images * pixels;
-  const std::int64_t step = std::clamp<std::int64_t>(together / table.run / kLongestTile, 1, 128) * kLongestTile;
-  for (std::int64_t first = 0; first < rows; first += step) {
-    const std::int64_t last = std::min(rows, first + step);
-    RowBlock<T> block{table, first, last - first, {}, outside};
-    block.rows.reserve(static_cast<std::size_t>(last - first + kLongestTile));
-    std::int64_t pixel = first % pixels;
-    const T* image = x + first / pixels * at.h * at.w * at.in;
-    for (std::int64_t row = first; row < last; ++row) {
-      block.rows.push_back({image, table.starts.data() + pixel * table.taps});
+/// All output pixels, cut into blocks that read about `together` values of `x`.
+template <typename T>
+class RowBlocks {
+ public:
+  /// `outside`: what is read where a tap lies outside of its image. Requires: `x` outlives this.
+  RowBlocks(const ConvolutionGeometry& at, const T* x, T outside, std::int64_t together)
+      : at_(at),
+        x_(x),
+        table_(TapsOf(at)),
+        outside_(static_cast<std::size_t>(table_.run + 4), outside),  // fours are read whole
+        step_(std::clamp<std::int64_t>(together / table_.run / kLongestTile, 1, 128) * kLongestTile) {}
+
+  std::int64_t count() const { return (rows() + step_ - 1) / step_; }
+  std::int64_t RowsIn(std::int64_t block) const { return std::min(step_, rows() - block * step_); }
+
+  /// Thread: any number at a time.
+  RowBlock<T> At(std::int64_t block) const {
+    const std::int64_t pixels = at_.oh * at_.ow, image_values = at_.h * at_.w * at_.in;
+    RowBlock<T> made{table_, block * step_, RowsIn(block), {}, outside_.data()};
+    made.rows.reserve(static_cast<std::size_t>(made.count + kLongestTile));
+    std::int64_t pixel = made.first % pixels;
+    const T* image = x_ + made.first / pixels * image_values;
+    for (std::int64_t row = 0; row < made.count; ++row) {
+      made.rows.push_back({image, table_.starts.data() + pixel * table_.taps});
       if (++pixel < pixels) continue;
       pixel = 0;
-      image += at.h * at.w * at.in;
+      image += image_values;
     }
-    block.rows.resize(block.rows.size() + kLongestTile - 1, block.rows.back());
-    convolve(block);
+    made.rows.resize(made.rows.size() + kLongestTile - 1, made.rows.back());
+    return made;
   }
-}
 
-/// Calls `convolve(std::integral_constant<int, blocks>(), channel)` until all of `out` channels are made, `each` a
-/// block: four blocks at a time, then two, then one.
+ private:
+  std::int64_t rows() const { return at_.images * at_.oh * at_.ow; }
+
+  ConvolutionGeometry at_;
+  const T* x_;
+  TapTable table_;
+  std::vector<T> outside_;
+  std::int64_t step_;
+};
+
+/// Output channels.
+struct ChannelRange {
+  std::int64_t first, last;
+};
+
+/// Calls `convolve(std::integral_constant<int, blocks>(), channel)` until all `channels` are made, `each` a block: four
+/// blocks at a time, then two, then one.
 template <typename Convolve>
-void ForEachTileWidth(std::int64_t out, std::int64_t each, Convolve&& convolve) {
-  for (std::int64_t channel = 0; channel < out;) {
-    const std::int64_t blocks = (out - channel + each - 1) / each;
+void ForEachTileWidth(ChannelRange channels, std::int64_t each, Convolve&& convolve) {
+  for (std::int64_t channel = channels.first; channel < channels.last;) {
+    const std::int64_t blocks = (channels.last - channel + each - 1) / each;
     if (blocks >= 4) {
       convolve(std::integral_constant<int, 4>(), channel);
       channel += 4 * each;

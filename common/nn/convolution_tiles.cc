@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/nn/weight_panels.h"
+
 namespace ferment::nn {
 namespace {
 
@@ -38,12 +40,12 @@ bool ConvolutionTiles::SuitThisProcessor() { return HasVectors(Vectors::kAvx2); 
 
 ConvolutionTiles::ConvolutionTiles(const torch::Tensor& weight, const torch::Tensor& bias,
                                    const ConvolutionShape& shape, Vectors vectors)
-    : bias_(WholeBlocks(bias)), in_(weight.size(1)), out_(weight.size(0)), shape_(shape), vectors_(vectors) {
-  const std::int64_t depth = shape.kernel * shape.kernel * in_;
-  auto rows = torch::zeros({bias_.size(0), depth}, torch::kFloat32);
-  rows.slice(0, 0, out_).copy_(weight.permute({0, 2, 3, 1}).reshape({out_, depth}));
-  packed_ = rows.view({-1, kOut, depth}).transpose(1, 2).contiguous();
-}
+    : packed_(PanelsOfOutputs(weight)),
+      bias_(WholeBlocks(bias)),
+      in_(weight.size(1)),
+      out_(weight.size(0)),
+      shape_(shape),
+      vectors_(vectors) {}
 
 torch::Tensor ConvolutionTiles::Run(const torch::Tensor& x, const Epilogue& epilogue) const {
   ConvolutionGeometry at = GeometryOf(x.size(0), x.size(2), x.size(3), in_, out_, shape_);
@@ -54,15 +56,16 @@ torch::Tensor ConvolutionTiles::Run(const torch::Tensor& x, const Epilogue& epil
     read = PaddedCopy(x, at, shape_.padding);
   }
   const torch::Tensor slope = epilogue.slope.defined() ? WholeBlocks(epilogue.slope) : torch::Tensor();
-  ConvolveFloats({.at = at,
-                  .x = read.const_data_ptr<float>(),
-                  .weights = packed_.const_data_ptr<float>(),
-                  .bias = bias_.const_data_ptr<float>(),
-                  .residual = DataOf(epilogue.residual),
-                  .slope = DataOf(slope),
-                  .rectify = epilogue.rectify,
-                  .y = y.data_ptr<float>()},
-                 vectors_);
+  const FloatParts parts({.at = at,
+                          .x = read.const_data_ptr<float>(),
+                          .weights = packed_.const_data_ptr<float>(),
+                          .bias = bias_.const_data_ptr<float>(),
+                          .residual = DataOf(epilogue.residual),
+                          .slope = DataOf(slope),
+                          .rectify = epilogue.rectify,
+                          .y = y.data_ptr<float>()},
+                         vectors_);
+  for (std::int64_t part = 0; part < parts.count(); ++part) parts.Make(part);
   return y;
 }
 

@@ -6,8 +6,8 @@
 #include <torch/types.h>
 
 #include "common/nn/convolution.h"
+#include "common/nn/convolution_rows.h"
 #include "common/nn/float_tiles.h"
-#include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
 
@@ -33,7 +33,7 @@ class ConvolutionTiles {
   torch::Tensor Run(const torch::Tensor& x, const Epilogue& epilogue) const;
 
  private:
-  torch::Tensor packed_;  // [blocks of 16 outputs][tap][input channel][16]
+  torch::Tensor packed_;  // as PanelsOfOutputs has them
   torch::Tensor bias_;    // [blocks * 16]
   std::int64_t in_;
   std::int64_t out_;

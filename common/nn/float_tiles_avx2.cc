@@ -90,10 +90,10 @@ void AskForOutput(const FloatProblem& problem, std::int64_t first, std::int64_t 
 
 }  // namespace
 
-void ConvolveBlockAvx2(const FloatProblem& p, const RowBlock<float>& block) {
+void ConvolveBlockAvx2(const FloatProblem& p, const RowBlock<float>& block, ChannelRange channels) {
   const std::int64_t depth = block.table.taps * block.table.run;
   const std::int64_t last = block.first + block.count;
-  for (std::int64_t channel = 0; channel < p.at.out; channel += kOut) {
+  for (std::int64_t channel = channels.first; channel < channels.last; channel += kOut) {
     for (std::int64_t row = 0; row < block.count; row += kPixels) {
       Vector sums[kPixels][2];
       AskForOutput(p, block.first + row, last, channel);

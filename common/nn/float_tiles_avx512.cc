@@ -89,8 +89,8 @@ FERMENT_AVX512 void ConvolveRows(const FloatProblem& problem, const RowBlock<flo
 
 }  // namespace
 
-void ConvolveBlockAvx512(const FloatProblem& p, const RowBlock<float>& block) {
-  ForEachTileWidth(p.at.out, kOut, [&](auto blocks, std::int64_t channel) {
+void ConvolveBlockAvx512(const FloatProblem& p, const RowBlock<float>& block, ChannelRange channels) {
+  ForEachTileWidth(channels, kOut, [&](auto blocks, std::int64_t channel) {
     ConvolveRows<blocks() == 4 ? 6 : 12, blocks()>(p, block, channel);
   });
 }

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "common/nn/convolution.h"
-#include "common/nn/weight_gradient.h"
+#include "common/nn/convolution_rows.h"
 
 namespace ferment::nn {
 

@@ -12,7 +12,7 @@
 
 #include "common/nn/backbone.h"
 #include "common/nn/tensor_io.h"
-#include "common/nn/weight_gradient.h"
+#include "common/nn/convolution_rows.h"
 
 namespace ferment::nn {
 

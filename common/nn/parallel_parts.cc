@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 
 #ifndef _OPENMP
@@ -36,6 +37,13 @@ void ForEachPart(std::int64_t count, const std::function<void(std::int64_t, std:
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+void ForEachPiece(std::int64_t count, const std::function<void(std::int64_t)>& body) {
+  std::atomic<std::int64_t> next{0};
+  ForEachPart(std::min<std::int64_t>(count, at::get_num_threads()), [&](std::int64_t, std::int64_t) {
+    for (std::int64_t piece = next++; piece < count; piece = next++) body(piece);
+  });
 }
 
 }  // namespace ferment::nn

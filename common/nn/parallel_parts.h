@@ -15,4 +15,8 @@ namespace ferment::nn {
 /// plain loop. So they are in one file, which is compiled with it.
 void ForEachPart(std::int64_t count, const std::function<void(std::int64_t, std::int64_t)>& body);
 
+/// Calls body(i) for each i below `count`: a thread takes the next one when it has made its last, so that one which is
+/// held up keeps nobody waiting for more than a piece.
+void ForEachPiece(std::int64_t count, const std::function<void(std::int64_t)>& body);
+
 }  // namespace ferment::nn

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "common/nn/quantized_tiles.h"
-#include "common/nn/weight_gradient.h"
+#include "common/nn/convolution_rows.h"
 
 namespace ferment::nn {
 

@@ -2,7 +2,6 @@
 #include "common/nn/quantized_tiles.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "common/base/check.h"
 #include "common/nn/avx2_bytes.h"
@@ -32,12 +31,9 @@ bool HasQuantizedTiles(QuantizedTiles tiles) {
 
 void ConvolveQuantized(const QuantizedProblem& p, QuantizedTiles tiles) {
   FERMENT_CHECK(HasQuantizedTiles(tiles));
-  const TapTable table = TapsOf(p.at);
-  const std::vector<std::uint8_t> outside(static_cast<std::size_t>(table.run) + 4,
-                                          static_cast<std::uint8_t>(p.input_zero));
   const auto convolve = tiles == QuantizedTiles::kAvx2 ? ConvolveBlockAvx2 : ConvolveBlockVnni;
-  ForEachRowBlock(p.at, p.x, outside.data(), table, kBlockBytes,
-                  [&](const RowBlock<std::uint8_t>& block) { convolve(p, block); });
+  const RowBlocks<std::uint8_t> blocks(p.at, p.x, static_cast<std::uint8_t>(p.input_zero), kBlockBytes);
+  for (std::int64_t block = 0; block < blocks.count(); ++block) convolve(p, blocks.At(block));
 }
 
 FERMENT_AVX2 void QuantizeFloats(const float* x, std::int64_t count, float factor, std::int32_t zero,

@@ -104,7 +104,7 @@ FERMENT_VNNI void ConvolveRows(const QuantizedProblem& problem, const RowBlock<s
 
 template <bool kResidual>
 void ConvolveChannels(const QuantizedProblem& p, const RowBlock<std::uint8_t>& block) {
-  ForEachTileWidth(p.at.out, kOut, [&](auto blocks, std::int64_t channel) {
+  ForEachTileWidth({0, p.at.out}, kOut, [&](auto blocks, std::int64_t channel) {
     // Eight where sixteen channels are all: twelve pixels' addresses would not stay in registers.
     constexpr int kPixels = blocks() == 4 ? 6 : blocks() == 2 ? 12 : 8;
     ConvolveRows<kPixels, blocks(), kResidual>(p, block, channel);

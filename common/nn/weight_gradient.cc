@@ -14,9 +14,8 @@ namespace {
 constexpr std::int64_t kOutAvx2 = 6;
 constexpr std::int64_t kOutAvx512 = 8;
 constexpr std::int64_t kIn = 16;
-/// Input times output channels from which it was faster than oneDNN's own for AVX-512, which is good with few channels
-/// and many pixels (docs/decisions/0026).
-constexpr std::int64_t kLeastAvx512 = 65'536;
+/// Pixels of all images up to which it was faster than oneDNN's own for AVX-512 (docs/decisions/0026).
+constexpr std::int64_t kMostPixelsAvx512 = 4'096;
 /// Pixels that are summed up in registers: panels of 16 or 32 input channels by so many are half of a first-level
 /// cache, or two thirds of one with AVX-512.
 constexpr std::int64_t kDepth = 256;
@@ -223,11 +222,13 @@ void Multiply(const Problem& problem, const Share& share) {
 
 }  // namespace
 
-bool HasWeightGradient(const torch::Tensor& input, std::int64_t out) {
-  const bool suited = input.is_cpu() && input.scalar_type() == torch::kFloat32 && input.dim() == 4 &&
-                      input.size(1) % kIn == 0 && input.numel() > 0 &&
-                      input.is_contiguous(torch::MemoryFormat::ChannelsLast);
-  return suited && (HasVectors(Vectors::kAvx512) ? input.size(1) * out >= kLeastAvx512 : HasVectors(Vectors::kAvx2));
+bool HasWeightGradient(const torch::Tensor& input, const torch::Tensor& gradient) {
+  if (!input.is_cpu() || input.scalar_type() != torch::kFloat32 || input.dim() != 4 || input.size(1) % kIn != 0 ||
+      input.numel() == 0 || !input.is_contiguous(torch::MemoryFormat::ChannelsLast)) {
+    return false;
+  }
+  if (!HasVectors(Vectors::kAvx512)) return HasVectors(Vectors::kAvx2);
+  return gradient.size(0) * gradient.size(2) * gradient.size(3) <= kMostPixelsAvx512;
 }
 
 torch::Tensor WeightGradient(const torch::Tensor& input, const torch::Tensor& gradient, const ConvolutionShape& shape,

@@ -12,10 +12,10 @@
 
 namespace ferment::nn {
 
-/// Returns: whether WeightGradient takes convolutions of `input` to `out` channels, and is the faster way: float32
-/// [N, I, H, W], dense and channels-last, not empty, I a multiple of 16, on a CPU with AVX2; with AVX-512 many
-/// channels.
-bool HasWeightGradient(const torch::Tensor& input, std::int64_t out);
+/// Returns: whether WeightGradient takes a convolution of `input` [N, I, H, W] whose output's gradient is `gradient`
+/// [N, O, H', W'], and is the faster way: `input` float32, dense and channels-last, not empty, I a multiple of 16, on a
+/// CPU with AVX2; with AVX-512 few pixels.
+bool HasWeightGradient(const torch::Tensor& input, const torch::Tensor& gradient);
 
 /// Returns: [O, I, kernel, kernel], channels-last: the gradient of the loss by the weights of a convolution of `input`
 /// whose output's gradient is `gradient` [N, O, H', W'], channels-last. The same bits on any number of threads and with

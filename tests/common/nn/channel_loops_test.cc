@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "common/nn/batch_norm.h"
+#include "common/nn/channel_moments.h"
 
 namespace ferment::nn {
 namespace {
