@@ -10,6 +10,7 @@
 
 #include "common/nn/channel_loops.h"
 #include "common/nn/channel_moments.h"
+#include "common/nn/channel_numbers.h"
 #include "common/nn/convolution.h"
 
 namespace ferment::nn {
@@ -115,18 +116,15 @@ struct SyncNormalize : public torch::autograd::Function<SyncNormalize> {
 /// 0: they are constants.
 struct LoopNormalize : public torch::autograd::Function<LoopNormalize> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& mean,
-                               const torch::Tensor& inverse_deviation, const std::optional<torch::Tensor>& given,
-                               bool rectify, double count, std::int64_t exchange) {
+                               const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& moments,
+                               const std::optional<torch::Tensor>& given, bool rectify, double count,
+                               std::int64_t exchange) {
     const torch::Tensor residual = given.value_or(torch::Tensor());
-    const auto type = ComputedType(x);
-    const auto scale = weight.to(torch::kFloat64) * inverse_deviation;
-    const auto shift = bias.to(torch::kFloat64) - mean * scale;
-    ChannelTransform transform{scale.to(type), shift.to(type), residual, rectify};
-    torch::Tensor y = Transform(x, transform);
+    const ForwardNumbers numbers = NumbersOf(weight, bias, moments, kEpsilon);
+    torch::Tensor y = Transform(x, {numbers.scale, numbers.shift, residual, rectify});
     const bool look_at_y = rectify && residual.defined();
     context->save_for_backward(
-        {x, look_at_y ? y : torch::Tensor(), transform.scale, transform.shift, mean.to(type), inverse_deviation});
+        {x, look_at_y ? y : torch::Tensor(), numbers.scale, numbers.shift, numbers.mean, numbers.inverse_deviation});
     context->saved_data["residual"] = residual.defined();
     context->saved_data["rectify"] = rectify;
     context->saved_data["count"] = count;
@@ -138,35 +136,26 @@ struct LoopNormalize : public torch::autograd::Function<LoopNormalize> {
                                                  torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const torch::Tensor& x = saved[0];
-    const auto type = ComputedType(x);
-    const auto& inverse_deviation = saved[5];
-    const bool with_residual = context->saved_data["residual"].toBool();
+    const ForwardNumbers forward{saved[2], saved[3], saved[4], saved[5]};
     const double count = context->saved_data["count"].toDouble();
-    ChannelGradient gradient{.dy = gradients[0].contiguous(x.suggest_memory_format()),
-                             .x = x,
-                             .y = saved[1],
-                             .mean = saved[4],
-                             .transform = {saved[2], saved[3], saved[1], context->saved_data["rectify"].toBool()}};
+    ChannelGradient gradient{
+        .dy = gradients[0].contiguous(x.suggest_memory_format()),
+        .x = x,
+        .y = saved[1],
+        .mean = forward.mean,
+        .transform = {forward.scale, forward.shift, saved[1], context->saved_data["rectify"].toBool()}};
     const torch::Tensor own = GradientSums(gradient);
-    auto slope = torch::zeros_like(inverse_deviation);
-    auto offset = torch::zeros_like(inverse_deviation);
-    if (count > 0) {
-      torch::Tensor sums = own;
-      const auto exchange = context->saved_data["exchange"].toInt();
-      if (exchange != 0) {
-        sums = own.clone();
-        SumOverRanks(reinterpret_cast<StatisticsExchange*>(exchange), sums);  // NOLINT
-      }
-      const auto scale = gradient.transform.scale.to(torch::kFloat64) / -count;
-      offset = scale * sums[0];
-      slope = scale * sums[1] * inverse_deviation.square();
+    torch::Tensor all = own;
+    const auto exchange = context->saved_data["exchange"].toInt();
+    if (count > 0 && exchange != 0) {
+      all = own.clone();
+      SumOverRanks(reinterpret_cast<StatisticsExchange*>(exchange), all);  // NOLINT
     }
-    const InputGradient input = GradientOfInput(gradient, slope.to(type), offset.to(type), with_residual);
-    return {input.dx,        (own[1] * inverse_deviation).to(type),
-            own[0].to(type), torch::Tensor(),
-            torch::Tensor(), input.dz,
-            torch::Tensor(), torch::Tensor(),
-            torch::Tensor()};
+    const GradientNumbers numbers = NumbersOfGradient(forward, own, all, count);
+    const InputGradient input =
+        GradientOfInput(gradient, numbers.slope, numbers.offset, context->saved_data["residual"].toBool());
+    return {input.dx, numbers.of_weight, numbers.of_bias, torch::Tensor(),
+            input.dz, torch::Tensor(),   torch::Tensor(), torch::Tensor()};
   }
 };
 
@@ -200,7 +189,7 @@ torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const torch::Tens
 torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const torch::Tensor& own_moments,
                                               const Epilogue& epilogue) {
   const bool own_statistics = TakesMoments();
-  Moments moments{{}, {}, 0};
+  Moments moments{{}, 0};
   StatisticsExchange* exchange = own_statistics && mode_ == BatchNormMode::kSync ? exchange_ : nullptr;
   {
     torch::NoGradGuard no_grad;
@@ -208,28 +197,28 @@ torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const torc
       moments = MomentsOf(x, own_moments);
       MoveRunningStatistics(moments);
     } else {
-      moments.mean = running_mean.to(torch::kFloat64);
-      moments.variance = running_var.to(torch::kFloat64);
+      moments.both = torch::stack({running_mean, running_var}).to(torch::kFloat64);
     }
   }
   // An undefined tensor is no argument of a function with gradients, an empty optional is.
   const auto residual = epilogue.residual.defined() ? std::optional(epilogue.residual) : std::nullopt;
-  return LoopNormalize::apply(x, weight, bias, moments.mean, (moments.variance + kEpsilon).rsqrt(), residual,
-                              epilogue.rectify, moments.count, reinterpret_cast<std::int64_t>(exchange));  // NOLINT
+  return LoopNormalize::apply(x, weight, bias, moments.both, residual, epilogue.rectify, moments.count,
+                              reinterpret_cast<std::int64_t>(exchange));  // NOLINT
 }
 
 BatchNormImpl::Moments BatchNormImpl::MomentsOf(const torch::Tensor& x, const torch::Tensor& known) const {
   torch::Tensor own = known.defined() ? known : OwnMoments(x);
   double count = static_cast<double>(x.numel() / x.size(1));
   if (mode_ == BatchNormMode::kSync) count = JoinMomentsOverRanks(own, count, exchange_);
-  return {own[0], own[1], count};
+  return {own, count};
 }
 
 void BatchNormImpl::MoveRunningStatistics(const Moments& moments) {
   const double unbiased = moments.count > 1 ? moments.count / (moments.count - 1) : 1.0;
+  if (running_mean.is_cpu()) return MoveRunning(running_mean, running_var, moments.both, kMomentum, unbiased);
   const auto type = running_mean.scalar_type();
-  running_mean.mul_(1 - kMomentum).add_(moments.mean.to(type), kMomentum);
-  running_var.mul_(1 - kMomentum).add_((moments.variance * unbiased).to(type), kMomentum);
+  running_mean.mul_(1 - kMomentum).add_(moments.both[0].to(type), kMomentum);
+  running_var.mul_(1 - kMomentum).add_((moments.both[1] * unbiased).to(type), kMomentum);
 }
 
 torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
@@ -239,7 +228,7 @@ torch::Tensor BatchNormImpl::NormalizeOverRanks(const torch::Tensor& x) {
     moments = MomentsOf(x, torch::Tensor());
     MoveRunningStatistics(moments);
   }
-  return SyncNormalize::apply(x, weight, bias, moments.mean, moments.variance, moments.count,
+  return SyncNormalize::apply(x, weight, bias, moments.both[0], moments.both[1], moments.count,
                               reinterpret_cast<std::int64_t>(exchange_));  // NOLINT
 }
 

@@ -64,8 +64,7 @@ class BatchNormImpl : public torch::nn::Module {
 
  private:
   struct Moments {
-    torch::Tensor mean;      // [C] float64
-    torch::Tensor variance;  // [C] float64, biased
+    torch::Tensor both;  // [2, C] float64, mean and biased variance
     double count;
   };
   /// Whether a batch is normalised by its own moments.
