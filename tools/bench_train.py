@@ -10,6 +10,7 @@ a step waits for a checkpoint (of PyTorch: torch.save). Prints a Markdown table 
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -73,7 +74,9 @@ def run_case(arguments, case, folder):
     network += ["--device", arguments.device]
     network += [flag for flag, on in (("--bfloat16", arguments.bfloat16), ("--cudnn-benchmark", arguments.cudnn_benchmark)) if on]
     peer = [arguments.python, "bench/train_peer.py", *network, "--load", folder]
-    ours = [f"{arguments.bin}/train_step", *network, "--image-size", size, "--batch", batch, "--mu", mu, "--save", folder]
+    # As `ferment run` starts a trainer; PyTorch with libgomp's default, which spins ten times as long.
+    spin = os.environ.get("GOMP_SPINCOUNT", "30000")
+    ours = ["env", f"GOMP_SPINCOUNT={spin}", f"{arguments.bin}/train_step", *network, "--image-size", size, "--batch", batch, "--mu", mu, "--save", folder]
     commands = [("ferment", ours), ("eager", peer)]
     if not arguments.no_compile and what != "checkpoint":
         commands.append(("compiled", [*peer, "--compile"]))

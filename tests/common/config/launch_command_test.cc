@@ -61,7 +61,11 @@ TEST(LaunchCommand, SharesTheCores) {
 }
 
 TEST(LaunchCommand, LeavesTheCoreWhereThreadsWaitForEachOther) {
-  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "10000")));
+  unsetenv("GOMP_SPINCOUNT");
+  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "30000")));
+  setenv("GOMP_SPINCOUNT", "7", /*overwrite=*/1);
+  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "7")));
+  unsetenv("GOMP_SPINCOUNT");
 }
 
 TEST(LaunchCommand, TellsOpenMpiThatRootIsMeantOnlyForRoot) {
