@@ -41,7 +41,7 @@ test-python: build
 deps:
 	@tools/install_dependencies.sh
 
-# Label sets and packs in an object store: Ceph's radosgw on loopback, which takes a quarter of a minute to start, or now and then hangs.
+# Label sets and packs in an object store: Ceph's radosgw on loopback, without TLS and with it; it takes a quarter of a minute to start.
 test-s3: build
 	@tools/install_dependencies.sh s3
 	FERMENT_S3_TESTS=1 ctest --preset $(PRESET) -R 'ObjectGateway|LabelStore'

@@ -17,6 +17,12 @@ INSTANTIATE_TEST_SUITE_P(Radosgw, ObjectStoreContract, ::testing::Values([]() ->
                            return *io::OpenS3Bucket(Gateway()->Settings(), Gateway()->FreshBucket());
                          }));
 
+INSTANTIATE_TEST_SUITE_P(RadosgwOverTls, ObjectStoreContract,
+                         ::testing::Values([]() -> std::shared_ptr<io::ObjectStore> {
+                           if (Gateway() == nullptr) return nullptr;
+                           return *io::OpenS3Bucket(Gateway()->TlsSettings(), Gateway()->FreshBucket());
+                         }));
+
 TEST_F(ObjectGatewayTest, AWrongKeyIsNotAllowed) {
   const std::string bucket = Gateway()->FreshBucket();
   ASSERT_TRUE(Open(Gateway()->Settings(), bucket)->PutIfAbsent("k", BytesOf("one")).ok());

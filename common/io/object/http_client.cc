@@ -13,6 +13,7 @@
 #include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/io/object/tls_failure.h"
 
 namespace ferment::io {
 namespace {
@@ -88,19 +89,35 @@ std::size_t GiveBody(char* buffer, std::size_t size, std::size_t count, void* us
   return bytes;
 }
 
-Status TransportFailure(CURLcode code, const char* detail, bool too_long) {
+/// Returns: what OpenSSL says of the server's certificate.
+long VerifyResult(CURL* handle) {
+  long result = 0;
+  curl_easy_getinfo(handle, CURLINFO_SSL_VERIFYRESULT, &result);
+  return result;
+}
+
+Status TransportFailure(CURL* handle, CURLcode code, const char* detail, const std::filesystem::path& ca_bundle) {
   const std::string text = *detail == '\0' ? curl_easy_strerror(code) : detail;
-  if (too_long) return OutOfRangeError("the answer is longer than what was asked for");
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return DeadlineExceededError(text);
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-      return PermissionDeniedError("the server's certificate is not trusted (AWS_CA_BUNDLE names others): " + text);
+      return CertificateFailure(VerifyResult(handle), text, ca_bundle);
+    case CURLE_SSL_CACERT_BADFILE:
+      return InvalidArgumentError("the certificates to trust, AWS_CA_BUNDLE or the system's, cannot be read: " + text);
+    case CURLE_SSL_CONNECT_ERROR:
+      return HandshakeFailure(text);
     default:
       return UnavailableError(text);
   }
+}
+
+/// libcurl takes the end of a connection for the end of an answer that tells no length, over TLS without a farewell
+/// too.
+bool MayBeCut(const HttpRequest& request, const HttpAnswer& answer) {
+  return request.method == "GET" && answer.status / 100 == 2 && answer.Header("content-length").empty() &&
+         answer.Header("transfer-encoding").empty();
 }
 
 HeaderList MakeHeaders(const HttpRequest& request) {
@@ -131,6 +148,19 @@ void SetMethod(CURL* handle, const HttpRequest& request) {
     FERMENT_CHECK(request.method == "GET") << "no such method: " << request.method;
     Set(handle, CURLOPT_HTTPGET, 1L);
   }
+}
+
+void SetTrust(CURL* handle, const std::string& url, const std::filesystem::path& ca_bundle) {
+  Set(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  Set(handle, CURLOPT_PROXY_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  // What is allowed unencrypted goes to the store itself, not through whatever http_proxy names.
+  if (url.starts_with("http://")) Set(handle, CURLOPT_NOPROXY, "*");
+  if (ca_bundle.empty()) return;
+  Set(handle, CURLOPT_CAINFO, ca_bundle.c_str());
+  // Without these libcurl goes on to trust the system's folder, and for up to a day what the file once held.
+  Set<const char*>(handle, CURLOPT_CAPATH, nullptr);
+  Set(handle, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+  Set(handle, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 }
 
 /// What libcurl cannot do, such as to wait on sockets while the system has no memory; another time it may.
@@ -221,7 +251,7 @@ HttpAnswer HttpClient::Perform(const HttpRequest& request) {
   Set(curl, CURLOPT_USERAGENT, "ferment");
   Set(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_deadline.count()));
   Set(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options_.deadline.count()));
-  if (!options_.ca_bundle.empty()) Set(curl, CURLOPT_CAINFO, options_.ca_bundle.c_str());
+  SetTrust(curl, request.url, options_.ca_bundle);
   Set(curl, CURLOPT_WRITEFUNCTION, &HandleBody);
   Set(curl, CURLOPT_WRITEDATA, static_cast<void*>(&exchange));
   Set(curl, CURLOPT_HEADERFUNCTION, &HandleHeader);
@@ -235,8 +265,12 @@ HttpAnswer HttpClient::Perform(const HttpRequest& request) {
   exchange.answer.status = static_cast<int>(status);
   if (!ended) {
     exchange.answer.transport = ended.error();
+  } else if (exchange.too_long) {
+    exchange.answer.transport = OutOfRangeError("the answer is longer than what was asked for");
   } else if (*ended != CURLE_OK) {
-    exchange.answer.transport = TransportFailure(*ended, detail.data(), exchange.too_long);
+    exchange.answer.transport = TransportFailure(curl, *ended, detail.data(), options_.ca_bundle);
+  } else if (MayBeCut(request, exchange.answer)) {
+    exchange.answer.transport = UnavailableError("the answer does not say where it ends");
   }
   if (ended) pool_->Give(std::move(handle));
   return std::move(exchange.answer);

@@ -36,16 +36,18 @@ struct HttpAnswer {
   /// What came, also where it is not all.
   std::vector<std::byte> body;
   /// Not ok where the answer is not complete: Unavailable (no connection, a broken one, or libcurl fails),
-  /// DeadlineExceeded (too slow), PermissionDenied (the server's certificate), OutOfRange (more than max_body_bytes),
-  /// Cancelled (asked to stop).
+  /// DeadlineExceeded (too slow), PermissionDenied (the server's certificate, or TLS before 1.2), InvalidArgument (no
+  /// TLS behind https://, or no certificates to trust), OutOfRange (more than max_body_bytes), Cancelled (asked to
+  /// stop).
   Status transport;
 
   /// Returns: the header's value, "" where there is none.
   std::string Header(const std::string& name) const;
 };
 
-/// Keeps connections open between requests. Follows no redirect, trusts no certificate that the system (or `ca_bundle`)
-/// does not. Thread: any.
+/// Keeps connections open between requests. Follows no redirect, trusts no certificate that the system (or, in its
+/// place, `ca_bundle`) does not. https:// goes through the proxy that HTTPS_PROXY names, http:// through none. Thread:
+/// any.
 class HttpClient {
  public:
   struct Options {

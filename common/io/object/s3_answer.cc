@@ -69,10 +69,10 @@ std::string ElementText(std::string_view document, std::string_view tag) {
   return inside ? Unescaped(*inside) : "";
 }
 
+bool IsRedirect(int http) { return http >= 300 && http < 400; }
+
 StatusCode CodeOf(int http, const std::string& code) {
-  if (code == "AuthorizationHeaderMalformed" || code == "PermanentRedirect" || code == "TemporaryRedirect" ||
-      http == 301 || http == 307)
-    return StatusCode::kInvalidArgument;
+  if (code == "AuthorizationHeaderMalformed" || IsRedirect(http)) return StatusCode::kInvalidArgument;
   switch (http) {
     case 401:
     case 403:
@@ -102,11 +102,14 @@ std::string AdviceFor(const std::string& code, const HttpAnswer& answer, WallTim
   if (code == "RequestTimeTooSkewed") return ClockAdvice(answer, now);
   if (code == "SignatureDoesNotMatch")
     return "; the secret key is another than the store's, or a proxy changed the request";
-  if (code == "AuthorizationHeaderMalformed" || code == "PermanentRedirect") {
+  if (code == "AuthorizationHeaderMalformed" || IsRedirect(answer.status)) {
     std::string region = answer.Header("x-amz-bucket-region");
     if (region.empty()) region = ElementText(TextOf(answer), "Region");
-    return region.empty() ? "; is AWS_REGION the bucket's?"
-                          : "; the bucket is in " + ShownName(region) + ": set AWS_REGION";
+    if (!region.empty()) return "; the bucket is in " + ShownName(region) + ": set AWS_REGION";
+    const std::string location = answer.Header("location");
+    return location.empty() ? "; is AWS_REGION the bucket's?"
+                            : "; it sends on to " + ShownName(location) +
+                                  ", where nothing is asked: is AWS_ENDPOINT_URL_S3 the store itself?";
   }
   return "";
 }

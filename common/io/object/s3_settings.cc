@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/io/local_file_system.h"
+#include "common/io/object/ca_bundle.h"
 #include "common/io/shown_name.h"
 
 namespace ferment::io {
@@ -110,6 +111,7 @@ Result<S3Settings> S3SettingsFromEnvironment() {
   FERMENT_RETURN_IF_ERROR(CheckEndpoint(settings.endpoint, insecure == "true"));
   FERMENT_ASSIGN_OR_RETURN(settings.addressing, AddressingOf(FromEnvironment({"FERMENT_S3_ADDRESSING"}), own_endpoint));
   settings.ca_bundle = FromEnvironment({"AWS_CA_BUNDLE"});
+  if (!settings.ca_bundle.empty()) FERMENT_RETURN_IF_ERROR(CheckCaBundle(settings.ca_bundle));
   return settings;
 }
 

@@ -28,7 +28,8 @@ struct S3Settings {
   /// AWS's file of shared credentials, and the section of it. Read again when the store refuses what is in use.
   std::filesystem::path credentials_file;
   std::string profile = "default";
-  /// Certificates to trust in place of the system's; may be empty.
+  /// Certificates to trust in place of the system's; may be empty. A file put in its place counts from the next
+  /// connection on.
   std::filesystem::path ca_bundle;
   /// How long one request may take: 8 MiB at 140 kB/s.
   std::chrono::milliseconds request_deadline = std::chrono::minutes(1);
@@ -45,7 +46,7 @@ struct S3Settings {
 /// AWS_SHARED_CREDENTIALS_FILE, AWS_CA_BUNDLE, FERMENT_S3_ADDRESSING (path, virtual), FERMENT_S3_INSECURE; what it does
 /// not say, the profile's `endpoint_url` and `region` do. Keys themselves are never taken from the environment.
 /// Errors: InvalidArgument (64) for a value out of its range, and for http:// to another machine without
-/// FERMENT_S3_INSECURE=true.
+/// FERMENT_S3_INSECURE=true; those of CheckCaBundle.
 Result<S3Settings> S3SettingsFromEnvironment();
 
 /// Returns: the keys of a section of the file, `aws_access_key_id`, `aws_secret_access_key` and `aws_session_token`.

@@ -39,6 +39,14 @@ TEST(S3Answer, AWrongRegionNamesTheRightOne) {
   EXPECT_NE(by_header.message().find("the bucket is in eu-west-3"), std::string::npos) << by_header.message();
 }
 
+TEST(S3Answer, ARedirectNamesWhereTo) {
+  const Status by_location = S3Failure(Answer(302, "", {{"location", "http://elsewhere.lab/k"}}), Noon());
+  EXPECT_EQ(by_location.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(by_location.message().find("http://elsewhere.lab/k"), std::string::npos) << by_location.message();
+  const Status of_head = S3Failure(Answer(301, "", {{"x-amz-bucket-region", "eu-west-3"}}), Noon());
+  EXPECT_NE(of_head.message().find("the bucket is in eu-west-3"), std::string::npos) << of_head.message();
+}
+
 TEST(S3Answer, AClockThatIsWrongIsMeasured) {
   // Noon() is Tue, 14 Nov 2023 22:13:20 GMT.
   const Status failure =

@@ -6,6 +6,8 @@
 
 #include <fstream>
 
+#include "tests/support/test_certificates.h"
+
 namespace ferment::io {
 namespace {
 
@@ -103,6 +105,36 @@ TEST_F(S3SettingsTest, ValuesOutOfRangeAreRefused) {
   unsetenv("FERMENT_S3_ADDRESSING");
   setenv("FERMENT_S3_INSECURE", "yes", 1);
   EXPECT_FALSE(S3SettingsFromEnvironment());
+}
+
+TEST_F(S3SettingsTest, AFileThatHoldsNoCertificatesToTrustIsNamed) {
+  const std::filesystem::path bundle = std::filesystem::path(::testing::TempDir()) / "bundle.pem";
+  setenv("AWS_CA_BUNDLE", bundle.c_str(), 1);
+  std::filesystem::remove(bundle);
+  const auto missing = S3SettingsFromEnvironment();
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(ProcessExitCode(missing.error()), exit_code::kBadData);
+  EXPECT_NE(missing.error().message().find("AWS_CA_BUNDLE"), std::string::npos) << missing.error().ToString();
+  EXPECT_NE(missing.error().message().find(bundle.string()), std::string::npos) << missing.error().ToString();
+
+  const auto authority = rpc::MakeAuthority("lab", testing::FromHours(-1, 24));
+  ASSERT_TRUE(authority) << authority.error().ToString();
+  const std::string& certificate = authority->certificate;
+  for (const std::string& text : {std::string(), std::string("topsecret"), authority->private_key,
+                                  certificate + certificate.substr(0, certificate.size() / 2)}) {
+    std::ofstream(bundle) << text;
+    const auto settings = S3SettingsFromEnvironment();
+    ASSERT_FALSE(settings) << text;
+    EXPECT_EQ(ProcessExitCode(settings.error()), exit_code::kBadSpec);
+    const std::string message(settings.error().message());
+    EXPECT_NE(message.find("AWS_CA_BUNDLE=" + bundle.string()), std::string::npos) << message;
+    EXPECT_EQ(message.find("topsecret"), std::string::npos) << message;
+  }
+  std::ofstream(bundle) << "# the lab's\n" << certificate << certificate;
+  const auto settings = S3SettingsFromEnvironment();
+  ASSERT_TRUE(settings) << settings.error().ToString();
+  EXPECT_EQ(settings->ca_bundle, bundle);
+  unsetenv("AWS_CA_BUNDLE");
 }
 
 }  // namespace
