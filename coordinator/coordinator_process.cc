@@ -68,6 +68,7 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
     launch.attempt = job.attempt.number;
     launch.cores = std::max(1U, std::thread::hardware_concurrency());
     launch.as_root = geteuid() == 0;
+    if (const char* spin_count = std::getenv("GOMP_SPINCOUNT")) launch.spin_count = spin_count;
     LaunchCommand command = MakeLaunchCommand(spec, launch);
     AddTrainerCredentials(config, command);
     return LaunchRequest{.key = {},

@@ -2,7 +2,6 @@
 #include "common/config/launch_command.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace ferment {
 namespace {
@@ -57,8 +56,7 @@ LaunchCommand MakeLaunchCommand(const RunSpec& spec, const TrainerLaunch& launch
   // By default a thread that waits for the others of its rank spins for milliseconds, and takes the core from whoever
   // it waits for where anything else runs on the machine: steps were seen to take forty times as long. Where nothing
   // else does, a thread that falls asleep between two operations costs a sixth of a small network's step.
-  const char* spin_count = std::getenv("GOMP_SPINCOUNT");
-  command.env.emplace_back("GOMP_SPINCOUNT", spin_count != nullptr ? spin_count : "30000");
+  command.env.emplace_back("GOMP_SPINCOUNT", launch.spin_count);
   if (launch.as_root) {
     command.env.emplace_back("OMPI_ALLOW_RUN_AS_ROOT", "1");
     command.env.emplace_back("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");

@@ -27,6 +27,8 @@ struct TrainerLaunch {
   std::uint32_t attempt = 0;
   /// Of the machine.
   unsigned cores = 1;
+  /// GOMP_SPINCOUNT: how long a thread of a rank looks for work before it sleeps.
+  std::string spin_count = "30000";
   /// Open MPI refuses to start as root unless told twice that it is meant.
   bool as_root = false;
 };

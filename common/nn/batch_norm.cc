@@ -189,6 +189,8 @@ torch::Tensor BatchNormImpl::Normalize(const torch::Tensor& x, const torch::Tens
 torch::Tensor BatchNormImpl::NormalizeInLoops(const torch::Tensor& x, const torch::Tensor& own_moments,
                                               const Epilogue& epilogue) {
   const bool own_statistics = TakesMoments();
+  TORCH_CHECK(weight.scalar_type() == ComputedType(x), "a batch normalisation's state is ", weight.scalar_type(),
+              ", and what it normalises ", x.scalar_type());
   Moments moments{{}, 0};
   StatisticsExchange* exchange = own_statistics && mode_ == BatchNormMode::kSync ? exchange_ : nullptr;
   {
@@ -236,18 +238,15 @@ void BatchNormImpl::FoldInto(torch::nn::Conv2dImpl& convolution, const Folding& 
   torch::NoGradGuard no_grad;
   const auto scale = weight.to(torch::kFloat64) * (running_var.to(torch::kFloat64) + kEpsilon).rsqrt();
   const auto type = weight.scalar_type();
-  const auto& options = convolution.options;
-  const ConvolutionShape shape{options.kernel_size()->at(0), options.stride()->at(0),
-                               std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
   folded_ = std::make_shared<const FoldedConvolution>(
       (convolution.weight.to(torch::kFloat64) * scale.view({-1, 1, 1, 1})).to(type),
-      (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type), shape, folding);
+      (bias.to(torch::kFloat64) - running_mean.to(torch::kFloat64) * scale).to(type), ShapeOf(convolution), folding);
 }
 
 torch::Tensor BatchNormImpl::ConvolveAndNormalize(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x,
                                                   const Epilogue& epilogue) {
   if (folded_ != nullptr) return folded_->Run(x, epilogue);
-  const Convolved convolved = Convolve(convolution, x, TakesMoments());
+  const ForwardPass convolved = Convolve(convolution, x, TakesMoments());
   const torch::Tensor y = Normalize(convolved.y, convolved.moments, epilogue);
   return epilogue.slope.defined() ? torch::prelu(y, epilogue.slope.to(y.scalar_type())) : y;
 }

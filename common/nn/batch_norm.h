@@ -43,8 +43,8 @@ class BatchNormImpl : public torch::nn::Module {
  public:
   explicit BatchNormImpl(std::int64_t channels);
 
-  /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics. `x` may be
-  /// bfloat16 while the state is float32: so is the result then, and nothing between.
+  /// `x` [N, C] or [N, C, H, W]; any memory format, which is kept. In evaluation mode: running statistics. `x` has the
+  /// type of the state, or is bfloat16 while that is float32: so is the result then, and nothing between.
   torch::Tensor forward(const torch::Tensor& x) { return Normalize(x, torch::Tensor(), Epilogue()); }
   /// Requires: `exchange` outlives the module, for kSync; other modes do not look at it.
   void SetMode(BatchNormMode mode, StatisticsExchange* exchange);

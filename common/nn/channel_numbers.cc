@@ -78,6 +78,9 @@ void MoveRunning(torch::Tensor& mean, torch::Tensor& variance, const torch::Tens
     move(mean.data_ptr<T>(), of_batch, 1);
     move(variance.data_ptr<T>(), of_batch + channels, unbiased);
   });
+  // So that a backward pass which saved what they were says that they have changed.
+  mean.unsafeGetTensorImpl()->bump_version();
+  variance.unsafeGetTensorImpl()->bump_version();
 }
 
 }  // namespace ferment::nn

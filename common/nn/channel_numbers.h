@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a batch normalisation computes of each channel between its passes over memory, on the CPU.
+// What a batch normalisation computes of each channel between its passes over memory, on the CPU. In plain loops: as
+// operations of LibTorch these few hundred numbers took longer than a small layer's pass over its pixels, and the other
+// threads fell asleep in between.
 #pragma once
 
 #include <torch/types.h>
 
 namespace ferment::nn {
 
-/// Plain loops: as operations of LibTorch these few hundred numbers took longer than a small layer's pass over its
-/// pixels, and the other threads fell asleep in between.
 struct ForwardNumbers {
   torch::Tensor scale, shift, mean;  // [C], the type of the weights: y = x * scale + shift
   torch::Tensor inverse_deviation;   // [C] float64

@@ -6,10 +6,9 @@
 #include <torch/nn/modules/conv.h>
 
 #include <tuple>
-#include <utility>
 #include <vector>
 
-#include "common/nn/convolution_passes.h"
+#include "common/base/check.h"
 #include "common/nn/weight_gradient.h"
 
 namespace ferment::nn {
@@ -32,17 +31,10 @@ torch::Tensor Widened(const torch::Tensor& x) {
   return x.scalar_type() == torch::kBFloat16 ? x.to(torch::kFloat32) : x;
 }
 
-ConvolutionShape ShapeOf(const torch::nn::Conv2dImpl& convolution) {
-  const auto& options = convolution.options;
-  return {options.kernel_size()->at(0), options.stride()->at(0),
-          std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
-}
-
-Convolved Forward(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape,
-                  bool with_moments) {
-  if (!HasTilePasses(x, weight)) return {torch::conv2d(x, weight, /*bias=*/{}, shape.stride, shape.padding), {}};
-  ForwardPass pass = ConvolveForward(x, weight, shape, with_moments);
-  return {std::move(pass.y), std::move(pass.moments)};
+ForwardPass Forward(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape,
+                    bool with_moments) {
+  if (HasTilePasses(x, weight, shape)) return ConvolveForward(x, weight, shape, with_moments);
+  return {torch::conv2d(x, weight, /*bias=*/{}, shape.stride, shape.padding), {}};
 }
 
 /// Gradients of inputs and outputs have the type of x, that of weights the type of the weights.
@@ -54,7 +46,7 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
     context->save_for_backward({x, rounded});
     context->saved_data["stride"] = shape.stride;
     context->saved_data["padding"] = shape.padding;
-    Convolved made = Forward(Widened(x), Widened(rounded), shape, with_moments);
+    const ForwardPass made = Forward(Widened(x), Widened(rounded), shape, with_moments);
     if (!made.moments.defined()) return {made.y.to(x.scalar_type())};
     context->mark_non_differentiable({made.moments});
     return {made.y, made.moments};
@@ -70,8 +62,8 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
                                  context->saved_data["padding"].toInt()};
     const auto wanted = [&](std::size_t input) { return context->needs_input_grad(input); };
     torch::Tensor dx, dw;
-    if (wanted(0) && HasTilePasses(x, weight) && HasInputGradient(shape)) {
-      dx = InputGradient(dy, x.sizes(), weight, shape);
+    if (wanted(0) && HasTilePasses(x, weight, shape) && HasConvolveBackward(shape)) {
+      dx = ConvolveBackward(dy, x.sizes(), weight, shape);
     }
     if (wanted(1) && HasWeightGradient(x, dy)) dw = WeightGradient(x, dy, shape);
     const bool input_left = wanted(0) && !dx.defined(), weight_left = wanted(1) && !dw.defined();
@@ -90,14 +82,22 @@ struct ConvolveFunction : public torch::autograd::Function<ConvolveFunction> {
 
 }  // namespace
 
-Convolved Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments) {
+ConvolutionShape ShapeOf(const torch::nn::Conv2dImpl& convolution) {
+  const auto& options = convolution.options;
+  FERMENT_CHECK(!options.bias() && options.groups() == 1 && options.dilation()->at(0) == 1)
+      << "bias=" << options.bias() << " groups=" << options.groups() << " dilation=" << options.dilation()->at(0);
+  return {options.kernel_size()->at(0), options.stride()->at(0),
+          std::get<torch::ExpandingArray<2>>(options.padding())->at(0)};
+}
+
+ForwardPass Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments) {
   const torch::Tensor& weight = convolution.weight;
   const bool mixed = x.scalar_type() != weight.scalar_type();
   const ConvolutionShape shape = ShapeOf(convolution);
   if (mixed && HasBFloat16Convolutions(x)) {
     return {torch::conv2d(x, weight.to(x.scalar_type()), /*bias=*/{}, shape.stride, shape.padding), {}};
   }
-  if (!mixed && !HasTilePasses(x, weight)) return {convolution.forward(x), {}};
+  if (!mixed && !HasTilePasses(x, weight, shape)) return {convolution.forward(x), {}};
   const bool trained = torch::GradMode::is_enabled() && (weight.requires_grad() || x.requires_grad());
   if (!mixed && !trained) return Forward(x, weight, shape, with_moments);
   auto made = ConvolveFunction::apply(x, weight, shape, with_moments && !mixed);

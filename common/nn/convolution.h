@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution in training, whose passes take the faster of our kernels and LibTorch's, and what may follow it.
+// A convolution that is not folded: its passes take the faster of our kernels and LibTorch's. And what may follow it.
 #pragma once
 
 #include <torch/types.h>
+
+#include "common/nn/convolution_passes.h"
 
 namespace torch::nn {
 class Conv2dImpl;
@@ -19,14 +21,12 @@ struct Epilogue {
   torch::Tensor slope = {};  // [channels] of a PReLU, or undefined
 };
 
-struct Convolved {
-  torch::Tensor y;
-  /// Of y, as ChannelMoments has them, where they were asked for and cost no pass over memory; else undefined.
-  torch::Tensor moments;
-};
-/// Returns: convolution.forward(x), of a square kernel without bias, groups or dilation. `x` [N, C, H, W]. A bfloat16
-/// `x` meets float32 weights rounded to its type: products are added up in float32 and rounded once; the gradient of
-/// the weights is float32.
-Convolved Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments = false);
+/// Requires: a square kernel with equal strides and paddings, no bias, groups or dilation.
+ConvolutionShape ShapeOf(const torch::nn::Conv2dImpl& convolution);
+
+/// Returns: convolution.forward(x), and y's moments where they were asked for and cost no pass over memory. `x` [N, C,
+/// H, W]. A bfloat16 `x` meets float32 weights rounded to its type: products are added up in float32 and rounded once;
+/// the gradient of the weights is float32. Requires: as ShapeOf.
+ForwardPass Convolve(torch::nn::Conv2dImpl& convolution, const torch::Tensor& x, bool with_moments = false);
 
 }  // namespace ferment::nn

@@ -15,8 +15,8 @@ namespace ferment::nn {
 namespace {
 
 /// `panels` are of the weights from the channels of `x` to `out`.
-ForwardPass Convolved(const torch::Tensor& x, const torch::Tensor& panels, std::int64_t out,
-                      const ConvolutionShape& shape, bool with_moments, Vectors vectors) {
+ForwardPass ConvolveByPanels(const torch::Tensor& x, const torch::Tensor& panels, std::int64_t out,
+                             const ConvolutionShape& shape, bool with_moments, Vectors vectors) {
   const ConvolutionGeometry at = GeometryOf(x.size(0), x.size(2), x.size(3), x.size(1), out, shape);
   ForwardPass pass{
       torch::empty({at.images, out, at.oh, at.ow}, x.options().memory_format(torch::MemoryFormat::ChannelsLast)), {}};
@@ -45,28 +45,30 @@ ForwardPass Convolved(const torch::Tensor& x, const torch::Tensor& panels, std::
 
 }  // namespace
 
-bool HasTilePasses(const torch::Tensor& x, const torch::Tensor& weight) {
+bool HasTilePasses(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape) {
   const auto suits = [](const torch::Tensor& tensor) {
     return tensor.is_cpu() && tensor.scalar_type() == torch::kFloat32 && tensor.dim() == 4;
   };
-  return suits(x) && suits(weight) && weight.size(0) % kFloatTileOutputs == 0 &&
+  const auto holds_kernel = [&](std::int64_t side) { return side + 2 * shape.padding >= shape.kernel; };
+  return suits(x) && suits(weight) && x.size(1) == weight.size(1) && holds_kernel(x.size(2)) &&
+         holds_kernel(x.size(3)) && weight.size(0) % kFloatTileOutputs == 0 &&
          weight.size(1) % kFloatTileOutputs == 0 && x.numel() > 0 &&
          x.is_contiguous(torch::MemoryFormat::ChannelsLast) && HasVectors(Vectors::kAvx2);
 }
 
 ForwardPass ConvolveForward(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape,
                             bool with_moments, Vectors vectors) {
-  return Convolved(x, PanelsOfOutputs(weight), weight.size(0), shape, with_moments, vectors);
+  return ConvolveByPanels(x, PanelsOfOutputs(weight), weight.size(0), shape, with_moments, vectors);
 }
 
-bool HasInputGradient(const ConvolutionShape& shape) {
+bool HasConvolveBackward(const ConvolutionShape& shape) {
   return shape.stride == 1 ? shape.padding < shape.kernel : shape.kernel == 1 && shape.padding == 0;
 }
 
-torch::Tensor InputGradient(const torch::Tensor& dy, at::IntArrayRef like, const torch::Tensor& weight,
-                            const ConvolutionShape& shape, Vectors vectors) {
+torch::Tensor ConvolveBackward(const torch::Tensor& dy, at::IntArrayRef like, const torch::Tensor& weight,
+                               const ConvolutionShape& shape, Vectors vectors) {
   const ConvolutionShape back{shape.kernel, 1, shape.kernel - 1 - shape.padding};
-  const torch::Tensor reached = Convolved(dy, PanelsOfInputs(weight), weight.size(1), back, false, vectors).y;
+  const torch::Tensor reached = ConvolveByPanels(dy, PanelsOfInputs(weight), weight.size(1), back, false, vectors).y;
   if (shape.stride == 1) return reached;
   // Pixels between those that the convolution looked at have no gradient.
   torch::Tensor dx = torch::empty(like, dy.options().memory_format(torch::MemoryFormat::ChannelsLast)).zero_();

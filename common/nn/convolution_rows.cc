@@ -19,6 +19,7 @@ ConvolutionGeometry ConvolutionGeometry::OfPaddedCopy() const {
 ConvolutionGeometry GeometryOf(std::int64_t images, std::int64_t h, std::int64_t w, std::int64_t in, std::int64_t out,
                                const ConvolutionShape& shape) {
   const auto reached = [&shape](std::int64_t side) {
+    FERMENT_CHECK(side + 2 * shape.padding >= shape.kernel) << "side=" << side << " kernel=" << shape.kernel;
     return (side + 2 * shape.padding - shape.kernel) / shape.stride + 1;
   };
   return {images, h, w, in, reached(h), reached(w), out, shape};

@@ -65,15 +65,18 @@ struct RowBlock {
   std::int64_t count;
   /// `count`, and the last of them as often as a tile may reach beyond.
   std::vector<TileRow<T>> rows;
-  const T* outside;  // a tap of zeros
+  const T* outside;  // a tap of what is read there
 
   const TileRow<T>* At(std::int64_t row) const { return &rows[static_cast<std::size_t>(row)]; }
 };
 
+inline constexpr std::int64_t kManyBlocks = 64;  // enough for many threads
+inline constexpr std::int64_t kShortBlock = 96;
+
 /// Pixels of a tile, at most.
 inline constexpr std::int64_t kLongestTile = 12;
 
-/// All output pixels, cut into blocks that read about `together` values of `x`.
+/// All output pixels, cut into blocks that read about `together` values of `x`, or into kManyBlocks if that makes more.
 template <typename T>
 class RowBlocks {
  public:
@@ -83,7 +86,7 @@ class RowBlocks {
         x_(x),
         table_(TapsOf(at)),
         outside_(static_cast<std::size_t>(table_.run + 4), outside),  // fours are read whole
-        step_(std::clamp<std::int64_t>(together / table_.run / kLongestTile, 1, 128) * kLongestTile) {}
+        step_(StepOf(together / table_.run)) {}
 
   std::int64_t count() const { return (rows() + step_ - 1) / step_; }
   std::int64_t RowsIn(std::int64_t block) const { return std::min(step_, rows() - block * step_); }
@@ -107,6 +110,11 @@ class RowBlocks {
 
  private:
   std::int64_t rows() const { return at_.images * at_.oh * at_.ow; }
+  /// Whole tiles; fewer than kShortBlock would read the weights too often.
+  std::int64_t StepOf(std::int64_t most) const {
+    const std::int64_t step = std::min(most, std::max(rows() / kManyBlocks, kShortBlock));
+    return std::clamp<std::int64_t>(step / kLongestTile, 1, 128) * kLongestTile;
+  }
 
   ConvolutionGeometry at_;
   const T* x_;

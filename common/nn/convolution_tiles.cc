@@ -40,7 +40,7 @@ bool ConvolutionTiles::SuitThisProcessor() { return HasVectors(Vectors::kAvx2); 
 
 ConvolutionTiles::ConvolutionTiles(const torch::Tensor& weight, const torch::Tensor& bias,
                                    const ConvolutionShape& shape, Vectors vectors)
-    : packed_(PanelsOfOutputs(weight)),
+    : packed_(PanelsOfOutputs(weight.to(torch::kFloat32))),
       bias_(WholeBlocks(bias)),
       in_(weight.size(1)),
       out_(weight.size(0)),

@@ -13,7 +13,7 @@ constexpr std::int64_t kBlockFloats = 64 * 1024;
 /// Output channels that are made together with AVX-512.
 constexpr std::int64_t kWidestTile = 4 * kFloatTileOutputs;
 /// Parts that a call should have, so that some threads find work until its end.
-constexpr std::int64_t kEnoughParts = 24;
+constexpr std::int64_t kEnoughParts = 48;
 
 }  // namespace
 

@@ -51,7 +51,7 @@ class FloatParts {
 
  private:
   FloatProblem problem_;
-  Vectors vectors_;
+  [[maybe_unused]] Vectors vectors_;
   RowBlocks<float> row_blocks_;
   std::int64_t channel_groups_;
   std::int64_t group_channels_;

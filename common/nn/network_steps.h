@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "common/nn/backbone.h"
-#include "common/nn/tensor_io.h"
 #include "common/nn/convolution_rows.h"
+#include "common/nn/tensor_io.h"
 
 namespace ferment::nn {
 

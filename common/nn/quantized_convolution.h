@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "common/nn/quantized_tiles.h"
 #include "common/nn/convolution_rows.h"
+#include "common/nn/quantized_tiles.h"
 
 namespace ferment::nn {
 

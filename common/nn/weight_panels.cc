@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kOut = kFloatTileOutputs;
 
+#if defined(__x86_64__)
 /// Eight floats of each of eight rows become eight rows of one float of each.
 FERMENT_AVX2 void TransposeEight(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
   Vector row[8], pair[8], four[8];
@@ -38,6 +39,7 @@ FERMENT_AVX2 void TransposeEight(const float* from, std::int64_t from_stride, fl
         __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 }
+#endif
 
 /// One block of outputs: rows of `depth` weights become columns.
 void PackOutputs(const float* rows, std::int64_t outputs, std::int64_t depth, float* panel) {

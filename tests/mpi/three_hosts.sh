@@ -38,7 +38,7 @@ exec ip netns exec h1 unshare --uts sh -c 'hostname h1; exec mpirun "$@"' mpirun
   --bind-to none --host 10.99.0.1:1,10.99.0.2:1,10.99.0.3:1 --mca plm_rsh_agent /run/mpi/rsh --mca orte_tmpdir_base /run/mpi \
   --mca btl self,vader,tcp --mca btl_tcp_if_include 10.99.0.0/24 --mca oob_tcp_if_include 10.99.0.0/24 \
   --mca btl_vader_single_copy_mechanism none --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 2 \
-  -x GOMP_SPINCOUNT=10000 -x OMP_NUM_THREADS=1 "$@"
+  -x GOMP_SPINCOUNT=30000 -x OMP_NUM_THREADS=1 "$@"
 END
 chmod +x rsh mpirun
 

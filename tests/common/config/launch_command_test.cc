@@ -61,11 +61,10 @@ TEST(LaunchCommand, SharesTheCores) {
 }
 
 TEST(LaunchCommand, LeavesTheCoreWhereThreadsWaitForEachOther) {
-  unsetenv("GOMP_SPINCOUNT");
-  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "30000")));
-  setenv("GOMP_SPINCOUNT", "7", /*overwrite=*/1);
-  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), Cotrain()).env, Contains(Pair("GOMP_SPINCOUNT", "7")));
-  unsetenv("GOMP_SPINCOUNT");
+  TrainerLaunch launch = Cotrain();
+  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), launch).env, Contains(Pair("GOMP_SPINCOUNT", "30000")));
+  launch.spin_count = "7";
+  EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), launch).env, Contains(Pair("GOMP_SPINCOUNT", "7")));
 }
 
 TEST(LaunchCommand, TellsOpenMpiThatRootIsMeantOnlyForRoot) {

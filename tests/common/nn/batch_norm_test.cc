@@ -58,9 +58,12 @@ TEST(BatchNorm, LocalIsPyTorchs) {
   EXPECT_TRUE(torch::allclose(ours->forward(x), theirs->forward(x)));
 }
 
-TEST(BatchNorm, SyncOverUnequalRanksIsOneBatchForwardAndBackward) {
+/// The loops take channels-last.
+class BatchNormSync : public ::testing::TestWithParam<torch::MemoryFormat> {};
+
+TEST_P(BatchNormSync, OverUnequalRanksIsOneBatchForwardAndBackward) {
   torch::manual_seed(2);
-  const auto x = torch::randn({7, 4, 3, 3}, torch::kFloat64) * 3 + 5;
+  const auto x = (torch::randn({7, 4, 3, 3}, torch::kFloat64) * 3 + 5).contiguous(GetParam());
   const auto dy = torch::randn_like(x);
   BatchNorm whole(4);
   whole->to(torch::kFloat64);
@@ -94,6 +97,21 @@ TEST(BatchNorm, SyncOverUnequalRanksIsOneBatchForwardAndBackward) {
     EXPECT_TRUE(torch::allclose(norm->running_mean, whole->running_mean));
     EXPECT_TRUE(torch::allclose(norm->running_var, whole->running_var));
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, BatchNormSync,
+                         ::testing::Values(torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast),
+                         [](const auto& layout) {
+                           return layout.param == torch::MemoryFormat::Contiguous ? "Contiguous" : "ChannelsLast";
+                         });
+
+TEST(BatchNorm, SaysThatStatisticsHaveMovedSinceTheyWereSaved) {
+  BatchNorm norm(4);
+  norm->eval();
+  const torch::Tensor y = norm->forward(torch::randn({2, 4, 3, 3}).requires_grad_());  // saves the running statistics
+  norm->train();
+  norm->forward(torch::randn({2, 4, 3, 3}).contiguous(torch::MemoryFormat::ChannelsLast));
+  EXPECT_THROW(y.sum().backward(), c10::Error);
 }
 
 /// In a layout that the loops do not take, as on a GPU.

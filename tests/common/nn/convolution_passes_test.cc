@@ -68,7 +68,7 @@ class ConvolutionPasses : public ::testing::TestWithParam<Vectors> {
 TEST_P(ConvolutionPasses, AreThoseOfDoublePrecision) {
   for (const Case& c : Cases()) {
     const Problem drawn = Draw(c);
-    ASSERT_TRUE(HasTilePasses(drawn.x, drawn.weight));
+    ASSERT_TRUE(HasTilePasses(drawn.x, drawn.weight, c.shape));
     const torch::Tensor x = drawn.x.to(torch::kFloat64), weight = drawn.weight.to(torch::kFloat64);
     const ForwardPass pass = ConvolveForward(drawn.x, drawn.weight, c.shape, /*with_moments=*/false, GetParam());
     const torch::Tensor y = torch::conv2d(x, weight, {}, c.shape.stride, c.shape.padding);
@@ -76,12 +76,12 @@ TEST_P(ConvolutionPasses, AreThoseOfDoublePrecision) {
     EXPECT_TRUE(pass.y.is_contiguous(torch::MemoryFormat::ChannelsLast));
     EXPECT_FALSE(pass.moments.defined());
     EXPECT_LT(Off(pass.y, y), 2e-6) << Named(c);
-    if (!HasInputGradient(c.shape)) continue;
+    if (!HasConvolveBackward(c.shape)) continue;
     const std::vector<std::int64_t> stride(2, c.shape.stride), padding(2, c.shape.padding);
     const torch::Tensor dx =
         std::get<0>(at::convolution_backward(drawn.dy.to(torch::kFloat64), x, weight, std::nullopt, stride, padding,
                                              {1, 1}, false, {0, 0}, 1, {true, false, false}));
-    const torch::Tensor got = InputGradient(drawn.dy, x.sizes(), drawn.weight, c.shape, GetParam());
+    const torch::Tensor got = ConvolveBackward(drawn.dy, x.sizes(), drawn.weight, c.shape, GetParam());
     ASSERT_EQ(got.sizes(), dx.sizes());
     EXPECT_TRUE(got.is_contiguous(torch::MemoryFormat::ChannelsLast));
     EXPECT_LT(Off(got, dx), 2e-6) << Named(c);
@@ -109,10 +109,10 @@ TEST_P(ConvolutionPasses, GiveTheSameBitsOnAnyThreadsAndWithAnyVectors) {
     const ForwardPass alone = pass(1, Vectors::kAvx2), together = pass(3, GetParam());
     EXPECT_TRUE(torch::equal(alone.y, together.y)) << Named(c);
     EXPECT_TRUE(torch::equal(alone.moments, together.moments)) << Named(c);
-    if (!HasInputGradient(c.shape)) continue;
+    if (!HasConvolveBackward(c.shape)) continue;
     const auto back = [&](int threads, Vectors vectors) {
       at::set_num_threads(threads);
-      return InputGradient(drawn.dy, drawn.x.sizes(), drawn.weight, c.shape, vectors);
+      return ConvolveBackward(drawn.dy, drawn.x.sizes(), drawn.weight, c.shape, vectors);
     };
     EXPECT_TRUE(torch::equal(back(1, Vectors::kAvx2), back(3, GetParam()))) << Named(c);
   }
@@ -123,17 +123,22 @@ INSTANTIATE_TEST_SUITE_P(Vectors, ConvolutionPasses, ::testing::Values(Vectors::
 
 TEST(TilePasses, LeaveToOthersWhatTheyCannotDo) {
   const torch::Tensor weight = torch::randn({32, 16, 3, 3});
-  EXPECT_EQ(HasTilePasses(Drawn(1, 16, 8), weight), HasVectors(Vectors::kAvx2));
-  EXPECT_FALSE(HasTilePasses(Drawn(1, 3, 8), torch::randn({32, 3, 3, 3})));
-  EXPECT_FALSE(HasTilePasses(Drawn(1, 16, 8), torch::randn({24, 16, 3, 3})));
-  EXPECT_FALSE(HasTilePasses(torch::randn({1, 16, 8, 8}), weight));
-  EXPECT_FALSE(HasTilePasses(Drawn(1, 16, 8).to(torch::kFloat64), weight.to(torch::kFloat64)));
-  EXPECT_FALSE(HasTilePasses(Drawn(1, 16, 8).to(torch::kBFloat16), weight));
-  EXPECT_FALSE(HasTilePasses(torch::empty({0, 16, 8, 8}), weight));
-  EXPECT_TRUE(HasInputGradient({3, 1, 1}));
-  EXPECT_TRUE(HasInputGradient({1, 2, 0}));
-  EXPECT_FALSE(HasInputGradient({3, 2, 1}));
-  EXPECT_FALSE(HasInputGradient({1, 1, 1}));
+  const auto has = [](const torch::Tensor& x, const torch::Tensor& by, std::int64_t padding = 1) {
+    return HasTilePasses(x, by, {3, 1, padding});
+  };
+  EXPECT_EQ(has(Drawn(1, 16, 8), weight), HasVectors(Vectors::kAvx2));
+  EXPECT_FALSE(has(Drawn(1, 3, 8), torch::randn({32, 3, 3, 3})));
+  EXPECT_FALSE(has(Drawn(1, 64, 8), weight));
+  EXPECT_FALSE(has(Drawn(1, 16, 8), torch::randn({24, 16, 3, 3})));
+  EXPECT_FALSE(has(Drawn(1, 16, 2), weight, /*padding=*/0));
+  EXPECT_FALSE(has(torch::randn({1, 16, 8, 8}), weight));
+  EXPECT_FALSE(has(Drawn(1, 16, 8).to(torch::kFloat64), weight.to(torch::kFloat64)));
+  EXPECT_FALSE(has(Drawn(1, 16, 8).to(torch::kBFloat16), weight));
+  EXPECT_FALSE(has(Drawn(0, 16, 8), weight));
+  EXPECT_TRUE(HasConvolveBackward({3, 1, 1}));
+  EXPECT_TRUE(HasConvolveBackward({1, 2, 0}));
+  EXPECT_FALSE(HasConvolveBackward({3, 2, 1}));
+  EXPECT_FALSE(HasConvolveBackward({1, 1, 1}));
 }
 
 }  // namespace
