@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <sstream>
@@ -15,15 +16,15 @@
 #include "common/config/spec_loader.h"
 #include "common/dataset/insightface_source.h"
 #include "common/dataset/synthetic_set.h"
+#include "common/event/process_record.h"
 #include "common/io/atomic_file.h"
+#include "common/io/folder_hold.h"
 #include "common/io/object/object_url.h"
 
 namespace ferment::cli {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr char kLockName[] = ".ferment-run";
 
 /// Everything that a run writes into its folder.
 constexpr std::array kWritten = {"spec.yaml",   "ferment.db",  "ferment.db-wal", "ferment.db-shm", "coordinator.json",
@@ -39,8 +40,8 @@ Status CannotWrite(const std::string& what, const fs::path& path, const std::str
 
 bool IsRunFolderOrEmpty(const fs::path& folder) {
   std::error_code error;
-  return fs::is_empty(folder, error) || fs::exists(folder / kLockName, error) ||
-         fs::exists(folder / "spec.yaml", error);
+  return fs::is_empty(folder, error) || fs::exists(folder / io::kCommandLock, error) ||
+         fs::exists(folder / io::kCoordinatorLock, error) || fs::exists(folder / "spec.yaml", error);
 }
 
 void Flatten(const Json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {
@@ -70,6 +71,25 @@ const std::string* Find(const std::vector<std::pair<std::string, std::string>>& 
   return nullptr;
 }
 
+/// Of a `ferment run` that was killed: EndOrphans ends it.
+bool IsLeftOver(const io::FolderHolder& holder, const fs::path& run_dir) {
+  if (!holder.on_this_host) return false;
+  const auto records = event::ReadProcessRecords(RunLayout(run_dir).Processes());
+  return std::any_of(records.begin(), records.end(), [&](const event::ProcessRecord& record) {
+    return record.role == "coordinator" && record.pid == holder.pid && record.Alive();
+  });
+}
+
+Status CheckNoCoordinatorRuns(const fs::path& run_dir) {
+  const auto holder = io::HolderOf(run_dir);
+  if (!holder || IsLeftOver(*holder, run_dir)) return {};
+  return AbortedError("a live coordinator runs this folder: path=" + run_dir.string() + " run=" + holder->owner +
+                      " host=" + holder->host + " pid=" + std::to_string(holder->pid) +
+                      "; follow the run there with `ferment watch`, cancel it there, or choose another folder with "
+                      "--run-dir")
+      .WithExitCode(exit_code::kFenced);
+}
+
 }  // namespace
 
 Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
@@ -81,7 +101,7 @@ Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
                                         "; choose another with --run-dir")
                     .WithExitCode(exit_code::kCannotWrite));
   }
-  const fs::path lock_file = run_dir / kLockName;
+  const fs::path lock_file = run_dir / io::kCommandLock;
   const int lock = open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
@@ -92,13 +112,13 @@ Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
                              "; wait for it, end it with Ctrl-C, or choose another folder with --run-dir")
                     .WithExitCode(exit_code::kFenced));
   }
+  RunFolder folder(RunLayout(run_dir), lock);
+  FERMENT_RETURN_IF_ERROR(CheckNoCoordinatorRuns(run_dir));
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(lock, 0) != 0 || pwrite(lock, pid.data(), pid.size(), 0) < 0) {
-    const std::string why = strerror(errno);
-    close(lock);
-    return Fail(CannotWrite("write into the run folder", lock_file, why));
+    return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
   }
-  return RunFolder(RunLayout(run_dir), lock);
+  return folder;
 }
 
 RunFolder::RunFolder(RunFolder&& other) noexcept

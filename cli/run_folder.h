@@ -17,7 +17,8 @@ namespace ferment::cli {
 class RunFolder {
  public:
   /// Makes the folder if need be and takes its lock. Errors: FailedPrecondition with exit code 73 (a folder with other
-  /// things in it), PermissionDenied with 73 (cannot be made), Aborted with 202 (a live `ferment run` holds it).
+  /// things in it), PermissionDenied with 73 (cannot be made), Aborted with 202 (a live `ferment run` holds it, or a
+  /// coordinator that no killed `ferment run` has left behind).
   static Result<RunFolder> Open(const std::filesystem::path& run_dir);
 
   RunFolder(RunFolder&& other) noexcept;

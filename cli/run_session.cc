@@ -103,7 +103,8 @@ class RunSession {
   }
 
   int Conclude(const v1::RunStatus& run, const RunLayout& layout) {
-    const Status written = report::WriteReport(layout.root());
+    // A run that was refused its folder has nothing to say there.
+    const Status written = ExitCodeOf(run) == exit_code::kFenced ? Status() : report::WriteReport(layout.root());
     if (!written.ok()) std::cerr << "ferment: the report could not be written: " << written.message() << "\n";
     if (run.state() != v1::RUN_STATE_SUCCEEDED) {
       std::cerr << "ferment: the run " << (run.state() == v1::RUN_STATE_CANCELLED ? "was cancelled" : "failed")

@@ -15,8 +15,10 @@
 #include "common/dataset/label_files.h"
 #include "common/dataset/label_index.h"
 #include "common/dataset/open_sources.h"
+#include "common/event/process_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
+#include "common/io/folder_hold.h"
 #include "common/io/local_file_system.h"
 #include "common/io/mapped_file.h"
 #include "common/io/object/conditional_writes.h"
@@ -96,7 +98,8 @@ class LocalRunFiles final : public RunFiles {
  public:
   explicit LocalRunFiles(std::string label_store) : label_store_(std::move(label_store)) {}
 
-  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) override {
+  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& owner) override {
+    FERMENT_RETURN_IF_ERROR(Hold(run_dir, owner));
     const RunLayout layout(run_dir);
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Log("any").parent_path()));
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Processes()));
@@ -104,6 +107,11 @@ class LocalRunFiles final : public RunFiles {
     std::error_code unreadable;
     if (std::filesystem::exists(layout.Spec(), unreadable)) return {};
     return io::WriteFileAtomically(layout.Spec(), SpecToYaml(spec));
+  }
+
+  void LeaveRun(const std::filesystem::path& run_dir) override {
+    holds_.erase(run_dir);
+    refused_.erase(run_dir);
   }
 
   Result<ShardPlan> PlanLabelling(const RunSpec& spec, const ModelFile& teacher) override {
@@ -160,6 +168,7 @@ class LocalRunFiles final : public RunFiles {
   }
 
   Status WithdrawResult(const std::filesystem::path& run_dir, const std::string& job_id) override {
+    FERMENT_RETURN_IF_ERROR(MayWrite(run_dir));
     const std::filesystem::path result = RunLayout(run_dir).Result(job_id);
     std::error_code unreadable;
     if (!std::filesystem::exists(result, unreadable) && !unreadable) return {};
@@ -168,10 +177,12 @@ class LocalRunFiles final : public RunFiles {
   }
 
   Status WritePhaseTable(const std::filesystem::path& run_dir, const std::string& text, const Fence& fence) override {
+    FERMENT_RETURN_IF_ERROR(MayWrite(run_dir));
     return writer_.Write(RunLayout(run_dir).PhaseTable(), text, fence);
   }
 
   Status WriteReport(const std::filesystem::path& run_dir, const Fence& fence) override {
+    FERMENT_RETURN_IF_ERROR(MayWrite(run_dir));
     return report::WriteReport(run_dir, Through(fence));
   }
 
@@ -189,6 +200,42 @@ class LocalRunFiles final : public RunFiles {
   }
 
  private:
+  struct Held {
+    std::string owner;
+    io::FolderHold hold;
+  };
+
+  Status Hold(const std::filesystem::path& run_dir, const std::string& owner) {
+    if (const auto held = holds_.find(run_dir); held != holds_.end() && held->second.owner == owner) return {};
+    LeaveRun(run_dir);
+    auto hold = TakeFolder(run_dir, owner);
+    if (!hold && hold.error().code() == StatusCode::kAborted) refused_.emplace(run_dir, hold.error());
+    if (!hold) return hold.error();
+    holds_.emplace(run_dir, Held{owner, std::move(*hold)});
+    return {};
+  }
+
+  static Result<io::FolderHold> TakeFolder(const std::filesystem::path& run_dir, const std::string& owner) {
+    auto hold = io::FolderHold::Take(run_dir, owner);
+    if (!hold) return hold;
+    for (const event::ProcessRecord& record : event::ReadProcessRecords(RunLayout(run_dir).Processes())) {
+      const bool others = record.job.find('@') != std::string::npos && !record.job.starts_with(owner + "/");
+      if (record.role != "trainer" || !others || !record.Alive()) continue;
+      return Fail(AbortedError("a trainer of another run works in this folder: path=" + run_dir.string() +
+                               " job=" + record.job + " pid=" + std::to_string(record.pid) +
+                               "; its coordinator is gone: start that one again, end the trainer, or choose another "
+                               "folder with --run-dir")
+                      .WithExitCode(exit_code::kFenced));
+    }
+    return hold;
+  }
+
+  /// A run that was refused its folder writes no last word there.
+  Status MayWrite(const std::filesystem::path& run_dir) const {
+    const auto refused = refused_.find(run_dir);
+    return refused == refused_.end() ? Status() : refused->second;
+  }
+
   /// A store takes an object whole: it is made in a file, and sent from there.
   std::unique_ptr<LabelIndexMaking> ObjectIndex(io::AtomicFile file, const io::ObjectUrl& place) {
     return std::make_unique<IndexInAFile>(
@@ -210,6 +257,8 @@ class LocalRunFiles final : public RunFiles {
   }
 
   const std::string label_store_;
+  std::map<std::filesystem::path, Held> holds_;
+  std::map<std::filesystem::path, Status> refused_;
   OpenBuckets buckets_;
   io::FencedWriter writer_;
   io::FencedObjectWriter object_writer_{[this](const io::ObjectUrl& url) { return buckets_.Of(url); }};

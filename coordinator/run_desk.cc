@@ -10,6 +10,8 @@
 namespace ferment::coordinator {
 namespace {
 
+constexpr std::chrono::seconds kPrepareAgainAfter{5};
+
 Failure ToFailure(const Status& status) { return {std::string(status.message()), ProcessExitCode(status)}; }
 
 Status CheckSubmission(const Submission& submission) {
@@ -27,6 +29,16 @@ Status CheckSubmission(const Submission& submission) {
 /// Returns: whether the job may end as it is; else a trainer of it must leave first.
 bool HasNoTrainer(const Job& job) {
   return job.state == JobState::kPending || IsShardPhase(job.plan.phase) || job.attempt.exit_code.has_value();
+}
+
+/// Returns: the first that has not begun. A job that runs since before a restart is not ended over its trainer's head;
+/// WindDown stops that first.
+const Job* NextJob(const Run& run) {
+  for (const Job& job : run.jobs) {
+    if (job.state != JobState::kPending) continue;
+    return &job;
+  }
+  return nullptr;
 }
 
 RunFacts FactsOf(const RunSpec& spec) {
@@ -83,10 +95,13 @@ void RunDesk::Advance() {
 }
 
 void RunDesk::Prepare(const Run& run) {
+  const auto later = prepare_again_.find(run.run_id);
+  if (later != prepare_again_.end() && parts_.clock.Now() < later->second) return;
   if (!preparing_.insert(run.run_id).second) return;
-  parts_.ledger.AfterSave([this, spec = parts_.ledger.SpecOf(run), run_id = run.run_id, run_dir = run.run_dir] {
-    parts_.files.Post([this, spec, run_id, run_dir] {
-      const Status status = parts_.run_files.PrepareRun(*spec, run_dir);
+  parts_.ledger.AfterSave([this, spec = parts_.ledger.SpecOf(run), run_id = run.run_id, run_dir = run.run_dir,
+                           owner = OwnerName(run.run_id, run.submitted_wall_ms)] {
+    parts_.files.Post([this, spec, run_id, run_dir, owner] {
+      const Status status = parts_.run_files.PrepareRun(*spec, run_dir, owner);
       parts_.come_back([this, run_id, status] { HandlePrepared(run_id, status); });
     });
   });
@@ -94,20 +109,22 @@ void RunDesk::Prepare(const Run& run) {
 
 void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
   preparing_.erase(run_id);
+  if (!status.ok()) LogError("run.not_prepared", {{"run", run_id}, {"error", status.message()}});
+  const Run& run = *parts_.ledger.book().FindRun(run_id);
+  if (status.code() == StatusCode::kAborted && !run.cancel_requested && NextJob(run) == nullptr) {
+    // No job is left that could fail for it: the run waits until it is given its folder.
+    prepare_again_[run_id] = parts_.clock.Now() + kPrepareAgainAfter;
+    return;
+  }
   prepared_.insert(run_id);
-  if (status.ok()) return;
-  LogError("run.not_prepared", {{"run", run_id}, {"error", status.message()}});
-  FailBeforeNextJob(*parts_.ledger.book().FindRun(run_id), status);
+  if (!status.ok()) FailBeforeNextJob(run, status);
 }
 
 void RunDesk::FailBeforeNextJob(const Run& run, const Status& why) {
-  for (const Job& job : run.jobs) {
-    // A job that runs since before a restart is not ended over its trainer's head; WindDown stops that first.
-    if (job.state != JobState::kPending) continue;
-    NoteDisk(run, why);
-    EndJob(run, job, JobState::kFailed, DescribeFailure(run, job, ToFailure(why)));
-    return;
-  }
+  const Job* next = NextJob(run);
+  if (next == nullptr) return;
+  NoteDisk(run, why);
+  EndJob(run, *next, JobState::kFailed, DescribeFailure(run, *next, ToFailure(why)));
 }
 
 void RunDesk::NoteDisk(const Run& run, const Status& status) {
@@ -326,6 +343,8 @@ void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
   }
   LogInfo("run.end", {{"run", run_id}, {"state", RunStateName(outcome->state)}, {"why", outcome->failure.message}});
   parts_.ledger.Record(RunEnded{run_id, outcome->state, outcome->failure, WallMs(parts_.clock)});
+  parts_.ledger.AfterSave(
+      [this, run_dir = run->run_dir] { parts_.files.Post([this, run_dir] { parts_.run_files.LeaveRun(run_dir); }); });
 }
 
 }  // namespace ferment::coordinator

@@ -91,6 +91,7 @@ class RunDesk {
   Parts parts_;
   std::set<std::string> preparing_;
   std::set<std::string> prepared_;
+  std::map<std::string, MonotonicTime> prepare_again_;
   std::set<JobKey> planning_;
   LabelIndexDesk indexes_;
   std::map<std::string, std::uint64_t> table_revisions_;

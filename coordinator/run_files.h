@@ -57,8 +57,12 @@ inline bool DiskFailed(const Status& status) {
 class RunFiles {
  public:
   virtual ~RunFiles() = default;
-  /// Makes the run's folders, and its spec.yaml where there is none. Errors: as writing (73, 204).
-  virtual Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) = 0;
+  /// Takes the run's folder for `owner`, a name of the run that no other store has too, until LeaveRun or the end of
+  /// this process; makes its folders, and its spec.yaml where there is none. Errors: Aborted (202) where a process of
+  /// another owner has it: nothing is written there, then, neither by what follows; as writing (73, 204).
+  virtual Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& owner) = 0;
+  /// The run has ended: its folder is anybody's.
+  virtual void LeaveRun(const std::filesystem::path& run_dir) = 0;
   /// Counts the FR source. Errors: NotFound or DataLoss (65) where it is missing, empty or damaged.
   virtual Result<ShardPlan> PlanLabelling(const RunSpec& spec, const ModelFile& teacher) = 0;
   /// One shard a video that has frames. Errors: as PlanLabelling.

@@ -21,7 +21,9 @@ bool IsLive(const Job& job) {
          !job.attempt.exit_code;
 }
 
-LaunchKey KeyOf(const Run& run, const Job& job) { return {run.run_id, job.plan.job_id, job.attempt.number}; }
+LaunchKey KeyOf(const Run& run, const Job& job) {
+  return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms};
+}
 
 }  // namespace
 

@@ -39,6 +39,9 @@ std::string Advice(const Run& run, const Job& job, int code) {
       return "free space on the disk of " + run.run_dir +
              ", then start the same command again: it goes on from the "
              "last checkpoint";
+    case exit_code::kFenced:
+      return "let the process that has " + run.run_dir +
+             " finish, or end it, then start the same command again; or choose another folder with --run-dir";
     default:
       return "read " + log + "; the same command goes on from the last checkpoint";
   }

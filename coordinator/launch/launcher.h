@@ -14,11 +14,18 @@
 
 namespace ferment::coordinator {
 
+/// Returns: a name that no run of another store has, though it may have the same id and, at another time, folder.
+inline std::string OwnerName(const std::string& run_id, std::int64_t submitted_ms) {
+  return run_id + "@" + std::to_string(submitted_ms);
+}
+
 /// Names one start of one job; the object that a backend creates is named after it, so that it cannot exist twice.
 struct LaunchKey {
   std::string run_id;
   std::string job_id;
   std::uint32_t attempt = 0;
+  /// When the run was submitted.
+  std::int64_t submitted_ms = 0;
 
   friend bool operator==(const LaunchKey&, const LaunchKey&) = default;
 };

@@ -27,7 +27,9 @@ struct Start {
   LaunchState state{LaunchState::Kind::kRunning, 0};
 };
 
-std::string NameOf(const LaunchKey& key) { return key.run_id + "/" + key.job_id + "/" + std::to_string(key.attempt); }
+std::string NameOf(const LaunchKey& key) {
+  return OwnerName(key.run_id, key.submitted_ms) + "/" + key.job_id + "/" + std::to_string(key.attempt);
+}
 
 std::filesystem::path RecordsOf(const std::filesystem::path& run_dir) { return RunLayout(run_dir).Processes(); }
 

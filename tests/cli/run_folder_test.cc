@@ -8,6 +8,8 @@
 #include <fstream>
 
 #include "common/config/spec_defaults.h"
+#include "common/event/process_record.h"
+#include "common/io/folder_hold.h"
 
 namespace ferment::cli {
 namespace {
@@ -43,6 +45,31 @@ TEST_F(RunFolderTest, IsHeldByOneAtATime) {
     EXPECT_EQ(ProcessExitCode(second.error()), exit_code::kFenced);
     EXPECT_THAT(std::string(second.error().message()), HasSubstr("pid=" + std::to_string(getpid())));
   }
+  EXPECT_TRUE(RunFolder::Open(root_));
+}
+
+TEST_F(RunFolderTest, IsNotTakenFromALiveCoordinator) {
+  {
+    const auto hold = io::FolderHold::Take(root_, "tr-1@5");
+    ASSERT_TRUE(hold);
+    const auto folder = RunFolder::Open(root_);
+    ASSERT_FALSE(folder);
+    EXPECT_EQ(ProcessExitCode(folder.error()), exit_code::kFenced);
+    EXPECT_THAT(std::string(folder.error().message()), HasSubstr("path=" + root_.string() + " run=tr-1@5 "));
+    EXPECT_THAT(std::string(folder.error().message()), HasSubstr("pid=" + std::to_string(getpid())));
+  }
+  EXPECT_TRUE(RunFolder::Open(root_));
+}
+
+TEST_F(RunFolderTest, IsTakenFromACoordinatorThatAKilledCommandLeftBehind) {
+  const auto hold = io::FolderHold::Take(root_, "tr-1@5");
+  ASSERT_TRUE(hold);
+  const auto start_time = event::ProcessStartTime(getpid());
+  ASSERT_TRUE(start_time);
+  const auto processes = RunLayout(root_).Processes();
+  ASSERT_TRUE(event::WriteProcessRecord(processes, {"coordinator", getpid(), *start_time + 1, "x"}).ok());
+  EXPECT_FALSE(RunFolder::Open(root_)) << "the record is of an earlier process";
+  ASSERT_TRUE(event::WriteProcessRecord(processes, {"coordinator", getpid(), *start_time, "x"}).ok());
   EXPECT_TRUE(RunFolder::Open(root_));
 }
 

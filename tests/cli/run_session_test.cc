@@ -9,7 +9,9 @@
 #include <fstream>
 #include <thread>
 
+#include "common/base/json.h"
 #include "common/config/spec_defaults.h"
+#include "common/io/folder_hold.h"
 
 namespace ferment::cli {
 namespace {
@@ -135,6 +137,125 @@ TEST_F(RunSessionTest, RefusesAFolderThatALiveRunHolds) {
   std::jthread session = StartUntilTraining(interruptions, code);
   Interruptions none;
   EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
+  EXPECT_EQ(Trainers(), 1U);
+  interruptions.first = SIGINT;
+  interruptions.count = 1;
+}
+
+/// A coordinator that nobody's `ferment run` started, with a store of its own.
+class Standalone {
+ public:
+  Standalone(const fs::path& programs, const fs::path& folder) : programs_(programs), folder_(folder) {
+    fs::create_directories(folder_);
+    Start();
+  }
+  ~Standalone() { Kill(); }
+  Standalone(const Standalone&) = delete;
+  Standalone& operator=(const Standalone&) = delete;
+
+  void Start() {
+    const fs::path address_file = folder_ / "address.json";
+    fs::remove(address_file);
+    auto started = event::ChildProcess::Start(
+        {.argv = {(programs_ / "ferment-coordinator").string(), "--store",
+                  "sqlite:" + (folder_ / "ferment.db").string(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+                  "--address-file", address_file.string(), "--trainer", (programs_ / "ferment-trainer").string()},
+         .output = folder_ / "log"});
+    ASSERT_TRUE(started) << started.error().message();
+    process_.emplace(std::move(*started));
+    while (!fs::exists(address_file) && !process_->Poll()) std::this_thread::yield();
+    std::ifstream in(address_file);
+    const auto json = ParseJson(std::string{std::istreambuf_iterator<char>(in), {}});
+    ASSERT_TRUE(json) << Log();
+    client_.emplace(json->at("grpc").get<std::string>(), std::chrono::seconds(30));
+  }
+  void Kill() {
+    if (!process_) return;
+    process_->Signal(SIGKILL);
+    while (!process_->Poll()) std::this_thread::yield();
+    process_.reset();
+  }
+  CoordinatorClient& client() { return *client_; }
+  std::string Log() const {
+    std::ifstream in(folder_ / "log");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+ private:
+  const fs::path programs_;
+  const fs::path folder_;
+  std::optional<event::ChildProcess> process_;
+  std::optional<CoordinatorClient> client_;
+};
+
+TEST_F(RunSessionTest, AFolderIsOneCoordinatorsAndNeitherACommandNorAnotherCoordinatorTakesIt) {
+  v1::SubmitRunRequest request;
+  request.set_run_dir(options_.run_dir.string());
+  *request.mutable_spec() = options_.spec;
+  Standalone first(options_.programs, root_ / "first");
+  const auto run = first.client().Submit(request);
+  ASSERT_TRUE(run) << run.error().message();
+  while (Trainers() == 0) std::this_thread::yield();
+  const auto trainer = Records();
+
+  const auto expect_refusals = [&] {
+    Interruptions none;
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
+    EXPECT_THAT(testing::internal::GetCapturedStderr(),
+                testing::AllOf(testing::HasSubstr("path=" + options_.run_dir.string()),
+                               testing::HasSubstr("run=" + *run + "@"), testing::HasSubstr("pid=")));
+    Standalone second(options_.programs, root_ / "second");
+    const auto refused = second.client().SubmitOrReopen(request);
+    ASSERT_TRUE(refused) << refused.error().message();
+    const auto end = second.client().Watch(*refused, [](const v1::RunStatus&) {});
+    ASSERT_TRUE(end) << end.error().message();
+    EXPECT_EQ(ExitCodeOf(*end), exit_code::kFenced);
+    EXPECT_THAT(end->failure(), testing::HasSubstr("path=" + options_.run_dir.string() + " run=" + *run + "@"));
+    EXPECT_THAT(second.Log(), testing::Not(testing::HasSubstr("job.adopted")));
+    EXPECT_FALSE(fs::exists(RunLayout(options_.run_dir).ReportJson())) << "of the one that was refused";
+    ASSERT_EQ(Records().size(), 1U);
+    EXPECT_EQ(Records()[0].pid, trainer[0].pid);
+    EXPECT_TRUE(Records()[0].Alive());
+  };
+  expect_refusals();
+
+  first.Kill();
+  first.Start();
+  while (first.Log().find("job.adopted") == std::string::npos) std::this_thread::yield();
+  while (!io::HolderOf(options_.run_dir)) std::this_thread::yield();
+  expect_refusals();
+
+  EXPECT_TRUE(first.client().Cancel(*run).ok());
+  EXPECT_TRUE(first.client().Watch(*run, [](const v1::RunStatus&) {}));
+  while (io::HolderOf(options_.run_dir)) std::this_thread::yield();
+  const auto after = io::FolderHold::Take(options_.run_dir, "anybody");
+  EXPECT_TRUE(after) << after.error().message();
+}
+
+TEST_F(RunSessionTest, ACommandEndsTheTrainerOfACoordinatorThatIsGone) {
+  v1::SubmitRunRequest request;
+  request.set_run_dir(options_.run_dir.string());
+  *request.mutable_spec() = options_.spec;
+  Standalone first(options_.programs, root_ / "first");
+  ASSERT_TRUE(first.client().Submit(request));
+  while (Trainers() == 0) std::this_thread::yield();
+  const auto left = Records();
+  first.Kill();
+  {
+    Standalone second(options_.programs, root_ / "second");
+    const auto refused = second.client().Submit(request);
+    ASSERT_TRUE(refused);
+    const auto end = second.client().Watch(*refused, [](const v1::RunStatus&) {});
+    ASSERT_TRUE(end);
+    EXPECT_EQ(ExitCodeOf(*end), exit_code::kFenced);
+    EXPECT_THAT(end->failure(), testing::HasSubstr("pid=" + std::to_string(left[0].pid)));
+    EXPECT_TRUE(left[0].Alive());
+  }
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  EXPECT_FALSE(left[0].Alive());
   EXPECT_EQ(Trainers(), 1U);
   interruptions.first = SIGINT;
   interruptions.count = 1;

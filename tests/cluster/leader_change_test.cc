@@ -14,6 +14,10 @@
 #include <thread>
 #include <utility>
 
+#include "cli/coordinator_client.h"
+#include "common/base/json.h"
+#include "common/config/spec_defaults.h"
+#include "common/io/folder_hold.h"
 #include "tests/support/postgres_server.h"
 
 namespace ferment::testing {
@@ -26,7 +30,8 @@ using std::chrono::steady_clock;
 /// A ferment-coordinator process on ports of its own.
 class Coordinator {
  public:
-  Coordinator(const std::string& store, const std::string& name)
+  /// `mpirun`: what it starts trainers with.
+  Coordinator(const std::string& store, const std::string& name, const std::string& mpirun = "mpirun")
       : folder_(std::filesystem::path(::testing::TempDir()) / ("leader-" + std::to_string(getpid()) + "-" + name)) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
@@ -35,7 +40,8 @@ class Coordinator {
     if (pid_ != 0) return;
     if (freopen((folder_ / "log").c_str(), "w", stderr) == nullptr) _exit(1);
     execl(FERMENT_BIN_DIR "/ferment-coordinator", "ferment-coordinator", "--store", store.c_str(), "--listen",
-          "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file", address_file.c_str(), nullptr);
+          "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file", address_file.c_str(), "--mpirun", mpirun.c_str(),
+          "--trainer", "/bin/true", nullptr);
     _exit(1);
   }
   ~Coordinator() {
@@ -54,6 +60,11 @@ class Coordinator {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   bool Serves() const { return std::filesystem::exists(AddressFile()); }
+  std::string Address() const {
+    std::ifstream in(AddressFile());
+    const auto json = ParseJson(std::string{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
+    return json ? json->value("grpc", "") : "";
+  }
   bool Says(const std::string& event) const {
     std::ifstream in(folder_ / "log");
     const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -119,6 +130,36 @@ TEST_F(LeaderChangeTest, OneThatWasStoppedLosesTheLeadWithinFifteenSecondsAndEnd
                    "e.sequence > n.sequence"),
             "0")
       << "a row of the former term behind one of the latter";
+}
+
+TEST_F(LeaderChangeTest, TheRunOfOneThatIsStoppedIsTakenOverWithItsFolder) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / ("leader-" + std::to_string(getpid()) + "-taken");
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const auto mpirun = folder / "mpirun";
+  std::ofstream(mpirun) << "#!/bin/sh\ntrap 'exit 143' USR2\nwhile :; do sleep 0.02; done\n";
+  std::filesystem::permissions(mpirun, std::filesystem::perms::owner_all);
+  Coordinator first(store_, "holds", mpirun.string());
+  ASSERT_LT(TimeUntil([&] { return first.Serves(); }), seconds(30));
+  Coordinator second(store_, "takes", mpirun.string());
+  ASSERT_LT(TimeUntil([&] { return second.Says("coordinator.stands_by"); }), seconds(30));
+
+  v1::SubmitRunRequest request;
+  request.set_run_dir((folder / "run").string());
+  *request.mutable_spec() = DefaultSpec();
+  request.mutable_spec()->set_name("taken");
+  ASSERT_TRUE(cli::CoordinatorClient(first.Address(), seconds(30)).Submit(request));
+  ASSERT_LT(TimeUntil([&] { return first.Says("job.launched"); }), seconds(30));
+  first.Signal(SIGSTOP);
+  ASSERT_LT(TimeUntil([&] { return second.Says("job.adopted"); }), seconds(30));
+  first.Signal(SIGCONT);
+  EXPECT_EQ(first.Exit(), 202);
+  EXPECT_FALSE(second.Says("run.not_prepared"));
+  const auto other = io::FolderHold::Take(folder / "run", "another");
+  EXPECT_FALSE(other) << "it is the second one's";
+  second.Signal(SIGTERM);
+  EXPECT_EQ(second.Exit(), 143);
+  EXPECT_TRUE(io::FolderHold::Take(folder / "run", "another"));
 }
 
 TEST_F(LeaderChangeTest, OneThatStandsByLeavesWhenAsked) {

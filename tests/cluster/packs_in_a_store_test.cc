@@ -204,7 +204,7 @@ TEST_F(PacksInAStore, AFencedCoordinatorWritesNoIndexThere) {
   const auto earlier = coordinator::MakeLocalRunFiles(store);
   const auto later = coordinator::MakeLocalRunFiles(store);
   const auto run = folder_ / "run";
-  ASSERT_TRUE(earlier->PrepareRun(spec_, run).ok());
+  ASSERT_TRUE(earlier->PrepareRun(spec_, run, "earlier").ok());
   const auto folder = run / "labels" / "fr" / "teacher" / "config";
   const coordinator::LabelEntry entry{0, {"labels/fr/teacher/config/000000-a.npz", "digest"}, {1, 1, 0, 0, {}}};
   const std::vector<coordinator::LabelEntry> one = {entry};

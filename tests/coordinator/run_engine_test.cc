@@ -15,6 +15,7 @@ using ::ferment::testing::SmallSpec;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 using namespace std::chrono_literals;
 
@@ -533,6 +534,38 @@ TEST_F(RunEngineTest, AFolderThatCannotBeMadeFailsTheRunBeforeAnythingStarts) {
   run_id_ = Submit();
   EXPECT_EQ(TheRun().failure.exit_code, exit_code::kCannotWrite);
   EXPECT_TRUE(world_.launcher.launched().empty());
+}
+
+TEST_F(RunEngineTest, ARunWhoseFolderIsHeldFailsWith202AndGivesItUpAsOneThatEnds) {
+  world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
+  run_id_ = Submit();
+  EXPECT_EQ(TheRun().state, RunState::kFailed);
+  EXPECT_EQ(TheRun().failure.exit_code, exit_code::kFenced);
+  EXPECT_THAT(TheRun().failure.message, HasSubstr("another coordinator runs it"));
+  EXPECT_TRUE(world_.launcher.launched().empty());
+  EXPECT_EQ(world_.run_files.left, 1);
+}
+
+TEST_F(RunEngineTest, ARunWithNoJobLeftThatCouldFailWaitsForItsFolder) {
+  run_id_ = Submit(SmallSpec(/*videos=*/false));
+  FinishTrainer("teacher");
+  FinishShards(3);
+  FinishTrainer("cotrain");
+  FinishTrainer("finetune");
+  world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
+  Restart();
+  Settle();
+  world_.launcher.Exit("evaluate/1", exit_code::kKilled);
+  Settle();
+  world_.clock.Advance(std::chrono::seconds(5));
+  Settle();
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
+  EXPECT_THAT(world_.launcher.launched(), Not(Contains("evaluate/2"))) << "in a folder that is another's";
+  world_.run_files.prepare_status = {};
+  world_.clock.Advance(std::chrono::seconds(5));
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), Contains("evaluate/2"));
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
 }
 
 TEST_F(RunEngineTest, NothingHappensOutsideBeforeTheLogKnows) {

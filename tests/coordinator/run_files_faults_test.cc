@@ -65,7 +65,7 @@ class RunFilesFaults : public ::testing::Test {
       std::filesystem::remove_all(layout_.root());
       std::filesystem::create_directories(layout_.root());
       const auto files = MakeLocalRunFiles();
-      EXPECT_TRUE(files->PrepareRun(spec_, layout_.root()).ok());
+      EXPECT_TRUE(files->PrepareRun(spec_, layout_.root(), "small-1").ok());
       EXPECT_TRUE(files->WritePhaseTable(layout_.root(), kTable, Leads).ok());
       EXPECT_TRUE(files->WriteReport(layout_.root(), Leads).ok());
       EXPECT_TRUE(WriteIndex(*files, Labels(), 2).ok());
@@ -119,7 +119,7 @@ TEST_F(RunFilesFaults, EachFileOfTheReportIsTheOldOneOrTheNewOne) {
 }
 
 TEST_F(RunFilesFaults, AFolderIsPreparedWithAWholeSpecOrNone) {
-  Sweep([this](RunFiles& files) { return files.PrepareRun(spec_, layout_.root()); },
+  Sweep([this](RunFiles& files) { return files.PrepareRun(spec_, layout_.root(), "small-1"); },
         [this](const Status& status) {
           const bool there = std::filesystem::exists(layout_.Spec());
           EXPECT_TRUE(there || !status.ok());

@@ -50,14 +50,21 @@ std::vector<pid_t> ProcessesNamed(const std::vector<std::string>& names) {
   return found;
 }
 
-Json FirstNaming(const std::string& output) {
+/// Returns: the lines rank_lost, as they came.
+std::vector<Json> Namings(const std::string& output) {
+  std::vector<Json> namings;
   std::istringstream lines(output);
   for (std::string line; std::getline(lines, line);) {
     const auto at = line.find('{');
     if (at == std::string::npos || line.find("\"rank_lost\"") == std::string::npos) continue;
-    if (const auto json = ParseJson(line.substr(at))) return *json;
+    if (auto json = ParseJson(line.substr(at))) namings.push_back(*std::move(json));
   }
-  return {};
+  return namings;
+}
+
+Json FirstNaming(const std::string& output) {
+  const std::vector<Json> namings = Namings(output);
+  return namings.empty() ? Json() : namings.front();
 }
 
 void Strike(RankFault fault, pid_t pid) {
@@ -182,7 +189,7 @@ void RankFaultTest::ExpectNamed(RankFault fault, int rank, const std::string& wh
             << " ended_after=" << naming.ended_after_seconds << " exit_code=" << naming.outcome.exit_code << std::endl;
   ASSERT_FALSE(naming.line.is_null()) << "nobody was named:\n" << output;
   const auto field = [&](const char* name) { return naming.line.value(name, ""); };
-  EXPECT_EQ(field("lost_rank"), std::to_string(rank)) << output;
+  for (const Json& line : Namings(output)) EXPECT_EQ(line.value("lost_rank", ""), std::to_string(rank)) << output;
   if (fault != RankFault::kHold) {
     EXPECT_NE(field("rank"), std::to_string(rank)) << "a survivor speaks:\n" << output;
   }

@@ -10,7 +10,9 @@ using coordinator::LabelEntry;
 using coordinator::ModelFile;
 using coordinator::ShardPlan;
 
-Status SimRunFiles::PrepareRun(const RunSpec&, const std::filesystem::path&) { return world_.files.Trouble("prepare"); }
+Status SimRunFiles::PrepareRun(const RunSpec&, const std::filesystem::path&, const std::string&) {
+  return world_.files.Trouble("prepare");
+}
 
 Result<ShardPlan> SimRunFiles::PlanLabelling(const RunSpec&, const ModelFile& teacher) {
   FERMENT_RETURN_IF_ERROR(world_.files.Trouble("plan labelling"));

@@ -26,7 +26,8 @@ class SimRunFiles final : public coordinator::RunFiles {
   };
   explicit SimRunFiles(Parts parts) : parts_(std::move(parts)), world_(parts_.world) {}
 
-  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir) override;
+  Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& owner) override;
+  void LeaveRun(const std::filesystem::path&) override {}
   Result<coordinator::ShardPlan> PlanLabelling(const RunSpec& spec, const coordinator::ModelFile& teacher) override;
   Result<coordinator::ShardPlan> PlanFeatures(const RunSpec& spec,
                                               std::span<const coordinator::ModelFile> models) override;

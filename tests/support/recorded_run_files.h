@@ -28,12 +28,17 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   Status table_status;
   Status report_status;
   std::atomic<std::uint64_t> file_size{100};
+  /// Runs whose folders were given up.
+  std::atomic<int> left{0};
   /// Called with each piece of an index.
   std::function<void()> on_piece = [] {};
   /// Called by FileSize, on its thread.
   std::function<void()> before_file_size;
 
-  Status PrepareRun(const RunSpec&, const std::filesystem::path&) override { return prepare_status; }
+  Status PrepareRun(const RunSpec&, const std::filesystem::path&, const std::string&) override {
+    return prepare_status;
+  }
+  void LeaveRun(const std::filesystem::path&) override { ++left; }
 
   Result<coordinator::ShardPlan> PlanLabelling(const RunSpec&, const coordinator::ModelFile& teacher) override {
     if (!plan_status.ok()) return Fail(plan_status);

@@ -132,6 +132,7 @@ void RankWatch::Listen(MonotonicTime until) {
 void RankWatch::Hear(std::size_t link, MonotonicTime now) {
   const int peer = static_cast<int>(link);
   for (const WatchFrame& frame : meeting_.links[link]->Receive()) {
+    if (over_) return;
     if (frame.kind == WatchFrame::Kind::kSign) table_.HearSign(peer, frame.sign, now);
     if (frame.kind == WatchFrame::Kind::kFarewell) {
       table_.HearFarewell(peer);
@@ -142,6 +143,7 @@ void RankWatch::Hear(std::size_t link, MonotonicTime now) {
       LogWarning("leaving", {{"why", "rank 0 has named a lost rank"}, {"exit_code", frame.exit_code}});
       return options_.leave(frame.exit_code);
     }
+    if (frame.kind == WatchFrame::Kind::kNamed && !quiet()) return EndAsNamed(frame);
   }
   if (meeting_.links[link]->closed()) table_.HearEnd(peer, now);
 }
@@ -169,13 +171,24 @@ void RankWatch::Tell(const WatchFrame& frame) const {
     if (link != nullptr) link->Send(frame);
 }
 
-void RankWatch::EndBy(const Verdict& verdict) {
-  {
-    MutexLock lock(mutex_);
-    has_verdict_ = true;
-    changed_.notify_all();
-  }
+std::string RankWatch::Describe(const Verdict& verdict) const {
+  const RankName& name = meeting_.names[static_cast<std::size_t>(verdict.rank)];
+  return "rank " + std::to_string(verdict.rank) + " is " + NameOf(verdict.fate) + ", " + Explain(verdict.fate) +
+         ": host=" + name.host + " pid=" + std::to_string(name.pid) + " phase=" + options_.job +
+         " step=" + std::to_string(verdict.last.step) + " activity=" + NameOf(verdict.last.activity) +
+         " collective=" + std::to_string(verdict.last.collectives) +
+         " seconds=" + std::to_string(std::chrono::duration<double>(verdict.since).count());
+}
+
+void RankWatch::HaveVerdict() {
   over_ = true;
+  MutexLock lock(mutex_);
+  has_verdict_ = true;
+  changed_.notify_all();
+}
+
+void RankWatch::EndBy(const Verdict& verdict) {
+  HaveVerdict();
   const int code = CodeOf(verdict.fate);
   const RankName& name = meeting_.names[static_cast<std::size_t>(verdict.rank)];
   const RankSign& sign = verdict.last;
@@ -195,13 +208,27 @@ void RankWatch::EndBy(const Verdict& verdict) {
                          {"seconds", seconds},
                          {"step_here", board_.Sign().step},
                          {"exit_code", code}});
-  const std::string message = "rank " + std::to_string(verdict.rank) + " is " + NameOf(verdict.fate) + ", " +
-                              Explain(verdict.fate) + ": host=" + name.host + " pid=" + std::to_string(name.pid) +
-                              " phase=" + options_.job + " step=" + std::to_string(sign.step) +
-                              " activity=" + NameOf(sign.activity) + " collective=" + std::to_string(sign.collectives) +
-                              " seconds=" + std::to_string(seconds);
+  if (!leads()) {
+    Tell({.kind = WatchFrame::Kind::kNamed, .rank = rank_, .sign = sign, .silent_ms = verdict.since.count()});
+  }
+  Leave(code, Describe(verdict));
+}
+
+void RankWatch::EndAsNamed(const WatchFrame& word) {
+  HaveVerdict();
+  // Of a rank 0 whose connection lives nothing else can be said.
+  const Verdict verdict{0, Fate::kStopped, std::chrono::milliseconds(word.silent_ms), word.sign};
+  const int code = CodeOf(verdict.fate);
+  LogWarning("named_lost", {{"by_rank", word.rank},
+                            {"seconds", std::chrono::duration<double>(verdict.since).count()},
+                            {"exit_code", code},
+                            {"next", "this rank leaves too, and names nobody who has left"}});
+  Leave(code, Describe(verdict) + " named_by_rank=" + std::to_string(word.rank));
+}
+
+void RankWatch::Leave(int code, const std::string& why) {
   if (leads()) {
-    options_.report(code, message);
+    options_.report(code, why);
     Tell({.kind = WatchFrame::Kind::kLeave, .rank = rank_, .exit_code = code});
   }
   options_.leave(code);

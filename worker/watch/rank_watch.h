@@ -17,7 +17,7 @@ namespace ferment::worker {
 
 struct RankWatchOptions {
   WatchLimits limits;
-  /// Between two signs of a rank; each is 72 bytes.
+  /// Between two signs of a rank; each is 80 bytes.
   std::chrono::milliseconds beat{1000};
   /// In the message, such as "cotrain".
   std::string job;
@@ -30,7 +30,8 @@ struct RankWatchOptions {
 /// Watches a job of two ranks or more. Rank 0 has a connection to each other rank and judges them by RankTable; the
 /// others judge rank 0 alone, by its silence. What is said of a rank is from its last sign, up to a beat old. A verdict
 /// is logged (rank_lost), reported, told to the other ranks, and ends every process: 201 for a dead rank, 203 for one
-/// that is stopped or stuck.
+/// that is stopped or stuck. A rank that names rank 0 says so to it before it leaves: a rank 0 that was stopped and
+/// goes on takes that for its own verdict, and does not blame those who left.
 ///
 /// Thread: one calls the methods; the watching goes on a thread of its own, which knows nothing of MPI.
 class RankWatch {
@@ -61,6 +62,12 @@ class RankWatch {
   bool Done(MonotonicTime now);
   void Tell(const WatchFrame& frame) const;
   void EndBy(const Verdict& verdict);
+  /// Rank 0's, by another's word.
+  void EndAsNamed(const WatchFrame& word);
+  std::string Describe(const Verdict& verdict) const;
+  /// Wakes AwaitVerdict, after which this process ends by `Leave` alone.
+  void HaveVerdict();
+  void Leave(int code, const std::string& why);
   bool quiet() const;
   void BeQuiet();
 

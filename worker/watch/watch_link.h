@@ -29,12 +29,16 @@ struct WatchFrame {
     kFarewell,
     /// From rank 0: leave with `exit_code`.
     kLeave,
+    /// To rank 0, from a rank that heard nothing of it for `silent_ms` and leaves for that; `sign` is the last it
+    /// heard.
+    kNamed,
   };
   WatchCookie cookie = {};
   Kind kind = Kind::kSign;
   std::int32_t rank = 0;
   std::int32_t exit_code = 0;
   RankSign sign = {};
+  std::int64_t silent_ms = 0;
 };
 
 /// Owns a connected socket. Thread: Send any, the rest one at a time.

@@ -117,6 +117,21 @@ TEST_F(LocalLauncherTest, FindsAJobThatOutlivedItsCoordinator) {
   EXPECT_EQ(AwaitEnd(*launcher_, request.key).exit_code, 0);
 }
 
+TEST_F(LocalLauncherTest, LeavesAJobOfTheSameNameFromAnotherStoreAlone) {
+  LaunchRequest request = Request("trap 'exit 0' USR2; echo ready; while :; do sleep 0.01; done");
+  request.key.submitted_ms = 5;
+  ASSERT_TRUE(launcher_->Launch(request).ok());
+  AwaitLog("ready");
+  LaunchKey other = request.key;
+  other.submitted_ms = 6;
+  const auto second = MakeLocalLauncher();
+  EXPECT_EQ(second->Poll(other, run_dir_).kind, Kind::kUnknown);
+  EXPECT_EQ(second->Signal(other, run_dir_, SIGUSR2).code(), StatusCode::kNotFound);
+  EXPECT_EQ(second->Poll(request.key, run_dir_).kind, Kind::kRunning);
+  ASSERT_TRUE(launcher_->Signal(request.key, run_dir_, SIGUSR2).ok());
+  EXPECT_EQ(AwaitEnd(*launcher_, request.key).exit_code, 0);
+}
+
 TEST_F(LocalLauncherTest, SaysWhatToInstallWithoutMpirun) {
   LaunchRequest request = Request("true");
   request.argv[0] = (run_dir_ / "absent" / "mpirun").string();

@@ -129,12 +129,65 @@ TEST(RankWatch, ARankThatSaysItSleepsWhileRankZeroWaitsIsNamedStuck) {
   });
 }
 
+TEST(RankWatch, ARankZeroThatWasLostTakesTheOthersWordForItAndBlamesNobodyWhoLeft) {
+  testing::RunRanks(4, [](Collective& world) {
+    WatchMeeting meeting = Meet(world);
+    if (world.rank() > 0) {
+      // One that knew of it, between two that mpirun ended for it.
+      if (world.rank() == 2) {
+        meeting.links[0]->Send(
+            {.kind = WatchFrame::Kind::kNamed, .rank = 2, .sign = {.step = 77}, .silent_ms = 15'500});
+      }
+      meeting.links.clear();
+      ASSERT_TRUE(world.Barrier().ok());
+      return;
+    }
+    ASSERT_TRUE(world.Barrier().ok());  // stopped until here
+    RankBoard board;
+    Ending ending;
+    const RankWatch watch(0, std::move(meeting), board, ending.Options(Patient()));
+    EXPECT_EQ(ending.left.get_future().get(), exit_code::kHang);
+    for (const char* part : {"203 rank 0 is stopped", "step=77", "seconds=15.5", "named_by_rank=2"})
+      EXPECT_NE(ending.reported.find(part), std::string::npos) << part << " in " << ending.reported;
+  });
+}
+
+TEST(RankWatch, ARankZeroThatWasLateStillNamesTheOneThatDied) {
+  testing::RunRanks(3, [](Collective& world) {
+    WatchMeeting meeting = Meet(world);
+    if (world.rank() > 0) {
+      if (world.rank() == 2) meeting.links.clear();
+      ASSERT_TRUE(world.Barrier().ok());
+      ASSERT_TRUE(world.Barrier().ok());
+      return;
+    }
+    ASSERT_TRUE(world.Barrier().ok());
+    RankBoard board;
+    Ending ending;
+    WatchLimits limits = Patient();
+    limits.late = milliseconds(0);
+    {
+      const RankWatch watch(0, std::move(meeting), board, ending.Options(limits));
+      EXPECT_EQ(ending.left.get_future().get(), exit_code::kPeerLost);
+    }
+    EXPECT_NE(ending.reported.find("201 rank 2 is dead"), std::string::npos) << ending.reported;
+    ASSERT_TRUE(world.Barrier().ok());
+  });
+}
+
 /// Rank 0 meets the others and then goes on without a watch.
 void ExpectRankZeroNamed(const WatchLimits& limits, bool closes, int code) {
   testing::RunRanks(3, [&](Collective& world) {
     WatchMeeting meeting = Meet(world);
     if (world.rank() == 0) {
       if (closes) meeting.links.clear();
+      for (std::size_t peer = 1; peer < meeting.links.size(); ++peer) {
+        const auto word =
+            meeting.links[peer]->Await(WatchFrame::Kind::kNamed, std::chrono::steady_clock::now() + seconds(100));
+        ASSERT_TRUE(word);
+        EXPECT_EQ(word->rank, static_cast<int>(peer));
+        EXPECT_GE(word->silent_ms, limits.silence.count());
+      }
       ASSERT_TRUE(world.Barrier().ok());
       return;
     }
