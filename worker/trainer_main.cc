@@ -80,7 +80,7 @@ TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   folder->needs(step);
   app.add_option("--trace", config.trace,
                  "write a timeline of all ranks to this file when the job ends; chrome://tracing and Perfetto open it");
-  app.footer("Signals: USR1 writes a checkpoint; USR2 and TERM write one and end with 143.");
+  app.footer("Signals: USR1 writes a checkpoint; USR2 and TERM write one and end with 143; HUP is ignored.");
   TrainerArguments arguments;
   try {
     app.parse(argc, argv);
