@@ -54,6 +54,7 @@ TEST_F(StandaloneCoordinator, TakesASubmittedRunToItsReportWithALabelerThatJoins
   const Outcome got = Ferment({"get", "tiny-1"});
   EXPECT_NE(got.output.find("succeeded"), std::string::npos) << got.output;
   EXPECT_EQ(Ferment({"logs", "tiny-1", "teacher"}).exit_code, 0);
+  EXPECT_EQ(Ferment({"cancel", "tiny-1"}).output, "nothing to cancel: tiny-1 has succeeded\n");
 
   labeler.Signal(SIGTERM);
   EXPECT_EQ(Wait(labeler).exit_code, 143);
