@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/logging.h"
+#include "common/base/whole_number.h"
 #include "common/event/child_process.h"
 #include "common/event/event_loop.h"
 #include "coordinator/coordinator_process.h"
@@ -45,6 +46,7 @@ void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
   AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600");
   app.add_option("--cool-down-after", config.cool_down.after,
                  "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
+      ->check(WholeNumber(0, 1000))
       ->capture_default_str();
   AddSeconds(app, "--cool-down-first", config.cool_down.first,
              "Seconds of the first such while; each failure doubles it");

@@ -15,6 +15,7 @@
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
+#include "common/base/whole_number.h"
 #include "common/rpc/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
@@ -171,7 +172,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
   app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
-  app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave");
+  app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave")
+      ->check(WholeNumber(0, UINT64_MAX));
   app.add_option("--run-dir", config.run_dir, "Run folder, for --offline and --replay");
   app.add_option("--job", config.job, "Label job, for --offline")->capture_default_str();
   app.add_option(
