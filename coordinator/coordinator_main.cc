@@ -60,6 +60,7 @@ int Main(int argc, char** argv) {
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
   app.footer(
       "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
+  app.set_version_flag("--version", "ferment-coordinator " FERMENT_VERSION);
   app.add_option("--store", config.store,
                  "Event log: sqlite:FILE, or postgresql://USER@HOST/DATABASE that several coordinators share")
       ->capture_default_str();

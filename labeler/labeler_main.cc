@@ -158,6 +158,7 @@ int Main(int argc, char** argv) {
   bool csv = false;
   CLI::App app(
       "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
+  app.set_version_flag("--version", "ferment-labeler " FERMENT_VERSION);
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
   AddCredentialOptions(app, config.credentials);
   app.add_option("--name", config.name,

@@ -60,6 +60,7 @@ struct Company {
 TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   TrainerConfig config;
   CLI::App app("Trains one phase of a run; start it under mpirun for several ranks.", "ferment-trainer");
+  app.set_version_flag("--version", "ferment-trainer " FERMENT_VERSION);
   app.add_option("--spec", config.spec, "the run's spec")->required();
   app.add_option("--run-dir", config.run_dir, "folder of the run: where artefacts are read from and written to")
       ->required();

@@ -92,6 +92,16 @@ TEST_F(BadInput, ANumberOutOfRangeIsToldWithTheRangeByEveryProgram) {
   EXPECT_FALSE(std::filesystem::exists(folder() / "data"));
 }
 
+TEST_F(BadInput, EveryProgramSaysItsVersion) {
+  const std::string version = Run({(BinFolder() / "ferment").string(), "--version"}).output.substr(7);
+  EXPECT_GT(version.size(), 1U);
+  for (const char* program : {"ferment-coordinator", "ferment-labeler", "ferment-trainer"}) {
+    const Outcome outcome = Run({(BinFolder() / program).string(), "--version"});
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_EQ(outcome.output, program + version);
+  }
+}
+
 TEST_F(BadInput, AMissingFolderIsNamed) {
   const Outcome outcome = Run(RunOn(folder() / "nowhere"));
   EXPECT_EQ(outcome.exit_code, 65) << outcome.output;
