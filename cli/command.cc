@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/data_commands.h"
+#include "common/config/spec_schema.h"
 
 namespace ferment::cli {
 namespace {
+
+using Words = std::vector<const char*>;
 
 constexpr char kIntroduction[] =
     "Trains facial-expression recognisers from few labelled faces and very many unlabelled ones.\n\n"
@@ -16,16 +23,34 @@ constexpr char kIntroduction[] =
     "  ferment run examples/real-faces.yaml --set data.root=DIR\n"
     "  ferment config explain SPEC           each value of a spec and where it comes from";
 
-/// Returns: the word that stands where a command does and is none; CLI11 says only that a subcommand is required.
-std::optional<std::string> UnknownCommand(const CLI::App& app, int argc, const char* const* argv) {
+/// Returns: of a word that stands where a command does and is none, what is to be said of it; CLI11 says only that a
+/// subcommand is required.
+std::optional<std::string> UnknownCommand(const CLI::App& app, const Words& words) {
   const CLI::App* level = &app;
-  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
-    if (level->get_subcommands([](const CLI::App*) { return true; }).empty()) return std::nullopt;
-    const auto named = level->get_subcommands([&](const CLI::App* command) { return command->check_name(argv[i]); });
-    if (named.empty()) return argv[i];
-    level = named.front();
+  std::string path = "ferment";
+  for (const char* const word : std::span(words).subspan(1)) {
+    const auto commands = level->get_subcommands([](const CLI::App*) { return true; });
+    if (word[0] == '-' || commands.empty()) return std::nullopt;
+    const auto named = std::ranges::find_if(commands, [&](const CLI::App* one) { return one->check_name(word); });
+    if (named == commands.end()) {
+      std::vector<std::string> names;
+      for (const CLI::App* one : commands) names.push_back(one->get_name());
+      const std::string nearest = NearestWord(word, names);
+      return "no such command; " + (nearest.empty() ? "" : "nearest: `" + path + " " + nearest + "`; ") + "see `" +
+             path + " --help`: command=" + word;
+    }
+    level = *named;
+    path += " " + level->get_name();
   }
   return std::nullopt;
+}
+
+/// Returns: for `help COMMAND ...` what shows the same, `COMMAND ... --help`.
+Words WithHelpLast(Words words) {
+  if (words.size() < 2 || std::string_view(words[1]) != "help") return words;
+  words.erase(words.begin() + 1);
+  words.push_back("--help");
+  return words;
 }
 
 }  // namespace
@@ -65,14 +90,15 @@ int RunCommandLine(int argc, const char* const* argv) {
     std::cout << app.help();
     return exit_code::kOk;
   }
+  const Words words = WithHelpLast({argv, argv + argc});
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(words.size()), words.data());
     return exit_code::kOk;
   } catch (const CLI::RuntimeError& end) {
     return end.get_exit_code();
   } catch (const CLI::ParseError& error) {
-    if (const auto word = UnknownCommand(app, argc, argv)) {
-      std::cerr << "ferment: no such command; see `ferment --help`: command=" << *word << std::endl;
+    if (const auto unknown = UnknownCommand(app, words)) {
+      std::cerr << "ferment: " << *unknown << std::endl;
       return exit_code::kUsage;
     }
     return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;

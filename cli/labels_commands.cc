@@ -13,6 +13,7 @@
 
 #include "cli/command.h"
 #include "common/base/json.h"
+#include "common/base/whole_number.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/label_folders.h"
@@ -260,7 +261,9 @@ void AddOne(CLI::App& group, const char* name, const char* help, void (*run)(con
   command->add_option("PATH", flags->path, "Run folder, or one of its folders of label sets")->required();
   if (std::string(name) == "diff")
     command->add_option("OTHER", flags->other, "Another run folder, or folder of label sets")->required();
-  if (std::string(name) == "replay") command->add_option("RECORD", flags->key, "Key of the record")->required();
+  if (std::string(name) == "replay") {
+    command->add_option("RECORD", flags->key, "Key of the record")->required()->check(WholeNumber(0, UINT64_MAX));
+  }
   command->add_flag("--json", flags->json, "As JSON");
   command->callback([flags, run] { run(*flags); });
 }

@@ -115,6 +115,18 @@ void Watch(const RemoteFlags& flags, bool show) {
   LeaveWith(ExitCodeOf(run));
 }
 
+/// A run that had ended stays what it was, which is no failure: it does not go on, as was asked.
+void Cancel(const RemoteFlags& flags) {
+  CoordinatorClient client = ClientOf(flags);
+  LeaveIfFailed(client.Cancel(flags.run_id));
+  const v1::RunStatus run = OrLeave(client.Get(flags.run_id));
+  if (IsUnfinished(run) || run.state() == v1::RUN_STATE_CANCELLED) {
+    std::cerr << "cancelled " << flags.run_id << "\n";
+  } else {
+    std::cerr << "nothing to cancel: " << flags.run_id << " has " << StateName(run.state()) << "\n";
+  }
+}
+
 CLI::App* AddRemote(CLI::App& app, const char* name, const char* about, const std::shared_ptr<RemoteFlags>& flags) {
   CLI::App* command = app.add_subcommand(name, about);
   command->add_option("--coordinator", flags->coordinator, "HOST:PORT")->envname("FERMENT_COORDINATOR")->required();
@@ -154,10 +166,7 @@ void AddRemoteCommands(CLI::App& app) {
   wait->callback([flags] { Watch(*flags, false); });
 
   CLI::App* cancel = AddWithRun(app, "cancel", "Stop a run; what it has finished stays", flags);
-  cancel->callback([flags] {
-    LeaveIfFailed(ClientOf(*flags).Cancel(flags->run_id));
-    std::cerr << "cancelled " << flags->run_id << "\n";
-  });
+  cancel->callback([flags] { Cancel(*flags); });
 
   for (const bool suspended : {true, false}) {
     CLI::App* command =

@@ -35,15 +35,20 @@ RunOptions Load(const RunFlags& flags) {
           .json = flags.json};
 }
 
+bool StartedUnderNohup() {
+  struct sigaction now = {};
+  return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 void Run(const RunFlags& flags) {
   const RunOptions options = Load(flags);
   Interruptions interruptions;
   event::IgnoreBrokenPipes();
   event::EventLoop loop;
-  loop.OnSignals({SIGINT, SIGTERM}, [&interruptions](int number) {
-    if (interruptions.count == 0) interruptions.first = number;
-    ++interruptions.count;
-  });
+  loop.OnSignals({SIGINT, SIGTERM, SIGUSR2}, [&interruptions](int number) { interruptions.Take(number); });
+  if (!StartedUnderNohup()) loop.OnSignals({SIGHUP}, [&interruptions](int number) { interruptions.Take(number); });
+  // For trainers; whoever sends it here must not leave their processes behind without one in charge.
+  loop.OnSignals({SIGUSR1}, [](int) {});
   const int code = RunToTheEnd(options, interruptions);
   loop.Stop();
   LeaveWith(code);

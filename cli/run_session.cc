@@ -99,7 +99,7 @@ class RunSession {
     }
     fleet.Kill();
     bar_.Note("stopped; the same command goes on from here");
-    return interruptions_.first == SIGTERM ? exit_code::kTerminated : exit_code::kInterrupted;
+    return interruptions_.first == SIGINT ? exit_code::kInterrupted : exit_code::kTerminated;
   }
 
   int Conclude(const v1::RunStatus& run, const RunLayout& layout) {

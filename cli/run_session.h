@@ -3,6 +3,8 @@
 // One `ferment run`: from a loaded spec to the report, with every process of it in this session's charge.
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <filesystem>
 #include <string>
@@ -28,10 +30,17 @@ struct RunOptions {
 
 /// Interruptions as they come in; set by the signal handler's thread.
 struct Interruptions {
-  /// INT and TERM so far.
+  /// So far; the second one hurries.
   std::atomic<int> count = 0;
   /// The first one's number.
   std::atomic<int> first = 0;
+
+  /// A terminal that is closed hangs up more than once, by the kernel and by the shell: that hurries nothing.
+  void Take(int number) {
+    if (count > 0 && number == SIGHUP) return;
+    if (count == 0) first = number;
+    ++count;
+  }
 };
 
 /// Runs it. Returns: the process exit code of settled.md section 7; what went wrong has been printed.

@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/data_commands.h"
+#include "common/base/whole_number.h"
 #include "common/dataset/affwild2_source.h"
 #include "common/dataset/contact_sheet.h"
 #include "common/dataset/data_scan.h"
@@ -137,6 +138,10 @@ void AddShowCommand(CLI::App& group) {
   command->callback([flags] { LeaveIfFailed(Show(*flags)); });
 }
 
+/// As in a spec.
+constexpr std::uint64_t kLargestSeed = 1ULL << 53U;
+constexpr std::uint64_t kMostRecords = 100'000'000;
+
 struct SynthFlags {
   std::string out;
   std::uint64_t seed = 1;
@@ -169,9 +174,11 @@ void AddSynthCommand(CLI::App& group) {
   CLI::App* command = group.add_subcommand(
       "synth", "Render labelled faces, an FR pack and videos, in the files that real data come in");
   command->add_option("--out", flags->out, "Folder; fer, fr and videos in it are replaced")->required();
-  command->add_option("--seed", flags->seed, "Everything random derives from it")->capture_default_str();
+  command->add_option("--seed", flags->seed, "Everything random derives from it")
+      ->check(WholeNumber(0, kLargestSeed))
+      ->capture_default_str();
   const auto add = [command](const char* name, std::uint32_t& size, const char* about) {
-    command->add_option(name, size, about)->capture_default_str();
+    command->add_option(name, size, about)->check(WholeNumber(0, kMostRecords))->capture_default_str();
   };
   add("--faces-train", flags->faces_train, "Labelled training faces");
   add("--faces-validation", flags->faces_validation, "Labelled validation faces");

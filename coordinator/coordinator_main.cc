@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/logging.h"
+#include "common/base/whole_number.h"
 #include "common/event/child_process.h"
 #include "common/event/event_loop.h"
 #include "coordinator/coordinator_process.h"
@@ -45,6 +46,7 @@ void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
   AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600");
   app.add_option("--cool-down-after", config.cool_down.after,
                  "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
+      ->check(WholeNumber(0, 1000))
       ->capture_default_str();
   AddSeconds(app, "--cool-down-first", config.cool_down.first,
              "Seconds of the first such while; each failure doubles it");
@@ -58,6 +60,7 @@ int Main(int argc, char** argv) {
   CLI::App app("ferment-coordinator: owns runs, jobs, shards and leases; starts trainers; serves the status page");
   app.footer(
       "Example:\n  ferment-coordinator --store sqlite:ferment.db --listen 127.0.0.1:50400 --admin 127.0.0.1:50401");
+  app.set_version_flag("--version", "ferment-coordinator " FERMENT_VERSION);
   app.add_option("--store", config.store,
                  "Event log: sqlite:FILE, or postgresql://USER@HOST/DATABASE that several coordinators share")
       ->capture_default_str();

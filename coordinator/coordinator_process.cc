@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <functional>
-#include <future>
 #include <thread>
 
 #include "common/base/logging.h"
@@ -17,10 +15,12 @@
 #include "common/event/event_loop.h"
 #include "common/io/audit_log.h"
 #include "common/metrics/prometheus_registry.h"
+#include "common/rpc/credential_reload.h"
 #include "common/rpc/grpc_server.h"
 #include "common/rpc/listen_address.h"
 #include "coordinator/admin_routes.h"
 #include "coordinator/call_trail.h"
+#include "coordinator/ending.h"
 #include "coordinator/launch/local_launcher.h"
 #include "coordinator/local_run_files.h"
 #include "coordinator/open_files.h"
@@ -90,19 +90,6 @@ auto StartWhereItWas(const std::string& wanted, const std::string& former, Start
   return start(wanted);
 }
 
-/// The first reason to end, from a signal or from the store.
-class Ending {
- public:
-  void Because(int exit_code) {
-    if (!asked_.exchange(true)) reason_.set_value(exit_code);
-  }
-  int Wait() { return reason_.get_future().get(); }
-
- private:
-  std::atomic<bool> asked_{false};
-  std::promise<int> reason_;
-};
-
 PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std::string& admin, std::stop_token stop,
                                      SchedulerMetrics& metrics) {
   PostgresStoreOptions options;
@@ -135,10 +122,8 @@ class CoordinatorProcess {
       : config_(config), former_(ReadAddressFile(config.address_file)) {}
 
   Result<int> Run() {
-    loop_.OnSignals({SIGTERM, SIGINT}, [this](int) {
-      ending_.Because(exit_code::kTerminated);
-      leaving_.request_stop();
-    });
+    loop_.OnSignals({SIGTERM, SIGINT, SIGUSR2}, [this](int number) { ending_.OnSignal(number); });
+    loop_.OnSignals({SIGHUP, SIGUSR1}, [this](int number) { StayOn(number); });
     FERMENT_RETURN_IF_ERROR(OpenSecurity());
     auto store = OpenStore();
     if (!store && store.error().code() == StatusCode::kCancelled) return ending_.Wait();
@@ -159,6 +144,12 @@ class CoordinatorProcess {
   }
 
  private:
+  /// USR1 is for trainers; here it must only not end the process.
+  void StayOn(int number) const {
+    if (number != SIGHUP) return;
+    if (const auto paths = rpc::ResolveCredentials(config_.tls)) rpc::ReloadCredentials(*paths, config_.tokens);
+  }
+
   Status OpenSecurity() {
     FERMENT_ASSIGN_OR_RETURN(policy_, rpc::AccessPolicy::Read(kServices));
     if (ServesReflection(config_)) policy_.AllowReflection();
@@ -202,7 +193,7 @@ class CoordinatorProcess {
       // One that stands by answers probes, and opens no gRPC port: whoever tries the addresses in turn finds the
       // leader.
       FERMENT_ASSIGN_OR_RETURN(const std::string admin, ServeAdmin());
-      return OpenPostgresEventStore(PostgresOptions(config_, admin, leaving_.get_token(), metrics_));
+      return OpenPostgresEventStore(PostgresOptions(config_, admin, ending_.leaving(), metrics_));
     }
     FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config_));
     FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file));
@@ -277,7 +268,6 @@ class CoordinatorProcess {
   const CoordinatorConfig config_;
   const ServedAddresses former_;
   Ending ending_;
-  std::stop_source leaving_;
   AdminState admin_state_;
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};

@@ -62,7 +62,8 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
   if (const Run* former = book.FindRunIn(submission.run_dir)) {
     if (former->state == RunState::kRunning) {
       return Fail(AlreadyExistsError("an unfinished run has this folder: run=" + former->run_id + " run_dir=" +
-                                     submission.run_dir + "; wait for it, cancel it, or give another folder"));
+                                     submission.run_dir + "; wait for it, cancel it, or give another folder")
+                      .WithExitCode(exit_code::kFenced));
     }
     if (former->spec == spec) {
       const std::string run_id = former->run_id;

@@ -6,13 +6,17 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <thread>
 
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
+#include "common/base/whole_number.h"
+#include "common/rpc/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
 #include "labeler/labeler_loop.h"
@@ -23,32 +27,35 @@
 namespace ferment::labeler {
 namespace {
 
-/// Turns TERM and INT into a stop request. Construct before any other thread, so that all of them leave the signals
-/// to this one.
-class EndingSignals {
+/// Turns TERM, INT and USR2 into a stop request, a second INT into the end at once, and HUP into a call; USR1 is for
+/// trainers. Construct before any other thread, so that all of them leave the signals to this one.
+class LabelerSignals {
  public:
-  EndingSignals() {
+  explicit LabelerSignals(std::function<void()> on_hangup) : on_hangup_(std::move(on_hangup)) {
     sigemptyset(&signals_);
-    sigaddset(&signals_, SIGTERM);
-    sigaddset(&signals_, SIGINT);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&signals_, number);
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
     thread_ = std::jthread([this](const std::stop_token& stop) {
       const timespec poll{.tv_sec = 0, .tv_nsec = 100'000'000};
       while (!stop.stop_requested()) {
-        const int number = sigtimedwait(&signals_, nullptr, &poll);
-        if (number < 0) continue;
-        number_ = number;
-        ending_.request_stop();
+        if (const int number = sigtimedwait(&signals_, nullptr, &poll); number > 0) Take(number);
       }
     });
   }
   std::stop_token ending() const { return ending_.get_token(); }
-  int ExitCode() const { return number_ == SIGINT ? exit_code::kInterrupted : exit_code::kTerminated; }
 
  private:
+  void Take(int number) {
+    if (number == SIGUSR1) return;
+    if (number == SIGHUP) return on_hangup_();
+    if (number == SIGINT && ++interrupts_ > 1) std::_Exit(exit_code::kInterrupted);
+    ending_.request_stop();
+  }
+
+  const std::function<void()> on_hangup_;
   sigset_t signals_{};
-  std::atomic<int> number_ = 0;
+  int interrupts_ = 0;
   std::stop_source ending_;
   std::jthread thread_;
 };
@@ -111,9 +118,13 @@ int Run(LabelerConfig config) {
   SetInferenceThreads(1);
   KeepFreedMemory();
   // Before LibTorch's CUDA half has threads of its own, which would have the signals too.
-  std::optional<EndingSignals> signals;
+  std::optional<LabelerSignals> signals;
   // Nothing needs to be handed back by the others, so Ctrl-C may end them where they are.
-  if (!config.predict && !config.replay) signals.emplace();
+  if (!config.predict && !config.replay) {
+    signals.emplace([flags = config.credentials] {
+      if (const auto paths = rpc::ResolveCredentials(flags)) rpc::ReloadCredentials(*paths);
+    });
+  }
   auto device = ChooseInferenceDevice(config.device, config.gpu);
   if (!device) {
     LogError("no_device", {{"error", device.error().message()}});
@@ -124,7 +135,7 @@ int Run(LabelerConfig config) {
   if (config.predict) return PrintPredictions(config.prediction);
   if (config.replay) return PrintReplay(config, *device);
   const Status status = Label(config, *device, signals->ending());
-  if (signals->ending().stop_requested()) return signals->ExitCode();
+  if (signals->ending().stop_requested()) return exit_code::kTerminated;
   if (!status.ok()) LogError("labeler_failed", {{"error", status.message()}});
   return ProcessExitCode(status);
 }
@@ -147,6 +158,7 @@ int Main(int argc, char** argv) {
   bool csv = false;
   CLI::App app(
       "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
+  app.set_version_flag("--version", "ferment-labeler " FERMENT_VERSION);
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
   AddCredentialOptions(app, config.credentials);
   app.add_option("--name", config.name,
@@ -161,7 +173,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
   app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
-  app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave");
+  app.add_option("--replay", config.replay, "Label the record with this key again, compare and leave")
+      ->check(WholeNumber(0, UINT64_MAX));
   app.add_option("--run-dir", config.run_dir, "Run folder, for --offline and --replay");
   app.add_option("--job", config.job, "Label job, for --offline")->capture_default_str();
   app.add_option(

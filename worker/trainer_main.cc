@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common/base/logging.h"
+#include "common/base/whole_number.h"
 #include "common/nn/cuda_device.h"
 #include "common/nn/torch_guard.h"
 #include "worker/collective/mpi_collective.h"
@@ -59,28 +60,30 @@ struct Company {
 TrainerArguments ParseTrainerArguments(int argc, char** argv) {
   TrainerConfig config;
   CLI::App app("Trains one phase of a run; start it under mpirun for several ranks.", "ferment-trainer");
+  app.set_version_flag("--version", "ferment-trainer " FERMENT_VERSION);
   app.add_option("--spec", config.spec, "the run's spec")->required();
   app.add_option("--run-dir", config.run_dir, "folder of the run: where artefacts are read from and written to")
       ->required();
   app.add_option("--phase", config.phase, "what to train")
       ->required()
       ->check(CLI::IsMember({"teacher", "cotrain", "finetune", "temporal", "evaluate"}));
-  app.add_option("--round", config.round, "round of co-training, from 0");
+  app.add_option("--round", config.round, "round of co-training, from 0")->check(WholeNumber(0, 99));
   app.add_option("--coordinator", config.coordinator,
                  "HOST:PORT of the coordinator that runs this job; without it the trainer works alone");
   app.add_option("--run-id", config.run_id, "the run, as the coordinator names it");
-  app.add_option("--attempt", config.attempt, "attempt of the job, from 1");
+  app.add_option("--attempt", config.attempt, "attempt of the job, from 1")->check(WholeNumber(1, UINT32_MAX));
   app.add_option("--set", config.overrides, "KEY=VALUE over the spec's value; may be repeated")
       ->allow_extra_args(false);
   app.add_flag("--from-init", config.from_init, "start co-training from fresh networks instead of the teacher phase's");
   StepRecording recording;
-  auto* step = app.add_option("--record-step", recording.step, "co-training: write all that this step reads and makes");
+  auto* step = app.add_option("--record-step", recording.step, "co-training: write all that this step reads and makes")
+                   ->check(WholeNumber(0, 99'999'999));
   auto* folder = app.add_option("--record-dir", recording.folder, "where --record-step writes");
   step->needs(folder);
   folder->needs(step);
   app.add_option("--trace", config.trace,
                  "write a timeline of all ranks to this file when the job ends; chrome://tracing and Perfetto open it");
-  app.footer("Signals: USR1 writes a checkpoint; USR2 and TERM write one and end with 143.");
+  app.footer("Signals: USR1 writes a checkpoint; USR2 and TERM write one and end with 143; HUP is ignored.");
   TrainerArguments arguments;
   try {
     app.parse(argc, argv);

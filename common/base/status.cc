@@ -77,9 +77,8 @@ int ProcessExitCode(const Status& status) {
       return exit_code::kMissingService;
     case StatusCode::kPermissionDenied:
     case StatusCode::kUnauthenticated:
-      return exit_code::kNotAllowed;
     case StatusCode::kFailedPrecondition:
-      return exit_code::kUnreadableState;
+      return exit_code::kNotAllowed;
     case StatusCode::kAborted:
       return exit_code::kFenced;
     case StatusCode::kResourceExhausted:

@@ -14,18 +14,24 @@ std::string IdOf(Phase phase, std::uint32_t round = 0) {
   return id;
 }
 
-std::string Advice(const Run& run, const Job& job, int code) {
+/// A plan that gives other labels than fp32 is refused in these words (labeler/torch_annotator.cc); no data are amiss.
+bool PlanIsRefused(const Failure& reason) { return reason.message.find("set labeling.plan to") != std::string::npos; }
+
+std::string Advice(const Run& run, const Job& job, const Failure& reason) {
   if (!job.tripped.empty()) {
     return "look at the teacher (" + run.run_dir +
            "/logs/teacher.jsonl) and at the lists of data.fer; give it more steps or more labelled faces, or lower "
            "labeling.min_accuracy (0 = off), then start with --fresh: a stopped teacher stays stopped";
   }
   const std::string log = run.run_dir + "/logs/" + job.plan.job_id + ".jsonl";
-  switch (code) {
+  switch (reason.exit_code) {
     case exit_code::kUsage:
     case exit_code::kBadSpec:
       return "mend the spec (`ferment config validate` names each fault), then start the run again";
     case exit_code::kBadData:
+      if (PlanIsRefused(reason)) {
+        return "start the run again with labeling.plan as named: what is finished stays";
+      }
       return "look at the data with `ferment data scan`, mend or replace what is named, then start the same command "
              "again: what is finished stays";
     case exit_code::kMissingService:
@@ -114,7 +120,7 @@ std::optional<Failure> FirstFailure(const Run& run) {
 Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
   std::string message = "phase " + job.plan.job_id + " failed: " + reason.message;
   while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
-  return {message + ". What to do: " + Advice(run, job, reason.exit_code) + ".", reason.exit_code};
+  return {message + ". What to do: " + Advice(run, job, reason) + ".", reason.exit_code};
 }
 
 std::optional<JobEnd> EndAfterStop(const Run& run, const Job& job) {

@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <initializer_list>
 #include <vector>
 
 namespace ferment::cli {
@@ -20,9 +19,9 @@ struct Outcome {
   std::string err;
 };
 
-Outcome Type(std::initializer_list<const char*> words) {
+Outcome Type(const std::vector<const char*>& words) {
   std::vector<const char*> argv = {"ferment"};
-  argv.insert(argv.end(), words);
+  argv.insert(argv.end(), words.begin(), words.end());
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const int code = RunCommandLine(static_cast<int>(argv.size()), argv.data());
@@ -58,6 +57,27 @@ TEST(Command, NamesTheWordThatIsNoCommand) {
   EXPECT_THAT(Type({"data", "shwo", "folder"}).err, HasSubstr("command=shwo"));
   EXPECT_EQ(Type({"data", "shwo"}).code, exit_code::kUsage);
   EXPECT_THAT(Type({"data", "show"}).err, testing::Not(HasSubstr("no such command")));
+}
+
+TEST(Command, SuggestsTheNearestCommandAndDoesNotRunIt) {
+  EXPECT_THAT(Type({"rnu", "demo.yaml"}).err, HasSubstr("nearest: `ferment run`"));
+  EXPECT_THAT(Type({"data", "shwo", "folder"}).err, HasSubstr("nearest: `ferment data show`"));
+  EXPECT_THAT(Type({"data", "shwo", "folder"}).err, HasSubstr("see `ferment data --help`"));
+  EXPECT_THAT(Type({"no-such-verb"}).err, testing::Not(HasSubstr("nearest")));
+}
+
+TEST(Command, HelpBeforeACommandIsHelpOfIt) {
+  for (const auto& words : std::vector<std::vector<const char*>>{{"help", "run"}, {"help", "data", "scan"}, {"help"}}) {
+    std::vector<const char*> plain(words.begin() + 1, words.end());
+    plain.push_back("--help");
+    const Outcome help = Type(words);
+    EXPECT_EQ(help.code, 0);
+    EXPECT_EQ(help.out, Type(plain).out);
+    EXPECT_THAT(help.out, HasSubstr("Usage: "));
+  }
+  const Outcome unknown = Type({"help", "rnu"});
+  EXPECT_EQ(unknown.code, exit_code::kUsage);
+  EXPECT_THAT(unknown.err, HasSubstr("nearest: `ferment run`"));
 }
 
 TEST(Command, PredictSaysWhenTheLabelerIsNotBuilt) {

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "cli/command.h"
 #include "tests/support/in_process_cluster.h"
 
 namespace ferment::cli {
@@ -39,6 +40,13 @@ class CoordinatorClientTest : public ::testing::Test {
     return cluster_.world().launcher.launched().size() >= times;
   }
 
+  /// Types a command of `ferment`. Returns: its exit code.
+  int Type(std::vector<const char*> words) {
+    words.insert(words.begin(), "ferment");
+    words.insert(words.end(), {"--coordinator", cluster_.address().c_str()});
+    return RunCommandLine(static_cast<int>(words.size()), words.data());
+  }
+
   ferment::testing::InProcessCluster cluster_;
   CoordinatorClient client_{cluster_.address(), std::chrono::seconds(30)};
 };
@@ -52,6 +60,23 @@ TEST_F(CoordinatorClientTest, WhatIsSubmittedAgainIsOpenedAndCancelledAgainEachT
     ASSERT_TRUE(client_.Cancel(*run_id).ok());
     EXPECT_EQ(EndOf(*run_id, attempt), v1::RUN_STATE_CANCELLED) << "attempt=" << attempt << ": the cancel did nothing";
   }
+}
+
+TEST_F(CoordinatorClientTest, CommandsSayThatARunHasEndedAndThatNothingWasChanged) {
+  ASSERT_TRUE(client_.SubmitOrReopen(Request()));
+  ASSERT_TRUE(Launched(1));
+  EXPECT_EQ(Type({"rollback", "small-1"}), exit_code::kNotAllowed) << "no teacher to go back to";
+  cluster_.world().launcher.Exit("teacher/1", exit_code::kBadData);
+  ASSERT_EQ(EndOf("small-1", 2), v1::RUN_STATE_FAILED);
+
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Type({"cancel", "small-1"}), 0);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "nothing to cancel: small-1 has failed\n");
+  EXPECT_EQ(client_.Get("small-1")->state(), v1::RUN_STATE_FAILED);
+  EXPECT_EQ(Type({"suspend", "small-1"}), exit_code::kNotAllowed);
+  EXPECT_EQ(Type({"resume", "small-1"}), exit_code::kNotAllowed);
+  EXPECT_EQ(Type({"prioritize", "small-1", "3"}), exit_code::kNotAllowed);
+  EXPECT_EQ(Type({"rollback", "small-1"}), exit_code::kNotAllowed);
 }
 
 TEST_F(CoordinatorClientTest, ASecondCommandFindsTheRunThatGoesOn) {

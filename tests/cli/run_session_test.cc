@@ -109,6 +109,21 @@ TEST_F(RunSessionTest, EndsAtOnceOnTheSecondInterrupt) {
   ExpectNothingLeft(started);
 }
 
+TEST_F(RunSessionTest, AClosedTerminalDrainsHoweverOftenItHangsUp) {
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  const auto started = Records();
+  interruptions.Take(SIGHUP);
+  interruptions.Take(SIGHUP);
+  session.join();
+  EXPECT_EQ(code, exit_code::kTerminated);
+  ExpectNothingLeft(started);
+  std::ifstream log(RunLayout(options_.run_dir).Log("teacher"));
+  const std::string text(std::istreambuf_iterator<char>(log), {});
+  EXPECT_THAT(text, testing::HasSubstr("saved")) << "the trainer was not given the time";
+}
+
 TEST_F(RunSessionTest, SurvivesTheDeathOfItsCoordinator) {
   Interruptions interruptions;
   std::optional<int> code;

@@ -121,6 +121,7 @@ TEST_F(RunEngineTest, ARepeatedSubmissionGivesTheFirstAnswerAndAnotherIsRefused)
   const auto other = engine()->runs().Submit({"other", SmallSpec(), kRunDir});
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(other.error().exit_code(), exit_code::kFenced);
   EXPECT_EQ(engine()->runs().Submit({"x", SmallSpec(), "relative"}).error().code(), StatusCode::kInvalidArgument);
   Restart();
   EXPECT_EQ(Submit(), run_id_);

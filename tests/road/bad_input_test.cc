@@ -74,6 +74,34 @@ TEST_F(BadInput, CudaWithoutAGpuNamesWhatIsMissing) {
   EXPECT_NE(left_to_us.output.find("device_chosen"), std::string::npos) << left_to_us.output;
 }
 
+TEST_F(BadInput, ANumberOutOfRangeIsToldWithTheRangeByEveryProgram) {
+  const std::vector<std::vector<std::string>> commands = {
+      {"ferment-trainer", "--spec", "s", "--run-dir", "r", "--phase", "cotrain", "--record-dir", "d", "--record-step"},
+      {"ferment-labeler", "--run-dir", "r", "--replay"},
+      {"ferment-coordinator", "--cool-down-after"},
+      {"ferment", "data", "synth", "--out", (folder() / "data").string(), "--seed"}};
+  for (std::vector<std::string> argv : commands) {
+    SCOPED_TRACE(argv[0]);
+    argv[0] = (BinFolder() / argv[0]).string();
+    argv.emplace_back("-1");
+    const Outcome outcome = Run(argv);
+    EXPECT_EQ(outcome.exit_code, exit_code::kUsage) << outcome.output;
+    EXPECT_NE(outcome.output.find(argv[argv.size() - 2] + ": must be a whole number from 0 to "), std::string::npos)
+        << outcome.output;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder() / "data"));
+}
+
+TEST_F(BadInput, EveryProgramSaysItsVersion) {
+  const std::string version = Run({(BinFolder() / "ferment").string(), "--version"}).output.substr(7);
+  EXPECT_GT(version.size(), 1U);
+  for (const char* program : {"ferment-coordinator", "ferment-labeler", "ferment-trainer"}) {
+    const Outcome outcome = Run({(BinFolder() / program).string(), "--version"});
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_EQ(outcome.output, program + version);
+  }
+}
+
 TEST_F(BadInput, AMissingFolderIsNamed) {
   const Outcome outcome = Run(RunOn(folder() / "nowhere"));
   EXPECT_EQ(outcome.exit_code, 65) << outcome.output;

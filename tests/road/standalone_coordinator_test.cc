@@ -54,6 +54,7 @@ TEST_F(StandaloneCoordinator, TakesASubmittedRunToItsReportWithALabelerThatJoins
   const Outcome got = Ferment({"get", "tiny-1"});
   EXPECT_NE(got.output.find("succeeded"), std::string::npos) << got.output;
   EXPECT_EQ(Ferment({"logs", "tiny-1", "teacher"}).exit_code, 0);
+  EXPECT_EQ(Ferment({"cancel", "tiny-1"}).output, "nothing to cancel: tiny-1 has succeeded\n");
 
   labeler.Signal(SIGTERM);
   EXPECT_EQ(Wait(labeler).exit_code, 143);
@@ -71,13 +72,13 @@ TEST_F(StandaloneCoordinator, ARunIsSuspendedResumedCancelledSubmittedAgainAndCa
   EXPECT_EQ(Ferment({"resume", "tiny-1"}).exit_code, 0);
   EXPECT_TRUE(Shows(coordinator, "running  priority 5"));
   const Outcome rolled_back = Ferment({"rollback", "tiny-1", "--reason", "flat"});
-  EXPECT_NE(rolled_back.exit_code, 0);
+  EXPECT_EQ(rolled_back.exit_code, exit_code::kNotAllowed);
   EXPECT_NE(rolled_back.output.find("teacher"), std::string::npos) << rolled_back.output;
   for (int i = 0; i < 2; ++i) {
     SCOPED_TRACE(i);
     EXPECT_EQ(Ferment({"cancel", "tiny-1"}).exit_code, 0);
     EXPECT_EQ(Ferment({"wait", "tiny-1"}).exit_code, 143);
-    EXPECT_NE(Ferment({"suspend", "tiny-1"}).exit_code, 0) << "it has ended";
+    EXPECT_EQ(Ferment({"suspend", "tiny-1"}).exit_code, exit_code::kNotAllowed) << "it has ended";
     if (i == 1) break;
     EXPECT_EQ(Submit().exit_code, 0);
     EXPECT_TRUE(Shows(coordinator, "running"));

@@ -19,6 +19,8 @@ class ScriptedRecipe : public worker::Recipe {
     std::uint64_t steps = 6;
     /// Steps whose loss is not finite.
     std::set<std::uint64_t> nonfinite = {};
+    /// What Prepare answers.
+    Status refusal = {};
     /// Called before a step; its failure is the step's.
     std::function<Status(std::uint64_t step)> before = [](std::uint64_t) { return Status(); };
   };
@@ -28,7 +30,7 @@ class ScriptedRecipe : public worker::Recipe {
     ++prepared;
     weights_ = torch::zeros({4});
     momentum_ = torch::zeros({4});
-    return Status();
+    return script_.refusal;
   }
   std::uint64_t total_steps() const override { return script_.steps; }
   Result<worker::StepFigures> Step(std::uint64_t step) override {

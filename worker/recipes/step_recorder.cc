@@ -105,7 +105,9 @@ Status StepRecorder::Write(const MadeStep& made, const CotrainState& state) {
     record_.after = state;
     record_.gradients = made.gradients;
     record_.step = StepJson(context_.spec, made.facts, made.outcome);
-    written = WriteStepRecord(recording_.folder, record_);
+    // Where it lies in the job's folder, that of MakeFolder was set aside with the earlier job.
+    written = io::CreateFolders(recording_.folder);
+    if (written.ok()) written = WriteStepRecord(recording_.folder, record_);
     if (written.ok()) LogInfo("step_recorded", {{"step", recording_.step}, {"folder", recording_.folder.string()}});
   }
   record_ = {};

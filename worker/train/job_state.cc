@@ -47,13 +47,16 @@ std::string JobDigest(const RecipeContext& context) {
 
 JobState::JobState(const RecipeContext& context) : context_(context), digest_(JobDigest(context)) {}
 
+bool JobState::HoldsOurWork() const {
+  const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kDigestFile);
+  return identity && identity->is_object() && identity->value("digest", "") == digest_;
+}
+
 Status JobState::SetAsideForeignWork(bool start_anew) const {
   const std::filesystem::path folder = context_.layout.Job(context_.job_id());
   std::error_code error;
   if (std::filesystem::exists(folder, error)) {
-    const auto identity = ReadJson(folder / kDigestFile);
-    const bool ours = identity && identity->is_object() && identity->value("digest", "") == digest_;
-    if (ours && !start_anew) {
+    if (!start_anew && HoldsOurWork()) {
       CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
       return Status();
     }
@@ -102,7 +105,7 @@ Result<std::optional<SavedJob>> JobState::Newest() const {
 Result<std::optional<JobResult>> JobState::Finished() const {
   const std::filesystem::path path = context_.layout.Result(context_.job_id());
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return std::optional<JobResult>();
+  if (!HoldsOurWork() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
   FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
   JobResult result;
   result.last.samples = json.value("samples", std::uint64_t{0});

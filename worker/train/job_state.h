@@ -32,19 +32,22 @@ class JobState {
   explicit JobState(const RecipeContext& context);
 
   /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so; from the work
-  /// of this one, removes half-written checkpoints. Rank 0 only, once the run token is taken, before the rest.
+  /// of this one, removes half-written checkpoints. Rank 0 only, once the run token is taken and the recipe is
+  /// prepared: a job that is refused moves nobody's work.
   Status SetAsideForeignWork(bool start_anew) const;
   /// Rank 0 only. Errors: those of writing.
   Status Save(const SavedJob& job) const;
   /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
   /// Errors: DataLoss (78) where there are checkpoints and none can be read.
   Result<std::optional<SavedJob>> Newest() const;
-  /// Returns: the result of a job that has ended, if it has.
+  /// Returns: the result of this job if it has ended; that of a job with another digest is none.
   Result<std::optional<JobResult>> Finished() const;
   /// Writes models, their digests, and result.json last. Rank 0 only.
   Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;
 
  private:
+  bool HoldsOurWork() const;
+
   const RecipeContext& context_;
   const std::string digest_;
 };

@@ -61,8 +61,8 @@ Status TrainerLoop::Run() {
 Status TrainerLoop::Prepare() {
   Enter(Activity::kPreparing);
   const bool start_anew = context_.recording.has_value();
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
-  auto finished = files_.Finished();
+  Result<std::optional<JobResult>> finished = std::optional<JobResult>();
+  if (!start_anew) finished = files_.Finished();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, finished ? Status() : finished.error()));
   if (*finished) {
     LogInfo("job_is_done_already",
@@ -72,6 +72,7 @@ Status TrainerLoop::Prepare() {
   }
   const Status prepared = nn::Guard([&] { return recipe_.Prepare(); });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
 
   auto saved = files_.Newest();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, saved ? Status() : saved.error()));

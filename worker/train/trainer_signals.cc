@@ -35,7 +35,7 @@ void InstallTrainerSignals() {
   sigemptyset(&action.sa_mask);
   for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) sigaction(number, &action, nullptr);
   action.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &action, nullptr);
+  for (const int number : {SIGPIPE, SIGHUP}) sigaction(number, &action, nullptr);
 }
 
 bool TakeCheckpointRequest() {

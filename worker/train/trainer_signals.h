@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What TERM, INT, USR1 and USR2 ask of a trainer, as flags that the loop reads between steps.
+// What TERM, INT, USR1, USR2 and HUP ask of a trainer, as flags that the loop reads between steps.
 #pragma once
 
 #include "common/base/status.h"
@@ -8,7 +8,8 @@
 namespace ferment::worker {
 
 /// Installs the handlers, which only set flags: USR1 asks for a checkpoint; TERM, INT and USR2 for a checkpoint and the
-/// end with 143; a second INT ends the process at once with 130. PIPE is ignored. Call once, before any thread is
+/// end with 143; a second INT ends the process at once with 130. PIPE is ignored, and HUP: whether a terminal closes or
+/// certificates are renewed, which are followed without it, is nothing to a job. Call once, before any thread is
 /// started.
 void InstallTrainerSignals();
 

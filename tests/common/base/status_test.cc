@@ -54,6 +54,7 @@ TEST(Status, CodesImplyTheExitCodesThatScriptsRelyOn) {
   EXPECT_EQ(ProcessExitCode(InvalidArgumentError("x")), 64);
   EXPECT_EQ(ProcessExitCode(DataLossError("x")), 65);
   EXPECT_EQ(ProcessExitCode(UnavailableError("x")), 69);
+  EXPECT_EQ(ProcessExitCode(FailedPreconditionError("x")), 77) << "78 is for state that cannot be read, and is named";
   EXPECT_EQ(ProcessExitCode(AbortedError("x")), 202);
   EXPECT_EQ(ProcessExitCode(InternalError("x").WithExitCode(204)), 204);
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "common/config/spec_defaults.h"
@@ -59,8 +60,10 @@ struct Outcome {
   NamedTensors student;
 };
 
-/// Co-trains from fresh networks, and records `step` into `folder` unless that is empty.
-Outcome CoTrain(const RunSpec& spec, int ranks, const std::filesystem::path& folder, std::uint64_t step = 1) {
+/// Co-trains from fresh networks, and records `step` into `folder` unless that is empty. Rank 0 calls `prepared`.
+Outcome CoTrain(
+    const RunSpec& spec, int ranks, const std::filesystem::path& folder, std::uint64_t step = 1,
+    const std::function<void()>& prepared = [] {}) {
   if (!folder.empty()) std::filesystem::remove_all(folder);
   Outcome outcome;
   RunRanks(ranks, [&](Collective& world) {
@@ -74,6 +77,7 @@ Outcome CoTrain(const RunSpec& spec, int ranks, const std::filesystem::path& fol
     const auto recipe = MakeCotrainRecipe(context);
     Status status = CheckRecordable(context);
     if (status.ok()) status = recipe->Prepare();
+    if (world.rank() == 0) prepared();
     for (std::uint64_t s = 0; status.ok() && s < recipe->total_steps(); ++s) {
       const auto figures = recipe->Step(s);
       if (!figures) status = figures.error();
@@ -225,6 +229,15 @@ TEST(StepRecorder, RefusesWhatCannotBeReplayed) {
     EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(named));
     EXPECT_FALSE(std::filesystem::exists(Scratch("refused") / "step.json"));
   }
+}
+
+TEST(StepRecorder, WritesAlsoWhereItsFolderLayInThatOfAJobThatIsSetAside) {
+  const auto folder = Scratch("moved");
+  const auto aside = Scratch("moved.old");
+  std::filesystem::remove_all(aside);
+  const Outcome outcome = CoTrain(TinySpec(), 1, folder, 1, [&] { std::filesystem::rename(folder, aside); });
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status.ToString();
+  EXPECT_TRUE(std::filesystem::exists(folder / "step.json"));
 }
 
 TEST(StepRecorder, RefusesOtherPhases) {

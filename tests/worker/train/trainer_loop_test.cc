@@ -103,6 +103,24 @@ TEST_F(TrainerLoopTest, AFinishedJobIsToldAgainAndNotTrainedAgain) {
             (std::map<std::string, double>{{"first_weight", client.completed[0].last.metrics["first_weight"]}}));
 }
 
+TEST_F(TrainerLoopTest, AJobThatIsRefusedLeavesTheEarlierOneWhereItLies) {
+  RecordedRunClient client;
+  ScriptedRecipe first({});
+  ASSERT_TRUE(Train("run", first, client).ok());
+  const auto aside = folder_ / "run/phases/teacher.old-1";
+  spec_.set_seed(2);
+  ScriptedRecipe refused({.refusal = NotFoundError("no such file: model.init=/none")});
+  EXPECT_FALSE(Train("run", refused, client).ok());
+  EXPECT_TRUE(std::filesystem::exists(Layout("run").Result("teacher")));
+  EXPECT_FALSE(std::filesystem::exists(aside));
+  EXPECT_EQ(client.completed.size(), 1U);
+
+  ScriptedRecipe taken({});
+  ASSERT_TRUE(Train("run", taken, client).ok());
+  EXPECT_EQ(taken.made.size(), 6U) << "an earlier job's result is not this one's";
+  EXPECT_TRUE(std::filesystem::exists(aside));
+}
+
 TEST_F(TrainerLoopTest, PastMaxNonfiniteTheJobFailsWith65AndNamesTheStep) {
   RecordedRunClient client;
   ScriptedRecipe recipe({.nonfinite = {1, 2, 4}});
