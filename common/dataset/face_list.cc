@@ -53,6 +53,13 @@ Status CheckTraining(const FaceList& list, const ClassMap& classes) {
   return {};
 }
 
+/// Returns: the path from `folder` to `file`; empty where it does not lie below.
+std::string PathBelow(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  if (folder.empty()) return "";
+  const std::filesystem::path relative = file.lexically_relative(std::filesystem::absolute(folder).lexically_normal());
+  return relative.empty() || *relative.begin() == ".." ? "" : relative.generic_string();
+}
+
 }  // namespace
 
 Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& classes, FaceSplit split) {
@@ -94,13 +101,10 @@ Result<Image> ReadFace(const LabelledFace& face) {
   return cropped;
 }
 
-std::string ListedPath(const RunSpec& spec, const LabelledFace& face) {
-  const std::filesystem::path file = face.file.lexically_normal();
-  if (spec.data().root().empty()) return file.generic_string();
-  const std::filesystem::path relative =
-      file.lexically_relative(std::filesystem::path(spec.data().root()).lexically_normal());
-  const bool inside = !relative.empty() && *relative.begin() != "..";
-  return inside ? relative.generic_string() : file.generic_string();
+std::string ListedPath(const RunSpec& spec, const LabelledFace& face, const std::filesystem::path& rendered) {
+  const std::filesystem::path file = std::filesystem::absolute(face.file).lexically_normal();
+  const std::string relative = PathBelow(file, spec.data().root());
+  return relative.empty() || !PathBelow(file, rendered).empty() ? file.generic_string() : relative;
 }
 
 }  // namespace ferment::dataset

@@ -55,7 +55,7 @@ Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& class
 Result<Image> ReadFace(const LabelledFace& face);
 
 /// Returns: the picture's path relative to data.root where it lies inside, else absolute: the name under which results
-/// list it.
-std::string ListedPath(const RunSpec& spec, const LabelledFace& face);
+/// list it. Absolute too below `rendered`, where a run renders its own sets: these are nobody's data.root.
+std::string ListedPath(const RunSpec& spec, const LabelledFace& face, const std::filesystem::path& rendered);
 
 }  // namespace ferment::dataset

@@ -136,7 +136,7 @@ class EvaluateRecipe final : public Recipe {
     const RunLayout& layout = context_.layout;
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Evaluation()));
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Export()));
-    FERMENT_RETURN_IF_ERROR(static_.back().WriteCsv(layout.Evaluation() / "static_validation.csv"));
+    FERMENT_RETURN_IF_ERROR(static_.back().WriteCsv(layout));
     if (!stages_.empty()) {
       FERMENT_RETURN_IF_ERROR(videos_.WriteCsv(layout.Evaluation() / "video_validation.csv"));
       FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Submission()));

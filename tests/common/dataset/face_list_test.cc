@@ -206,8 +206,21 @@ TEST_F(FaceListTest, ContemptOfEveryFormatGoesWhereTheSpecSaysAndIsCounted) {
 TEST_F(FaceListTest, ListedPathsAreRelativeToTheDataRootWhereTheyLieInside) {
   RunSpec spec;
   spec.mutable_data()->set_root("/data");
-  EXPECT_EQ(ListedPath(spec, {"/data/fer/./images/a.jpg", "a.jpg", 0, {}}), "fer/images/a.jpg");
-  EXPECT_EQ(ListedPath(spec, {"/elsewhere/a.jpg", "a.jpg", 0, {}}), "/elsewhere/a.jpg");
+  const auto listed = [&spec](const char* file) {
+    return ListedPath(spec, {file, "a.jpg", 0, {}}, "/data/runs/x/synthetic");
+  };
+  EXPECT_EQ(listed("/data/fer/./images/a.jpg"), "fer/images/a.jpg");
+  EXPECT_EQ(listed("/elsewhere/a.jpg"), "/elsewhere/a.jpg");
+  EXPECT_EQ(listed("/data/runs/x/synthetic/fer/a.jpg"), "/data/runs/x/synthetic/fer/a.jpg") << "rendered by the run";
+  EXPECT_EQ(listed("/data/runs/y/a.jpg"), "runs/y/a.jpg");
+}
+
+TEST_F(FaceListTest, RenderedFacesAreListedByAbsolutePathThoughTheRunIsNamedByARelativeOne) {
+  RunSpec spec;
+  const std::filesystem::path here = std::filesystem::current_path();
+  spec.mutable_data()->set_root(here.string());
+  const std::string file = (here / "runs/syn/synthetic/fer/a.jpg").string();
+  EXPECT_EQ(ListedPath(spec, {file, "a.jpg", 0, {}}, "runs/syn/synthetic"), file);
 }
 
 TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
