@@ -235,3 +235,22 @@ TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
 
 }  // namespace
 }  // namespace ferment::dataset
+TEST_F(FaceListTest, ADataRootIsScannedFolderByFolder) {
+  Picture("fer/images/1.jpg");
+  Picture("fr/person/2.jpg");
+  Picture("fr/person/3.jpg");
+  EXPECT_EQ(*GuessFormat(root_), "fr-folder");
+  WriteText(root_ / "fer" / "train.csv", "images/1.jpg,Neutral\n");
+  ASSERT_EQ(*GuessFormat(root_), "root");
+  const auto found = ScanData(root_, "root");
+  ASSERT_TRUE(found.has_value()) << found.error().ToString();
+  const Json& parts = found->at("parts");
+  EXPECT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts.at("fer").at("format"), "folder");
+  EXPECT_EQ(parts.at("fer").at("train").at("faces"), 1U);
+  EXPECT_EQ(parts.at("fr").at("format"), "fr-folder");
+  EXPECT_EQ(parts.at("fr").at("records"), 2U);
+  std::filesystem::remove_all(root_ / "fer");
+  EXPECT_EQ(ScanData(root_, "root").error().code(), StatusCode::kNotFound);
+}
+
