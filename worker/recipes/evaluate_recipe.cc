@@ -25,6 +25,10 @@ struct StaticModel {
   std::string role;
 };
 
+Json CountsOf(const dataset::FaceList& list) {
+  return {{"rows", list.rows}, {"faces", list.faces.size()}, {"left_out", list.dropped}};
+}
+
 class EvaluateRecipe final : public Recipe {
  public:
   explicit EvaluateRecipe(const RecipeContext& context) : context_(context), spec_(context.spec), videos_(spec_) {
@@ -90,6 +94,10 @@ class EvaluateRecipe final : public Recipe {
     if (context_.world.rank() == 0) FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
     return result;
   }
+    // An evaluation does without the training faces: where their list is gone by now, so are its counts.
+    if (const auto train = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain))
+      result.evaluation["faces"]["train"] = CountsOf(*train);
+    result.evaluation["faces"]["validation"] = CountsOf(faces_);
 
  private:
   static Status StatusOf(const Result<StepFigures>& result) { return result ? Status() : result.error(); }

@@ -223,6 +223,24 @@ TEST_F(FaceListTest, RenderedFacesAreListedByAbsolutePathThoughTheRunIsNamedByAR
   EXPECT_EQ(ListedPath(spec, {file, "a.jpg", 0, {}}, "runs/syn/synthetic"), file);
 }
 
+TEST_F(FaceListTest, RowsThatAreLeftOutAreLoggedBySourceAndReason) {
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) Picture(name);
+  WriteText(root_ / "train.csv",
+            "a.jpg,Neutral\nb.jpg,Happiness\nc.jpg,Fear\nc.jpg,Fear\nc.jpg,Other\nnone.jpg,Neutral\n");
+  RunSpec spec;
+  spec.add_classes("Neutral");
+  spec.add_classes("Happiness");
+  spec.mutable_data()->add_fer()->set_path(root_.string());
+  ::testing::internal::CaptureStderr();
+  const auto list = LoadFaces(spec, FaceSplit::kTrain);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(list.has_value()) << list.error().ToString();
+  for (const std::string part : {"faces.left_out", "set=train", "rows=6", "left_out=4",
+                                 "class-not-in-run: Fear 2, class-not-in-run: Other 1, image-missing 1"})
+    EXPECT_NE(log.find(part), std::string::npos) << part << " in " << log;
+  EXPECT_NE(log.find(root_.string()), std::string::npos) << log;
+}
+
 TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
   EXPECT_FALSE(GuessFormat(root_).has_value());
   Picture("x/1.jpg");
@@ -233,8 +251,6 @@ TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
   EXPECT_EQ(*GuessFormat(root_), "rafdb");
 }
 
-}  // namespace
-}  // namespace ferment::dataset
 TEST_F(FaceListTest, ADataRootIsScannedFolderByFolder) {
   Picture("fer/images/1.jpg");
   Picture("fr/person/2.jpg");
@@ -254,3 +270,5 @@ TEST_F(FaceListTest, ADataRootIsScannedFolderByFolder) {
   EXPECT_EQ(ScanData(root_, "root").error().code(), StatusCode::kNotFound);
 }
 
+}  // namespace
+}  // namespace ferment::dataset
