@@ -138,6 +138,7 @@ class CoordinatorProcess {
       ending_.Because(exit_code::kTerminated);
       leaving_.request_stop();
     });
+    registry_->MakeGauge("ferment_build_info", "1; what was built.", {{"version", FERMENT_VERSION}}).Set(1);
     FERMENT_RETURN_IF_ERROR(OpenSecurity());
     auto store = OpenStore();
     if (!store && store.error().code() == StatusCode::kCancelled) return ending_.Wait();
@@ -188,8 +189,9 @@ class CoordinatorProcess {
                                 [this](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
                                   FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
                                   FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config_.insecure));
-                                  return event::AdminServer::Start(loop_, {parsed.host, parsed.port},
-                                                                   AdminRoutes(admin_state_, *registry_));
+                                  return event::AdminServer::Start(
+                                      loop_, {parsed.host, parsed.port},
+                                      AdminRoutes(admin_state_, *registry_, process_metrics_));
                                 }));
     return admin_->address();
   }
@@ -280,6 +282,7 @@ class CoordinatorProcess {
   AdminState admin_state_;
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
+  metrics::ProcessMetrics process_metrics_{*registry_};
   const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;
