@@ -15,6 +15,7 @@ using ::ferment::testing::SmallSpec;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 using namespace std::chrono_literals;
 
@@ -880,6 +881,35 @@ TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
   result.plan_agreement = 0.995;
   EXPECT_TRUE(engine()->leases().Commit(result));
   EXPECT_EQ(engine().metrics().plan_agreement.Value(), 0.995);
+}
+
+TEST_F(RunEngineTest, WhatTrainersAndLabelersTellIsCountedByPhaseAndClass) {
+  run_id_ = Submit();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_teacher_version 0"));
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->trainers().Report(key, {1, 10, {64, 1, 1}, {{"loss", 0.5}}}));
+  EXPECT_TRUE(engine()->trainers().Complete(key, {{640, 1, 1}, {{"teacher", "f", "s"}}, {{"macro_f1", 0.25}}}).ok());
+  world_.launcher.Exit("teacher/1", 0);
+  Settle();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_train_samples_total{phase=\"teacher\"} 640"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_train_loss{phase=\"teacher\"} 0.5"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_eval_macro_f1_ratio{phase=\"teacher\"} 0.25"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_teacher_version 1"));
+  ShardResult labels = ResultOf(LeaseOne(Register()));
+  labels.counts.class_histogram = {labels.counts.labelled};
+  labels.seconds = 7;
+  EXPECT_TRUE(engine()->leases().Commit(labels));
+  FinishShards(2);
+  FinishTrainer("cotrain");
+  FinishTrainer("finetune");
+  FinishShards(2);
+  const std::string text = engine().Exposition();
+  EXPECT_THAT(text, HasSubstr("ferment_records_labelled_total{class=\"Neutral\"} 10"));
+  EXPECT_THAT(text, Not(HasSubstr("\nferment_records_labelled_total "))) << "a series without a class";
+  EXPECT_THAT(text, HasSubstr("ferment_video_frames_total 10"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_count 3"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"10\"} 3"));
+  EXPECT_THAT(text, HasSubstr("ferment_teacher_version 2"));
 }
 
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {

@@ -88,16 +88,19 @@ class EvaluateRecipe final : public Recipe {
       const Json figures = static_[i].Figures(models_[i].name, FaceDataset());
       result.metrics["macro_f1_" + models_[i].name] = figures["macro_f1"];
       result.evaluation["static"].push_back(figures);
+      if (models_[i].name != "student") continue;
+      for (int c = 0; c < spec_.classes_size(); ++c)
+        result.metrics["student_f1_" + spec_.classes(c)] = figures["per_class_f1"][static_cast<std::size_t>(c)];
     }
     result.evaluation["video"] = stages_.empty() ? Json::array() : videos_.Figures();
     result.evaluation["ablation"] = stages_.empty() ? StaticAblation(result.metrics) : videos_.Ablation();
-    if (context_.world.rank() == 0) FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
-    return result;
-  }
     // An evaluation does without the training faces: where their list is gone by now, so are its counts.
     if (const auto train = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain))
       result.evaluation["faces"]["train"] = CountsOf(*train);
     result.evaluation["faces"]["validation"] = CountsOf(faces_);
+    if (context_.world.rank() == 0) FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
+    return result;
+  }
 
  private:
   static Status StatusOf(const Result<StepFigures>& result) { return result ? Status() : result.error(); }
