@@ -107,6 +107,18 @@ void PrintVideos(const Json& found) {
   }
 }
 
+void PrintFound(const Json& found) {
+  std::cout << TextOf(found["path"]) << ": " << TextOf(found["format"]) << "\n";
+  if (found.contains("parts")) {
+    for (const auto& [name, part] : found["parts"].items()) PrintFound(part);
+    return;
+  }
+  if (found.contains("records")) return PrintRecords(found);
+  if (found.contains("videos")) return PrintVideos(found);
+  PrintFaces("train", found["train"]);
+  PrintFaces("validation", found["validation"]);
+}
+
 void Scan(const std::string& path, std::string format, bool json) {
   if (format.empty()) {
     const auto guess = dataset::GuessFormat(path);
@@ -119,11 +131,7 @@ void Scan(const std::string& path, std::string format, bool json) {
     std::cout << found->dump(2) << "\n";
     return;
   }
-  std::cout << path << ": " << format << "\n";
-  if (found->contains("records")) return PrintRecords(*found);
-  if (found->contains("videos")) return PrintVideos(*found);
-  PrintFaces("train", (*found)["train"]);
-  PrintFaces("validation", (*found)["validation"]);
+  PrintFound(*found);
 }
 
 }  // namespace
@@ -144,11 +152,13 @@ void AddDataScanCommand(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* command =
       DataGroup(app).add_subcommand("scan", "What a data folder holds, and what a run would skip and why");
-  command->add_option("path", flags->path, "The folder, as data.fer.path, data.fr.path or data.videos.path name it")
+  command
+      ->add_option("path", flags->path,
+                   "The folder, as data.root, data.fer.path, data.fr.path or data.videos.path name it")
       ->required();
   command->add_option("--format", flags->format, "Guessed from the folder when not given")
       ->check(CLI::IsMember({"insightface", "affwild2", "folder", "affectnet2017", "affectnet2021", "expw", "rafdb",
-                             "ferplus", "fr-folder"}));
+                             "ferplus", "root", "fr-folder"}));
   command->add_flag("--json", flags->json, "One JSON object instead of a page");
   command->callback([flags] { Scan(flags->path, flags->format, flags->json); });
 }

@@ -187,7 +187,8 @@ void AddSynthCommand(CLI::App& group) {
   add("--videos-train", flags->videos_train, "Training videos");
   add("--videos-validation", flags->videos_validation, "Validation videos");
   add("--videos-test", flags->videos_test, "Test videos");
-  add("--frames", flags->frames, "Mean frames a video");
+  add("--frames", flags->frames,
+      "Frames a video is asked to have, in the mean; some 50 more come, to the end of an expression");
   add("--image-size", flags->image_size, "Pixels a side");
   command->callback([flags] { LeaveIfFailed(Synth(*flags)); });
 }

@@ -17,8 +17,8 @@ std::string AdminState::Runs() const {
   return runs_;
 }
 
-std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state,
-                                                      const metrics::MetricRegistry& registry) {
+std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state, const metrics::MetricRegistry& registry,
+                                                      metrics::ProcessMetrics& process) {
   auto routes = StatusPageHandlers();
   const auto probe = [&state](const event::HttpRequest&) {
     return state.ready() ? event::HttpReply{.body = "ready\n"}
@@ -27,7 +27,8 @@ std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state,
   routes["/livez"] = [](const event::HttpRequest&) { return event::HttpReply{.body = "alive\n"}; };
   routes["/readyz"] = probe;
   routes["/startupz"] = probe;
-  routes["/metrics"] = [&registry](const event::HttpRequest&) {
+  routes["/metrics"] = [&registry, &process](const event::HttpRequest&) {
+    process.Refresh();
     return event::HttpReply{.content_type = metrics::kExpositionType, .body = registry.Exposition()};
   };
   routes["/api/runs"] = [&state](const event::HttpRequest&) {

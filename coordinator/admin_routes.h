@@ -9,7 +9,7 @@
 
 #include "common/base/mutex.h"
 #include "common/event/admin_server.h"
-#include "common/metrics/metric.h"
+#include "common/metrics/process_metrics.h"
 
 namespace ferment::coordinator {
 
@@ -30,7 +30,8 @@ class AdminState {
   std::string runs_ FERMENT_GUARDED_BY(mutex_) = R"({"runs": []})";
 };
 
-/// Both arguments outlive the handlers.
-std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state, const metrics::MetricRegistry& registry);
+/// The arguments outlive the handlers.
+std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state, const metrics::MetricRegistry& registry,
+                                                      metrics::ProcessMetrics& process);
 
 }  // namespace ferment::coordinator

@@ -124,6 +124,7 @@ class CoordinatorProcess {
   Result<int> Run() {
     loop_.OnSignals({SIGTERM, SIGINT, SIGUSR2}, [this](int number) { ending_.OnSignal(number); });
     loop_.OnSignals({SIGHUP, SIGUSR1}, [this](int number) { StayOn(number); });
+    registry_->MakeGauge("ferment_build_info", "1; what was built.", {{"version", FERMENT_VERSION}}).Set(1);
     FERMENT_RETURN_IF_ERROR(OpenSecurity());
     auto store = OpenStore();
     if (!store && store.error().code() == StatusCode::kCancelled) return ending_.Wait();
@@ -180,8 +181,9 @@ class CoordinatorProcess {
                                 [this](const std::string& listen) -> Result<std::unique_ptr<event::AdminServer>> {
                                   FERMENT_ASSIGN_OR_RETURN(const auto parsed, rpc::ParseListenAddress(listen));
                                   FERMENT_RETURN_IF_ERROR(rpc::RefuseOpenAddress(parsed, config_.insecure));
-                                  return event::AdminServer::Start(loop_, {parsed.host, parsed.port},
-                                                                   AdminRoutes(admin_state_, *registry_));
+                                  return event::AdminServer::Start(
+                                      loop_, {parsed.host, parsed.port},
+                                      AdminRoutes(admin_state_, *registry_, process_metrics_));
                                 }));
     return admin_->address();
   }
@@ -271,6 +273,7 @@ class CoordinatorProcess {
   AdminState admin_state_;
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
+  metrics::ProcessMetrics process_metrics_{*registry_};
   const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;

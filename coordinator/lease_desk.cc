@@ -222,9 +222,13 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
   labelers_.Judge(at.shard->labeler_id);
   Observe(at, at.shard->labeler_id);
   metrics_.commit_ok.Increment();
-  const auto spec = ledger_.SpecOf(*at.run);
-  metrics_.Count(result.counts, result.reasons,
-                 std::vector<std::string>(spec->classes().begin(), spec->classes().end()));
+  std::vector<std::string> classes;
+  if (at.job->plan.phase == Phase::kLabel) {
+    const auto spec = ledger_.SpecOf(*at.run);
+    classes.assign(spec->classes().begin(), spec->classes().end());
+    metrics_.shard_label_duration.Observe(std::max(0.0, result.seconds));
+  }
+  metrics_.Count(result.counts, result.reasons, classes);
   metrics_.Count(result.canaries);
   if (result.plan_agreement) metrics_.plan_agreement.Set(*result.plan_agreement);
   return false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/scheduler_metrics.h"
 
+#include <algorithm>
+
 #include "coordinator/core/suspect.h"
 
 namespace ferment::coordinator {
@@ -15,13 +17,21 @@ metrics::Counter& QuarantineCounter(metrics::MetricRegistry& registry, const std
                               {{"reason", reason}});
 }
 
-metrics::Counter& LabelledCounter(metrics::MetricRegistry& registry, const metrics::Labels& labels) {
-  return registry.MakeCounter("ferment_records_labelled_total", "Records that got a pseudo-label, by class.", labels);
+metrics::Counter& LabelledCounter(metrics::MetricRegistry& registry, const std::string& name) {
+  return registry.MakeCounter("ferment_records_labelled_total", "Records that got a pseudo-label, by class.",
+                              {{"class", name}});
 }
 
 metrics::Counter& StopCounter(metrics::MetricRegistry& registry, TripCause cause) {
   return registry.MakeCounter("ferment_teacher_stopped_total", "Teachers that were shown to be bad, by what.",
                               {{"cause", std::string(TripCauseName(cause))}});
+}
+
+double CountTeachers(const Run& run) {
+  return static_cast<double>(std::ranges::count_if(run.jobs, [](const Job& job) {
+    return job.state == JobState::kSucceeded &&
+           (job.plan.phase == Phase::kTeacher || job.plan.phase == Phase::kCotrain);
+  }));
 }
 
 }  // namespace
@@ -43,8 +53,9 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       commit_duplicate(CommitCounter(registry, "duplicate")),
       commit_fenced(CommitCounter(registry, "fenced")),
       commit_conflict(CommitCounter(registry, "conflict")),
-      records_read(registry.MakeCounter("ferment_records_read_total", "Records in committed shards.")),
-      records_labelled(LabelledCounter(registry, {})),
+      records_read(
+          registry.MakeCounter("ferment_records_read_total", "Records and frames of videos in committed shards.")),
+      video_frames(registry.MakeCounter("ferment_video_frames_total", "Frames of videos that got features.")),
       records_abstained(registry.MakeCounter("ferment_records_abstained_total", "Records below the threshold.")),
       canaries_checked(registry.MakeCounter("ferment_pseudo_label_canary_checked_total",
                                             "Held-out labelled faces that went through a teacher among the records.")),
@@ -68,7 +79,13 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       store_reconnects(registry.MakeCounter("ferment_store_reconnects_total",
                                             "Sessions with the store that were lost and made again.")),
       suspect_shards(
-          registry.MakeGauge("ferment_suspect_shards", "Shards of running jobs that several labelers died with.")) {
+          registry.MakeGauge("ferment_suspect_shards", "Shards of running jobs that several labelers died with.")),
+      teacher_version(
+          registry.MakeGauge("ferment_teacher_version", "Teachers that the newest run has published, one a round.")),
+      shard_label_duration(registry.MakeHistogram("ferment_shard_label_duration_seconds",
+                                                  "Time that labelers took for the shards that they committed.",
+                                                  {0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500})),
+      trainers(registry) {
   static constexpr std::array<const char*, 4> kShardStates = {"pending", "leased", "committed", "failed"};
   for (std::size_t i = 0; i < kShardStates.size(); ++i) {
     shards_[i] = &registry.MakeGauge("ferment_shards", "Shards of jobs that labelers work on, by state.",
@@ -95,17 +112,18 @@ void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause
 
 metrics::Counter& SchedulerMetrics::LabelledOf(const std::string& name) {
   metrics::Counter*& counter = labelled_[name];
-  if (counter == nullptr) counter = &LabelledCounter(registry_, {{"class", name}});
+  if (counter == nullptr) counter = &LabelledCounter(registry_, name);
   return *counter;
 }
 
 void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
                              std::span<const std::string> classes) {
   records_read.Add(static_cast<double>(counts.read));
-  if (classes.empty() || counts.class_histogram.size() != classes.size()) {
-    records_labelled.Add(static_cast<double>(counts.labelled));
+  if (classes.empty()) {
+    video_frames.Add(static_cast<double>(counts.labelled));
   } else {
-    for (std::size_t label = 0; label < classes.size(); ++label) {
+    const std::size_t told = std::min(classes.size(), counts.class_histogram.size());
+    for (std::size_t label = 0; label < told; ++label) {
       LabelledOf(classes[label]).Add(static_cast<double>(counts.class_histogram[label]));
     }
   }
@@ -138,6 +156,7 @@ void SchedulerMetrics::Mirror(const JobBook& book) {
   }
   for (std::size_t i = 0; i < shards.size(); ++i) shards_[i]->Set(static_cast<double>(shards[i]));
   suspect_shards.Set(static_cast<double>(suspects));
+  if (!book.run_order().empty()) teacher_version.Set(CountTeachers(*book.FindRun(book.run_order().back())));
   if (phases == mirrored_phases_) return;
   mirrored_phases_ = phases;
   for (std::size_t phase = 0; phase < phases.size(); ++phase) {

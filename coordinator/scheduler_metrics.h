@@ -12,6 +12,7 @@
 
 #include "common/metrics/metric.h"
 #include "coordinator/core/job_book.h"
+#include "coordinator/trainer_metrics.h"
 
 namespace ferment::coordinator {
 
@@ -24,7 +25,7 @@ class SchedulerMetrics {
  public:
   explicit SchedulerMetrics(metrics::MetricRegistry& registry);
 
-  /// A committed shard's records. `classes`: names of the histogram's classes.
+  /// A committed shard's records. `classes`: names of the histogram's classes; none: frames of a video.
   void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
              std::span<const std::string> classes);
   void Count(const CanaryCounts& canaries);
@@ -48,8 +49,7 @@ class SchedulerMetrics {
   metrics::Counter& commit_fenced;
   metrics::Counter& commit_conflict;
   metrics::Counter& records_read;
-  /// Of work without classes; those of a class have a label.
-  metrics::Counter& records_labelled;
+  metrics::Counter& video_frames;
   metrics::Counter& records_abstained;
   metrics::Counter& canaries_checked;
   metrics::Counter& canaries_correct;
@@ -64,6 +64,10 @@ class SchedulerMetrics {
   metrics::Gauge& term;
   metrics::Counter& store_reconnects;
   metrics::Gauge& suspect_shards;
+  /// Published by the newest run.
+  metrics::Gauge& teacher_version;
+  metrics::Histogram& shard_label_duration;
+  TrainerMetrics trainers;
 
  private:
   /// Jobs by phase and state.

@@ -21,6 +21,8 @@ bool IsLive(const Job& job) {
          !job.attempt.exit_code;
 }
 
+std::string NameOf(const std::string& run_id, const std::string& job_id) { return run_id + "/" + job_id; }
+
 LaunchKey KeyOf(const Run& run, const Job& job) {
   return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms};
 }
@@ -175,6 +177,7 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   parts_.ledger.Record(TokenTaken{request.run_id, request.job_id, request.attempt, token, request.incarnation,
                                   request.host, request.pid});
   live_[{request.run_id, request.job_id}].heard = parts_.clock.Now();
+  if (request.attempt == 1) parts_.metrics.Begin(NameOf(request.run_id, request.job_id));
   return token;
 }
 
@@ -194,6 +197,8 @@ Result<bool> TrainerDesk::Report(const TokenKey& key, TrainerProgress progress) 
   Live& live = live_[{key.run_id, key.job_id}];
   live.heard = parts_.clock.Now();
   live.samples.Observe(parts_.clock.Now(), progress.usage.samples);
+  parts_.metrics.Report(NameOf(key.run_id, key.job_id), job->plan.phase, progress.usage.samples, progress.metrics,
+                        static_cast<double>(WallMs(parts_.clock)) / 1000);
   live.progress = std::move(progress);
   ++changes_;
   return draining_ || stopping_.contains({key.run_id, key.job_id});
@@ -206,6 +211,8 @@ Status TrainerDesk::Complete(const TokenKey& key, const TrainerResult& result) {
   if (HasEnded((*job)->state)) return AbortedError("the job has ended: run=" + key.run_id + " job=" + key.job_id);
   parts_.ledger.Record(
       JobCompleted{key.run_id, key.job_id, (*job)->attempt.number, result.usage, result.models, result.metrics});
+  parts_.metrics.Complete(NameOf(key.run_id, key.job_id), (*job)->plan.phase, result.usage.samples, result.metrics,
+                          static_cast<double>(WallMs(parts_.clock)) / 1000);
   return {};
 }
 

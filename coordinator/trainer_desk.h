@@ -17,6 +17,7 @@
 #include "coordinator/ledger.h"
 #include "coordinator/rate_meter.h"
 #include "coordinator/task_runner.h"
+#include "coordinator/trainer_metrics.h"
 
 namespace ferment::coordinator {
 
@@ -63,6 +64,7 @@ class TrainerDesk {
     /// Queues work for the scheduler's thread.
     std::function<void(std::function<void()>)> come_back;
     LaunchPlanner plan_launch;
+    TrainerMetrics& metrics;
   };
   explicit TrainerDesk(Parts parts) : parts_(std::move(parts)) {}
 

@@ -111,7 +111,9 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
                 {"labeling.plan", "labeling.device", "resources.device"},
                 ShowText(spec.labeling().plan()) + " is not in this version for labels made on " +
                     (on_gpus ? "GPUs; allowed: auto | fp32 | bf16" : "CPUs; allowed: auto | fp32 | int8"));
-  for (const auto& [key, value, done] : {Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
+  const std::string videos = spec.data().has_videos() ? spec.data().videos().format() : "affwild2";
+  for (const auto& [key, value, done] : {Choice{"data.videos.format", videos, {"affwild2"}},
+                                         Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
                                          Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
     std::string allowed;
     for (const std::string& choice : done) allowed += (allowed.empty() ? "" : " | ") + choice;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "common/config/spec_schema.h"
 #include "common/config/spec_value.h"
@@ -97,10 +98,17 @@ std::size_t Columns(std::string_view text) {
       std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
 }
 
-void AppendPadded(std::string& line, const std::string& text, std::size_t width) {
-  line += text;
-  line.append(width > Columns(text) ? width - Columns(text) : 0, ' ');
-  line += "  ";
+/// The next cell begins at column `next`, or two blanks after a text that reaches past it.
+void AppendPadded(std::string& line, const std::string& text, std::size_t next) {
+  line += text + "  ";
+  const std::size_t end = Columns(line);
+  line.append(next > end ? next - end : 0, ' ');
+}
+
+/// The spec is one file, so that its name will do where its path would push all else aside.
+std::string ShortOrigin(SpecOrigin origin) {
+  if (origin.kind == SpecOrigin::Kind::kFile) origin.source = std::filesystem::path(origin.source).filename().string();
+  return origin.ToString();
 }
 
 std::string MarkdownCell(std::string text) {
@@ -151,19 +159,23 @@ std::vector<ExplainedValue> ExplainSpec(const LoadedSpec& loaded) {
 }
 
 std::string ExplainAsTable(const LoadedSpec& loaded) {
-  constexpr std::size_t kWidest = 44;
+  // A longer cell takes room from the next ones of its row, not from every row.
+  constexpr std::array<std::size_t, 4> kWidest = {36, 14, 18, 26};
   std::vector<std::array<std::string, 5>> rows = {{"KEY", "VALUE", "FROM", "ALLOWED", "MEANING"}};
   for (const ExplainedValue& value : ExplainSpec(loaded)) {
-    rows.push_back({value.key, ValueAsText(value.value), value.origin.ToString(), value.allowed, value.about});
+    rows.push_back({value.key, ValueAsText(value.value), ShortOrigin(value.origin), value.allowed, value.about});
   }
-  std::array<std::size_t, 5> widths{};
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::min(kWidest, std::max(widths[i], Columns(row[i])));
+  std::array<std::size_t, 4> next{};
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    std::size_t width = 0;
+    for (const auto& row : rows) width = std::max(width, Columns(row[i]));
+    next[i] = (i == 0 ? 0 : next[i - 1]) + std::min(width, kWidest[i]) + 2;
   }
   std::string table;
   for (const auto& row : rows) {
-    for (std::size_t i = 0; i + 1 < row.size(); ++i) AppendPadded(table, row[i], widths[i]);
-    table += row.back() + "\n";
+    std::string line;
+    for (std::size_t i = 0; i < next.size(); ++i) AppendPadded(line, row[i], next[i]);
+    table += line + row.back() + "\n";
   }
   return table;
 }

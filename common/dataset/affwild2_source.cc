@@ -8,6 +8,7 @@
 #include <set>
 #include <system_error>
 
+#include "common/base/logging.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/text_lines.h"
 #include "common/io/local_file_system.h"
@@ -87,7 +88,6 @@ Status ReadAnnotation(const std::filesystem::path& file, const ClassMap& classes
   }
   FERMENT_RETURN_IF_ERROR(CheckHeader(file, lines[0]));
   std::uint64_t invalid = 0;
-  std::uint64_t other_class = 0;
   for (std::size_t i = 1; i < lines.size(); ++i) {
     const std::string_view line = Trimmed(lines[i]);
     int value = -2;
@@ -95,14 +95,14 @@ Status ReadAnnotation(const std::filesystem::path& file, const ClassMap& classes
     const bool valid = error == std::errc() && end == line.data() + line.size() && value >= -1 && value < 8;
     const auto label = valid && value >= 0 ? classes.FromExpression(value) : std::nullopt;
     invalid += valid ? 0 : 1;
-    other_class += valid && value >= 0 && !label ? 1 : 0;
+    video.other_class += valid && value >= 0 && !label ? 1 : 0;
     video.labels.push_back(static_cast<std::int8_t>(label.value_or(-1)));
   }
   if (lines.size() == 1) video.oddities.push_back("annotation file holds the header line only");
   if (invalid > 0)
     video.oddities.push_back(std::to_string(invalid) + " label lines are not one of -1..7 and count as -1");
-  if (other_class > 0)
-    video.oddities.push_back(std::to_string(other_class) + " labels are of classes that the run does not have");
+  if (video.other_class > 0)
+    video.oddities.push_back(std::to_string(video.other_class) + " labels are of classes that the run does not have");
   return {};
 }
 
@@ -257,7 +257,19 @@ Result<std::vector<Video>> LoadVideos(const RunSpec& spec) {
     return Fail(
         InvalidArgumentError("data.videos.format " + videos.format() +
                              " is not read by this version: lay the videos out as Aff-Wild2 does and say affwild2"));
-  return LoadAffWild2(videos.path(), {spec.classes().begin(), spec.classes().end()});
+  FERMENT_ASSIGN_OR_RETURN(auto found, LoadAffWild2(videos.path(), {spec.classes().begin(), spec.classes().end()}));
+  std::uint64_t lines = 0;
+  std::uint64_t other_class = 0;
+  for (const Video& video : found) {
+    lines += video.labels.size();
+    other_class += video.other_class;
+  }
+  if (other_class > 0)
+    LogInfo("frames.left_out", {{"source", videos.path()},
+                                {"label_lines", lines},
+                                {"left_out", other_class},
+                                {"why", "of classes that the run does not have"}});
+  return found;
 }
 
 }  // namespace ferment::dataset

@@ -34,6 +34,8 @@ struct Video {
   std::vector<std::int8_t> labels;
   /// Rows that the challenge's sample file has for a test video; 0 without such a file.
   std::uint32_t listed_frames = 0;
+  /// Label lines of classes that the run does not have.
+  std::uint64_t other_class = 0;
   /// What is odd about it, in one sentence each.
   std::vector<std::string> oddities;
 
@@ -45,9 +47,10 @@ struct Video {
   std::uint32_t LastFrame() const;
 };
 
-/// Returns: all videos, sorted by set, then by name; those without frames or labels too. Empty where the spec names no
-/// videos. Errors: NotFound for a missing folder or a tree without annotations or frames; DataLoss (file, line) for an
-/// annotation whose header lists other classes; InvalidArgument (64) for a format other than affwild2.
+/// Logs how many label lines are of classes that the run does not have. Returns: all videos, sorted by set, then by
+/// name; those without frames or labels too. Empty where the spec names no videos. Errors: NotFound for a missing
+/// folder or a tree without annotations or frames; DataLoss (file, line) for an annotation whose header lists other
+/// classes; InvalidArgument (64) for a format other than affwild2.
 Result<std::vector<Video>> LoadVideos(const RunSpec& spec);
 
 /// Returns: the same for one tree and class names in label order.

@@ -222,20 +222,52 @@ Status ScanFolder(const std::filesystem::path& path, Json& found) {
   return sizes ? Status() : sizes.error();
 }
 
+/// Returns: the format that a name in the folder stands for; empty without one.
+std::string_view SignedFormat(const std::filesystem::path& path, const std::vector<std::string>& names) {
+  std::error_code error;
+  for (const Sign& sign : kSigns)
+    if (std::filesystem::exists(path / sign.name, error)) return sign.format;
+  for (const std::string& name : names)
+    if (name.ends_with(".rec")) return "insightface";
+  return {};
+}
+
+/// Returns: the folders in a data.root that hold data: those whose names speak for a format and, beside such ones, `fr`
+/// with pictures alone. `names`: all in the root.
+std::vector<std::string> PartsOf(const std::filesystem::path& root, const std::vector<std::string>& names) {
+  std::vector<std::string> parts;
+  bool any_signed = false;
+  for (const std::string& name : names) {
+    const auto inside = io::ListFolder(root / name);
+    if (!inside) continue;
+    const bool is_signed = !SignedFormat(root / name, *inside).empty();
+    any_signed |= is_signed;
+    if (is_signed || (name == "fr" && OpenFolderSource(root / name))) parts.push_back(name);
+  }
+  return any_signed ? parts : std::vector<std::string>();
+}
+
+Status ScanRoot(const std::filesystem::path& root, Json& found) {
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(root));
+  for (const std::string& part : PartsOf(root, names)) {
+    FERMENT_ASSIGN_OR_RETURN(const std::string format, GuessFormat(root / part));
+    FERMENT_ASSIGN_OR_RETURN(found["parts"][part], ScanData(root / part, format));
+  }
+  if (!found.contains("parts")) return NotFoundError("no folder of data in it: path=" + root.string());
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> GuessFormat(const std::filesystem::path& path) {
   if (io::IsObjectUrl(path.string())) return std::string("insightface");
   FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(path));
-  std::error_code error;
-  for (const Sign& sign : kSigns)
-    if (std::filesystem::exists(path / sign.name, error)) return std::string(sign.format);
-  for (const std::string& name : names)
-    if (name.ends_with(".rec")) return std::string("insightface");
+  if (const std::string_view format = SignedFormat(path, names); !format.empty()) return std::string(format);
+  if (!PartsOf(path, names).empty()) return std::string("root");
   if (OpenFolderSource(path)) return std::string("fr-folder");
   return Fail(NotFoundError("nothing in the folder is of a known format: path=" + path.string() +
                             "; name one with --format (insightface, affwild2, folder, affectnet2017, affectnet2021, "
-                            "expw, rafdb, ferplus, fr-folder)"));
+                            "expw, rafdb, ferplus, root, fr-folder)"));
 }
 
 Result<Json> ScanData(const std::filesystem::path& path, std::string_view format) {
@@ -244,6 +276,8 @@ Result<Json> ScanData(const std::filesystem::path& path, std::string_view format
     FERMENT_RETURN_IF_ERROR(ScanPack(path, found));
   } else if (format == "fr-folder") {
     FERMENT_RETURN_IF_ERROR(ScanFolder(path, found));
+  } else if (format == "root") {
+    FERMENT_RETURN_IF_ERROR(ScanRoot(path, found));
   } else if (format == "affwild2") {
     FERMENT_RETURN_IF_ERROR(ScanVideos(path, found));
   } else {

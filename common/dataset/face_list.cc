@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/logging.h"
 #include "common/dataset/affectnet_faces.h"
 #include "common/dataset/expw_faces.h"
 #include "common/dataset/face_collector.h"
@@ -34,23 +35,45 @@ void Append(FaceList from, FaceList& to) {
   to.oddities.insert(to.oddities.end(), from.oddities.begin(), from.oddities.end());
 }
 
+/// Returns: "class-not-in-run: Fear 12, image-missing 3".
 std::string DroppedText(const FaceList& list) {
   std::string text;
   for (const auto& [reason, count] : list.dropped)
     text += (text.empty() ? "" : ", ") + reason + " " + std::to_string(count);
-  return text.empty() ? "nothing dropped" : "dropped: " + text;
+  return text;
 }
 
 Status CheckTraining(const FaceList& list, const ClassMap& classes) {
+  const std::string dropped = list.dropped.empty() ? "nothing dropped" : "dropped: " + DroppedText(list);
   if (list.faces.empty())
-    return DataLossError("no training face is left: rows=" + std::to_string(list.rows) + "; " + DroppedText(list) +
+    return DataLossError("no training face is left: rows=" + std::to_string(list.rows) + "; " + dropped +
                          "; see data.fer");
   for (std::size_t label = 0; label < list.per_class.size(); ++label)
     if (list.per_class[label] == 0)
       return DataLossError("class without a training face: class=" + classes.names()[label] +
-                           " faces=" + std::to_string(list.faces.size()) + "; " + DroppedText(list) +
+                           " faces=" + std::to_string(list.faces.size()) + "; " + dropped +
                            "; add faces or leave it out of `classes`");
   return {};
+}
+
+void LogLeftOut(const v1::FerSpec& source, FaceSplit split, const FaceList& list) {
+  if (list.dropped.empty()) return;
+  std::uint64_t rows = 0;
+  for (const auto& [reason, count] : list.dropped) rows += count;
+  const bool train = split == FaceSplit::kTrain;
+  LogInfo("faces.left_out", {{"set", train ? "train" : "validation"},
+                             {"source", source.path()},
+                             {"list", train ? source.train() : source.validation()},
+                             {"rows", list.rows},
+                             {"left_out", rows},
+                             {"why", DroppedText(list)}});
+}
+
+/// Returns: the path from `folder` to `file`; empty where it does not lie below.
+std::string PathBelow(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  if (folder.empty()) return "";
+  const std::filesystem::path relative = file.lexically_relative(std::filesystem::absolute(folder).lexically_normal());
+  return relative.empty() || *relative.begin() == ".." ? "" : relative.generic_string();
 }
 
 }  // namespace
@@ -76,6 +99,7 @@ Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split) {
   for (const v1::FerSpec& source : spec.data().fer()) {
     auto list = LoadFaceSource(source, classes, split);
     if (!list) return Fail(list.error().With("data.fer"));
+    LogLeftOut(source, split, *list);
     Append(*std::move(list), all);
   }
   if (split == FaceSplit::kTrain) FERMENT_RETURN_IF_ERROR(CheckTraining(all, classes));
@@ -94,13 +118,10 @@ Result<Image> ReadFace(const LabelledFace& face) {
   return cropped;
 }
 
-std::string ListedPath(const RunSpec& spec, const LabelledFace& face) {
-  const std::filesystem::path file = face.file.lexically_normal();
-  if (spec.data().root().empty()) return file.generic_string();
-  const std::filesystem::path relative =
-      file.lexically_relative(std::filesystem::path(spec.data().root()).lexically_normal());
-  const bool inside = !relative.empty() && *relative.begin() != "..";
-  return inside ? relative.generic_string() : file.generic_string();
+std::string ListedPath(const RunSpec& spec, const LabelledFace& face, const std::filesystem::path& rendered) {
+  const std::filesystem::path file = std::filesystem::absolute(face.file).lexically_normal();
+  const std::string relative = PathBelow(file, spec.data().root());
+  return relative.empty() || !PathBelow(file, rendered).empty() ? file.generic_string() : relative;
 }
 
 }  // namespace ferment::dataset

@@ -43,9 +43,9 @@ struct FaceList {
   std::vector<std::string> oddities;
 };
 
-/// Returns: the rows of all sources of the spec, in their order. Errors: NotFound for a missing folder or list,
-/// DataLoss for a broken list (file, line), and for a training list without a row, or without a row of one of the
-/// classes (exit 65).
+/// Logs what each source's rows were left out for. Returns: the rows of all sources of the spec, in their order.
+/// Errors: NotFound for a missing folder or list, DataLoss for a broken list (file, line), and for a training list
+/// without a row, or without a row of one of the classes (exit 65).
 Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split);
 
 /// Returns: the same for one source. An empty list is no error here.
@@ -55,7 +55,7 @@ Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& class
 Result<Image> ReadFace(const LabelledFace& face);
 
 /// Returns: the picture's path relative to data.root where it lies inside, else absolute: the name under which results
-/// list it.
-std::string ListedPath(const RunSpec& spec, const LabelledFace& face);
+/// list it. Absolute too below `rendered`, where a run renders its own sets: these are nobody's data.root.
+std::string ListedPath(const RunSpec& spec, const LabelledFace& face, const std::filesystem::path& rendered);
 
 }  // namespace ferment::dataset

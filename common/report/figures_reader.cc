@@ -73,7 +73,15 @@ VideoFigures VideoOf(const Json& row) {
   return figures;
 }
 
+FaceRows RowsOf(const std::string& set, const Json& row) {
+  FaceRows rows{.set = set, .rows = NumberOr(Field(row, "rows"), 0), .faces = NumberOr(Field(row, "faces"), 0)};
+  for (const auto& [reason, count] : Field(row, "left_out").items())
+    rows.left_out.emplace_back(reason, NumberOr(count, 0));
+  return rows;
+}
+
 void ReadEvaluation(const Json& evaluation, RunFigures& figures) {
+  for (const auto& [set, row] : Field(evaluation, "faces").items()) figures.faces_read.push_back(RowsOf(set, row));
   for (const Json& row : Field(evaluation, "static")) figures.statics.push_back(StaticOf(row));
   for (const Json& row : Field(evaluation, "video")) figures.videos.push_back(VideoOf(row));
   for (const Json& row : Field(evaluation, "ablation")) {

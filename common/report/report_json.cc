@@ -44,6 +44,18 @@ Json StaticRows(const RunFigures& figures) {
   return rows;
 }
 
+Json FaceCounts(const RunFigures& figures) {
+  Json sets = Json::object();
+  for (const FaceRows& row : figures.faces_read) {
+    Json left_out = Json::object();
+    for (const auto& [reason, count] : row.left_out) left_out[reason] = static_cast<std::uint64_t>(count);
+    sets[row.set] = {{"rows", static_cast<std::uint64_t>(row.rows)},
+                     {"faces", static_cast<std::uint64_t>(row.faces)},
+                     {"left_out", std::move(left_out)}};
+  }
+  return sets;
+}
+
 Json VideoRows(const RunFigures& figures) {
   Json rows = Json::array();
   for (const VideoFigures& row : figures.videos) {
@@ -98,6 +110,7 @@ Json ReportDocument(const RunFigures& figures) {
   document["phases"] = PhaseRows(figures);
   document["evaluation"] = {
       {"static", StaticRows(figures)}, {"video", VideoRows(figures)}, {"ablation", AblationRows(figures)}};
+  if (!figures.faces_read.empty()) document["evaluation"]["faces"] = FaceCounts(figures);
   document["pseudo_labels"] = PseudoLabelRows(figures);
   document["model"] = {{"student_digest", OrNull(figures.student_digest)}, {"export", OrNull(figures.export_dir)}};
   return document;

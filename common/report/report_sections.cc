@@ -169,6 +169,17 @@ std::string AblationSection(const RunFigures& figures) {
                  html + "</table></div>");
 }
 
+std::string LeftOutText(const RunFigures& figures) {
+  std::string text;
+  for (const FaceRows& set : figures.faces_read) {
+    std::string reasons;
+    for (const auto& [reason, count] : set.left_out)
+      reasons += (reasons.empty() ? "" : ", ") + reason + " " + Grouped(count);
+    if (!reasons.empty()) text += " Of " + Grouped(set.rows) + " " + set.set + " rows left out: " + reasons + ".";
+  }
+  return text;
+}
+
 std::string FacesSection(const RunFigures& figures) {
   if (figures.statics.empty()) return "";
   std::string html = "<div class=\"grid wide\">" + Card("F1 per class", PerClassTable(figures));
@@ -182,7 +193,8 @@ std::string FacesSection(const RunFigures& figures) {
                  ReliabilityDiagram("Reliability of the student", figures.student_reliability),
                  "Accuracy over confidence; on the dashed line a network would be exactly as right as it says.");
   }
-  return Section("Faces", "Every labelled validation face once, in plain float32.", html + "</div>");
+  return Section("Faces", "Every labelled validation face once, in plain float32." + LeftOutText(figures),
+                 html + "</div>");
 }
 
 std::string CanaryText(const PseudoLabelFigures& row) {

@@ -28,6 +28,14 @@ struct PhaseFigures {
   double canaries_correct = 0;
 };
 
+/// What was read of the labelled faces for training or validation, and what of it was left out.
+struct FaceRows {
+  std::string set = {};
+  double rows = 0;
+  double faces = 0;
+  std::vector<std::pair<std::string, double>> left_out = {};  // by reason
+};
+
 /// One network on one set of labelled faces.
 struct StaticFigures {
   std::string model = {};
@@ -117,6 +125,7 @@ struct RunFigures {
   std::string data_summary = {};
   std::string model_summary = {};
   std::vector<PhaseFigures> phases = {};
+  std::vector<FaceRows> faces_read = {};
   std::vector<StaticFigures> statics = {};
   std::vector<VideoFigures> videos = {};
   std::vector<AblationFigures> ablation = {};

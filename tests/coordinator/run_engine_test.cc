@@ -916,6 +916,35 @@ TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
   EXPECT_EQ(engine().metrics().plan_agreement.Value(), 0.995);
 }
 
+TEST_F(RunEngineTest, WhatTrainersAndLabelersTellIsCountedByPhaseAndClass) {
+  run_id_ = Submit();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_teacher_version 0"));
+  const TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->trainers().Report(key, {1, 10, {64, 1, 1}, {{"loss", 0.5}}}));
+  EXPECT_TRUE(engine()->trainers().Complete(key, {{640, 1, 1}, {{"teacher", "f", "s"}}, {{"macro_f1", 0.25}}}).ok());
+  world_.launcher.Exit("teacher/1", 0);
+  Settle();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_train_samples_total{phase=\"teacher\"} 640"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_train_loss{phase=\"teacher\"} 0.5"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_eval_macro_f1_ratio{phase=\"teacher\"} 0.25"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_teacher_version 1"));
+  ShardResult labels = ResultOf(LeaseOne(Register()));
+  labels.counts.class_histogram = {labels.counts.labelled};
+  labels.seconds = 7;
+  EXPECT_TRUE(engine()->leases().Commit(labels));
+  FinishShards(2);
+  FinishTrainer("cotrain");
+  FinishTrainer("finetune");
+  FinishShards(2);
+  const std::string text = engine().Exposition();
+  EXPECT_THAT(text, HasSubstr("ferment_records_labelled_total{class=\"Neutral\"} 10"));
+  EXPECT_THAT(text, Not(HasSubstr("\nferment_records_labelled_total "))) << "a series without a class";
+  EXPECT_THAT(text, HasSubstr("ferment_video_frames_total 10"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_count 3"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"10\"} 3"));
+  EXPECT_THAT(text, HasSubstr("ferment_teacher_version 2"));
+}
+
 TEST_F(RunEngineTest, AViewShowsShardsProgressAndARevisionThatGrows) {
   StartLabelling();
   const std::uint64_t before = engine()->View(run_id_)->revision;

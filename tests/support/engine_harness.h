@@ -60,6 +60,8 @@ class EngineHarness {
   coordinator::RunEngine* operator->() { return &engine_; }
   const Status& restored() const { return restored_; }
   coordinator::SchedulerMetrics& metrics() { return metrics_; }
+  /// Returns: every metric in Prometheus' text format.
+  std::string Exposition() const { return registry_->Exposition(); }
 
   /// Polls, saves and runs tasks until nothing moves any more. Returns: the first failure of saving.
   Status Settle() {

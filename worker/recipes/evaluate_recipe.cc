@@ -25,6 +25,10 @@ struct StaticModel {
   std::string role;
 };
 
+Json CountsOf(const dataset::FaceList& list) {
+  return {{"rows", list.rows}, {"faces", list.faces.size()}, {"left_out", list.dropped}};
+}
+
 class EvaluateRecipe final : public Recipe {
  public:
   explicit EvaluateRecipe(const RecipeContext& context) : context_(context), spec_(context.spec), videos_(spec_) {
@@ -84,9 +88,16 @@ class EvaluateRecipe final : public Recipe {
       const Json figures = static_[i].Figures(models_[i].name, FaceDataset());
       result.metrics["macro_f1_" + models_[i].name] = figures["macro_f1"];
       result.evaluation["static"].push_back(figures);
+      if (models_[i].name != "student") continue;
+      for (int c = 0; c < spec_.classes_size(); ++c)
+        result.metrics["student_f1_" + spec_.classes(c)] = figures["per_class_f1"][static_cast<std::size_t>(c)];
     }
     result.evaluation["video"] = stages_.empty() ? Json::array() : videos_.Figures();
     result.evaluation["ablation"] = stages_.empty() ? StaticAblation(result.metrics) : videos_.Ablation();
+    // An evaluation does without the training faces: where their list is gone by now, so are its counts.
+    if (const auto train = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain))
+      result.evaluation["faces"]["train"] = CountsOf(*train);
+    result.evaluation["faces"]["validation"] = CountsOf(faces_);
     if (context_.world.rank() == 0) FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
     return result;
   }
@@ -136,7 +147,7 @@ class EvaluateRecipe final : public Recipe {
     const RunLayout& layout = context_.layout;
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Evaluation()));
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Export()));
-    FERMENT_RETURN_IF_ERROR(static_.back().WriteCsv(layout.Evaluation() / "static_validation.csv"));
+    FERMENT_RETURN_IF_ERROR(static_.back().WriteCsv(layout));
     if (!stages_.empty()) {
       FERMENT_RETURN_IF_ERROR(videos_.WriteCsv(layout.Evaluation() / "video_validation.csv"));
       FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Submission()));

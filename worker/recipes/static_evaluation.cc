@@ -69,7 +69,7 @@ Json StaticEvaluation::Figures(const std::string& model, const std::string& data
   return figures;
 }
 
-Status StaticEvaluation::WriteCsv(const std::filesystem::path& file) const {
+Status StaticEvaluation::WriteCsv(const RunLayout& layout) const {
   const int classes = spec_.classes_size();
   std::string text = "path,label,prediction";
   for (const std::string& name : spec_.classes()) text += ",p_" + name;
@@ -77,8 +77,8 @@ Status StaticEvaluation::WriteCsv(const std::filesystem::path& file) const {
   const float* rows = probabilities_.data_ptr<float>();
   for (std::size_t i = 0; i < faces_.size(); ++i) {
     const float* row = rows + i * static_cast<std::size_t>(classes);
-    text += dataset::ListedPath(spec_, faces_[i]) + ',' + std::to_string(faces_[i].label) + ',' +
-            std::to_string(Prediction(row, classes));
+    text += dataset::ListedPath(spec_, faces_[i], layout.SyntheticData()) + ',' + std::to_string(faces_[i].label) +
+            ',' + std::to_string(Prediction(row, classes));
     for (int c = 0; c < classes; ++c) {
       std::array<char, 32> value{};
       std::snprintf(value.data(), value.size(), ",%.9g", static_cast<double>(row[c]));
@@ -86,7 +86,7 @@ Status StaticEvaluation::WriteCsv(const std::filesystem::path& file) const {
     }
     text += '\n';
   }
-  return io::WriteFileAtomically(file, std::as_bytes(std::span(text)));
+  return io::WriteFileAtomically(layout.Evaluation() / "static_validation.csv", std::as_bytes(std::span(text)));
 }
 
 }  // namespace ferment::worker

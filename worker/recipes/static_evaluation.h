@@ -6,12 +6,12 @@
 #include <torch/types.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "common/base/json.h"
 #include "common/base/result.h"
+#include "common/config/run_layout.h"
 #include "common/config/run_spec.h"
 #include "common/dataset/face_list.h"
 #include "common/nn/backbone.h"
@@ -38,8 +38,8 @@ class StaticEvaluation {
   const torch::Tensor& probabilities() const { return probabilities_; }
   /// One entry of evaluation.static of report.json.
   Json Figures(const std::string& model, const std::string& dataset) const;
-  /// Writes path,label,prediction,p_<class>... a face. Errors: as WriteFileAtomically.
-  Status WriteCsv(const std::filesystem::path& file) const;
+  /// Writes the run's static_validation.csv: path,label,prediction,p_<class>... a face. Errors: as WriteFileAtomically.
+  Status WriteCsv(const RunLayout& layout) const;
 
  private:
   const RunSpec& spec_;

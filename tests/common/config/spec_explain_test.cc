@@ -56,6 +56,30 @@ TEST(SpecExplain, AlignsItsColumns) {
   }
 }
 
+TEST(SpecExplain, ALongCellPushesNoOtherRowAside) {
+  const std::string long_path = "/" + std::string(150, 'p');
+  std::istringstream table(ExplainAsTable(LoadText("seed: 3\ndata: {root: " + long_path + "}\n",
+                                                   {{"labeling.truth", long_path}, {"teacher.batch", "63"}})));
+  std::string line;
+  std::getline(table, line);
+  EXPECT_LE(line.find("MEANING"), 110U) << line;
+  const std::size_t meaning = line.find("MEANING");
+  std::size_t rows = 0;
+  while (std::getline(table, line)) {
+    if (line.starts_with("seed ")) {
+      EXPECT_THAT(line, HasSubstr(" explained.yaml:1:7 ")) << "the file's name alone";
+    }
+    if (line.starts_with("teacher.batch ")) {
+      EXPECT_EQ(line.find("labelled faces a step"), meaning) << "back in its column after a long FROM: " << line;
+    }
+    if (line.starts_with("data.root ") || line.starts_with("labeling.truth ")) {
+      EXPECT_THAT(line, HasSubstr(long_path)) << "nothing is cut";
+    }
+    ++rows;
+  }
+  EXPECT_GT(rows, 100U);
+}
+
 TEST(SpecExplain, GivesTypedValuesAsJson) {
   const Json explained = ExplainAsJson(LoadText("", {}));
   for (const Json& value : explained.at("values")) {

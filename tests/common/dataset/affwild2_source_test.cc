@@ -119,6 +119,20 @@ TEST_F(AffWild2Source, MissingFoldersAreExitCode65) {
   EXPECT_EQ(ProcessExitCode(LoadAffWild2(root_, kEight).error()), exit_code::kBadData);
 }
 
+TEST_F(AffWild2Source, LinesOfOtherClassesThanTheRunsAreCountedInTheLog) {
+  Frames("cropped_aligned", "v", {1, 2, 3, 4});
+  Labels("Train_Set", "v", std::string(kHeader) + "\n0\n3\n-1\n3\n");
+  RunSpec spec;
+  spec.add_classes("Neutral");
+  spec.add_classes("Anger");
+  spec.mutable_data()->mutable_videos()->set_path(root_.string());
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(LoadVideos(spec));
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("frames.left_out"), std::string::npos) << log;
+  EXPECT_NE(log.find("label_lines=4 left_out=2"), std::string::npos) << log;
+}
+
 TEST_F(AffWild2Source, ASpecWithoutVideosHasNoneAndAnotherFormatIsExitCode64) {
   RunSpec spec;
   EXPECT_TRUE(LoadVideos(spec)->empty());

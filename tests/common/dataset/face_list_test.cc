@@ -206,8 +206,39 @@ TEST_F(FaceListTest, ContemptOfEveryFormatGoesWhereTheSpecSaysAndIsCounted) {
 TEST_F(FaceListTest, ListedPathsAreRelativeToTheDataRootWhereTheyLieInside) {
   RunSpec spec;
   spec.mutable_data()->set_root("/data");
-  EXPECT_EQ(ListedPath(spec, {"/data/fer/./images/a.jpg", "a.jpg", 0, {}}), "fer/images/a.jpg");
-  EXPECT_EQ(ListedPath(spec, {"/elsewhere/a.jpg", "a.jpg", 0, {}}), "/elsewhere/a.jpg");
+  const auto listed = [&spec](const char* file) {
+    return ListedPath(spec, {file, "a.jpg", 0, {}}, "/data/runs/x/synthetic");
+  };
+  EXPECT_EQ(listed("/data/fer/./images/a.jpg"), "fer/images/a.jpg");
+  EXPECT_EQ(listed("/elsewhere/a.jpg"), "/elsewhere/a.jpg");
+  EXPECT_EQ(listed("/data/runs/x/synthetic/fer/a.jpg"), "/data/runs/x/synthetic/fer/a.jpg") << "rendered by the run";
+  EXPECT_EQ(listed("/data/runs/y/a.jpg"), "runs/y/a.jpg");
+}
+
+TEST_F(FaceListTest, RenderedFacesAreListedByAbsolutePathThoughTheRunIsNamedByARelativeOne) {
+  RunSpec spec;
+  const std::filesystem::path here = std::filesystem::current_path();
+  spec.mutable_data()->set_root(here.string());
+  const std::string file = (here / "runs/syn/synthetic/fer/a.jpg").string();
+  EXPECT_EQ(ListedPath(spec, {file, "a.jpg", 0, {}}, "runs/syn/synthetic"), file);
+}
+
+TEST_F(FaceListTest, RowsThatAreLeftOutAreLoggedBySourceAndReason) {
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) Picture(name);
+  WriteText(root_ / "train.csv",
+            "a.jpg,Neutral\nb.jpg,Happiness\nc.jpg,Fear\nc.jpg,Fear\nc.jpg,Other\nnone.jpg,Neutral\n");
+  RunSpec spec;
+  spec.add_classes("Neutral");
+  spec.add_classes("Happiness");
+  spec.mutable_data()->add_fer()->set_path(root_.string());
+  ::testing::internal::CaptureStderr();
+  const auto list = LoadFaces(spec, FaceSplit::kTrain);
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(list.has_value()) << list.error().ToString();
+  for (const std::string part : {"faces.left_out", "set=train", "rows=6", "left_out=4",
+                                 "class-not-in-run: Fear 2, class-not-in-run: Other 1, image-missing 1"})
+    EXPECT_NE(log.find(part), std::string::npos) << part << " in " << log;
+  EXPECT_NE(log.find(root_.string()), std::string::npos) << log;
 }
 
 TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
@@ -218,6 +249,25 @@ TEST_F(FaceListTest, AFormatIsGuessedFromItsFolders) {
   EXPECT_EQ(*GuessFormat(root_), "folder");
   WriteText(root_ / "EmoLabel" / "list_patition_label.txt", "");
   EXPECT_EQ(*GuessFormat(root_), "rafdb");
+}
+
+TEST_F(FaceListTest, ADataRootIsScannedFolderByFolder) {
+  Picture("fer/images/1.jpg");
+  Picture("fr/person/2.jpg");
+  Picture("fr/person/3.jpg");
+  EXPECT_EQ(*GuessFormat(root_), "fr-folder");
+  WriteText(root_ / "fer" / "train.csv", "images/1.jpg,Neutral\n");
+  ASSERT_EQ(*GuessFormat(root_), "root");
+  const auto found = ScanData(root_, "root");
+  ASSERT_TRUE(found.has_value()) << found.error().ToString();
+  const Json& parts = found->at("parts");
+  EXPECT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts.at("fer").at("format"), "folder");
+  EXPECT_EQ(parts.at("fer").at("train").at("faces"), 1U);
+  EXPECT_EQ(parts.at("fr").at("format"), "fr-folder");
+  EXPECT_EQ(parts.at("fr").at("records"), 2U);
+  std::filesystem::remove_all(root_ / "fer");
+  EXPECT_EQ(ScanData(root_, "root").error().code(), StatusCode::kNotFound);
 }
 
 }  // namespace

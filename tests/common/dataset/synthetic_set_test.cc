@@ -129,6 +129,21 @@ TEST(SyntheticVideos, AreAsSkewedAsTheRealOnes) {
   EXPECT_GT(unlabelled, 0);
 }
 
+/// What docs/spec.md says of data.synthetic.frames; what is rendered must stay as it is.
+TEST(SyntheticVideos, GoOnToTheEndOfAnExpressionPastTheFramesAskedFor) {
+  for (const std::uint32_t asked : {16u, 160u, 480u}) {
+    const auto videos = ScriptVideos(1, VideoSplit::kTrain, 64, asked);
+    std::size_t frames = 0;
+    for (const SyntheticVideo& video : videos) {
+      EXPECT_GE(video.frames.size(), 45u) << asked;
+      frames += video.frames.size();
+    }
+    const double more = static_cast<double>(frames) / static_cast<double>(videos.size()) - asked;
+    EXPECT_GT(more, 30) << asked;
+    EXPECT_LT(more, 90) << asked;
+  }
+}
+
 TEST(SyntheticVideos, HoldEveryClassInAFewVideos) {
   std::set<int> classes;
   for (const SyntheticVideo& video : ScriptVideos(3, VideoSplit::kValidation, 8, 320))

@@ -89,6 +89,20 @@ TEST_F(RunReport, PassesTheEvaluationOnUnchanged) {
   EXPECT_EQ(Report()["evaluation"].dump(), ParseJson(evaluation)->dump());
 }
 
+TEST_F(RunReport, SaysWhichRowsWereLeftOut) {
+  const std::string faces =
+      R"({"train":{"rows":1291,"faces":90,"left_out":{"class-not-in-run: Fear":1200,"image-missing":1}},
+    "validation":{"rows":50,"faces":50,"left_out":{}}})";
+  Write("phases/evaluate/result.json",
+        R"({"job_id":"evaluate","evaluation":{"static":[{"model":"student"}],"faces":)" + faces + "}}");
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  EXPECT_EQ(Report()["evaluation"]["faces"], *ParseJson(faces));
+  std::ifstream page(run_dir_ / "report.html");
+  const std::string html{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_THAT(html, HasSubstr("Of 1,291 train rows left out: class-not-in-run: Fear 1,200, image-missing 1."));
+  EXPECT_THAT(html, testing::Not(HasSubstr("validation rows left out")));
+}
+
 TEST_F(RunReport, NamesATornFile) {
   Write("phases.json", "{\"status\": ");
   const Status status = WriteReport(run_dir_);
