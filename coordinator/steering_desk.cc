@@ -19,7 +19,7 @@ Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
   if (run->state == RunState::kRunning && !run->cancel_requested) return run;
   return Fail(FailedPreconditionError(
       "the run goes on no more: run=" + run_id +
-      " state=" + (run->cancel_requested ? "being cancelled" : std::string(RunStateName(run->state)))));
+      " state=" + (run->state == RunState::kRunning ? "being cancelled" : std::string(RunStateName(run->state)))));
 }
 
 Status SteeringDesk::Cancel(const std::string& run_id, const std::string& request_id) {
