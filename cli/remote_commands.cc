@@ -44,19 +44,24 @@ std::string StateName(v1::RunState state) {
   return name;
 }
 
+/// Leaves the folder to the coordinator, which may be running it already. Returns: the spec as it is run.
+RunSpec PrepareFolder(const RunSpec& loaded, const std::filesystem::path& run_dir) {
+  auto folder = OrLeave(RunFolder::Open(run_dir));
+  RunSpec spec = WithRenderedData(loaded, folder.layout());
+  LeaveIfFailed(folder.KeepSpec(spec));
+  LeaveIfFailed(RenderData(loaded, folder.layout()));
+  LeaveIfFailed(CheckDataExists(spec));
+  return spec;
+}
+
 void Submit(const RemoteFlags& flags) {
   const auto loaded = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set))));
   const std::string chosen = flags.run_dir.empty() ? "runs/" + loaded.spec.name() : flags.run_dir;
   const auto run_dir = std::filesystem::absolute(chosen).lexically_normal();
-  auto folder = OrLeave(RunFolder::Open(run_dir));
-  const RunSpec spec = WithRenderedData(loaded.spec, folder.layout());
-  LeaveIfFailed(folder.KeepSpec(spec));
-  LeaveIfFailed(RenderData(loaded.spec, folder.layout()));
-  LeaveIfFailed(CheckDataExists(spec));
   v1::SubmitRunRequest request;
   request.set_priority(flags.priority);
   request.set_run_dir(run_dir.string());
-  *request.mutable_spec() = spec;
+  *request.mutable_spec() = PrepareFolder(loaded.spec, run_dir);
   const std::string run_id = OrLeave(ClientOf(flags).SubmitOrReopen(std::move(request)));
   if (flags.json) {
     std::cout << Json{{"run_id", run_id}, {"run_dir", run_dir.string()}}.dump() << "\n";

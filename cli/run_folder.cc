@@ -80,16 +80,6 @@ bool IsLeftOver(const io::FolderHolder& holder, const fs::path& run_dir) {
   });
 }
 
-Status CheckNoCoordinatorRuns(const fs::path& run_dir) {
-  const auto holder = io::HolderOf(run_dir);
-  if (!holder || IsLeftOver(*holder, run_dir)) return {};
-  return AbortedError("a live coordinator runs this folder: path=" + run_dir.string() + " run=" + holder->owner +
-                      " host=" + holder->host + " pid=" + std::to_string(holder->pid) +
-                      "; follow the run there with `ferment watch`, cancel it there, or choose another folder with "
-                      "--run-dir")
-      .WithExitCode(exit_code::kFenced);
-}
-
 }  // namespace
 
 Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
@@ -113,7 +103,6 @@ Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
                     .WithExitCode(exit_code::kFenced));
   }
   RunFolder folder(RunLayout(run_dir), lock);
-  FERMENT_RETURN_IF_ERROR(CheckNoCoordinatorRuns(run_dir));
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(lock, 0) != 0 || pwrite(lock, pid.data(), pid.size(), 0) < 0) {
     return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
@@ -126,6 +115,17 @@ RunFolder::RunFolder(RunFolder&& other) noexcept
 
 RunFolder::~RunFolder() {
   if (lock_ >= 0) close(lock_);
+}
+
+Status RunFolder::CheckNoCoordinatorRuns() const {
+  const fs::path& run_dir = layout_.root();
+  const auto holder = io::HolderOf(run_dir);
+  if (!holder || IsLeftOver(*holder, run_dir)) return {};
+  return AbortedError("a live coordinator runs this folder: path=" + run_dir.string() + " run=" + holder->owner +
+                      " host=" + holder->host + " pid=" + std::to_string(holder->pid) +
+                      "; follow the run there with `ferment watch`, cancel it there, or choose another folder with "
+                      "--run-dir")
+      .WithExitCode(exit_code::kFenced);
 }
 
 Status RunFolder::DeleteRun() {

@@ -17,8 +17,7 @@ namespace ferment::cli {
 class RunFolder {
  public:
   /// Makes the folder if need be and takes its lock. Errors: FailedPrecondition with exit code 73 (a folder with other
-  /// things in it), PermissionDenied with 73 (cannot be made), Aborted with 202 (a live `ferment run` holds it, or a
-  /// coordinator that no killed `ferment run` has left behind).
+  /// things in it), PermissionDenied with 73 (cannot be made), Aborted with 202 (a live `ferment run` holds it).
   static Result<RunFolder> Open(const std::filesystem::path& run_dir);
 
   RunFolder(RunFolder&& other) noexcept;
@@ -28,6 +27,9 @@ class RunFolder {
   ~RunFolder();
 
   const RunLayout& layout() const { return layout_; }
+
+  /// Errors: Aborted with exit code 202 where a coordinator runs it that no killed `ferment run` has left behind.
+  Status CheckNoCoordinatorRuns() const;
 
   /// Removes what a run writes, by name, and nothing else.
   Status DeleteRun();

@@ -37,6 +37,7 @@ class RunSession {
 
   Result<int> Run() {
     FERMENT_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Open(options_.run_dir));
+    FERMENT_RETURN_IF_ERROR(folder.CheckNoCoordinatorRuns());
     FERMENT_ASSIGN_OR_RETURN(const int orphans, event::EndOrphans(folder.layout().Processes()));
     if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
     if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());

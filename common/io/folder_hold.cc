@@ -83,16 +83,18 @@ Status HeldBy(const FolderHolder& holder, const fs::path& folder) {
 
 Result<FolderHold> FolderHold::Take(const fs::path& folder, const std::string& owner) {
   FERMENT_RETURN_IF_ERROR(CreateFolders(folder));
-  FERMENT_RETURN_IF_ERROR(CheckNoCommandRuns(folder));
   const fs::path file = folder / kCoordinatorLock;
   const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
   if (handle < 0) return Fail(WriteErrno(errno, "open", file));
   FolderHold hold(handle);
   for (int tries = 0;; ++tries) {
-    FERMENT_ASSIGN_OR_RETURN(const bool taken, hold.TryTake(file, owner));
-    if (taken) return hold;
-    if (tries == kTries) return Fail(HeldBy(ReadHolder(handle), folder));
-    // Somebody who only looks holds it for an instant.
+    // `ferment submit` has the command's lock for an instant, and who only looks the coordinator's.
+    const Status command = CheckNoCommandRuns(folder);
+    if (command.ok()) {
+      FERMENT_ASSIGN_OR_RETURN(const bool taken, hold.TryTake(file, owner));
+      if (taken) return hold;
+    }
+    if (tries == kTries) return Fail(command.ok() ? HeldBy(ReadHolder(handle), folder) : command);
     std::this_thread::sleep_for(kPause);
   }
 }

@@ -53,12 +53,13 @@ TEST_F(RunFolderTest, IsNotTakenFromALiveCoordinator) {
     const auto hold = io::FolderHold::Take(root_, "tr-1@5");
     ASSERT_TRUE(hold);
     const auto folder = RunFolder::Open(root_);
-    ASSERT_FALSE(folder);
-    EXPECT_EQ(ProcessExitCode(folder.error()), exit_code::kFenced);
-    EXPECT_THAT(std::string(folder.error().message()), HasSubstr("path=" + root_.string() + " run=tr-1@5 "));
-    EXPECT_THAT(std::string(folder.error().message()), HasSubstr("pid=" + std::to_string(getpid())));
+    ASSERT_TRUE(folder);
+    const Status refused = folder->CheckNoCoordinatorRuns();
+    EXPECT_EQ(ProcessExitCode(refused), exit_code::kFenced);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("path=" + root_.string() + " run=tr-1@5 "));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("pid=" + std::to_string(getpid())));
   }
-  EXPECT_TRUE(RunFolder::Open(root_));
+  EXPECT_TRUE(RunFolder::Open(root_)->CheckNoCoordinatorRuns().ok());
 }
 
 TEST_F(RunFolderTest, IsTakenFromACoordinatorThatAKilledCommandLeftBehind) {
@@ -68,9 +69,9 @@ TEST_F(RunFolderTest, IsTakenFromACoordinatorThatAKilledCommandLeftBehind) {
   ASSERT_TRUE(start_time);
   const auto processes = RunLayout(root_).Processes();
   ASSERT_TRUE(event::WriteProcessRecord(processes, {"coordinator", getpid(), *start_time + 1, "x"}).ok());
-  EXPECT_FALSE(RunFolder::Open(root_)) << "the record is of an earlier process";
+  EXPECT_FALSE(RunFolder::Open(root_)->CheckNoCoordinatorRuns().ok()) << "the record is of an earlier process";
   ASSERT_TRUE(event::WriteProcessRecord(processes, {"coordinator", getpid(), *start_time, "x"}).ok());
-  EXPECT_TRUE(RunFolder::Open(root_));
+  EXPECT_TRUE(RunFolder::Open(root_)->CheckNoCoordinatorRuns().ok());
 }
 
 TEST_F(RunFolderTest, IsNotAnyFolder) {

@@ -64,11 +64,16 @@ Status SimPlatform::Launch(std::uint64_t parent, const LaunchKey& key) {
   }
   Entry entry{parent, Start(key), {LaunchState::Kind::kRunning, 0}};
   world_.history.Say("launched " + name + " as trainer-" + std::to_string(entry.trainer));
-  if (trouble && world_.Chance(0.3)) throw ProcessDied{"between a start and its record"};
+  if (trouble && world_.Chance(0.3)) {
+    trainers_.at(entry.trainer)->LoseTrace();
+    throw ProcessDied{"between a start and its record"};
+  }
   if (world_.Faulty() && world_.Chance(world_.plan.started_twice)) {
     world_.history.Say("the platform starts " + name + " twice");
     const std::uint64_t second = Start(key);
-    if (world_.Chance(0.5)) entry.trainer = second;
+    const bool second_is_known = world_.Chance(0.5);
+    trainers_.at(second_is_known ? entry.trainer : second)->LoseTrace();
+    if (second_is_known) entry.trainer = second;
   }
   entries_.emplace(name, entry);
   return {};

@@ -29,6 +29,8 @@ class SimTrainer {
   explicit SimTrainer(Parts parts);
   void Begin();
   void Signal(int signal);
+  /// The platform has forgotten it: no signal finds it, and only the answer to a report tells it to leave.
+  void LoseTrace() { traced_ = false; }
   SimProcess& process() { return process_; }
   std::uint64_t number() const { return parts_.number; }
   const std::string& name() const { return name_; }
@@ -50,6 +52,7 @@ class SimTrainer {
   std::uint64_t token_ = 0;
   bool leaving_ = false;
   bool told_to_leave_ = false;
+  bool traced_ = true;
 };
 
 /// Thread: none; a history has one.
