@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <mutex>
 #include <utility>
 
 #include "common/base/check.h"
@@ -168,6 +169,9 @@ TemporalConfig MakeTemporalConfig(const RunSpec& spec, std::string encoder, std:
 
 std::shared_ptr<TemporalEncoder> MakeTemporalEncoder(const TemporalConfig& config, std::uint64_t seed,
                                                      std::uint64_t stream) {
+  // LibTorch draws from one generator of the process, and ranks may be threads of one.
+  static std::mutex drawing;
+  const std::lock_guard lock(drawing);
   torch::manual_seed(RandomBits(seed, stream, StreamOf("temporal_encoder/" + config.encoder)) >> 1);
   if (config.encoder == "transformer") return std::make_shared<SelfAttention>(config);
   if (config.encoder == "gru") return std::make_shared<Recurrent>(config);
