@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <iostream>
 #include <memory>
-#include <thread>
 
 #include "cli/command.h"
 #include "common/config/launch_command.h"
@@ -22,13 +19,12 @@ struct RenderFlags {
 
 void RenderPhase(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& phase,
                  std::uint32_t round) {
-  const LaunchCommand command = MakeLaunchCommand(spec, {.trainer = event::ProgramFolder() / "ferment-trainer",
-                                                         .run_dir = run_dir,
-                                                         .phase = phase,
-                                                         .round = round,
-                                                         .cores = std::max(1U, std::thread::hardware_concurrency()),
-                                                         .as_root = geteuid() == 0});
-  std::cout << "\n# " << JobId(phase, round) << "\n" << ToShell(command) << "\n";
+  TrainerLaunch launch = LaunchOnThisMachine();
+  launch.trainer = event::ProgramFolder() / "ferment-trainer";
+  launch.run_dir = run_dir;
+  launch.phase = phase;
+  launch.round = round;
+  std::cout << "\n# " << JobId(phase, round) << "\n" << ToShell(MakeLaunchCommand(spec, launch)) << "\n";
 }
 
 void RenderLabeling(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& job_id) {

@@ -57,7 +57,7 @@ void AddTrainerCredentials(const CoordinatorConfig& config, LaunchCommand& comma
 
 LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::string& address) {
   return [=](const RunSpec& spec, const Run& run, const Job& job) {
-    TrainerLaunch launch;
+    TrainerLaunch launch = LaunchOnThisMachine();
     launch.mpirun = config.mpirun;
     launch.trainer = config.trainer;
     launch.run_dir = run.run_dir;
@@ -66,9 +66,6 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
     launch.coordinator = AddressForTrainers(address);
     launch.run_id = run.run_id;
     launch.attempt = job.attempt.number;
-    launch.cores = std::max(1U, std::thread::hardware_concurrency());
-    launch.as_root = geteuid() == 0;
-    if (const char* spin_count = std::getenv("GOMP_SPINCOUNT")) launch.spin_count = spin_count;
     LaunchCommand command = MakeLaunchCommand(spec, launch);
     AddTrainerCredentials(config, command);
     return LaunchRequest{.key = {},

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/config/launch_command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <thread>
 
 namespace ferment {
 namespace {
@@ -39,6 +43,14 @@ void AppendMpirun(std::vector<std::string>& argv, std::uint32_t ranks, const Tra
 std::uint32_t ThreadsPerRank(const RunSpec& spec, unsigned cores) {
   if (spec.resources().has_threads_per_rank()) return spec.resources().threads_per_rank();
   return std::max(1U, cores / Ranks(spec));
+}
+
+TrainerLaunch LaunchOnThisMachine() {
+  TrainerLaunch launch;
+  launch.cores = std::max(1U, std::thread::hardware_concurrency());
+  launch.as_root = geteuid() == 0;
+  if (const char* spin_count = std::getenv("GOMP_SPINCOUNT")) launch.spin_count = spin_count;
+  return launch;
 }
 
 LaunchCommand MakeLaunchCommand(const RunSpec& spec, const TrainerLaunch& launch) {

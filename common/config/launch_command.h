@@ -33,6 +33,9 @@ struct TrainerLaunch {
   bool as_root = false;
 };
 
+/// Returns: a launch with what depends on this machine, this user and the environment filled in.
+TrainerLaunch LaunchOnThisMachine();
+
 struct LaunchCommand {
   std::vector<std::string> argv;
   /// Added to the environment.

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 namespace ferment {
 namespace {
@@ -65,6 +66,16 @@ TEST(LaunchCommand, LeavesTheCoreWhereThreadsWaitForEachOther) {
   EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), launch).env, Contains(Pair("GOMP_SPINCOUNT", "30000")));
   launch.spin_count = "7";
   EXPECT_THAT(MakeLaunchCommand(SpecWithRanks(1), launch).env, Contains(Pair("GOMP_SPINCOUNT", "7")));
+}
+
+TEST(LaunchCommand, OnThisMachineTakesTheSpinCountOfTheEnvironment) {
+  const char* const set = std::getenv("GOMP_SPINCOUNT");
+  const std::string former = set == nullptr ? "" : set;
+  unsetenv("GOMP_SPINCOUNT");
+  EXPECT_EQ(LaunchOnThisMachine().spin_count, TrainerLaunch().spin_count);
+  setenv("GOMP_SPINCOUNT", "7", /*overwrite=*/1);
+  EXPECT_EQ(LaunchOnThisMachine().spin_count, "7");
+  set == nullptr ? unsetenv("GOMP_SPINCOUNT") : setenv("GOMP_SPINCOUNT", former.c_str(), 1);
 }
 
 TEST(LaunchCommand, TellsOpenMpiThatRootIsMeantOnlyForRoot) {
