@@ -27,6 +27,7 @@ namespace ferment::labeler {
 namespace {
 
 using testing::HttpCall;
+using testing::HttpPart;
 using testing::HttpText;
 using testing::ScriptedAnswer;
 using testing::ScriptedHttpServer;
@@ -63,20 +64,15 @@ class SilentStore {
       return {"", true};
     }
     if (call.target.find("list-type=2") != std::string::npos) return HttpText(200, Listing());
-    if (call.method == "PUT") return HttpText(200, "", "ETag: \"e\"\r\n");
+    if (call.method == "PUT") return HttpText(200, "", "ETag: \"e1\"\r\n");
     const std::string object = ReadAll(pack_ / std::filesystem::path(call.target).filename());
     if (object.empty()) return HttpText(404, "<Error><Code>NoSuchKey</Code></Error>");
     if (call.method == "HEAD") {
-      return {"HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"e\"\r\nContent-Length: " +
+      return {"HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"e1\"\r\nContent-Length: " +
                   std::to_string(object.size()) + "\r\n\r\n",
               false};
     }
-    std::size_t begin = 0;
-    std::size_t end = 0;
-    EXPECT_EQ(sscanf(call.headers.at("range").c_str(), "bytes=%zu-%zu", &begin, &end), 2);
-    return HttpText(206, object.substr(begin, end + 1 - begin),
-                    "ETag: \"e\"\r\nContent-Range: bytes " + std::to_string(begin) + "-" + std::to_string(end) + "/" +
-                        std::to_string(object.size()) + "\r\n");
+    return HttpPart(call, object);
   }
   std::string Listing() const {
     std::string text = "<ListBucketResult>";

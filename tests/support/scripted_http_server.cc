@@ -95,6 +95,15 @@ ScriptedAnswer HttpText(int status, const std::string& body, const std::string& 
           false};
 }
 
+ScriptedAnswer HttpPart(const HttpCall& call, const std::string& object) {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  EXPECT_EQ(sscanf(call.headers.at("range").c_str(), "bytes=%zu-%zu", &begin, &end), 2);
+  return HttpText(206, object.substr(begin, end + 1 - begin),
+                  "ETag: \"e1\"\r\nContent-Range: bytes " + std::to_string(begin) + "-" + std::to_string(end) + "/" +
+                      std::to_string(object.size()) + "\r\n");
+}
+
 ScriptedHttpServer::ScriptedHttpServer(std::function<ScriptedAnswer(const HttpCall&, std::size_t)> answer,
                                        const std::optional<ServerIdentity>& identity)
     : answer_(std::move(answer)) {

@@ -45,6 +45,9 @@ struct ServerIdentity {
 /// Returns: a whole answer with its length; the connection ends behind it.
 ScriptedAnswer HttpText(int status, const std::string& body, const std::string& headers = "");
 
+/// Returns: what a store answers for the Range that the call asks for, of `object` with the tag "e1".
+ScriptedAnswer HttpPart(const HttpCall& call, const std::string& object);
+
 /// Answers one call a connection, one connection at a time. What does not come to a call (a handshake that fails, or
 /// one that comes where no TLS is spoken) is a call without a method. Thread: any.
 class ScriptedHttpServer {

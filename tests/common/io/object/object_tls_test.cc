@@ -16,6 +16,7 @@ namespace {
 using ferment::testing::BytesOf;
 using ferment::testing::FromHours;
 using ferment::testing::HttpCall;
+using ferment::testing::HttpPart;
 using ferment::testing::HttpText;
 using ferment::testing::ScriptedAnswer;
 using ferment::testing::ScriptedHttpServer;
@@ -37,16 +38,6 @@ std::string TextOf(const std::vector<std::byte>& bytes) {
 void ExpectMessage(const Status& status, const std::vector<std::string>& words) {
   for (const std::string& word : words)
     EXPECT_NE(status.message().find(word), std::string::npos) << word << " in: " << status.ToString();
-}
-
-/// What a store answers for the range that is asked for.
-ScriptedAnswer Part(const HttpCall& call, const std::string& object) {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  EXPECT_EQ(sscanf(call.headers.at("range").c_str(), "bytes=%zu-%zu", &begin, &end), 2);
-  return HttpText(206, object.substr(begin, end + 1 - begin),
-                  "ETag: \"e1\"\r\nContent-Range: bytes " + std::to_string(begin) + "-" + std::to_string(end) + "/" +
-                      std::to_string(object.size()) + "\r\n");
 }
 
 class ObjectTls : public ::testing::Test {
@@ -106,7 +97,7 @@ class ObjectTls : public ::testing::Test {
 TEST_F(ObjectTls, ReadsAndWritesWhereTheBundleVouchesForTheServer) {
   const ScriptedHttpServer server(
       [this](const HttpCall& call, std::size_t) {
-        return call.method == "GET" ? Part(call, object_) : HttpText(200, "", "ETag: \"e2\"\r\n");
+        return call.method == "GET" ? HttpPart(call, object_) : HttpText(200, "", "ETag: \"e2\"\r\n");
       },
       Identity());
   const auto store = Open(server);
@@ -126,7 +117,7 @@ TEST_F(ObjectTls, ReadsAndWritesWhereTheBundleVouchesForTheServer) {
 }
 
 TEST_F(ObjectTls, ABucketsOwnHostIsCoveredByAWildcard) {
-  const ScriptedHttpServer server([this](const HttpCall& call, std::size_t) { return Part(call, object_); },
+  const ScriptedHttpServer server([this](const HttpCall& call, std::size_t) { return HttpPart(call, object_); },
                                   Identity({"*.store.localhost"}));
   setenv("FERMENT_S3_ADDRESSING", "virtual", 1);
   const auto settings = Settings("https://store.localhost:" + std::to_string(server.port()), bundle_);
@@ -233,7 +224,7 @@ TEST_F(ObjectTls, ABodyThatIsCutIsGoneOnFromWhereItBroke) {
   for (const bool abrupt : {true, false}) {
     const ScriptedHttpServer server(
         [&](const HttpCall& call, std::size_t number) {
-          ScriptedAnswer answer = Part(call, object_);
+          ScriptedAnswer answer = HttpPart(call, object_);
           if (number < 2) answer.bytes.resize(answer.bytes.size() - 8);
           answer.abrupt = abrupt && number < 2;
           return answer;

@@ -15,6 +15,7 @@ namespace {
 
 using ferment::testing::BytesOf;
 using ferment::testing::HttpCall;
+using ferment::testing::HttpPart;
 using ferment::testing::HttpText;
 using ferment::testing::ScriptedAnswer;
 using ferment::testing::ScriptedHttpServer;
@@ -25,21 +26,11 @@ std::string TextOf(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// Begin and end (inclusive) of a call's Range.
-std::pair<std::size_t, std::size_t> RangeOf(const HttpCall& call) {
-  std::pair<std::size_t, std::size_t> range;
-  EXPECT_EQ(sscanf(call.headers.at("range").c_str(), "bytes=%zu-%zu", &range.first, &range.second), 2);
-  return range;
-}
-
 /// What a store answers for a range of `object`; only `sent` bytes of it come.
 ScriptedAnswer Part(const HttpCall& call, const std::string& object, std::size_t sent = ~std::size_t{0}) {
-  const auto [begin, end] = RangeOf(call);
-  const std::string part = object.substr(begin, end + 1 - begin);
-  ScriptedAnswer answer = HttpText(206, part,
-                                   "ETag: \"e1\"\r\nContent-Range: bytes " + std::to_string(begin) + "-" +
-                                       std::to_string(end) + "/" + std::to_string(object.size()) + "\r\n");
-  if (sent < part.size()) answer.bytes.resize(answer.bytes.size() - (part.size() - sent));
+  ScriptedAnswer answer = HttpPart(call, object);
+  const std::size_t part = answer.bytes.size() - answer.bytes.find("\r\n\r\n") - 4;
+  if (sent < part) answer.bytes.resize(answer.bytes.size() - (part - sent));
   return answer;
 }
 
