@@ -117,6 +117,7 @@ void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
     prepare_again_[run_id] = parts_.clock.Now() + kPrepareAgainAfter;
     return;
   }
+  prepare_again_.erase(run_id);
   prepared_.insert(run_id);
   if (!status.ok()) FailBeforeNextJob(run, status);
 }

@@ -94,11 +94,12 @@ class EvaluateRecipe final : public Recipe {
     }
     result.evaluation["video"] = stages_.empty() ? Json::array() : videos_.Figures();
     result.evaluation["ablation"] = stages_.empty() ? StaticAblation(result.metrics) : videos_.Ablation();
+    if (context_.world.rank() != 0) return result;
     // An evaluation does without the training faces: where their list is gone by now, so are its counts.
     if (const auto train = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain))
       result.evaluation["faces"]["train"] = CountsOf(*train);
     result.evaluation["faces"]["validation"] = CountsOf(faces_);
-    if (context_.world.rank() == 0) FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
+    FERMENT_RETURN_IF_ERROR(WriteFiles(result.evaluation));
     return result;
   }
 
