@@ -16,6 +16,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "common/nn/frozen_sequence.h"
 #include "common/nn/self_attention.h"
 
 namespace ferment::nn {
@@ -45,11 +46,18 @@ class EncoderBase : public TemporalEncoder {
   Tensor Project(const Tensor& features) final { return torch::relu(projection_(input_norm_(features))); }
   Tensor Classify(const Tensor& projected, const Tensor& present, const DropoutSeed& seed) final {
     Dropout dropout(is_training() ? dropout_ : 0, seed);
-    const Tensor x = projected * present.unsqueeze(2).to(projected.dtype());
-    return classifier_(dropout.Apply(Encode(x, present, dropout)));
+    return classifier_(dropout.Apply(Encode(WithoutAbsent(projected, present), present, dropout)));
+  }
+  Classifier Frozen(std::int64_t) override {
+    eval();
+    return [this](const Tensor& projected, const Tensor& present) { return Classify(projected, present, {}); };
   }
 
  protected:
+  static Tensor WithoutAbsent(const Tensor& projected, const Tensor& present) {
+    return projected * present.unsqueeze(2).to(projected.dtype());
+  }
+  Tensor ClassesOf(const Tensor& encoded) { return classifier_(encoded); }
   /// After the encoder's own modules, so that parameters stand in the order of the data's way.
   void AddClassifier(const TemporalConfig& config) {
     classifier_ = register_module("classifier", torch::nn::Linear(config.d_model, config.classes));
@@ -83,13 +91,23 @@ class SelfAttention final : public EncoderBase {
     AddClassifier(config);
   }
 
+  Classifier Frozen(std::int64_t frames) override {
+    if (!encoder_->parameters().front().is_cpu()) return EncoderBase::Frozen(frames);
+    const auto frozen = std::make_shared<const FrozenSequence>(*encoder_, frames);
+    return [this, frozen](const Tensor& projected, const Tensor& present) {
+      return ClassesOf(frozen->Run(Positioned(WithoutAbsent(projected, present)), Masked(present)));
+    };
+  }
+
  private:
+  static Tensor Positioned(const Tensor& x) { return x + SinusoidalPositions(x.size(1), x.size(2), x.options()); }
+  /// A window without any face would leave attention nothing to look at: NaN. It may look at everything instead.
+  static Tensor Masked(const Tensor& present) {
+    return torch::logical_and(present.logical_not(), present.any(1, /*keepdim=*/true));
+  }
   Tensor Encode(const Tensor& x, const Tensor& present, Dropout& dropout) override {
-    const Tensor positioned = x + SinusoidalPositions(x.size(1), x.size(2), x.options());
-    // A window without any face would leave attention nothing to look at: NaN. It may look at everything instead.
-    const Tensor masked = torch::logical_and(present.logical_not(), present.any(1, /*keepdim=*/true));
-    if (x.is_cpu()) return EncodeSequence(*encoder_, positioned, masked, dropout);
-    return encoder_(positioned.transpose(0, 1), Tensor(), masked).transpose(0, 1);
+    if (x.is_cpu()) return EncodeSequence(*encoder_, Positioned(x), Masked(present), dropout);
+    return encoder_(Positioned(x).transpose(0, 1), Tensor(), Masked(present)).transpose(0, 1);
   }
 
   torch::nn::TransformerEncoder encoder_{nullptr};

@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,12 @@ class TemporalEncoder : public torch::nn::Module {
   virtual torch::Tensor Project(const torch::Tensor& features) = 0;
   virtual torch::Tensor Classify(const torch::Tensor& projected, const torch::Tensor& present,
                                  const DropoutSeed& seed) = 0;
+
+  /// `projected` [B, T, d_model], `present` [B, T] -> logits [B, T, C].
+  using Classifier = std::function<torch::Tensor(const torch::Tensor& projected, const torch::Tensor& present)>;
+  /// Returns: Classify in evaluation for many calls of `frames` frames (B T) with the weights as they are now; any
+  /// number of threads at a time, each under a NoGradGuard. Must not outlive this.
+  virtual Classifier Frozen(std::int64_t frames) = 0;
 };
 
 /// Initial weights depend on (seed, stream) alone. Reseeds torch's default CPU generator. Requires: a valid config.

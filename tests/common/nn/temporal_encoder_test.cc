@@ -55,6 +55,26 @@ TEST_P(TemporalEncoderKinds, AWindowWithoutAnyFaceStaysFinite) {
   EXPECT_TRUE(torch::isfinite(logits).all().item<bool>());
 }
 
+TEST_P(TemporalEncoderKinds, FrozenComputesWhatEvaluationDoes) {
+  auto encoder = MakeTemporalEncoder(SmallConfig(GetParam()), 1, 2);
+  encoder->eval();
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : encoder->parameters()) parameter.add_(0.1 * torch::randn_like(parameter));
+  const torch::Tensor projected = torch::randn({3, 10, 16});
+  torch::Tensor present = torch::ones({3, 10}, torch::kBool);
+  for (const bool some_absent : {false, true}) {
+    if (some_absent) {
+      present[0].slice(0, 6, 10).fill_(false);
+      present[2].fill_(false);
+    }
+    const torch::Tensor wanted = encoder->Classify(projected, present, {});
+    for (const std::int64_t frames : {30, 40}) {  // as many as it is made for, and fewer
+      const torch::Tensor found = encoder->Frozen(frames)(projected, present);
+      EXPECT_TRUE(torch::allclose(found, wanted, 1e-4, 1e-5)) << "absent: " << some_absent << ", frames: " << frames;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, TemporalEncoderKinds, ::testing::Values("transformer", "gru", "tcn", "none"));
 
 TEST(TemporalEncoder, OnlyTheEncoderLooksAcrossFrames) {
