@@ -99,7 +99,7 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, c
 
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
   const auto give_up = steady_clock::now() + options.retry_for;
-  Backoff backoff(options.first_pause, options.longest_pause, std::random_device{}());
+  std::optional<Backoff> backoff;  // of the first failure on: a virtual machine takes 0.1 ms to seed it
   for (;;) {
     if (options.stop.stop_requested()) return CancelledError("asked to stop before the call");
     grpc::ClientContext context;
@@ -113,7 +113,8 @@ Status CallWithRetry(const CallOptions& options, const std::function<grpc::Statu
     const auto wait = WaitBeforeRetry(status);
     if (!wait) return FromGrpc(status);
     // The backoff is drawn at random: those whom a full service sent away do not come back together.
-    const milliseconds pause = backoff.Next() + *wait;
+    if (!backoff) backoff.emplace(options.first_pause, options.longest_pause, std::random_device{}());
+    const milliseconds pause = backoff->Next() + *wait;
     if (steady_clock::now() + pause >= give_up) return FromGrpc(status);
     PauseOrStop(pause, options.stop);
   }

@@ -29,10 +29,12 @@
 //              `-----------5----------' (failed)               5 the run is reopened
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace ferment::coordinator {
@@ -153,7 +155,11 @@ struct LeaseKey {
   std::string job_id;
   std::uint64_t shard = 0;
   std::uint64_t epoch = 0;
-  friend auto operator<=>(const LeaseKey&, const LeaseKey&) = default;
+  friend bool operator==(const LeaseKey&, const LeaseKey&) = default;
+  /// Numbers first: they tell two leases of a job apart, whose names are the same.
+  friend std::strong_ordering operator<=>(const LeaseKey& a, const LeaseKey& b) {
+    return std::tie(a.shard, a.epoch, a.run_id, a.job_id) <=> std::tie(b.shard, b.epoch, b.run_id, b.job_id);
+  }
 };
 
 }  // namespace ferment::coordinator

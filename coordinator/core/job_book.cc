@@ -307,8 +307,7 @@ void JobBook::On(const ShardLeased& event) {
   shard.state = ShardState::kLeased;
   shard.epoch = event.key.epoch;
   shard.labeler_id = event.labeler_id;
-  job.pending.erase(event.key.shard);
-  job.leased.insert(event.key.shard);
+  job.leased.insert(job.leased.end(), job.pending.extract(event.key.shard));
   if (event.alone) job.alone.insert(event.key.shard);
   const auto labeler = labelers_.find(event.labeler_id);
   if (labeler == labelers_.end()) return;
