@@ -77,6 +77,7 @@ bench-train:
 	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
 	tools/bench_train.py --device $(DEVICE)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_all_reduce.py)
+	$(if $(filter cpu,$(DEVICE)),tools/bench_placement.py)
 
 # Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
 bench-label: bench
