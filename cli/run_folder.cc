@@ -121,9 +121,9 @@ Status RunFolder::CheckNoCoordinatorRuns() const {
   const fs::path& run_dir = layout_.root();
   const auto holder = io::HolderOf(run_dir);
   if (!holder || IsLeftOver(*holder, run_dir)) return {};
-  return AbortedError("a live coordinator runs this folder: path=" + run_dir.string() + " run=" + holder->owner +
+  return AbortedError("a live process runs this folder: path=" + run_dir.string() + " run=" + holder->owner +
                       " host=" + holder->host + " pid=" + std::to_string(holder->pid) +
-                      "; follow the run there with `ferment watch`, cancel it there, or choose another folder with "
+                      "; follow the run there with `ferment watch`, stop it there, or choose another folder with "
                       "--run-dir")
       .WithExitCode(exit_code::kFenced);
 }

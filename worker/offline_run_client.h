@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For a trainer that nobody runs: there is no token, and progress is a log line.
+// For a trainer that nobody runs: its token is the run's folder, and progress is a log line.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <string>
 
 #include "worker/run_client.h"
 
 namespace ferment::worker {
 
-std::unique_ptr<RunClient> MakeOfflineRunClient();
+/// Acquire takes `run_dir` (io::FolderHold) for `job` until this is destroyed. Its errors are those of
+/// FolderHold::Take: Aborted (202) where a coordinator, a `ferment run` or another trainer that was started by hand has
+/// it.
+std::unique_ptr<RunClient> MakeOfflineRunClient(std::filesystem::path run_dir, std::string job);
 
 }  // namespace ferment::worker

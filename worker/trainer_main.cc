@@ -104,7 +104,8 @@ std::string EnvironmentVariable(const std::string& name) {
 }
 
 std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
-  if (config.coordinator.empty()) return MakeOfflineRunClient();
+  if (config.coordinator.empty())
+    return MakeOfflineRunClient(std::filesystem::absolute(config.run_dir), JobId(config.phase, config.round));
   return MakeGrpcRunClient({.coordinator = config.coordinator,
                             .run_id = config.run_id,
                             .job_id = JobId(config.phase, config.round),

@@ -73,9 +73,9 @@ Status CheckNoCommandRuns(const fs::path& folder) {
 }
 
 Status HeldBy(const FolderHolder& holder, const fs::path& folder) {
-  return AbortedError("another coordinator runs this folder: path=" + folder.string() + " run=" + holder.owner +
+  return AbortedError("another process runs this folder: path=" + folder.string() + " run=" + holder.owner +
                       " host=" + holder.host + " pid=" + std::to_string(holder.pid) +
-                      "; wait for that run, cancel it there, or choose another folder with --run-dir")
+                      "; wait for its end, stop it there, or choose another folder with --run-dir")
       .WithExitCode(exit_code::kFenced);
 }
 
@@ -107,7 +107,7 @@ Result<bool> FolderHold::TryTake(const fs::path& file, const std::string& owner)
   } else if (errno != EWOULDBLOCK) {
     LogWarning("folder.not_locked", {{"file", file.string()},
                                      {"error", WriteErrno(errno, "lock", file).message()},
-                                     {"means", "nothing keeps a second coordinator from this run's folder"}});
+                                     {"means", "nothing keeps a second process from this run's folder"}});
     return true;
   } else if (ReadHolder(handle_).owner != owner) {
     return false;

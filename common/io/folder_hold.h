@@ -12,11 +12,12 @@
 
 namespace ferment::io {
 
-/// In a run's folder; the first is `ferment run`'s (its pid), the second a coordinator's.
+/// In a run's folder; the first is `ferment run`'s (its pid), the second that of a coordinator, or of a trainer that
+/// works without one.
 inline constexpr char kCommandLock[] = ".ferment-run";
 inline constexpr char kCoordinatorLock[] = ".ferment-coordinator";
 
-/// A coordinator that holds a folder, as it wrote itself down.
+/// Who holds a folder, as it wrote itself down.
 struct FolderHolder {
   std::string owner;
   std::string host;
@@ -49,7 +50,7 @@ class FolderHold {
   int handle_;
 };
 
-/// Returns: the coordinator that holds the folder now.
+/// Returns: who holds the folder now.
 std::optional<FolderHolder> HolderOf(const std::filesystem::path& folder);
 
 }  // namespace ferment::io

@@ -155,6 +155,20 @@ TEST_F(TrainerUnderMpi, TermOfOneRankEndsAllWithACheckpointAndHupDoesNothing) {
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
 }
 
+/// Promise 5, without a coordinator to see to it.
+TEST_F(TrainerUnderMpi, ASecondOneLeavesTheFolderToTheFirst) {
+  const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& first) {
+    const Outcome second = Run(Trainer(run_dir(), 3), Environment());
+    EXPECT_EQ(second.exit_code, 202) << second.output;
+    EXPECT_NE(second.output.find("another process runs this folder: path=" + run_dir().string() + " run=cotrain-"),
+              std::string::npos)
+        << second.output;
+    first.Signal(SIGUSR2);
+  });
+  ASSERT_GT(steps, 0);
+  ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
+}
+
 TEST_F(TrainerUnderMpi, DrawsATimelineOfAllRanks) {
   const auto file = folder() / "trace.json";
   std::vector<std::string> command = Trainer(run_dir(), 3);
