@@ -57,10 +57,13 @@ Words WithHelpLast(Words words) {
 
 void LeaveWith(int exit_code) { throw CLI::RuntimeError(exit_code); }
 
+void LeaveBecause(const Status& failure) {
+  std::cerr << "ferment: " << failure.message() << std::endl;
+  LeaveWith(ProcessExitCode(failure));
+}
+
 void LeaveIfFailed(const Status& status) {
-  if (status.ok()) return;
-  std::cerr << "ferment: " << status.message() << std::endl;
-  LeaveWith(ProcessExitCode(status));
+  if (!status.ok()) LeaveBecause(status);
 }
 
 void AddCommands(CLI::App& app) {

@@ -27,12 +27,6 @@ struct RemoteFlags {
   std::string reason;
 };
 
-template <typename T>
-T OrLeave(Result<T> result) {
-  if (!result) LeaveIfFailed(result.error());
-  return std::move(*result);
-}
-
 CoordinatorClient ClientOf(const RemoteFlags& flags) {
   const auto credentials = OrLeave(rpc::ResolveCredentials(flags.credentials));
   return OrLeave(CoordinatorClient::Connect(flags.coordinator, credentials, std::chrono::seconds(5)));
