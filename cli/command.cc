@@ -62,6 +62,12 @@ void LeaveBecause(const Status& failure) {
   LeaveWith(ProcessExitCode(failure));
 }
 
+void RefuseJson(bool json, const char* flag) {
+  if (!json) return;
+  LeaveBecause(
+      InvalidArgumentError(std::string(flag) + " prints text: leave --json out").WithExitCode(exit_code::kUsage));
+}
+
 void LeaveIfFailed(const Status& status) {
   if (!status.ok()) LeaveBecause(status);
 }
@@ -74,6 +80,7 @@ void AddCommands(CLI::App& app) {
   AddConfigCommands(app);
   AddRunCommands(app);
   AddRemoteCommands(app);
+  AddInspectCommands(app);
   AddRenderCommands(app);
   AddReportCommands(app);
   AddPredictCommand(app);

@@ -17,6 +17,9 @@ namespace ferment::cli {
 /// Prints "ferment: <message>" and leaves with the failure's process exit code.
 [[noreturn]] void LeaveBecause(const Status& failure);
 
+/// Leaves as on wrong usage where a command that would print text is to print JSON.
+void RefuseJson(bool json, const char* flag);
+
 /// Does nothing on success; else as LeaveBecause.
 void LeaveIfFailed(const Status& status);
 
@@ -34,6 +37,7 @@ void AddCommands(CLI::App& app);
 void AddConfigCommands(CLI::App& app);
 void AddRunCommands(CLI::App& app);
 void AddRemoteCommands(CLI::App& app);
+void AddInspectCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);
 void AddReportCommands(CLI::App& app);
 void AddPredictCommand(CLI::App& app);
