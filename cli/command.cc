@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/completion.h"
 #include "cli/data_commands.h"
 #include "common/config/spec_schema.h"
 
@@ -98,6 +99,10 @@ int RunCommandLine(int argc, const char* const* argv) {
   AddCommands(app);
   if (argc <= 1) {
     std::cout << app.help();
+    return exit_code::kOk;
+  }
+  if (std::string_view(argv[1]) == kCompletionVerb) {
+    for (const std::string& candidate : Completions(app, {argv + 2, argv + argc})) std::cout << candidate << "\n";
     return exit_code::kOk;
   }
   const Words words = WithHelpLast({argv, argv + argc});
