@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/completion.h"
 #include "cli/data_commands.h"
 #include "common/config/spec_schema.h"
 
@@ -57,10 +58,19 @@ Words WithHelpLast(Words words) {
 
 void LeaveWith(int exit_code) { throw CLI::RuntimeError(exit_code); }
 
+void LeaveBecause(const Status& failure) {
+  std::cerr << "ferment: " << failure.message() << std::endl;
+  LeaveWith(ProcessExitCode(failure));
+}
+
+void RefuseJson(bool json, const char* flag) {
+  if (!json) return;
+  LeaveBecause(
+      InvalidArgumentError(std::string(flag) + " prints text: leave --json out").WithExitCode(exit_code::kUsage));
+}
+
 void LeaveIfFailed(const Status& status) {
-  if (status.ok()) return;
-  std::cerr << "ferment: " << status.message() << std::endl;
-  LeaveWith(ProcessExitCode(status));
+  if (!status.ok()) LeaveBecause(status);
 }
 
 void AddCommands(CLI::App& app) {
@@ -71,6 +81,7 @@ void AddCommands(CLI::App& app) {
   AddConfigCommands(app);
   AddRunCommands(app);
   AddRemoteCommands(app);
+  AddInspectCommands(app);
   AddRenderCommands(app);
   AddReportCommands(app);
   AddPredictCommand(app);
@@ -88,6 +99,10 @@ int RunCommandLine(int argc, const char* const* argv) {
   AddCommands(app);
   if (argc <= 1) {
     std::cout << app.help();
+    return exit_code::kOk;
+  }
+  if (std::string_view(argv[1]) == kCompletionVerb) {
+    for (const std::string& candidate : Completions(app, {argv + 2, argv + argc})) std::cout << candidate << "\n";
     return exit_code::kOk;
   }
   const Words words = WithHelpLast({argv, argv + argc});

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <utility>
 
+#include "common/base/result.h"
 #include "common/base/status.h"
 
 namespace ferment::cli {
@@ -12,8 +14,21 @@ namespace ferment::cli {
 /// Leaves the running command with this exit code; ferment_main returns it. Throws CLI::RuntimeError.
 [[noreturn]] void LeaveWith(int exit_code);
 
-/// Does nothing on success; else prints "ferment: <message>" and leaves with the status' process exit code.
+/// Prints "ferment: <message>" and leaves with the failure's process exit code.
+[[noreturn]] void LeaveBecause(const Status& failure);
+
+/// Leaves as on wrong usage where a command that would print text is to print JSON.
+void RefuseJson(bool json, const char* flag);
+
+/// Does nothing on success; else as LeaveBecause.
 void LeaveIfFailed(const Status& status);
+
+/// Returns: the value; where there is none, as LeaveBecause.
+template <typename T>
+T OrLeave(Result<T> result) {
+  if (!result) LeaveBecause(result.error());
+  return std::move(*result);
+}
 
 /// Adds `ferment [--version]` itself and every command.
 void AddCommands(CLI::App& app);
@@ -22,6 +37,7 @@ void AddCommands(CLI::App& app);
 void AddConfigCommands(CLI::App& app);
 void AddRunCommands(CLI::App& app);
 void AddRemoteCommands(CLI::App& app);
+void AddInspectCommands(CLI::App& app);
 void AddRenderCommands(CLI::App& app);
 void AddReportCommands(CLI::App& app);
 void AddPredictCommand(CLI::App& app);

@@ -1,131 +1,107 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <memory>
-#include <thread>
 
 #include "cli/command.h"
 #include "cli/credential_options.h"
-#include "common/base/clock.h"
+#include "cli/doctor_hosts.h"
+#include "cli/doctor_machine.h"
+#include "cli/doctor_service.h"
+#include "cli/doctor_spec.h"
 #include "common/base/json.h"
-#include "common/event/admin_server.h"
+#include "common/base/whole_number.h"
+#include "common/config/spec_loader.h"
 #include "common/event/child_process.h"
-#include "common/rpc/certificate_facts.h"
+#include "common/rpc/listen_address.h"
 
 namespace ferment::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Finding {
-  std::string check;
-  bool good = false;
-  std::string found;
-  /// What to do; shown where it is not good.
-  std::string fix;
+struct DoctorFlags {
+  std::string run_dir;
+  std::string spec;
+  std::vector<std::string> set;
+  std::string hosts;
+  std::string host_file;
+  std::string listen = rpc::kDefaultGrpcAddress;
+  std::string admin = rpc::kDefaultAdminAddress;
+  unsigned kill_grace = 50;
+  rpc::CredentialFlags credentials;
+  bool json = false;
 };
 
-constexpr std::uintmax_t kGiB = 1ULL << 30;
-
-Finding CheckProgram(const std::string& name, const fs::path& program, const std::string& fix) {
-  const auto path = event::FindProgram(program.string());
-  return {name, path.has_value(), path ? path->string() : "missing", fix};
-}
-
-Finding CheckSpace(const std::string& name, const fs::path& folder, std::uintmax_t wanted, const std::string& fix) {
+/// Returns: the folder itself, or the nearest above it that is there: a run makes its own.
+fs::path ExistingFolder(const fs::path& wanted) {
   std::error_code error;
-  const fs::space_info space = fs::space(folder, error);
-  if (error) return {name, false, folder.string() + ": " + error.message(), fix};
-  char text[96];
-  std::snprintf(text, sizeof text, "%.1f GiB free", static_cast<double>(space.available) / static_cast<double>(kGiB));
-  return {name, space.available >= wanted, text, fix};
+  fs::path folder = fs::absolute(wanted).lexically_normal();
+  while (!fs::is_directory(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
 }
 
-Finding CheckSync(const fs::path& folder) {
-  const fs::path file = folder / (".ferment-doctor-" + std::to_string(getpid()));
-  const std::string fix = "keep run folders on a local disk that this user may write to: --run-dir";
-  const int handle = open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (handle < 0) return {"fsync", false, "cannot write in " + folder.string(), fix};
-  const auto before = std::chrono::steady_clock::now();
-  constexpr int kRounds = 10;
-  bool good = true;
-  for (int round = 0; round < kRounds; ++round) good = good && write(handle, "x", 1) == 1 && fsync(handle) == 0;
-  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
-  close(handle);
-  std::error_code ignored;
-  fs::remove(file, ignored);
-  char text[64];
-  std::snprintf(text, sizeof text, "%.1f ms each", took.count() / kRounds);
-  return {"fsync", good && took.count() / kRounds < 100, good ? text : "failed", fix};
+void Append(Findings& to, Findings from) { to.insert(to.end(), from.begin(), from.end()); }
+
+/// Everything is read before the first check, so that a mistyped flag costs no wait.
+struct Questions {
+  std::optional<RunSpec> spec;
+  std::vector<std::string> hosts;
+};
+
+Questions ReadQuestions(const DoctorFlags& flags) {
+  Questions questions;
+  if (!flags.spec.empty()) questions.spec = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set)))).spec;
+  if (!flags.host_file.empty()) questions.hosts = OrLeave(ReadHostFile(flags.host_file));
+  if (!flags.hosts.empty()) questions.hosts = OrLeave(ParseHosts(flags.hosts));
+  return questions;
 }
 
-Finding CheckPort() {
-  event::EventLoop loop;
-  const auto server = event::AdminServer::Start(loop, {}, {});
-  const std::string found = server ? "127.0.0.1 has free ports" : std::string(server.error().message());
-  loop.Stop();
-  return {"loopback", server.has_value(), found, "bring the interface up: ip link set lo up"};
-}
-
-Finding CheckCores() {
-  const unsigned cores = std::thread::hardware_concurrency();
-  return {"cores", cores >= 2, std::to_string(cores), "two cores or more; it works on one, slowly"};
-}
-
-/// Certificate, key and authorities of a --tls-dir, and how long they are good.
-Finding CheckCertificates(const rpc::CredentialFlags& flags) {
-  const std::string fix = "renew them: ferment dev-certs DIR --force";
-  const auto paths = rpc::ResolveCredentials(flags);
-  if (!paths) return {"certificates", false, std::string(paths.error().message()), fix};
-  if (const Status usable = rpc::CheckCredentials(*paths); !usable.ok()) {
-    return {"certificates", false, std::string(usable.message()), fix};
+Findings Examine(const DoctorFlags& flags) {
+  const Questions questions = ReadQuestions(flags);
+  const std::string of_spec = questions.spec ? "runs/" + questions.spec->name() : ".";
+  const fs::path run_dir = flags.run_dir.empty() ? of_spec : flags.run_dir;
+  const fs::path folder = ExistingFolder(run_dir);
+  const CheckpointCosts costs = ReadCheckpointCosts(run_dir);
+  Findings findings = CheckMachine(folder);
+  if (questions.spec) {
+    const std::uint64_t checkpoint = std::max(costs.largest_bytes, EstimateCheckpointBytes(*questions.spec));
+    findings.push_back(
+        CheckSpace(folder, std::max(2 * kGiB, 3 * checkpoint), "three checkpoints, label sets and logs"));
+  } else {
+    findings.push_back(CheckSpace(folder, std::max(2 * kGiB, 3 * costs.largest_bytes), "a run"));
   }
-  if (!paths->HaveCertificate())
-    return {"certificates", true, "an authority to trust, no certificate of one's own", ""};
-  const auto text = rpc::ReadCredential(paths->certificate);
-  const auto facts = text ? rpc::ReadCertificateFacts(*text) : Result<rpc::CertificateFacts>(Fail(text.error()));
-  if (!facts) return {"certificates", false, std::string(facts.error().message()), fix};
-  const auto left = std::chrono::duration_cast<std::chrono::hours>(facts->expires - SystemClock().WallNow());
-  std::string found = facts->uri + ", " + std::to_string(left.count() / 24) + " days left";
-  for (const std::string& host : facts->hosts) found += (&host == &facts->hosts.front() ? ", serves " : " ") + host;
-  return {"certificates", left > std::chrono::hours(24 * 7), found, fix};
+  Append(findings, CheckKillGrace(costs, std::chrono::seconds(flags.kill_grace)));
+  findings.push_back(CheckPort("listen", flags.listen));
+  findings.push_back(CheckPort("admin", flags.admin));
+  if (!flags.credentials.tls_dir.empty() || !flags.credentials.tls_ca.empty()) {
+    findings.push_back(CheckCertificates(flags.credentials));
+  }
+  if (questions.spec) Append(findings, CheckData(*questions.spec));
+  if (!questions.hosts.empty()) {
+    Append(findings, CheckHosts(questions.hosts, event::ProgramFolder() / "ferment-trainer", std::chrono::seconds(20)));
+  }
+  return findings;
 }
 
-std::vector<Finding> Examine(const fs::path& folder) {
-  const fs::path programs = event::ProgramFolder();
-  const std::string build = "build it: make build";
-  return {
-      CheckProgram("mpirun", "mpirun", "install Open MPI (Debian: apt-get install openmpi-bin)"),
-      CheckProgram("coordinator", programs / "ferment-coordinator", build),
-      CheckProgram("labeler", programs / "ferment-labeler", build),
-      CheckProgram("trainer", programs / "ferment-trainer", build),
-      CheckCores(),
-      CheckPort(),
-      CheckSpace("disk", folder, 2 * kGiB, "free some space, or keep run folders elsewhere: --run-dir"),
-      CheckSync(folder),
-      CheckSpace("/dev/shm", "/dev/shm", kGiB / 4, "in a container: --shm-size=1g, or an emptyDir with medium: Memory"),
-  };
-}
-
-void Doctor(const std::string& folder, const rpc::CredentialFlags& credentials, bool json) {
+void Doctor(const DoctorFlags& flags) {
   bool all_good = true;
-  std::vector<Finding> findings = Examine(folder);
-  if (!credentials.tls_dir.empty() || !credentials.tls_ca.empty()) findings.push_back(CheckCertificates(credentials));
+  const Findings findings = Examine(flags);
+  std::size_t width = 12;
+  for (const Finding& finding : findings) width = std::max(width, finding.check.size());
   for (const Finding& finding : findings) {
     all_good = all_good && finding.good;
-    if (json) {
+    if (flags.json) {
       Json line = {{"check", finding.check}, {"good", finding.good}, {"found", finding.found}};
       if (!finding.good) line["fix"] = finding.fix;
-      std::cout << line.dump() << "\n";
+      std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
       continue;
     }
-    std::printf("%s %-12s %s\n", finding.good ? "✓" : "✗", finding.check.c_str(), finding.found.c_str());
-    if (!finding.good) std::printf("  %-12s %s\n", "", finding.fix.c_str());
+    const int columns = static_cast<int>(width);
+    std::printf("%s %-*s %s\n", finding.good ? "✓" : "✗", columns, finding.check.c_str(), finding.found.c_str());
+    if (!finding.good) std::printf("  %-*s %s\n", columns, "", finding.fix.c_str());
   }
   if (!all_good) LeaveWith(exit_code::kMissingService);
 }
@@ -133,14 +109,27 @@ void Doctor(const std::string& folder, const rpc::CredentialFlags& credentials, 
 }  // namespace
 
 void AddDoctorCommand(CLI::App& app) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Check that this machine has what a run needs, and say what to mend");
-  auto folder = std::make_shared<std::string>(".");
-  auto json = std::make_shared<bool>(false);
-  doctor->add_option("--run-dir", *folder, "Folder in which runs are kept; default: this one");
-  doctor->add_flag("--json", *json, "One JSON object a line");
-  auto credentials = std::make_shared<rpc::CredentialFlags>();
-  AddCredentialOptions(*doctor, *credentials);
-  doctor->callback([folder, json, credentials] { Doctor(*folder, *credentials, *json); });
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "Check that this machine, and other hosts, have what a run needs, and say what to mend");
+  auto flags = std::make_shared<DoctorFlags>();
+  doctor->add_option("--run-dir", flags->run_dir,
+                     "Folder of the run, or in which runs are kept; default: this one, runs/<name> with a spec");
+  doctor->add_option("--spec", flags->spec, "Look at this spec's data, too, and whether its checkpoints fit");
+  doctor->add_option("--set", flags->set, "KEY=VALUE, overrides the spec; may be given again")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->needs("--spec");
+  CLI::Option* hosts =
+      doctor->add_option("--hosts", flags->hosts, "Look at these, too: HOST[:SLOTS],... as for mpirun");
+  doctor->add_option("--hostfile", flags->host_file, "The same from a file of lines: HOST slots=N")->excludes(hosts);
+  doctor->add_option("--listen", flags->listen, "HOST:PORT as ferment-coordinator takes it")->capture_default_str();
+  doctor->add_option("--admin", flags->admin, "HOST:PORT as ferment-coordinator takes it")->capture_default_str();
+  doctor->add_option("--kill-grace", flags->kill_grace, "Seconds from TERM to KILL; ferment-coordinator --drain")
+      ->capture_default_str()
+      ->check(WholeNumber(0, 86'400));
+  doctor->add_flag("--json", flags->json, "One JSON object a line");
+  AddCredentialOptions(*doctor, flags->credentials);
+  doctor->callback([flags] { Doctor(*flags); });
 }
 
 }  // namespace ferment::cli

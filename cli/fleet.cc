@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/base/environment_names.h"
 #include "common/base/json.h"
 #include "common/base/random.h"
 
@@ -32,10 +33,7 @@ bool IsPermanent(int code) {
 /// A run on this machine alone needs no credentials, whatever the person has set for coordinators elsewhere.
 std::vector<std::pair<std::string, std::string>> EnvironmentOf(std::uint32_t threads) {
   std::vector<std::pair<std::string, std::string>> env = {{"OMP_NUM_THREADS", std::to_string(threads)}};
-  for (const char* name :
-       {"FERMENT_TLS_DIR", "FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
-    env.emplace_back(name, "");
-  }
+  for (const char* name : environment::kCredentials) env.emplace_back(name, "");
   return env;
 }
 

@@ -147,6 +147,7 @@ std::string ToJsonLine(const google::protobuf::Message& message) {
 }
 
 void ProgressBar::Show(const v1::RunStatus& run) {
+  if (style_.mode == ProgressMode::kQuiet) return;
   if (style_.mode == ProgressMode::kJson) {
     out_ << ToJsonLine(run) << std::endl;
     return;
@@ -223,6 +224,7 @@ std::string ProgressBar::TimeLeft(const v1::JobStatus& job, const Seen& seen) co
 }
 
 void ProgressBar::Note(const std::string& text) {
+  if (style_.mode == ProgressMode::kQuiet) return;
   if (style_.mode == ProgressMode::kJson) {
     out_ << Json{{"event", "note"}, {"text", text}}.dump() << std::endl;
     return;

@@ -19,6 +19,8 @@ enum class ProgressMode {
   kPlain,
   /// Each state as one JSON object a line, field names as in run_service.proto.
   kJson,
+  /// Nothing.
+  kQuiet,
 };
 
 struct ProgressStyle {

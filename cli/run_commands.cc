@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/launch_plan.h"
 #include "cli/run_session.h"
 #include "common/config/spec_loader.h"
 #include "common/event/event_loop.h"
@@ -20,19 +21,19 @@ struct RunFlags {
   std::vector<std::string> set;
   bool fresh = false;
   bool json = false;
+  bool quiet = false;
+  bool dry_run = false;
 };
 
 RunOptions Load(const RunFlags& flags) {
-  const auto overrides = ParseOverrides(flags.set);
-  if (!overrides) LeaveIfFailed(overrides.error());
-  const auto loaded = LoadSpec(flags.spec, *overrides);
-  if (!loaded) LeaveIfFailed(loaded.error());
-  const std::string folder = flags.run_dir.empty() ? "runs/" + loaded->spec.name() : flags.run_dir;
-  return {.spec = loaded->spec,
+  const auto loaded = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set))));
+  const std::string folder = flags.run_dir.empty() ? "runs/" + loaded.spec.name() : flags.run_dir;
+  return {.spec = loaded.spec,
           .run_dir = fs::absolute(folder).lexically_normal(),
           .programs = event::ProgramFolder(),
           .fresh = flags.fresh,
-          .json = flags.json};
+          .json = flags.json,
+          .quiet = flags.quiet};
 }
 
 bool StartedUnderNohup() {
@@ -40,8 +41,24 @@ bool StartedUnderNohup() {
   return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
+/// Says what a run would do, as far as it can be known beforehand.
+void ShowRun(const RunFlags& flags, const RunOptions& options) {
+  RefuseJson(flags.json, "--dry-run");
+  LeaveIfFailed(CheckFolderFits(options.spec, options.run_dir, options.fresh));
+  const RunLayout layout(options.run_dir);
+  std::error_code error;
+  const bool begun = fs::exists(layout.Spec(), error);
+  std::cout << "# would run " << flags.spec << " in " << options.run_dir.string()
+            << (!begun          ? ", a new run"
+                : options.fresh ? ", after deleting the run that is there"
+                                : ", going on after the phases that have ended there")
+            << "\n";
+  PrintPhases(std::cout, WithRenderedData(options.spec, layout), options.run_dir);
+}
+
 void Run(const RunFlags& flags) {
   const RunOptions options = Load(flags);
+  if (flags.dry_run) return ShowRun(flags, options);
   Interruptions interruptions;
   event::IgnoreBrokenPipes();
   event::EventLoop loop;
@@ -74,7 +91,9 @@ void AddRunFlags(CLI::App& command, RunFlags& flags) {
       ->take_all()
       ->allow_extra_args(false);
   command.add_flag("--fresh", flags.fresh, "Delete what an earlier run wrote into the folder, and begin anew");
-  command.add_flag("--json", flags.json, "One JSON object a line");
+  CLI::Option* json = command.add_flag("--json", flags.json, "One JSON object a line");
+  command.add_flag("-q,--quiet", flags.quiet, "Say nothing but what went wrong")->excludes(json);
+  command.add_flag("--dry-run", flags.dry_run, "Check spec, data and folder, and print what would be started");
 }
 
 }  // namespace

@@ -71,6 +71,23 @@ const std::string* Find(const std::vector<std::pair<std::string, std::string>>& 
   return nullptr;
 }
 
+/// Requires: the folder has a spec.
+Status CompareSpec(const RunLayout& layout, const RunSpec& spec) {
+  FERMENT_ASSIGN_OR_RETURN(const RunSpec before, LoadResolvedSpec(layout.Spec()));
+  const std::vector<std::string> differences = SpecDifferences(before, spec);
+  if (differences.empty()) return {};
+  std::string message = "the run in " + layout.root().string() + " was begun with another spec:";
+  for (const std::string& difference : differences) message += "\n  " + difference;
+  return InvalidArgumentError(message + "\ngive --fresh to begin anew, or --run-dir for another folder")
+      .WithExitCode(exit_code::kBadSpec);
+}
+
+Status NotARunFolder(const fs::path& run_dir) {
+  return FailedPreconditionError("not the folder of a run, and not empty: path=" + run_dir.string() +
+                                 "; choose another with --run-dir")
+      .WithExitCode(exit_code::kCannotWrite);
+}
+
 /// Of a `ferment run` that was killed: EndOrphans ends it.
 bool IsLeftOver(const io::FolderHolder& holder, const fs::path& run_dir) {
   if (!holder.on_this_host) return false;
@@ -86,11 +103,7 @@ Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
   std::error_code error;
   fs::create_directories(run_dir, error);
   if (error) return Fail(CannotWrite("make the run folder", run_dir, error.message()));
-  if (!IsRunFolderOrEmpty(run_dir)) {
-    return Fail(FailedPreconditionError("not the folder of a run, and not empty: path=" + run_dir.string() +
-                                        "; choose another with --run-dir")
-                    .WithExitCode(exit_code::kCannotWrite));
-  }
+  if (!IsRunFolderOrEmpty(run_dir)) return Fail(NotARunFolder(run_dir));
   const fs::path lock_file = run_dir / io::kCommandLock;
   const int lock = open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
@@ -139,15 +152,7 @@ Status RunFolder::DeleteRun() {
 
 Status RunFolder::KeepSpec(const RunSpec& spec) {
   std::error_code error;
-  if (fs::exists(layout_.Spec(), error)) {
-    FERMENT_ASSIGN_OR_RETURN(const RunSpec before, LoadResolvedSpec(layout_.Spec()));
-    const std::vector<std::string> differences = SpecDifferences(before, spec);
-    if (differences.empty()) return {};
-    std::string message = "the run in " + layout_.root().string() + " was begun with another spec:";
-    for (const std::string& difference : differences) message += "\n  " + difference;
-    return InvalidArgumentError(message + "\ngive --fresh to begin anew, or --run-dir for another folder")
-        .WithExitCode(exit_code::kBadSpec);
-  }
+  if (fs::exists(layout_.Spec(), error)) return CompareSpec(layout_, spec);
   const std::string text = SpecToYaml(spec);
   return io::WriteFileAtomically(layout_.Spec(), text);
 }
@@ -179,6 +184,21 @@ RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout) {
 Status RenderData(const RunSpec& spec, const RunLayout& layout) {
   if (!dataset::WantsSyntheticSets(spec)) return {};
   return dataset::RenderSyntheticSets(spec, layout.SyntheticData()).With("rendering the data");
+}
+
+Status CheckFolderFits(const RunSpec& spec, const fs::path& run_dir, bool begins_anew) {
+  std::error_code error;
+  fs::path above = run_dir;
+  while (!fs::exists(above, error) && above.has_relative_path()) above = above.parent_path();
+  if (!fs::is_directory(above, error))
+    return CannotWrite("make the run folder", run_dir, above.string() + " is a file");
+  if (access(above.c_str(), W_OK | X_OK) != 0) return CannotWrite("write into the folder", above, strerror(errno));
+  if (above == run_dir && !IsRunFolderOrEmpty(run_dir)) return NotARunFolder(run_dir);
+  const RunLayout layout(run_dir);
+  if (!begins_anew && fs::exists(layout.Spec(), error)) {
+    FERMENT_RETURN_IF_ERROR(CompareSpec(layout, WithRenderedData(spec, layout)));
+  }
+  return CheckDataExists(spec);
 }
 
 Status CheckDataExists(const RunSpec& spec) {

@@ -55,6 +55,10 @@ RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout);
 /// another spec. Requires: `spec` without what WithRenderedData enters. Errors: of writing.
 Status RenderData(const RunSpec& spec, const RunLayout& layout);
 
+/// Looks at what is there as a run of this spec would, and writes nothing. `spec`: as RenderData's. Errors: those of
+/// RunFolder::Open but for its lock, of KeepSpec unless the run would begin anew, and of CheckDataExists.
+Status CheckFolderFits(const RunSpec& spec, const std::filesystem::path& run_dir, bool begins_anew = false);
+
 /// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once.
 Status CheckDataExists(const RunSpec& spec);
 

@@ -28,12 +28,16 @@ std::string PhaseOf(const v1::RunStatus& run) {
   return "";
 }
 
+ProgressStyle StyleOf(const RunOptions& options) {
+  ProgressStyle style = StyleOfTerminal(options.json);
+  if (options.quiet) style.mode = ProgressMode::kQuiet;
+  return style;
+}
+
 class RunSession {
  public:
   RunSession(const RunOptions& options, Interruptions& interruptions)
-      : options_(options),
-        interruptions_(interruptions),
-        bar_(std::cout, StyleOfTerminal(options.json), SystemClock()) {}
+      : options_(options), interruptions_(interruptions), bar_(std::cout, StyleOf(options), SystemClock()) {}
 
   Result<int> Run() {
     FERMENT_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Open(options_.run_dir));
@@ -112,6 +116,7 @@ class RunSession {
                 << (run.failure().empty() ? "" : ": " + run.failure()) << "\n";
       return ExitCodeOf(run);
     }
+    if (options_.quiet) return exit_code::kOk;
     const auto report = ReadReport(layout.ReportJson());
     if (options_.json) {
       std::cout << Json{{"event", "finished"}, {"exit_code", 0}, {"report", layout.ReportJson().string()}}.dump()

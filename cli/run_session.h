@@ -26,6 +26,8 @@ struct RunOptions {
   std::filesystem::path programs;
   bool fresh = false;
   bool json = false;
+  /// Nothing on standard output.
+  bool quiet = false;
 };
 
 /// Interruptions as they come in; set by the signal handler's thread.

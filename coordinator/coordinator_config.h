@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "common/rpc/credential_paths.h"
+#include "common/rpc/listen_address.h"
 #include "coordinator/core/lease_policy.h"
 
 namespace ferment::coordinator {
@@ -30,9 +31,9 @@ struct CoordinatorConfig {
   /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
   std::string store = "sqlite:ferment.db";
   /// Where gRPC is served; port 0 takes any free one. Loopback by default, since TLS needs certificates.
-  std::string listen = "127.0.0.1:50400";
+  std::string listen = rpc::kDefaultGrpcAddress;
   /// Where metrics, probes and the status page are served; not one of Prometheus' own ports.
-  std::string admin = "127.0.0.1:50401";
+  std::string admin = rpc::kDefaultAdminAddress;
   /// Written once serving, as {"grpc", "admin", "pid"}; a restart on port 0 takes the ports in it again where they are
   /// free, so that trainers and labelers find it. Empty: none.
   std::filesystem::path address_file;

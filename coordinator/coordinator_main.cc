@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <string>
 
+#include "common/base/environment_names.h"
 #include "common/base/logging.h"
 #include "common/base/whole_number.h"
+#include "common/config/environment_check.h"
 #include "common/event/child_process.h"
 #include "common/event/event_loop.h"
 #include "coordinator/coordinator_process.h"
@@ -15,11 +17,11 @@ namespace {
 
 void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
   app.add_option("--tls-dir", config.tls.tls_dir, "Folder with tls.crt, tls.key and ca.crt: TLS, and roles")
-      ->envname("FERMENT_TLS_DIR");
+      ->envname(environment::kTlsDir);
   app.add_option("--tls-cert", config.tls.tls_cert, "Certificate, where it lies elsewhere")
-      ->envname("FERMENT_TLS_CERT");
-  app.add_option("--tls-key", config.tls.tls_key, "Its key")->envname("FERMENT_TLS_KEY");
-  app.add_option("--tls-ca", config.tls.tls_ca, "Authorities of those who call")->envname("FERMENT_TLS_CA");
+      ->envname(environment::kTlsCert);
+  app.add_option("--tls-key", config.tls.tls_key, "Its key")->envname(environment::kTlsKey);
+  app.add_option("--tls-ca", config.tls.tls_ca, "Authorities of those who call")->envname(environment::kTlsCa);
   app.add_option("--trainer-tls-dir", config.trainer_tls_dir, "Such a folder for the trainers that are launched");
   app.add_option("--tokens", config.tokens, "Hashes of the tokens of people without certificates; needs TLS");
   app.add_option("--audit-file", config.audit_file, "Who did what, a sealed line a call; see `ferment audit verify`");
@@ -70,7 +72,7 @@ int Main(int argc, char** argv) {
   app.add_option("--address-file", config.address_file, "Written once serving: {\"grpc\", \"admin\", \"pid\"}");
   app.add_option("--label-store", config.label_store,
                  "s3://BUCKET/PREFIX where label sets of new runs go; default: the run's folder")
-      ->envname("FERMENT_LABEL_STORE");
+      ->envname(environment::kLabelStore);
   app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   AddTimeOptions(app, config);
@@ -88,6 +90,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
   }
   SetUpLogging({.program = "ferment-coordinator"});
+  WarnOfMistypedVariables();
   event::IgnoreBrokenPipes();
   if (print_config) {
     std::fputs(Describe(config).c_str(), stdout);

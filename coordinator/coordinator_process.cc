@@ -8,6 +8,7 @@
 #include <functional>
 #include <thread>
 
+#include "common/base/environment_names.h"
 #include "common/base/logging.h"
 #include "common/config/launch_command.h"
 #include "common/config/run_layout.h"
@@ -49,9 +50,9 @@ std::string AddressForTrainers(const std::string& served) {
 
 /// Also where there are none: whatever the coordinator found in its own environment is not the trainers'.
 void AddTrainerCredentials(const CoordinatorConfig& config, LaunchCommand& command) {
-  command.env.emplace_back("FERMENT_TLS_DIR", config.trainer_tls_dir.string());
-  for (const char* name : {"FERMENT_TLS_CERT", "FERMENT_TLS_KEY", "FERMENT_TLS_CA", "FERMENT_TOKEN_FILE"}) {
-    command.env.emplace_back(name, "");
+  for (const char* name : environment::kCredentials) {
+    command.env.emplace_back(name,
+                             std::string_view(name) == environment::kTlsDir ? config.trainer_tls_dir.string() : "");
   }
 }
 

@@ -12,10 +12,12 @@
 #include <optional>
 #include <thread>
 
+#include "common/base/environment_names.h"
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
 #include "common/base/whole_number.h"
+#include "common/config/environment_check.h"
 #include "common/rpc/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
@@ -145,11 +147,11 @@ void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
     app.add_option(name, value, about)->envname(variable);
   };
   add("--tls-dir", flags.tls_dir, "Folder with tls.crt, tls.key and ca.crt, for a coordinator with TLS",
-      "FERMENT_TLS_DIR");
-  add("--tls-cert", flags.tls_cert, "Certificate, where it lies elsewhere", "FERMENT_TLS_CERT");
-  add("--tls-key", flags.tls_key, "Its key", "FERMENT_TLS_KEY");
-  add("--tls-ca", flags.tls_ca, "Authority of the coordinator's certificate", "FERMENT_TLS_CA");
-  add("--token-file", flags.token_file, "File with a token, in place of a certificate", "FERMENT_TOKEN_FILE");
+      environment::kTlsDir);
+  add("--tls-cert", flags.tls_cert, "Certificate, where it lies elsewhere", environment::kTlsCert);
+  add("--tls-key", flags.tls_key, "Its key", environment::kTlsKey);
+  add("--tls-ca", flags.tls_ca, "Authority of the coordinator's certificate", environment::kTlsCa);
+  add("--token-file", flags.token_file, "File with a token, in place of a certificate", environment::kTokenFile);
 }
 
 int Main(int argc, char** argv) {
@@ -164,7 +166,7 @@ int Main(int argc, char** argv) {
   app.add_option("--name", config.name,
                  "Name on the status page, the same when started again; default: host and process id");
   app.add_option("--host", config.host, "The machine that it runs on; default: as the system calls it")
-      ->envname("FERMENT_HOST");
+      ->envname(environment::kHost);
   app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
   app.add_option("--device", config.device, "What networks run on; auto: a GPU where this process may use one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
@@ -180,7 +182,7 @@ int Main(int argc, char** argv) {
   app.add_option(
          "--label-store", config.label_store,
          "s3://BUCKET/PREFIX where label sets of a run that has none go, for --offline; default: the run's folder")
-      ->envname("FERMENT_LABEL_STORE");
+      ->envname(environment::kLabelStore);
   app.add_flag("--predict", config.predict, "Print the classes of pictures and leave");
   app.add_option("--model", config.prediction.model, "Export folder of a run, for --predict");
   app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");
@@ -197,6 +199,7 @@ int Main(int argc, char** argv) {
   if (csv) config.prediction.format = PredictFormat::kCsv;
   SetUpLogging(
       {.program = "ferment-labeler", .level = config.predict || config.replay ? LogLevel::kWarning : LogLevel::kInfo});
+  WarnOfMistypedVariables();
   if (const Status status = Check(config); !status.ok()) {
     std::fprintf(stderr, "ferment-labeler: %s\n", std::string(status.message()).c_str());
     return exit_code::kUsage;

@@ -11,6 +11,7 @@
 
 #include "common/base/logging.h"
 #include "common/base/whole_number.h"
+#include "common/config/environment_check.h"
 #include "common/nn/cuda_device.h"
 #include "common/nn/torch_guard.h"
 #include "worker/collective/mpi_collective.h"
@@ -224,6 +225,7 @@ void StartLogging(const TrainerConfig& config, int rank) {
   SetUpLogging({.program = "ferment-trainer",
                 .level = rank == 0 ? LogLevel::kInfo : LogLevel::kWarning,
                 .context = {{"job", JobId(config.phase, config.round)}, {"rank", rank}}});
+  if (rank == 0) WarnOfMistypedVariables();
 }
 
 std::unique_ptr<RankWatch> StartWatch(const TrainerConfig& config, Collective& world, const RankBoard& board,

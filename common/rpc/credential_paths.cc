@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "common/base/environment_names.h"
 #include "common/rpc/openssl_objects.h"
 
 namespace ferment::rpc {
@@ -49,8 +50,8 @@ Status CheckPair(const CredentialPaths& paths) {
 }  // namespace
 
 CredentialFlags CredentialFlagsOfEnvironment() {
-  return {Variable("FERMENT_TLS_DIR"), Variable("FERMENT_TLS_CERT"), Variable("FERMENT_TLS_KEY"),
-          Variable("FERMENT_TLS_CA"), Variable("FERMENT_TOKEN_FILE")};
+  return {Variable(environment::kTlsDir), Variable(environment::kTlsCert), Variable(environment::kTlsKey),
+          Variable(environment::kTlsCa), Variable(environment::kTokenFile)};
 }
 
 Result<CredentialPaths> ResolveCredentials(const CredentialFlags& flags) {

@@ -11,6 +11,11 @@
 
 namespace ferment::rpc {
 
+/// Where a coordinator serves unless told otherwise, and `ferment doctor` looks whether it can: gRPC; metrics, probes
+/// and page.
+inline constexpr const char* kDefaultGrpcAddress = "127.0.0.1:50400";
+inline constexpr const char* kDefaultAdminAddress = "127.0.0.1:50401";
+
 /// A value. An IPv6 host is held without its brackets.
 struct ListenAddress {
   std::string host;

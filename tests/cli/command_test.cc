@@ -39,7 +39,7 @@ TEST(Command, HelpsWhenNothingIsAsked) {
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("ferment demo"));
   for (const char* verb : {"run", "demo", "submit", "get", "watch", "logs", "cancel", "suspend", "resume", "prioritize",
-                           "rollback", "wait", "render", "doctor", "config", "predict"}) {
+                           "rollback", "wait", "render", "doctor", "config", "predict", "describe", "health"}) {
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + verb + " ")) << verb;
   }
 }
@@ -95,6 +95,36 @@ TEST(Command, RefusesABadSpecBeforeAnythingStarts) {
   EXPECT_THAT(outcome.err, HasSubstr("stepps"));
   EXPECT_FALSE(std::filesystem::exists(run_dir));
   EXPECT_EQ(Type({"run", "/no/such/spec.yaml"}).code, exit_code::kBadSpec);
+}
+
+TEST(Command, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
+  const std::string file = SpecFile("name: tried\nteacher: {steps: 7}\n");
+  const std::string run_dir = (std::filesystem::path(testing::TempDir()) / "dry_run").string();
+  std::filesystem::remove_all(run_dir);
+  const std::vector<const char*> words = {"run", file.c_str(), "--run-dir", run_dir.c_str(), "--dry-run"};
+  const Outcome outcome = Type(words);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(run_dir + ", a new run"));
+  EXPECT_THAT(outcome.out, HasSubstr("--phase cotrain"));
+  EXPECT_FALSE(std::filesystem::exists(run_dir));
+
+  std::filesystem::create_directory(run_dir);
+  std::ofstream(run_dir + "/letter.txt") << "mine";
+  EXPECT_EQ(Type(words).code, exit_code::kCannotWrite) << "not a run's folder";
+  std::filesystem::remove(run_dir + "/letter.txt");
+  std::ofstream(run_dir + "/spec.yaml") << "apiVersion: ferment/v1\nname: tried\nteacher: {steps: 8}\n";
+  const Outcome other = Type(words);
+  EXPECT_EQ(other.code, exit_code::kBadSpec);
+  EXPECT_THAT(other.err, HasSubstr("teacher.steps: 8 -> 7"));
+  std::vector<const char*> anew = words;
+  anew.push_back("--fresh");
+  EXPECT_THAT(Type(anew).out, HasSubstr("after deleting"));
+  EXPECT_TRUE(std::filesystem::exists(run_dir + "/spec.yaml"));
+  anew.push_back("--json");
+  EXPECT_EQ(Type(anew).code, exit_code::kUsage);
+  const std::string without_data = SpecFile("data: {fer: {path: /no/such/faces}, fr: {path: /no/such/pack}}\n");
+  EXPECT_EQ(Type({"run", without_data.c_str(), "--run-dir", run_dir.c_str(), "--fresh", "--dry-run"}).code,
+            exit_code::kBadData);
 }
 
 TEST(Command, RendersEachPhaseOfASpec) {

@@ -81,6 +81,13 @@ TEST_F(ProgressBarTest, WritesOneJsonObjectALine) {
   EXPECT_EQ(count, 3);
 }
 
+TEST_F(ProgressBarTest, IsSilentWhenAskedToBe) {
+  EXPECT_EQ(Shown({.mode = ProgressMode::kQuiet}), "");
+  std::ostringstream out;
+  ProgressBar(out, {.mode = ProgressMode::kQuiet}, clock_).Note("labeler 1 died");
+  EXPECT_EQ(out.str(), "");
+}
+
 TEST_F(ProgressBarTest, EndsAPhaseOnce) {
   job_->set_state(v1::JOB_STATE_FAILED);
   job_->set_failure("class without a sample: class=Fear");

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs a command beside three hosts, h1 to h3: network namespaces on one switch, an sshd in each. $FERMENT_MPIRUN is an
-# mpirun that was started on h1 and reaches the others by ssh. All processes, mounts and networks are in namespaces of
-# this script's own, which end with it however it ends: a killed test leaves nothing behind. Usage: three_hosts.sh COMMAND...
+# mpirun that was started on h1 and reaches the others by ssh; $FERMENT_ON_H1 runs a program there. All processes, mounts
+# and networks are in namespaces of this script's own, which end with it however it ends: a killed test leaves nothing
+# behind. Usage: three_hosts.sh COMMAND...
 set -euo pipefail
 
 skip() {
@@ -40,7 +41,13 @@ exec ip netns exec h1 unshare --uts sh -c 'hostname h1; exec mpirun "$@"' mpirun
   --mca btl_vader_single_copy_mechanism none --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 2 \
   -x GOMP_SPINCOUNT=30000 -x OMP_NUM_THREADS=1 "$@"
 END
-chmod +x rsh mpirun
+cat >on_h1 <<'END'
+#!/bin/sh
+exec ip netns exec h1 unshare --uts sh -c 'hostname h1; exec "$@"' sh env OMPI_MCA_plm_rsh_agent=/run/mpi/rsh "$@"
+END
+chmod +x rsh mpirun on_h1
+printf '127.0.0.1 localhost\n10.99.0.1 h1\n10.99.0.2 h2\n10.99.0.3 h3\n' >hosts
+mount --bind hosts /etc/hosts
 
 ip netns add switch
 ip -n switch link add br0 type bridge
@@ -68,5 +75,5 @@ done
 
 cd - >/dev/null
 code=0
-FERMENT_MPIRUN=/run/mpi/mpirun "$@" || code=$?
+FERMENT_MPIRUN=/run/mpi/mpirun FERMENT_ON_H1=/run/mpi/on_h1 "$@" || code=$?
 exit "$code"

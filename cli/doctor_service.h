@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `ferment doctor` looks at for a coordinator that others reach: its ports and its certificates.
+#pragma once
+
+#include <string>
+
+#include "cli/doctor_finding.h"
+#include "common/rpc/credential_paths.h"
+
+namespace ferment::cli {
+
+/// Whether `address`, as ferment-coordinator's `flag` ("listen" or "admin") takes it, can be listened on; who holds the
+/// port where not. A coordinator that holds it is as it should be.
+Finding CheckPort(const std::string& flag, const std::string& address);
+
+/// Certificate, key and authorities of a --tls-dir, whom they serve and how long they are good.
+Finding CheckCertificates(const rpc::CredentialFlags& flags);
+
+}  // namespace ferment::cli

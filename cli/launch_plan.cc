@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/launch_plan.h"
+
+#include <algorithm>
+
+#include "common/config/launch_command.h"
+#include "common/config/run_layout.h"
+#include "common/event/child_process.h"
+
+namespace ferment::cli {
+namespace {
+
+void PrintPhase(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& phase,
+                std::uint32_t round) {
+  TrainerLaunch launch = LaunchOnThisMachine();
+  launch.trainer = event::ProgramFolder() / "ferment-trainer";
+  launch.run_dir = run_dir;
+  launch.phase = phase;
+  launch.round = round;
+  out << "\n# " << JobId(phase, round) << "\n" << ToShell(MakeLaunchCommand(spec, launch)) << "\n";
+}
+
+void PrintLabeling(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir,
+                   const std::string& job_id) {
+  out << "\n# " << job_id << "\n"
+      << ToShell({{(event::ProgramFolder() / "ferment-labeler").string(), "--offline", "--run-dir", run_dir.string(),
+                   "--job", job_id, "--device", LabelsOnGpus(spec) ? "cuda" : "cpu"},
+                  {}})
+      << "\n";
+}
+
+}  // namespace
+
+void PrintPhases(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir) {
+  PrintPhase(out, spec, run_dir, "teacher", 0);
+  for (std::uint32_t round = 0; round < std::max(1U, spec.cotrain().rounds()); ++round) {
+    PrintLabeling(out, spec, run_dir, JobId("label", round));
+    PrintPhase(out, spec, run_dir, "cotrain", round);
+  }
+  PrintPhase(out, spec, run_dir, "finetune", 0);
+  if (spec.data().has_videos() || spec.data().has_synthetic()) {
+    PrintLabeling(out, spec, run_dir, "features");
+    PrintPhase(out, spec, run_dir, "temporal", 0);
+  }
+  PrintPhase(out, spec, run_dir, "evaluate", 0);
+}
+
+}  // namespace ferment::cli
