@@ -11,7 +11,8 @@ namespace ferment {
 /// and every path absolute.
 using v1::RunSpec;
 
-/// Returns: whether labels of this spec are made on GPUs: labeling.device, where auto follows a resources.device of cuda.
+/// Returns: whether labels of this spec are made on GPUs: labeling.device, where auto follows a resources.device of
+/// cuda.
 bool LabelsOnGpus(const RunSpec& spec);
 
 }  // namespace ferment

@@ -28,9 +28,9 @@ class PackedLinear {
   std::int64_t rows_;
 };
 
-/// Keeps a copy of the weights, as they were, in the order in which MKL's products read them, which is else made anew
-/// by every call. Nothing is written down twice: heads are read where the projections lie, and the hidden layer is
-/// rectified in place. Thread: any number at a time, each under a NoGradGuard.
+/// Keeps a copy of the products' weights in the order in which MKL reads them, which is else made anew by every call.
+/// Nothing is written down twice: heads are read where the projections lie, and the hidden layer is rectified in place.
+/// Thread: any number at a time, each under a NoGradGuard, while no weight changes.
 class FrozenSequence {
  public:
   /// For calls of `rows` frames in all. Requires: post-norm layers with ReLU, without a last norm; outlives this.

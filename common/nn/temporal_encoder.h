@@ -53,8 +53,8 @@ class TemporalEncoder : public torch::nn::Module {
 
   /// `projected` [B, T, d_model], `present` [B, T] -> logits [B, T, C].
   using Classifier = std::function<torch::Tensor(const torch::Tensor& projected, const torch::Tensor& present)>;
-  /// Returns: Classify in evaluation for many calls of `frames` frames (B T) with the weights as they are now; any
-  /// number of threads at a time, each under a NoGradGuard. Must not outlive this.
+  /// Returns: Classify in evaluation, for many calls of `frames` frames (B T) before a weight changes; any number of
+  /// threads at a time, each under a NoGradGuard. Must not outlive this.
   virtual Classifier Frozen(std::int64_t frames) = 0;
 };
 

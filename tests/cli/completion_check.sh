@@ -28,15 +28,19 @@ expect_nothing() {
   [[ -z $said ]] || { echo "$1: \`$2\` offers: $said" >&2; failed=1; }
 }
 
+# One of these is called by its name, and what stands in single quotes is for the other shell.
+# shellcheck disable=SC2016,SC2317
 ask_bash() {
   bash --norc -c 'source "$1"; read -ra COMP_WORDS <<<"$2"; [[ $2 == *" " ]] && COMP_WORDS+=("")
     COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); complete -p ferment | grep -q _ferment; _ferment
     printf "%s\n" "${COMPREPLY[@]}"' bash "$prefix/share/bash-completion/completions/ferment" "$1"
 }
+# shellcheck disable=SC2016,SC2317
 ask_fish() {
   fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$prefix/share/fish/vendor_completions.d/ferment.fish" "$1" | cut -f 1
 }
 # zsh's completion runs on a terminal only: the words are put where it would put them, and what it would add is printed.
+# shellcheck disable=SC2016,SC2317
 ask_zsh() {
   zsh -f -c 'compadd() { while [[ $1 != -- ]]; do shift; done; shift; print -l -- "$@" }; _files() { : }
     words=(${(z)2}); [[ $2 == *" " ]] && words+=(""); CURRENT=$#words; source "$1"' \

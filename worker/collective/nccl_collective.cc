@@ -160,8 +160,8 @@ class NcclCollective : public Collective {
     FERMENT_RETURN_IF_ERROR(AgreeOnStatus(host_, status));
     const auto until = Clock::now() + options_.deadline;
     const ncclResult_t begun = ncclCommSplit(communicator_, color, rank(), &part->communicator_, nullptr);
-    // NCCL 2.28 answers with success while the parent is at it. The parent knows when the part exists, and only then the
-    // part when it is ready.
+    // NCCL 2.28 answers with success while the parent is at it. The parent knows when the part exists, and only then
+    // the part when it is ready.
     status = Settle(begun == ncclSuccess ? ncclInProgress : begun, communicator_, "splitting NCCL's ranks", until);
     if (status.ok()) status = Settle(ncclInProgress, part->communicator_, "joining a part of NCCL's ranks", until);
     failure_ = status;
