@@ -227,6 +227,7 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
     const auto spec = ledger_.SpecOf(*at.run);
     classes.assign(spec->classes().begin(), spec->classes().end());
     metrics_.shard_label_duration.Observe(std::max(0.0, result.seconds));
+    metrics_.CountConfidence(result.confidence);
   }
   metrics_.Count(result.counts, result.reasons, classes);
   metrics_.Count(result.canaries);

@@ -85,6 +85,10 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
       shard_label_duration(registry.MakeHistogram("ferment_shard_label_duration_seconds",
                                                   "Time that labelers took for the shards that they committed.",
                                                   {0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500})),
+      label_confidence(registry.MakeHistogram(
+          "ferment_pseudo_label_confidence",
+          "Confidence of the teacher in the records of committed shards, labelled and abstained.",
+          {metrics::kConfidenceBounds.begin(), metrics::kConfidenceBounds.end()})),
       trainers(registry) {
   static constexpr std::array<const char*, 4> kShardStates = {"pending", "leased", "committed", "failed"};
   for (std::size_t i = 0; i < kShardStates.size(); ++i) {
@@ -106,6 +110,10 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
 void SchedulerMetrics::Count(const CanaryCounts& canaries) {
   canaries_checked.Add(static_cast<double>(canaries.checked));
   canaries_correct.Add(static_cast<double>(canaries.correct));
+}
+
+void SchedulerMetrics::CountConfidence(const metrics::Distribution& confidence) {
+  if (confidence.Fits(metrics::kConfidenceBounds)) label_confidence.Add(confidence.counts, confidence.sum);
 }
 
 void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause).Increment(); }

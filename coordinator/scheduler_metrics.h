@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "common/metrics/distribution.h"
 #include "common/metrics/metric.h"
 #include "coordinator/core/job_book.h"
 #include "coordinator/trainer_metrics.h"
@@ -29,6 +30,8 @@ class SchedulerMetrics {
   void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
              std::span<const std::string> classes);
   void Count(const CanaryCounts& canaries);
+  /// A committed shard's confidences by metrics::kConfidenceBounds. Others are left out.
+  void CountConfidence(const metrics::Distribution& confidence);
   /// A teacher was stopped.
   void CountStop(TripCause cause);
   /// Sets the gauges that mirror the book.
@@ -67,6 +70,7 @@ class SchedulerMetrics {
   /// Published by the newest run.
   metrics::Gauge& teacher_version;
   metrics::Histogram& shard_label_duration;
+  metrics::Histogram& label_confidence;
   TrainerMetrics trainers;
 
  private:

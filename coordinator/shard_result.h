@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/metrics/distribution.h"
 #include "coordinator/core/job_book.h"
 
 namespace ferment::coordinator {
@@ -27,6 +28,8 @@ struct ShardResult {
   CanaryCounts canaries = {};
   /// Share of labels in which the plan agreed with fp32; absent: it is fp32.
   std::optional<double> plan_agreement = {};
+  /// Of the records that were not quarantined; empty: not told.
+  metrics::Distribution confidence = {};
 };
 
 /// Returns: "run=... job=... shard=... epoch=...", for messages.

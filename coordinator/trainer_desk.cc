@@ -133,6 +133,7 @@ void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
                        {"on_request", stopped}});
   parts_.ledger.Record(AttemptExited{key.run_id, key.job_id, key.attempt, exit_code, stopped});
   stopping_.erase(name);
+  parts_.metrics.End(NameOf(key.run_id, key.job_id));
 }
 
 void TrainerDesk::Stop(const Run& run, const Job& job) {
@@ -177,7 +178,7 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   parts_.ledger.Record(TokenTaken{request.run_id, request.job_id, request.attempt, token, request.incarnation,
                                   request.host, request.pid});
   live_[{request.run_id, request.job_id}].heard = parts_.clock.Now();
-  if (request.attempt == 1) parts_.metrics.Begin(NameOf(request.run_id, request.job_id));
+  parts_.metrics.Begin(NameOf(request.run_id, request.job_id), request.attempt);
   return token;
 }
 
@@ -197,11 +198,23 @@ Result<bool> TrainerDesk::Report(const TokenKey& key, TrainerProgress progress) 
   Live& live = live_[{key.run_id, key.job_id}];
   live.heard = parts_.clock.Now();
   live.samples.Observe(parts_.clock.Now(), progress.usage.samples);
-  parts_.metrics.Report(NameOf(key.run_id, key.job_id), job->plan.phase, progress.usage.samples, progress.metrics,
+  const std::string name = NameOf(key.run_id, key.job_id);
+  parts_.metrics.Report(name, job->plan.phase, progress.usage.samples, progress.metrics,
                         static_cast<double>(WallMs(parts_.clock)) / 1000);
+  parts_.metrics.Count(name, job->plan.phase, progress.distributions);
+  ShowRanks(name, progress);
   live.progress = std::move(progress);
   ++changes_;
   return draining_ || stopping_.contains({key.run_id, key.job_id});
+}
+
+void TrainerDesk::ShowRanks(const std::string& job, const TrainerProgress& progress) {
+  std::vector<double> idle_seconds = progress.rank_idle_seconds;
+  // A rank that nobody watches has just made a step.
+  if (idle_seconds.empty()) idle_seconds = {0};
+  // After the last step ranks evaluate and write for as long as that takes.
+  if (progress.step >= progress.total_steps) idle_seconds.clear();
+  parts_.metrics.HearRanks(job, idle_seconds, static_cast<double>(WallMs(parts_.clock)) / 1000);
 }
 
 Status TrainerDesk::Complete(const TokenKey& key, const TrainerResult& result) {
@@ -211,6 +224,7 @@ Status TrainerDesk::Complete(const TokenKey& key, const TrainerResult& result) {
   if (HasEnded((*job)->state)) return AbortedError("the job has ended: run=" + key.run_id + " job=" + key.job_id);
   parts_.ledger.Record(
       JobCompleted{key.run_id, key.job_id, (*job)->attempt.number, result.usage, result.models, result.metrics});
+  parts_.metrics.Count(NameOf(key.run_id, key.job_id), (*job)->plan.phase, result.distributions);
   parts_.metrics.Complete(NameOf(key.run_id, key.job_id), (*job)->plan.phase, result.usage.samples, result.metrics,
                           static_cast<double>(WallMs(parts_.clock)) / 1000);
   return {};

@@ -35,12 +35,16 @@ struct TrainerProgress {
   std::uint64_t total_steps = 0;
   Usage usage;
   std::map<std::string, double> metrics;
+  TrainerDistributions distributions = {};
+  /// By rank; empty where nobody watches the ranks.
+  std::vector<double> rank_idle_seconds = {};
 };
 
 struct TrainerResult {
   Usage usage;
   std::vector<ModelFile> models;
   std::map<std::string, double> metrics;
+  TrainerDistributions distributions = {};
 };
 
 /// Names a job and the token under which its rank 0 speaks.
@@ -115,6 +119,7 @@ class TrainerDesk {
   /// may be another process than the start that the launcher watches, and is the attempt then.
   bool HolderMayLive(const LaunchKey& key, const Job& job);
   void RecordExit(const LaunchKey& key, int exit_code);
+  void ShowRanks(const std::string& job, const TrainerProgress& progress);
   void Signal(const Run& run, const Job& job, int signal);
   /// Returns: the job, whose present attempt holds this token.
   Result<const Job*> HolderOf(const TokenKey& key) const;

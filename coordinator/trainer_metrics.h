@@ -5,8 +5,11 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "common/metrics/distribution.h"
 #include "common/metrics/metric.h"
 #include "coordinator/core/job.h"
 
@@ -14,6 +17,11 @@ namespace ferment::coordinator {
 
 /// Figures by the names that a trainer gives them.
 using TrainerFigures = std::map<std::string, double>;
+/// By the names of ReportProgressRequest.distributions: all since the trainer's process started.
+using TrainerDistributions = std::map<std::string, metrics::Distribution>;
+
+/// Ranks with a series of their own; those above share one, which is of the last to have moved.
+inline constexpr std::size_t kRanksShown = 32;
 
 /// Counts what each job adds from one report to the next; gauges are of whoever reported last, by phase where there is
 /// a label. What a trainer did before this process heard of it is not counted. Thread: one at a time.
@@ -21,12 +29,19 @@ class TrainerMetrics {
  public:
   explicit TrainerMetrics(metrics::MetricRegistry& registry);
 
-  /// The job begins: all that it will report is new. `job`: any text that is the job's alone.
-  void Begin(const std::string& job) { heard_[job] = {}; }
+  /// An attempt begins: all that its process will count is new, and of the first attempt all that the job will report.
+  /// `job`: any text that is the job's alone.
+  void Begin(const std::string& job, std::uint32_t attempt);
+  /// The attempt is over, or its last step is made: it has no ranks at work any more.
+  void End(const std::string& job);
   /// `samples`: all since the job began. `now_seconds`: since 1970.
   void Report(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
               double now_seconds);
-  /// The job's last report, with its results. Thread and the rest as Report.
+  /// What is not known by name and bounds is left out.
+  void Count(const std::string& job, Phase phase, const TrainerDistributions& distributions);
+  /// `idle_seconds`: by rank, since when it has not moved; none: none is at work.
+  void HearRanks(const std::string& job, std::span<const double> idle_seconds, double now_seconds);
+  /// The job's last report, with its results.
   void Complete(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                 double now_seconds);
 
@@ -37,13 +52,29 @@ class TrainerMetrics {
     double nonfinite = 0;
     double checkpoint_seconds = 0;
   };
+  /// What an attempt's process has told so far: it counts from 0.
+  struct Process {
+    /// It began while we listened.
+    bool whole = false;
+    TrainerFigures dropped;
+    TrainerDistributions distributions;
+    /// When each rank moved last, since 1970.
+    std::vector<double> moved;
+  };
 
   void HearCheckpoint(Heard& heard, bool fresh, const TrainerFigures& figures, double now_seconds);
+  void HearDropped(Process& process, const TrainerFigures& figures);
+  /// Sets the gauges of all ranks by the ranks of all jobs.
+  void ShowRanks();
 
   metrics::MetricRegistry& registry_;
   metrics::Counter& nonfinite_;
   metrics::Histogram& checkpoint_duration_;
+  metrics::Histogram& collective_duration_;
+  metrics::Histogram& label_staleness_;
   std::map<std::string, Heard> heard_;
+  std::map<std::string, Process> processes_;
+  std::size_t ranks_shown_ = 0;
 };
 
 }  // namespace ferment::coordinator

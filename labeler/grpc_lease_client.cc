@@ -113,6 +113,11 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_canaries_checked(result.canaries.checked);
     request.set_canaries_correct(result.canaries.correct);
     if (result.plan_agreement) request.set_plan_agreement(*result.plan_agreement);
+    if (!result.confidence.counts.empty()) {
+      v1::Distribution& confidence = *request.mutable_confidence();
+      confidence.mutable_counts()->Add(result.confidence.counts.begin(), result.confidence.counts.end());
+      confidence.set_sum(result.confidence.sum);
+    }
     const Specs known = KnownSpecs();
     *request.mutable_next() = LeaseRequest(known);
     FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,

@@ -15,6 +15,7 @@
 
 #include "common/base/result.h"
 #include "common/config/run_spec.h"
+#include "common/metrics/distribution.h"
 
 namespace ferment::labeler {
 
@@ -89,6 +90,8 @@ struct ShardResult {
   /// Quarantined records by reason.
   std::map<std::string, std::uint64_t> reasons;
   CanaryCounts canaries = {};
+  /// Confidences of the records that were not quarantined, by metrics::kConfidenceBounds. Empty: features.
+  metrics::Distribution confidence = {};
   /// Annotator::agreement().
   std::optional<double> plan_agreement = {};
   double seconds = 0;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/dataset/picture_decoder.h"
+#include "common/io/half_float.h"
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {
@@ -73,8 +74,9 @@ Result<ShardPipeline::Annotated> ShardPipeline::Annotate(const Batch& batch,
   return faces;
 }
 
-void ShardPipeline::AddRecords(const Annotated& faces, dataset::LabelSet& set) const {
+void ShardPipeline::AddRecords(const Annotated& faces, LabelledShard& shard) const {
   const std::size_t classes = annotator_.classes();
+  dataset::LabelSet& set = shard.set;
   for (std::size_t i = 0; i < faces.reasons.size(); ++i) {
     set.key.push_back(source_.KeyAt(faces.batch.first + i));
     std::string reason = faces.reasons[i];
@@ -83,7 +85,11 @@ void ShardPipeline::AddRecords(const Annotated& faces, dataset::LabelSet& set) c
       row = ApplyLabelRule(rule_, std::span(faces.logits).subspan(i * classes, classes));
       if (row.status == dataset::LabelStatus::kQuarantined) reason = "not-finite";
     }
-    if (!reason.empty()) ++set.reasons[reason];
+    if (reason.empty()) {
+      shard.confidence.Observe(io::FloatFromHalf(row.confidence_half), metrics::kConfidenceBounds);
+    } else {
+      ++set.reasons[reason];
+    }
     Append(row, set);
   }
 }
@@ -106,7 +112,7 @@ Result<LabelledShard> ShardPipeline::Run(const ShardRange& range, std::span<cons
     if (stop.stop_requested()) return Fail(CancelledError("asked to stop within a shard"));
     FERMENT_ASSIGN_OR_RETURN(const Annotated faces, annotated.Next());
     if (!faces.batch.of_canaries) {
-      AddRecords(faces, shard.set);
+      AddRecords(faces, shard);
       done.fetch_add(faces.reasons.size(), std::memory_order_relaxed);
       continue;
     }

@@ -28,6 +28,8 @@ struct ShardRange {
 struct LabelledShard {
   dataset::LabelSet set;
   CanaryCounts canaries;
+  /// As ShardResult's.
+  metrics::Distribution confidence;
 };
 
 /// A batch holds the records of consecutive places of the shard, quarantined ones left blank, so its composition and
@@ -64,7 +66,7 @@ class ShardPipeline {
   std::vector<Batch> PlanBatches(const ShardRange& range, std::uint64_t canaries) const;
   Result<Annotated> Annotate(const Batch& batch, std::span<const dataset::LabelledFace> canaries) const;
   Result<dataset::Image> ReadRecord(std::uint64_t index) const;
-  void AddRecords(const Annotated& faces, dataset::LabelSet& set) const;
+  void AddRecords(const Annotated& faces, LabelledShard& shard) const;
 
   const dataset::RecordSource& source_;
   Annotator& annotator_;

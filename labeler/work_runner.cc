@@ -100,6 +100,7 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
   WorkOutcome outcome;
   outcome.result.counts = CountsOf(set);
   outcome.result.canaries = shard.canaries;
+  outcome.result.confidence = shard.confidence;
   outcome.result.plan_agreement = annotator->agreement();
   outcome.result.reasons = set.reasons;
   if (TooDamaged(set.Counts(), spec.labeling().max_damage())) {

@@ -3,7 +3,9 @@
 // The port through which components count, without knowing who collects.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +35,8 @@ class Histogram {
  public:
   virtual ~Histogram() = default;
   virtual void Observe(double value) = 0;
+  /// Adds what another process observed. Requires: a count a bound, and one for what lies above them all.
+  virtual void Add(std::span<const std::uint64_t> counts, double sum) = 0;
 };
 
 /// Makes and keeps metrics, and writes them out.

@@ -38,6 +38,9 @@ class PrometheusHistogram final : public Histogram {
  public:
   explicit PrometheusHistogram(prometheus::Histogram& histogram) : histogram_(histogram) {}
   void Observe(double value) override { histogram_.Observe(value); }
+  void Add(std::span<const std::uint64_t> counts, double sum) override {
+    histogram_.ObserveMultiple({counts.begin(), counts.end()}, sum);
+  }
 
  private:
   prometheus::Histogram& histogram_;

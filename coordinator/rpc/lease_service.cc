@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "coordinator/rpc/distribution_words.h"
 #include "coordinator/rpc/unary_call.h"
 
 namespace ferment::coordinator {
@@ -30,6 +31,7 @@ ShardResult FromProto(const v1::CommitShardRequest& request) {
                      request.seconds(),           request.cpu_seconds(),
                      request.peak_rss_bytes(),    {request.canaries_correct(), request.canaries_checked()}};
   if (request.has_plan_agreement()) result.plan_agreement = request.plan_agreement();
+  result.confidence = DistributionOf(request.confidence());
   for (const v1::ResultFile& file : request.files()) result.files.push_back({file.file(), file.sha256()});
   return result;
 }

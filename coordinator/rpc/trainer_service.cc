@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/rpc/trainer_service.h"
 
+#include "coordinator/rpc/distribution_words.h"
 #include "coordinator/rpc/unary_call.h"
 
 namespace ferment::coordinator {
+namespace {
+
+TrainerDistributions DistributionsOf(const google::protobuf::Map<std::string, v1::Distribution>& proto) {
+  TrainerDistributions distributions;
+  for (const auto& [name, distribution] : proto) distributions[name] = DistributionOf(distribution);
+  return distributions;
+}
+
+}  // namespace
 
 grpc::ServerUnaryReactor* TrainerServiceImpl::AcquireRunToken(grpc::CallbackServerContext* context,
                                                               const v1::AcquireRunTokenRequest* request,
@@ -28,7 +38,9 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::ReportProgress(grpc::CallbackServe
                     {request->step(),
                      request->total_steps(),
                      {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
-                     {request->metrics().begin(), request->metrics().end()}},
+                     {request->metrics().begin(), request->metrics().end()},
+                     DistributionsOf(request->distributions()),
+                     {request->rank_idle_seconds().begin(), request->rank_idle_seconds().end()}},
                     Finish<bool>(*context, call, [response](bool stop) { response->set_stop(stop); }));
   return call;
 }
@@ -40,7 +52,8 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::CompleteJob(grpc::CallbackServerCo
   if (!may.ok()) return FinishNow(*context, may);
   TrainerResult result{{request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
                        {},
-                       {request->metrics().begin(), request->metrics().end()}};
+                       {request->metrics().begin(), request->metrics().end()},
+                       DistributionsOf(request->distributions())};
   for (const v1::PublishedModel& model : request->models()) {
     result.models.push_back({model.role(), model.file(), model.sha256()});
   }

@@ -916,6 +916,57 @@ TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
   EXPECT_EQ(engine().metrics().plan_agreement.Value(), 0.995);
 }
 
+TEST_F(RunEngineTest, AShardsConfidencesCountOnceHoweverOftenTheyAreHandedIn) {
+  StartLabelling();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_pseudo_label_confidence_count 0"));
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  for (const double confidence : {0.55, 0.55, 0.97}) result.confidence.Observe(confidence, metrics::kConfidenceBounds);
+  EXPECT_EQ(engine()->leases().Commit(result), false);
+  EXPECT_EQ(engine()->leases().Commit(result), true) << "a duplicate";
+  ShardResult lost = ResultOf(LeaseOne(Register()));
+  lost.confidence = result.confidence;
+  ++lost.key.epoch;
+  EXPECT_FALSE(engine()->leases().Commit(lost)) << "fenced";
+  ShardResult strange = ResultOf(LeaseOne(Register()));
+  strange.confidence = {{7}, 7};
+  EXPECT_TRUE(engine()->leases().Commit(strange)) << "labels count, bounds of another version do not";
+  Settle();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_pseudo_label_confidence_count 3\n"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_pseudo_label_confidence_sum 2.07\n"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_pseudo_label_confidence_bucket{le=\"0.6\"} 2\n"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_pseudo_label_confidence_bucket{le=\"0.95\"} 2\n"));
+}
+
+TEST_F(RunEngineTest, RanksAreShownWhileTheJobIsAtItsStepsAndCountsBeginAnewWithAnAttempt) {
+  run_id_ = Submit();
+  const auto moved = [&](const char* rank) {
+    return engine().registry().MakeGauge("ferment_rank_last_progress_timestamp_seconds", "", {{"rank", rank}}).Value();
+  };
+  TrainerProgress progress{1, 10, {}, {}};
+  for (int step = 0; step < 3; ++step) progress.distributions["step_seconds"].Observe(1, metrics::kStepSecondsBounds);
+  TokenKey key = TakeToken("teacher", 1);
+  EXPECT_TRUE(engine()->trainers().Report(key, progress));
+  EXPECT_GT(moved("0"), 0) << "one rank alone";
+  progress.rank_idle_seconds = {0, 10};
+  EXPECT_TRUE(engine()->trainers().Report(key, progress));
+  EXPECT_EQ(moved("1"), moved("0") - 10);
+  world_.launcher.Exit("teacher/1", 201);
+  Settle();
+  EXPECT_EQ(moved("0"), 0);
+  EXPECT_EQ(moved("1"), 0);
+
+  key = TakeToken("teacher", 2);
+  EXPECT_TRUE(engine()->trainers().Report(key, progress));
+  EXPECT_GT(moved("1"), 0);
+  progress.step = 10;
+  EXPECT_TRUE(engine()->trainers().Report(key, progress));
+  EXPECT_EQ(moved("1"), 0) << "the last step is made";
+  TrainerResult result{{}, {{"teacher", "f", "s"}}, {}, progress.distributions};
+  result.distributions["step_seconds"].Observe(1, metrics::kStepSecondsBounds);
+  EXPECT_TRUE(engine()->trainers().Complete(key, result).ok());
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_train_step_duration_seconds_count{phase=\"teacher\"} 7\n"));
+}
+
 TEST_F(RunEngineTest, WhatTrainersAndLabelersTellIsCountedByPhaseAndClass) {
   run_id_ = Submit();
   EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_teacher_version 0"));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -150,6 +151,7 @@ class ListeningClient final : public LeaseClient {
   }
   Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     canaries[lease.key.shard] = result.canaries;
+    confidence[lease.key.shard] = result.confidence;
     return inner_.Commit(lease, result);
   }
   Status Return(const LeaseKey& key) override { return inner_.Return(key); }
@@ -158,6 +160,7 @@ class ListeningClient final : public LeaseClient {
   }
 
   std::map<std::uint64_t, CanaryCounts> canaries;
+  std::map<std::uint64_t, metrics::Distribution> confidence;
 
  private:
   LeaseClient& inner_;
@@ -183,6 +186,10 @@ TEST(OfflineLabels, CanariesAreThoseOfTheShardWhateverTheThreads) {
     for (const auto& [shard, counts] : client.canaries) EXPECT_EQ(counts.checked, 3U);
     if (expected.empty()) expected = client.canaries;
     EXPECT_EQ(client.canaries, expected);
+    for (const dataset::LabelSet& set : run.Sets()) {
+      const auto& counts = client.confidence[set.shard].counts;
+      EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0U), set.Counts().labelled + set.Counts().abstained);
+    }
   }
 }
 

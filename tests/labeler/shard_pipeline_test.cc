@@ -8,9 +8,11 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <numeric>
 
 #include "common/dataset/jpeg_encoder.h"
 #include "common/dataset/picture_file.h"
+#include "common/io/half_float.h"
 #include "tests/support/scripted_annotator.h"
 
 namespace ferment::labeler {
@@ -75,6 +77,19 @@ TEST(ShardPipeline, EveryRecordIsInTheSetOnceAndInOrder) {
   EXPECT_EQ(counts.read, counts.labelled + counts.abstained + counts.quarantined);
   EXPECT_EQ(set.reasons.at("bad-magic"), counts.quarantined);
   EXPECT_EQ(annotator.sizes(), (std::vector<std::size_t>{16, 16, 8}));
+}
+
+TEST(ShardPipeline, CountsTheConfidencesOfReadableRecordsAloneAsStored) {
+  const auto canaries = Canaries(5, [](int i) { return i % 4; });
+  testing_support::ScriptedAnnotator annotator(16);
+  const LabelledShard shard = LabelShard(2, annotator, canaries);
+  metrics::Distribution expected;
+  for (std::size_t i = 0; i < shard.set.size(); ++i) {
+    if (shard.set.status[i] == dataset::LabelStatus::kQuarantined) continue;
+    expected.Observe(io::FloatFromHalf(shard.set.confidence_half[i]), metrics::kConfidenceBounds);
+  }
+  EXPECT_EQ(shard.confidence, expected);
+  EXPECT_EQ(std::accumulate(expected.counts.begin(), expected.counts.end(), 0U), 40U - 6U);
 }
 
 TEST(ShardPipeline, ThreadsDoNotChangeTheResult) {

@@ -60,6 +60,7 @@ class EngineHarness {
   coordinator::RunEngine* operator->() { return &engine_; }
   const Status& restored() const { return restored_; }
   coordinator::SchedulerMetrics& metrics() { return metrics_; }
+  metrics::MetricRegistry& registry() { return *registry_; }
   /// Returns: every metric in Prometheus' text format.
   std::string Exposition() const { return registry_->Exposition(); }
 

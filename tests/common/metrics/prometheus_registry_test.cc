@@ -35,11 +35,12 @@ TEST(PrometheusRegistry, WritesGaugesAndHistograms) {
   Histogram& durations = registry->MakeHistogram("ferment_shard_label_duration_seconds", "Time a shard.", {1, 10});
   durations.Observe(0.5);
   durations.Observe(5);
+  durations.Add(std::vector<std::uint64_t>{1, 0, 2}, 60.5);
   const std::string text = registry->Exposition();
   EXPECT_THAT(text, HasSubstr("ferment_feedback_coefficient -0.5"));
-  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"1\"} 1"));
-  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"+Inf\"} 2"));
-  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_sum 5.5"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"1\"} 2"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_bucket{le=\"+Inf\"} 5"));
+  EXPECT_THAT(text, HasSubstr("ferment_shard_label_duration_seconds_sum 66"));
 }
 
 }  // namespace
