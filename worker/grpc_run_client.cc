@@ -22,6 +22,20 @@ std::string HostName() {
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
+struct RunReport {
+  JobProgress progress;
+  std::vector<double> rank_idle_seconds;
+};
+
+template <typename Request>
+void FillDistributions(const JobProgress& progress, Request& request) {
+  for (const auto& [name, distribution] : progress.distributions) {
+    v1::Distribution& proto = (*request.mutable_distributions())[name];
+    proto.mutable_counts()->Add(distribution.counts.begin(), distribution.counts.end());
+    proto.set_sum(distribution.sum);
+  }
+}
+
 /// Guarded: what the reporting thread and the loop share is under `mutex_` or atomic.
 class GrpcRunClient : public RunClient {
  public:
@@ -49,7 +63,17 @@ class GrpcRunClient : public RunClient {
 
   void Report(const JobProgress& progress) override {
     MutexLock lock(mutex_);
-    waiting_ = progress;
+    last_.progress = progress;
+    told_ = true;
+    waiting_ = true;
+    changed_.notify_one();
+  }
+
+  void ReportRanks(const std::vector<double>& idle_seconds) override {
+    MutexLock lock(mutex_);
+    last_.rank_idle_seconds = idle_seconds;
+    // Before the first step there is nothing to say again.
+    if (!std::exchange(told_, false) && last_.progress.total_steps > 0) waiting_ = true;
     changed_.notify_one();
   }
 
@@ -76,6 +100,7 @@ class GrpcRunClient : public RunClient {
       published.set_sha256(model.sha256);
     }
     request.mutable_metrics()->insert(result.last.metrics.begin(), result.last.metrics.end());
+    FillDistributions(result.last, request);
     auto response =
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, {.retry_for = options_.patience});
     return response ? Status() : std::move(response).error().With("completing the job at " + options_.coordinator);
@@ -121,17 +146,18 @@ class GrpcRunClient : public RunClient {
 
   void SendReports(std::stop_token stop) {
     while (!stop.stop_requested()) {
-      std::optional<JobProgress> progress;
+      std::optional<RunReport> report;
       {
         MutexLock lock(mutex_);
-        changed_.wait(mutex_, stop, [this] { return waiting_.has_value(); });
-        progress = std::exchange(waiting_, std::nullopt);
+        changed_.wait(mutex_, stop, [this] { return waiting_; });
+        if (std::exchange(waiting_, false)) report = last_;
       }
-      if (progress) Send(*progress, stop);
+      if (report) Send(*report, stop);
     }
   }
 
-  void Send(const JobProgress& progress, std::stop_token stop) {
+  void Send(const RunReport& report, std::stop_token stop) {
+    const JobProgress& progress = report.progress;
     v1::ReportProgressRequest request;
     Address(request);
     request.set_token(token());
@@ -141,6 +167,8 @@ class GrpcRunClient : public RunClient {
     request.set_cpu_seconds(progress.cpu_seconds);
     request.set_peak_rss_bytes(progress.peak_rss_bytes);
     request.mutable_metrics()->insert(progress.metrics.begin(), progress.metrics.end());
+    FillDistributions(progress, request);
+    request.mutable_rank_idle_seconds()->Add(report.rank_idle_seconds.begin(), report.rank_idle_seconds.end());
     auto response =
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
     if (response) {
@@ -161,7 +189,11 @@ class GrpcRunClient : public RunClient {
   mutable Mutex mutex_;
   CondVar changed_;
   std::uint64_t token_ FERMENT_GUARDED_BY(mutex_) = 0;
-  std::optional<JobProgress> waiting_ FERMENT_GUARDED_BY(mutex_);
+  RunReport last_ FERMENT_GUARDED_BY(mutex_);
+  /// `last_` is to be sent.
+  bool waiting_ FERMENT_GUARDED_BY(mutex_) = false;
+  /// There was a Report since the last ReportRanks.
+  bool told_ FERMENT_GUARDED_BY(mutex_) = false;
   std::jthread reporter_ FERMENT_GUARDED_BY(mutex_);
 };
 

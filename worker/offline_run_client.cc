@@ -22,6 +22,7 @@ class OfflineRunClient : public RunClient {
     return {};
   }
   void Report(const JobProgress&) override {}
+  void ReportRanks(const std::vector<double>&) override {}
   bool StopRequested() const override { return false; }
   Status Fenced() const override { return Status(); }
   Status Complete(const JobResult&) override { return Status(); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/metrics/distribution.h"
 
 namespace ferment::worker {
 
@@ -29,6 +30,8 @@ struct JobProgress {
   double cpu_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::map<std::string, double> metrics;
+  /// By the names of trainer_service.proto: all since this process started.
+  std::map<std::string, metrics::Distribution> distributions = {};
 };
 
 struct JobResult {
@@ -36,7 +39,7 @@ struct JobResult {
   std::vector<PublishedModel> models;
 };
 
-/// Used by rank 0 only. Thread: one at a time, but for ReportFailure.
+/// Used by rank 0 only. Thread: one at a time, but for ReportRanks and ReportFailure.
 class RunClient {
  public:
   virtual ~RunClient() = default;
@@ -44,6 +47,10 @@ class RunClient {
   virtual Status Acquire() = 0;
   /// Never blocks and never fails; the newest report replaces one that is still waiting.
   virtual void Report(const JobProgress& progress) = 0;
+  /// By rank, since when it has moved neither step nor collective nor activity. Goes along with the next report, and
+  /// where none came since the last call with the last one again, so that ranks that wait for one are heard of all the
+  /// same. Call about once a second. Never blocks. Thread: any.
+  virtual void ReportRanks(const std::vector<double>& idle_seconds) = 0;
   /// Returns: whether the job was asked to checkpoint and leave with 143.
   virtual bool StopRequested() const = 0;
   /// Returns: Aborted once a report was answered with "not your token"; ok before.

@@ -42,6 +42,10 @@ class InProcessCluster {
   const std::string& address() const { return address_; }
   coordinator::Scheduler& scheduler() { return *coordinator_->scheduler; }
   coordinator::SchedulerMetrics& metrics() { return coordinator_->metrics; }
+  std::string Exposition() const { return coordinator_->registry->Exposition(); }
+  double Gauge(const std::string& name, const metrics::Labels& labels) const {
+    return coordinator_->registry->MakeGauge(name, "", labels).Value();
+  }
   /// What the store's failure was, if it failed.
   std::string store_failure() const;
 

@@ -14,6 +14,7 @@ class RecordedRunClient : public worker::RunClient {
  public:
   Status Acquire() override { return Status(); }
   void Report(const worker::JobProgress& progress) override { last = progress; }
+  void ReportRanks(const std::vector<double>&) override {}
   bool StopRequested() const override { return stop; }
   Status Fenced() const override { return fenced; }
   Status Complete(const worker::JobResult& result) override {

@@ -19,6 +19,8 @@ class ScriptedRecipe : public worker::Recipe {
     std::uint64_t steps = 6;
     /// Steps whose loss is not finite.
     std::set<std::uint64_t> nonfinite = {};
+    /// What every step says besides.
+    worker::StepFigures figures = {};
     /// What Prepare answers.
     Status refusal = {};
     /// Called before a step; its failure is the step's.
@@ -36,7 +38,9 @@ class ScriptedRecipe : public worker::Recipe {
   Result<worker::StepFigures> Step(std::uint64_t step) override {
     FERMENT_RETURN_IF_ERROR(script_.before(step));
     made.push_back(step);
-    worker::StepFigures figures{.samples = 8, .finite = !script_.nonfinite.contains(step), .values = {}};
+    worker::StepFigures figures = script_.figures;
+    figures.samples = 8;
+    figures.finite = !script_.nonfinite.contains(step);
     figures.values["loss"] = figures.finite ? 1.0 / static_cast<double>(step + 1) : std::nan("");
     if (!figures.finite) return figures;
     const torch::Tensor target = torch::arange(4).to(torch::kFloat32).add(static_cast<double>(step)).sin();

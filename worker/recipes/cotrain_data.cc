@@ -16,6 +16,7 @@ namespace {
 struct LabelsInUse {
   std::vector<dataset::LabelSet> sets;
   std::string digest;
+  std::uint32_t staleness = 0;
 };
 
 /// Returns: the folder under labels/<dataset>/<teacher> that has an index; the first by name where labelers of several
@@ -51,9 +52,10 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     LabelsInUse labels;
     FERMENT_ASSIGN_OR_RETURN(labels.sets, dataset::ReadLabelSets(*folder, first.origin));
     labels.digest = dataset::LabelIndexDigest(index);
+    labels.staleness = context.round - round;
     if (context.world.rank() == 0) {
       LogInfo("label_sets",
-              {{"folder", folder->string()}, {"shards", index.size()}, {"teacher_lag", context.round - round}});
+              {{"folder", folder->string()}, {"shards", index.size()}, {"teacher_lag", labels.staleness}});
     }
     return labels;
   }
@@ -64,7 +66,7 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
 
 std::string TeacherJobOf(std::uint32_t round) { return round == 0 ? JobId("teacher") : JobId("cotrain", round - 1); }
 
-Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& context) {
+Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context) {
   const auto& pseudo_label = context.spec.cotrain().pseudo_label();
   const bool offline = pseudo_label.source() == "offline";
   if (context.from_init && offline) {
@@ -89,7 +91,10 @@ Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& co
     for (const std::string& name : sampler.empty_classes())
       LogWarning("pseudo_class_without_a_face", {{"class", name}});
   }
-  return MakeFrStream(context.spec, std::move(source), std::move(sampler));
+  UnlabelledFaces faces;
+  if (offline || options.sampling != dataset::FrSampling::kUniform) faces.staleness = labels.staleness;
+  faces.stream = MakeFrStream(context.spec, std::move(source), std::move(sampler));
+  return faces;
 }
 
 }  // namespace ferment::worker

@@ -3,7 +3,9 @@
 // Which unlabelled faces co-training draws, and which label sets it draws them by.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "worker/feed/face_stream.h"
 #include "worker/train/recipe.h"
@@ -13,10 +15,17 @@ namespace ferment::worker {
 /// Returns: the job that published the teacher of this round.
 std::string TeacherJobOf(std::uint32_t round);
 
+struct UnlabelledFaces {
+  std::unique_ptr<FaceStream> stream;
+  /// Versions by which the teacher whose label sets are drawn by, or learnt, is behind the round's; absent where faces
+  /// are drawn without label sets.
+  std::optional<std::uint32_t> staleness;
+};
+
 /// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of this round's teacher, or of one that is
 /// at most cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors: FailedPrecondition (65) where
 /// label sets are needed and there are none; InvalidArgument (64) for --from-init with offline labels; those of the
 /// source.
-Result<std::unique_ptr<FaceStream>> OpenUnlabelledStream(const RecipeContext& context);
+Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context);
 
 }  // namespace ferment::worker

@@ -35,8 +35,9 @@ class CotrainRecipe : public Recipe {
     FERMENT_ASSIGN_OR_RETURN(networks_, CotrainNetworks::Make(context_, *placement_, target_.dtype));
     FERMENT_ASSIGN_OR_RETURN(auto labelled, OpenLabelledStream(context_.spec));
     FERMENT_ASSIGN_OR_RETURN(auto unlabelled, OpenUnlabelledStream(context_));
+    label_staleness_ = unlabelled.staleness;
     feed_ = std::make_unique<BatchFeed>(
-        std::move(labelled), std::move(unlabelled),
+        std::move(labelled), std::move(unlabelled.stream),
         BatchFeed::Options{.labelled_batch = cotrain_.batch(),
                            .unlabelled_batch = std::uint64_t{cotrain_.batch()} * cotrain_.mu(),
                            .rank = placement_->group().rank(),
@@ -83,6 +84,12 @@ class CotrainRecipe : public Recipe {
                       {"grad_norm_student", outcome.student.grad_norm},
                       {"lr", rates.lr_student},
                       {"lr_teacher", rates.lr_teacher}};
+    figures.label_staleness = label_staleness_;
+    if (outcome.feedback_dropped != nullptr) {
+      figures.events.push_back(std::string("feedback_dropped_") + outcome.feedback_dropped);
+    } else if (cotrain_.feedback().form() == "cosine") {
+      figures.values["feedback_cosine"] = outcome.student.h_raw;
+    }
     if (Validation::Due(step, total_steps())) {
       FERMENT_ASSIGN_OR_RETURN(figures.values["macro_f1"], EvaluateAverage());
     }
@@ -250,6 +257,7 @@ class CotrainRecipe : public Recipe {
   std::optional<CotrainPlacement> placement_;
   std::unique_ptr<CotrainNetworks> networks_;
   std::unique_ptr<BatchFeed> feed_;
+  std::optional<std::uint32_t> label_staleness_;
   std::optional<Validation> validation_;
   std::unique_ptr<CotrainStep> step_;
   std::optional<StepRecorder> recorder_;

@@ -45,6 +45,7 @@ Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& 
   }
   mark(StepPart::kTeacher);
   forward_.reset();
+  outcome.feedback_dropped = WhyFeedbackDropped(rates, outcome);
   if (!outcome.finite) {
     GoBack(outcome);
     return outcome;
@@ -118,6 +119,13 @@ Status CotrainStep::Share(bool& finite, std::span<double* const> figures, Cotrai
   for (std::size_t i = 0; i < figures.size(); ++i) *figures[i] = values[i + 1];
   outcome.finite = outcome.finite && finite;
   return Status();
+}
+
+const char* CotrainStep::WhyFeedbackDropped(const CotrainRates& rates, const CotrainOutcome& outcome) const {
+  if (rules_.form == FeedbackForm::kOff) return nullptr;
+  if (!outcome.finite) return "undone";
+  if (!rates.feedback_on) return "before_start";
+  return rates.lr_student == 0 ? "no_student_step" : nullptr;
 }
 
 void CotrainStep::Remember() {

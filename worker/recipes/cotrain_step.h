@@ -24,6 +24,9 @@ struct CotrainOutcome {
   TeacherFigures teacher;
   StudentFigures student;
   double h = 0;
+  /// Why h is not what the student found: "undone", "before_start" or "no_student_step". Null: it is, or no h is
+  /// wanted.
+  const char* feedback_dropped = nullptr;
   double baseline_before = 0;
   double baseline_after = 0;
   /// Under class thresholds, on the teacher's ranks: those of this step, and the status that they come from.
@@ -72,6 +75,8 @@ class CotrainStep {
   Status ShareStudent(const CotrainRates& rates, CotrainOutcome& outcome);
   Status Share(bool& finite, std::span<double* const> figures, CotrainOutcome& outcome,
                Status (CotrainPlacement::*from)(std::span<double>) const) const;
+
+  const char* WhyFeedbackDropped(const CotrainRates& rates, const CotrainOutcome& outcome) const;
 
   /// Around a step that may turn out not to be finite.
   void Remember();

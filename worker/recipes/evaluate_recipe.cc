@@ -94,6 +94,7 @@ class EvaluateRecipe final : public Recipe {
     }
     result.evaluation["video"] = stages_.empty() ? Json::array() : videos_.Figures();
     result.evaluation["ablation"] = stages_.empty() ? StaticAblation(result.metrics) : videos_.Ablation();
+    if (!stages_.empty()) result.metrics["temporal_flip_ratio"] = videos_.FlipRatio();
     if (context_.world.rank() != 0) return result;
     // An evaluation does without the training faces: where their list is gone by now, so are its counts.
     if (const auto train = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain))

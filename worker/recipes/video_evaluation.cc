@@ -78,6 +78,20 @@ Json VideoEvaluation::Ablation() const {
   return rows;
 }
 
+double VideoEvaluation::FlipRatio() const {
+  std::size_t pairs = 0;
+  std::size_t flips = 0;
+  for (const Prediction& prediction : Of("student", spec_.temporal().encoder())) {
+    if (prediction.set != dataset::VideoSet::kValidation) continue;
+    const auto classes = nn::ArgmaxRows(nn::BoxSmooth(prediction.probabilities, spec_.smoothing().half_width()));
+    for (std::size_t i = 1; i < classes.size(); ++i) {
+      ++pairs;
+      if (classes[i] != classes[i - 1]) ++flips;
+    }
+  }
+  return pairs == 0 ? 0 : static_cast<double>(flips) / static_cast<double>(pairs);
+}
+
 Status VideoEvaluation::WriteCsv(const std::filesystem::path& file) const {
   const std::vector<Prediction>& frame_by_frame = Of("student", "none");
   const std::vector<Prediction>& temporal = Of("student", spec_.temporal().encoder());

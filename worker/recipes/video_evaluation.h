@@ -31,6 +31,9 @@ class VideoEvaluation {
   Json Figures() const;
   /// Returns: evaluation.ablation: semi_supervised x temporal x smoothing, as far as the spec has them.
   Json Ablation() const;
+  /// Returns: the share of neighbouring frames of the validation videos that the full system names differently; 0 where
+  /// none has a neighbour.
+  double FlipRatio() const;
   /// Writes video,frame,label,prediction_static,prediction_temporal,prediction a frame of the validation videos.
   Status WriteCsv(const std::filesystem::path& file) const;
   /// Writes <folder>/<video>.txt in the challenge's format for every test video, by the full system.

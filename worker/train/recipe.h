@@ -58,6 +58,10 @@ struct StepFigures {
   bool finite = true;
   /// Logged under these names: loss, lr, h, macro_f1 ...
   std::map<std::string, double> values;
+  /// Reported under these names as how often each came since the process started; in no curve.
+  std::vector<std::string> events = {};
+  /// Versions by which the teacher of the label sets in use is behind the round's; absent where none are.
+  std::optional<std::uint32_t> label_staleness = {};
 };
 
 /// All that a job needs to go on as if it had not stopped, without regard to the number of ranks.

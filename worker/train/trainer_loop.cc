@@ -116,7 +116,10 @@ Status TrainerLoop::Train() {
           .WithExitCode(exit_code::kTerminated);
     }
     if (options_.board != nullptr) options_.board->EnterStep(next_step_);
+    const auto begin = std::chrono::steady_clock::now();
     FERMENT_ASSIGN_OR_RETURN(const StepFigures figures, GuardedStep(next_step_));
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    distributions_["step_seconds"].Observe(seconds.count(), metrics::kStepSecondsBounds);
     ++next_step_;
     FERMENT_RETURN_IF_ERROR(Account(next_step_ - 1, figures));
     if (next_step_ % options_.checkpoint_every == 0) checkpoint_due_ = true;
@@ -164,6 +167,9 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
     if (nonfinite_ > options_.max_nonfinite) return TooManyNonfinite(step);
   }
   for (const auto& [name, value] : figures.values) figures_[name] = value;
+  for (const std::string& event : figures.events) ++figures_[event];
+  if (figures.label_staleness)
+    distributions_["label_staleness"].Observe(*figures.label_staleness, metrics::kStalenessBounds);
   figures_["nonfinite"] = static_cast<double>(nonfinite_);
   if (!leads()) return Status();
 
@@ -228,6 +234,8 @@ JobProgress TrainerLoop::Progress() const {
   for (const auto& [name, value] : figures_) {
     if (std::isfinite(value)) progress.metrics.emplace(name, value);
   }
+  progress.distributions = distributions_;
+  if (options_.board != nullptr) progress.distributions["collective_seconds"] = options_.board->CollectiveSeconds();
   const CheckpointCost cost = writer_->cost();
   if (cost.bytes > 0) {
     progress.metrics["checkpoint_bytes"] = static_cast<double>(cost.bytes);

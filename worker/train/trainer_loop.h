@@ -78,8 +78,9 @@ class TrainerLoop {
   std::uint64_t samples_ = 0;
   std::uint64_t nonfinite_ = 0;
   std::uint64_t saved_step_ = ~std::uint64_t{0};
-  /// Last value of every figure, for reports.
+  /// Last value of every figure, and number of every event, for reports.
   std::map<std::string, double> figures_;
+  std::map<std::string, metrics::Distribution> distributions_;
   std::chrono::steady_clock::time_point reported_;
   std::chrono::steady_clock::time_point logged_;
   std::uint64_t logged_samples_ = 0;

@@ -54,12 +54,14 @@ void RankBoard::BeginCollective(Verb verb) {
   MutexLock lock(mutex_);
   ++sign_.collectives;
   sign_.verb = verb;
-  ++depth_;
+  if (depth_++ == 0) begun_ = std::chrono::steady_clock::now();
 }
 
 void RankBoard::EndCollective() {
   MutexLock lock(mutex_);
-  --depth_;
+  if (--depth_ > 0) return;
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun_;
+  collective_seconds_.Observe(seconds.count(), metrics::kCollectiveSecondsBounds);
 }
 
 RankSign RankBoard::Sign() const {
@@ -67,6 +69,11 @@ RankSign RankBoard::Sign() const {
   RankSign sign = sign_;
   sign.waiting = depth_ > 0;
   return sign;
+}
+
+metrics::Distribution RankBoard::CollectiveSeconds() const {
+  MutexLock lock(mutex_);
+  return collective_seconds_;
 }
 
 }  // namespace ferment::worker

@@ -3,9 +3,11 @@
 // What a rank's training says of itself, where its watch reads it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include "common/base/mutex.h"
+#include "common/metrics/distribution.h"
 
 namespace ferment::worker {
 
@@ -38,16 +40,20 @@ class RankBoard {
  public:
   void Enter(Activity activity);
   void EnterStep(std::uint64_t step);
-  /// Calls may nest: the count goes on, `waiting` ends with the outermost.
+  /// Calls may nest: the count goes on, `waiting` ends with the outermost, and its time is what is taken.
   void BeginCollective(Verb verb);
   void EndCollective();
   /// Returns: all but cpu_microseconds and at_disk.
   RankSign Sign() const;
+  /// Returns: seconds within collectives since the start, by metrics::kCollectiveSecondsBounds.
+  metrics::Distribution CollectiveSeconds() const;
 
  private:
   mutable Mutex mutex_;
   RankSign sign_ FERMENT_GUARDED_BY(mutex_);
   int depth_ FERMENT_GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point begun_ FERMENT_GUARDED_BY(mutex_);
+  metrics::Distribution collective_seconds_ FERMENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace ferment::worker

@@ -64,6 +64,12 @@ bool RankTable::AllHaveLeft() const {
   return std::all_of(rows_.begin(), rows_.end(), [](const Row& row) { return row.left; });
 }
 
+std::vector<double> RankTable::IdleSeconds(MonotonicTime now) const {
+  std::vector<double> idle;
+  for (const Row& row : rows_) idle.push_back(row.left ? 0 : std::chrono::duration<double>(now - row.moved).count());
+  return idle;
+}
+
 std::optional<Verdict> RankTable::Judge(MonotonicTime now) {
   const bool late = now - judged_ > limits_.late;
   judged_ = now;

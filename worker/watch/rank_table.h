@@ -58,6 +58,8 @@ class RankTable {
   /// Its connection is closed. Means nothing after a farewell.
   void HearEnd(int rank, MonotonicTime now);
   bool AllHaveLeft() const;
+  /// Returns: by rank, since when it has moved neither step nor collective nor activity; 0 of one that has left.
+  std::vector<double> IdleSeconds(MonotonicTime now) const;
 
   /// Call about once a second, after everything that was heard. Returns: the rank that ends the job, the dead before
   /// the stopped before the stuck, and of each the one that has been so for longest.

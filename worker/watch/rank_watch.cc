@@ -111,7 +111,9 @@ void RankWatch::Watch() {
     if (now < next) continue;
     next = now + options_.beat;
     Beat(now);
-    if (const auto verdict = table_.Judge(now); verdict && !quiet()) return EndBy(*verdict);
+    const auto verdict = table_.Judge(now);
+    if (leads()) options_.tell_idle(table_.IdleSeconds(now));
+    if (verdict && !quiet()) return EndBy(*verdict);
   }
 }
 

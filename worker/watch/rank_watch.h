@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "worker/watch/rank_table.h"
@@ -23,6 +24,8 @@ struct RankWatchOptions {
   std::string job;
   /// Rank 0's: tells the coordinator. Called from the watch's thread, at most once.
   std::function<void(int exit_code, const std::string& message)> report = [](int, const std::string&) {};
+  /// Rank 0's: RankTable::IdleSeconds, once a beat, from the watch's thread.
+  std::function<void(const std::vector<double>& idle_seconds)> tell_idle = [](const std::vector<double>&) {};
   /// Ends this process without waiting for its threads, which may be stuck. A test's may return.
   std::function<void(int exit_code)> leave = [](int exit_code) { _exit(exit_code); };
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -146,6 +147,23 @@ TEST_F(CotrainRecipeTest, AJobGoesOnInTheOtherPlacement) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "resumed" / "phases" / "cotrain.old-1"));
   EXPECT_NEAR(whole.completed.at(0).last.metrics.at("baseline"), second.completed.at(0).last.metrics.at("baseline"),
               1e-4);
+}
+
+TEST_F(CotrainRecipeTest, ReportsTheCosineWhereItIsTheFormAndCountsWhatWasDropped) {
+  spec_.mutable_cotrain()->mutable_feedback()->set_start_step(3);
+  testing::RecordedRunClient first_order;
+  ASSERT_TRUE(Train(spec_, folder_ / "first-order", first_order).ok());
+  EXPECT_EQ(first_order.completed.at(0).last.metrics.at("feedback_dropped_before_start"), 3);
+  EXPECT_FALSE(first_order.completed.at(0).last.metrics.contains("feedback_cosine"));
+  EXPECT_FALSE(first_order.completed.at(0).last.distributions.contains("label_staleness")) << "no label sets";
+
+  spec_.mutable_cotrain()->mutable_feedback()->set_form("cosine");
+  testing::RecordedRunClient cosine;
+  ASSERT_TRUE(Train(spec_, folder_ / "cosine", cosine).ok());
+  const auto& figures = cosine.completed.at(0).last.metrics;
+  EXPECT_EQ(figures.at("feedback_cosine"), figures.at("h_raw"));
+  EXPECT_NE(figures.at("feedback_cosine"), 0);
+  EXPECT_LE(std::abs(figures.at("feedback_cosine")), 1);
 }
 
 /// Steps so long that the numbers soon leave float32.

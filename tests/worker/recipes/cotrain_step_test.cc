@@ -40,6 +40,27 @@ TEST(CotrainStep, Check1ALearningRateOfZeroFeedsNothingBack) {
   }
 }
 
+TEST(CotrainStep, SaysWhyFeedbackDidNotReachTheTeacher) {
+  const CotrainRates good{.lr_teacher = 0.1, .lr_student = 0.05};
+  const auto why = [](const World& world, FeedbackForm form, const CotrainRates& rates) {
+    const char* reason = RunOnce(world, {.tau = 1, .form = form}, rates).feedback_dropped;
+    return std::string(reason == nullptr ? "" : reason);
+  };
+  World bad(1);
+  bad.strong[0].fill_(std::numeric_limits<float>::quiet_NaN());
+  CotrainRates early = good;
+  early.feedback_on = false;
+  CotrainRates still = good;
+  still.lr_student = 0;
+  for (const FeedbackForm form : {FeedbackForm::kFirstOrder, FeedbackForm::kExact, FeedbackForm::kCosine}) {
+    EXPECT_EQ(why(World(1), form, good), "");
+    EXPECT_EQ(why(bad, form, good), "undone");
+    EXPECT_EQ(why(World(1), form, early), "before_start");
+    EXPECT_EQ(why(World(1), form, still), "no_student_step");
+  }
+  EXPECT_EQ(why(World(1), FeedbackForm::kOff, still), "") << "nobody wants any";
+}
+
 TEST(CotrainStep, Check2FirstOrderApproachesTheExactFormAsTheStepShrinks) {
   double last = std::numeric_limits<double>::infinity();
   for (const double lr : {1e-5, 1e-6, 1e-7}) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <numeric>
 
 #include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
@@ -142,6 +143,39 @@ TEST_F(TrainerLoopTest, NonfiniteStepsAreCountedAcrossAResume) {
   client.stop = false;
   ScriptedRecipe second({.nonfinite = {3}});
   EXPECT_EQ(Train("run", second, client, {.max_nonfinite = 2}).exit_code(), exit_code::kBadData);
+}
+
+TEST_F(TrainerLoopTest, ReportsCountStepsEventsAndStalenessSinceTheProcessStarted) {
+  RecordedRunClient client;
+  ScriptedRecipe first({.nonfinite = {1},
+                        .figures = {.values = {}, .events = {"feedback_dropped_undone"}, .label_staleness = 2},
+                        .before = [&](std::uint64_t step) {
+                          client.stop = step == 3;
+                          return Status();
+                        }});
+  RankBoard board;
+  board.BeginCollective(Verb::kBarrier);
+  board.EndCollective();
+  TrainerLoopOptions options{.report_every = std::chrono::milliseconds(0)};
+  options.board = &board;
+  EXPECT_EQ(Train("run", first, client, options).exit_code(), exit_code::kTerminated);
+  const auto count = [](const metrics::Distribution& of) {
+    return std::accumulate(of.counts.begin(), of.counts.end(), 0);
+  };
+  EXPECT_EQ(client.last.metrics.at("feedback_dropped_undone"), 4);
+  EXPECT_TRUE(client.last.distributions.at("step_seconds").Fits(metrics::kStepSecondsBounds));
+  EXPECT_EQ(count(client.last.distributions.at("step_seconds")), 4);
+  EXPECT_EQ(count(client.last.distributions.at("collective_seconds")), 1);
+  EXPECT_EQ(client.last.distributions.at("label_staleness").counts,
+            (std::vector<std::uint64_t>{0, 0, 4, 0, 0, 0, 0, 0, 0, 0}));
+
+  client.stop = false;
+  ScriptedRecipe second({});
+  ASSERT_TRUE(Train("run", second, client).ok());
+  const JobProgress& last = client.completed.at(0).last;
+  EXPECT_EQ(count(last.distributions.at("step_seconds")), 2) << "another process";
+  EXPECT_FALSE(last.metrics.contains("feedback_dropped_undone"));
+  EXPECT_FALSE(last.distributions.contains("label_staleness"));
 }
 
 TEST_F(TrainerLoopTest, AFencedJobLeavesWith202AndWritesNothingMore) {

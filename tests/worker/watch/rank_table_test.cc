@@ -257,6 +257,17 @@ TEST_F(RankTableTest, WhoWaitsForOneThatHasLeftIsNotStuck) {
       1000, [](int, RankSign& sign) { Wait(sign); }, /*silent=*/1));
 }
 
+TEST_F(RankTableTest, TellsSinceWhenEachRankHasNotMoved) {
+  ASSERT_FALSE(Pass(3, Everybody(Work)));
+  EXPECT_EQ(table_.IdleSeconds(now_), (std::vector<double>{0, 0, 0}));
+  ASSERT_FALSE(Pass(10, Rank1(Compute)));
+  EXPECT_EQ(table_.IdleSeconds(now_), (std::vector<double>{9, 10, 9})) << "the others moved into their collective";
+  ASSERT_FALSE(Pass(1, Everybody(Work)));
+  EXPECT_EQ(table_.IdleSeconds(now_ + milliseconds(500)), (std::vector<double>{0.5, 0.5, 0.5}));
+  table_.HearFarewell(2);
+  EXPECT_EQ(table_.IdleSeconds(now_ + seconds(5)), (std::vector<double>{5, 5, 0}));
+}
+
 TEST_F(RankTableTest, AFarewellLimitLetsAnotherSpeakFirst) {
   WatchLimits limits;
   limits.farewell = seconds(2);

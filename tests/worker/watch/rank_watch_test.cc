@@ -61,6 +61,30 @@ TEST_P(RankWatchOf, RanksThatLeaveInGoodOrderEndNothing) {
 }
 INSTANTIATE_TEST_SUITE_P(Ranks, RankWatchOf, ::testing::Values(1, 2, 3, 8));
 
+TEST(RankWatch, RankZeroAloneTellsHowLongEachRankHasBeenIdle) {
+  testing::RunRanks(3, [](Collective& world) {
+    RankBoard board;
+    board.EnterStep(1);
+    Ending ending;
+    auto options = ending.Options(Patient());
+    std::promise<std::vector<double>> told;
+    std::atomic<int> beats = 0;
+    options.tell_idle = [&](const std::vector<double>& idle) {
+      if (++beats == 3) told.set_value(idle);
+    };
+    auto watch = RankWatch::Start(world, board, options);
+    ASSERT_NE(watch, nullptr);
+    if (world.rank() == 0) {
+      const std::vector<double> idle = told.get_future().get();
+      ASSERT_EQ(idle.size(), 3U);
+      for (const double of_rank : idle) EXPECT_GE(of_rank, 0);
+    }
+    ASSERT_TRUE(world.Barrier().ok());
+    watch.reset();
+    EXPECT_EQ(beats > 0, world.rank() == 0);
+  });
+}
+
 TEST(RankWatch, RankZeroNamesTheDeadAndTellsTheOthersToLeave) {
   testing::RunRanks(3, [&](Collective& world) {
     WatchMeeting meeting = Meet(world);

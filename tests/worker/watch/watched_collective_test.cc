@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <numeric>
 #include <thread>
 
 #include "tests/contract/collective_contract.h"
@@ -55,6 +56,10 @@ TEST(WatchedCollectiveBoard, CountsEveryVerbAndNamesTheLast) {
     auto part = collective.Split(0);
     expect(Verb::kSplit, part ? Status() : part.error());
     expect(Verb::kBarrier, (*part)->Barrier());  // of the part, on the same board
+    const metrics::Distribution seconds = board.CollectiveSeconds();
+    EXPECT_TRUE(seconds.Fits(metrics::kCollectiveSecondsBounds));
+    EXPECT_EQ(std::accumulate(seconds.counts.begin(), seconds.counts.end(), std::uint64_t{0}), count);
+    EXPECT_GT(seconds.sum, 0);
   });
 }
 
@@ -82,9 +87,12 @@ TEST(RankBoard, NestedCollectivesEndWithTheOutermost) {
   board.BeginCollective(Verb::kBroadcast);
   board.EndCollective();
   EXPECT_TRUE(board.Sign().waiting);
+  EXPECT_TRUE(board.CollectiveSeconds().counts.empty());
   board.EndCollective();
   EXPECT_FALSE(board.Sign().waiting);
   EXPECT_EQ(board.Sign().collectives, 2U);
+  const auto counts = board.CollectiveSeconds().counts;
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0U), 1U) << "the inner one's time is the outer one's";
   board.EnterStep(8);
   EXPECT_EQ(board.Sign().step, 8U);
   EXPECT_EQ(board.Sign().activity, Activity::kStepping);
