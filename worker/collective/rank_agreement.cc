@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/collective/rank_agreement.h"
 
-#include <cstring>
 #include <vector>
 
 namespace ferment::worker {
@@ -21,7 +20,7 @@ Status AgreeOnStatus(Collective& ranks, const Status& mine) {
   own.code = static_cast<int>(mine.code());
   own.exit_code = mine.exit_code();
   const std::string_view message = mine.message().substr(0, sizeof(own.message) - 1);
-  std::memcpy(own.message, message.data(), message.size());
+  message.copy(own.message, message.size());
   std::vector<Outcome> all(static_cast<std::size_t>(ranks.size()));
   FERMENT_RETURN_IF_ERROR(ranks.AllGather(std::as_bytes(std::span<const Outcome>(&own, 1)),
                                           std::as_writable_bytes(std::span<Outcome>(all))));

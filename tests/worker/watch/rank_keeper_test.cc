@@ -21,6 +21,7 @@ class KeptRank {
     EXPECT_EQ(pipe(ends), 0);
     keeper_ = fork();
     if (keeper_ == 0) {
+      signal(SIGSEGV, SIG_DFL);  // AddressSanitizer's handler would make an exit of it
       close(ends[0]);
       const pid_t first = getpid();
       StandBehindKeeper(0, nullptr, "cotrain", 1);
