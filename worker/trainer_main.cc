@@ -230,8 +230,8 @@ void StartLogging(const TrainerConfig& config, int rank) {
 
 std::unique_ptr<RankWatch> StartWatch(const TrainerConfig& config, Collective& world, const RankBoard& board,
                                       RunClient& client) {
-  RankWatchOptions options{.job = JobId(config.phase, config.round)};
-  options.limits.wait = kCollectiveDeadline - kWatchAhead;
+  RankWatchOptions options{.limits = {.wait = kCollectiveDeadline - kWatchAhead},
+                           .job = JobId(config.phase, config.round)};
   options.tell_idle = [&client](const std::vector<double>& seconds) { client.ReportRanks(seconds); };
   options.report = [&client](int code, const std::string& message) { client.ReportFailure(code, message); };
   return RankWatch::Start(world, board, std::move(options));
