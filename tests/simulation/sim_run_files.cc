@@ -50,10 +50,11 @@ Status SimRunFiles::WriteLabelIndex(const std::filesystem::path& folder, std::ve
                                     const coordinator::Fence& fence) {
   FERMENT_RETURN_IF_ERROR(fence());
   FERMENT_RETURN_IF_ERROR(world_.files.Trouble("write an index"));
-  if (!Stops()) return Stage(folder.string(), std::move(entries), fence);
-  // Its answer waits too; where it comes too late it is fenced, and what it believes no longer matters.
+  if (!Stops()) return Stage(folder.string(), std::move(entries), fence, /*may_stop=*/true);
+  // Its answer waits too; where it comes too late it is fenced, and what it believes no longer matters. It waits for
+  // this stop alone: after another one the answer would come before what it tells of.
   parts_.process.After(SimTime(0), [this, name = folder.string(), entries = std::move(entries), fence] {
-    (void)Stage(name, entries, fence);
+    (void)Stage(name, entries, fence, /*may_stop=*/false);
   });
   return {};
 }
@@ -64,7 +65,8 @@ bool SimRunFiles::Stops() {
   return true;
 }
 
-Status SimRunFiles::Stage(const std::string& folder, std::vector<LabelEntry> entries, const coordinator::Fence& fence) {
+Status SimRunFiles::Stage(const std::string& folder, std::vector<LabelEntry> entries, const coordinator::Fence& fence,
+                          bool may_stop) {
   // The first write of a coordinator removes what others have staged, and asks before it does.
   FERMENT_RETURN_IF_ERROR(fence());
   const std::uint64_t staged = world_.files.StageIndex(parts_.term, folder);
@@ -73,7 +75,7 @@ Status SimRunFiles::Stage(const std::string& folder, std::vector<LabelEntry> ent
     return status;
   }
   auto show = [this, folder, staged, entries = std::move(entries)] { world_.files.ShowIndex(folder, staged, entries); };
-  if (Stops()) {
+  if (may_stop && Stops()) {
     parts_.process.After(SimTime(0), show);
   } else {
     show();

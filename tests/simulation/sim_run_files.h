@@ -45,9 +45,9 @@ class SimRunFiles final : public coordinator::RunFiles {
                          const coordinator::Fence& fence);
   /// Stops the process here, perhaps.
   bool Stops();
-  /// As io::FencedWriter.
-  Status Stage(const std::string& folder, std::vector<coordinator::LabelEntry> entries,
-               const coordinator::Fence& fence);
+  /// As io::FencedWriter. `may_stop`: the process may stop before the rename.
+  Status Stage(const std::string& folder, std::vector<coordinator::LabelEntry> entries, const coordinator::Fence& fence,
+               bool may_stop);
 
   const Parts parts_;
   SimWorld& world_;
