@@ -38,10 +38,12 @@ Status CannotWrite(const std::string& what, const fs::path& path, const std::str
       .WithExitCode(exit_code::kCannotWrite);
 }
 
+/// The lock of a coordinator or a trainer proves nothing: it stands in any folder that was once given by mistake.
 bool IsRunFolderOrEmpty(const fs::path& folder) {
   std::error_code error;
-  return fs::is_empty(folder, error) || fs::exists(folder / io::kCommandLock, error) ||
-         fs::exists(folder / io::kCoordinatorLock, error) || fs::exists(folder / "spec.yaml", error);
+  const auto is_lock = [](const fs::directory_entry& entry) { return entry.path().filename() == io::kCoordinatorLock; };
+  return std::all_of(fs::directory_iterator(folder, error), fs::directory_iterator(), is_lock) ||
+         fs::exists(folder / io::kCommandLock, error) || fs::exists(folder / "spec.yaml", error);
 }
 
 void Flatten(const Json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {

@@ -20,7 +20,7 @@ using TrainerFigures = std::map<std::string, double>;
 /// By the names of ReportProgressRequest.distributions: all since the trainer's process started.
 using TrainerDistributions = std::map<std::string, metrics::Distribution>;
 
-/// Ranks with a series of their own; those above share one, which is of the last to have moved.
+/// Ranks with a series of their own; those above share one, which is of the one that stands longest.
 inline constexpr std::size_t kRanksShown = 32;
 
 /// Counts what each job adds from one report to the next; gauges are of whoever reported last, by phase where there is

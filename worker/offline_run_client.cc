@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/offline_run_client.h"
 
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "common/base/unique_name.h"
@@ -10,16 +12,29 @@
 namespace ferment::worker {
 namespace {
 
+/// A file server keeps the lock of a host that died, from which a batch system has moved the job, for its lease: one
+/// to one and a half minutes.
+constexpr std::chrono::minutes kDeadHostPatience(2);
+
 class OfflineRunClient : public RunClient {
  public:
   OfflineRunClient(std::filesystem::path run_dir, std::string job)
       : run_dir_(std::move(run_dir)), job_(std::move(job)) {}
 
   Status Acquire() override {
-    auto hold = io::FolderHold::Take(run_dir_, job_ + "-by-hand-" + NewUniqueName());
-    if (!hold) return hold.error();
-    hold_.emplace(*std::move(hold));
-    return {};
+    const std::string owner = job_ + "-by-hand-" + NewUniqueName();
+    const auto give_up = std::chrono::steady_clock::now() + kDeadHostPatience;
+    for (;;) {
+      auto hold = io::FolderHold::Take(run_dir_, owner);
+      if (hold) {
+        hold_.emplace(*std::move(hold));
+        return {};
+      }
+      const auto holder = io::HolderOf(run_dir_);
+      const bool may_be_dead = holder && !holder->on_this_host;
+      if (!may_be_dead || std::chrono::steady_clock::now() >= give_up) return hold.error();
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
   }
   void Report(const JobProgress&) override {}
   void ReportRanks(const std::vector<double>&) override {}

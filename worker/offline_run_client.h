@@ -13,7 +13,7 @@ namespace ferment::worker {
 
 /// Acquire takes `run_dir` (io::FolderHold) for `job` until this is destroyed. Its errors are those of
 /// FolderHold::Take: Aborted (202) where a coordinator, a `ferment run` or another trainer that was started by hand has
-/// it.
+/// it; where that is on another host, after two minutes.
 std::unique_ptr<RunClient> MakeOfflineRunClient(std::filesystem::path run_dir, std::string job);
 
 }  // namespace ferment::worker

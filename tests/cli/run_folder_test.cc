@@ -63,6 +63,7 @@ TEST_F(RunFolderTest, IsNotTakenFromALiveCoordinator) {
 }
 
 TEST_F(RunFolderTest, IsTakenFromACoordinatorThatAKilledCommandLeftBehind) {
+  ASSERT_TRUE(RunFolder::Open(root_)) << "the command's own";
   const auto hold = io::FolderHold::Take(root_, "tr-1@5");
   ASSERT_TRUE(hold);
   const auto start_time = event::ProcessStartTime(getpid());
@@ -81,6 +82,17 @@ TEST_F(RunFolderTest, IsNotAnyFolder) {
   ASSERT_FALSE(folder);
   EXPECT_EQ(ProcessExitCode(folder.error()), exit_code::kCannotWrite);
   EXPECT_TRUE(fs::exists(root_ / "thesis.tex"));
+}
+
+/// A trainer that is started by hand leaves its lock wherever a mistyped --run-dir leads.
+TEST_F(RunFolderTest, IsNotProvedByALockAlone) {
+  { ASSERT_TRUE(io::FolderHold::Take(root_, "teacher-by-hand-1")); }
+  EXPECT_TRUE(RunFolder::Open(root_)) << "nothing else is in it";
+  fs::remove(root_ / io::kCommandLock);
+  std::ofstream(root_ / "thesis.txt") << "mine\n";
+  const auto folder = RunFolder::Open(root_);
+  ASSERT_FALSE(folder);
+  EXPECT_EQ(ProcessExitCode(folder.error()), exit_code::kCannotWrite);
 }
 
 TEST_F(RunFolderTest, CannotBeMadeBelowAFile) {
