@@ -19,7 +19,9 @@ mark=.deps/libtorch/.cuda_libraries_installed
 echo "fetching NVIDIA's libraries into .deps/libtorch/nvidia (2.3 GB)"
 part=.deps/cuda_libraries.part
 rm -rf "$part"
-python3 -m pip install --quiet --no-deps --no-compile --require-hashes --only-binary=:all: \
+# As in install_dependencies.sh: not by a version manager's shim.
+python=$(python3 -c 'import sys; print(sys.executable)')
+"$python" -m pip install --quiet --no-deps --no-compile --require-hashes --only-binary=:all: \
   --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_18_x86_64 \
   --platform manylinux_2_17_x86_64 --platform manylinux1_x86_64 --python-version 3.11 --implementation cp --abi none \
   --target "$part" -r "$list"

@@ -57,7 +57,9 @@ if [[ -z ${FERMENT_TORCH_ROOT:-} ]]; then
     echo "fetching LibTorch 2.11.0 into .deps/libtorch (about 540 MB)"
     rm -rf .deps/libtorch .deps/libtorch.part
     mkdir -p .deps
-    python3 -m pip install --quiet --no-deps --no-compile --require-hashes --only-binary=:all: \
+    # The interpreter itself: a version manager's shim such as pyenv's writes all shims anew after pip, and fails where another holds their lock.
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    "$python" -m pip install --quiet --no-deps --no-compile --require-hashes --only-binary=:all: \
       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_25_x86_64 \
       --python-version 3.11 --implementation cp --abi cp311 --abi none \
       --target .deps/libtorch.part -r tools/libtorch.txt
