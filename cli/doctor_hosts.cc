@@ -13,7 +13,7 @@
 #include "cli/doctor_network.h"
 #include "cli/program_output.h"
 #include "common/config/launch_command.h"
-#include "common/io/checksum.h"
+#include "common/event/child_process.h"
 
 namespace ferment::cli {
 namespace {
@@ -25,6 +25,11 @@ using Seconds = std::chrono::duration<double>;
 constexpr const char* kQuestions =
     "echo \"ferment begin $(date +%s.%N)\"; "
     "echo \"ferment trainer $(sha256sum \"$0\" 2>&1 | head -n 1)\"; "
+    "echo \"ferment missing $(ldd \"$0\" 2>&1 | awk '/not found/ { printf \"%s \", $1 }')\"; "
+    // Names and sizes: the largest would take seconds to read.
+    "echo \"ferment libraries $(stat -L -c '%n %s' "
+    "$(ldd \"$0\" 2>/dev/null | awk '$3 ~ /\\/lib(torch|c10)[^\\/]*$/ { print $3 }') "
+    "\"${0%/*}/../lib/libferment_nccl.so\" 2>/dev/null | sed 's|.*/||' | tr '\\n' ',')\"; "
     "echo \"ferment mpirun $(mpirun --version 2>&1 | head -n 1)\"; "
     "echo \"ferment end $(date +%s.%N)\"";
 
@@ -49,7 +54,15 @@ std::vector<std::string> RemoteShell() {
   std::istringstream words(agent == nullptr || *agent == '\0' ? "ssh" : agent);
   std::vector<std::string> argv;
   // "ssh : rsh" is Open MPI's way to say: the first that is there.
-  for (std::string word; words >> word && word != ":";) argv.push_back(word);
+  for (std::string word; words >> word;) {
+    if (word != ":") {
+      argv.push_back(word);
+    } else if (!argv.empty() && event::FindProgram(argv[0])) {
+      break;
+    } else {
+      argv.clear();
+    }
+  }
   if (argv.empty()) argv = {"ssh"};
   if (fs::path(argv[0]).filename() == "ssh") {
     argv.insert(argv.end(), {"-o", "BatchMode=yes", "-o", "ConnectTimeout=5"});
@@ -68,9 +81,11 @@ std::string NameOf(const std::string& host) { return host.substr(host.find('@') 
 
 Seconds SinceEpoch(WallTime time) { return time.time_since_epoch(); }
 
+std::vector<std::string> Questions(const fs::path& trainer) { return {"sh", "-c", kQuestions, trainer.string()}; }
+
 Result<HostAnswer> Ask(const std::string& host, const fs::path& trainer, std::chrono::milliseconds patience) {
   std::vector<std::string> argv = RemoteShell();
-  argv.insert(argv.end(), {host, ToShell({{"exec", "sh", "-c", kQuestions, trainer.string()}, {}})});
+  argv.insert(argv.end(), {host, "exec " + ToShell({Questions(trainer), {}})});
   FERMENT_ASSIGN_OR_RETURN(const ProgramOutput output, OutputOf(argv, patience));
   if (output.exit_code != 0) {
     const std::string said = LastLine(output.text);
@@ -97,6 +112,21 @@ Finding ClockFinding(const Host& host) {
           "set the clocks by NTP: systemctl enable --now systemd-timesyncd, or chrony"};
 }
 
+void AddLibraryFindings(const Host& host, const HostAnswer& here, Findings& findings) {
+  const std::string check = "libraries " + host.name;
+  const std::string& missing = host.answer->missing;
+  const std::string& libraries = host.answer->libraries;
+  if (!missing.empty()) {
+    findings.push_back({check, false, "the loader does not find " + missing,
+                        "install there what tools/install_dependencies.sh installs here, LibTorch at the same place"});
+  } else if (libraries != here.libraries) {
+    findings.push_back({check, false, libraries + " here " + here.libraries,
+                        "have the same LibTorch and the same libferment_nccl.so there"});
+  } else {
+    findings.push_back({check, true, "LibTorch's and NCCL's as here"});
+  }
+}
+
 void AddAnswerFindings(const Host& host, const HostAnswer& here, const fs::path& trainer, Findings& findings) {
   if (!host.answer) {
     findings.push_back({"ssh " + host.name, false, std::string(host.answer.error().message()),
@@ -112,6 +142,7 @@ void AddAnswerFindings(const Host& host, const HostAnswer& here, const fs::path&
                                    : host.answer->trainer.substr(0, 80) + ", here " + here.trainer.substr(0, 16),
                       "have the same build there: rsync -a " + trainer.parent_path().string() + "/ " + host.name + ":" +
                           trainer.parent_path().string() + "/"});
+  AddLibraryFindings(host, here, findings);
   const bool same_mpirun = host.answer->mpirun == here.mpirun;
   findings.push_back({"mpirun " + host.name, same_mpirun,
                       host.answer->mpirun + (same_mpirun ? "" : ", here " + here.mpirun),
@@ -133,11 +164,12 @@ Finding NetworkFinding(const std::vector<Host>& hosts) {
               " NCCL_SOCKET_IFNAME=" + names};
 }
 
-Result<HostAnswer> AnswerHere(const fs::path& trainer) {
-  HostAnswer here;
-  FERMENT_ASSIGN_OR_RETURN(here.trainer, io::Sha256OfFile(trainer));
-  FERMENT_ASSIGN_OR_RETURN(const ProgramOutput version, OutputOf({"mpirun", "--version"}, std::chrono::seconds(15)));
-  here.mpirun = FirstLine(version.text);
+Result<HostAnswer> AnswerHere(const fs::path& trainer, std::chrono::milliseconds patience) {
+  FERMENT_ASSIGN_OR_RETURN(const ProgramOutput output, OutputOf(Questions(trainer), patience));
+  FERMENT_ASSIGN_OR_RETURN(HostAnswer here,
+                           ReadHostAnswer(output.text, SinceEpoch(output.begin), SinceEpoch(output.end)));
+  if (!fs::exists(trainer)) return Fail(NotFoundError(here.trainer));
+  if (!here.mpirun.starts_with("mpirun")) return Fail(NotFoundError(here.mpirun));
   return here;
 }
 
@@ -203,6 +235,8 @@ Result<HostAnswer> ReadHostAnswer(const std::string& text, Seconds asked, Second
     if (key == "begin") begin = Seconds(std::strtod(value.c_str(), nullptr));
     if (key == "end") end = Seconds(std::strtod(value.c_str(), nullptr));
     if (key == "mpirun") answer.mpirun = value;
+    if (key == "missing") answer.missing = value;
+    if (key == "libraries") answer.libraries = value;
     if (key == "trainer") {
       // sha256sum puts a backslash before the digest of a file whose name has odd letters.
       const std::size_t digest = value.starts_with("\\") ? 1 : 0;
@@ -226,7 +260,7 @@ Findings CheckHosts(const std::vector<std::string>& names, const fs::path& train
                     std::chrono::milliseconds patience) {
   Findings findings;
   findings.push_back(RouteFinding("own name", RouteTo(OwnHostName()), OwnHostName()));
-  const auto here = AnswerHere(trainer);
+  const auto here = AnswerHere(trainer, patience);
   if (!here) {
     findings.push_back(
         {"hosts", false, std::string(here.error().message()), "mend what is missing on this machine first"});

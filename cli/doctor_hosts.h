@@ -26,6 +26,10 @@ Result<std::vector<std::string>> ReadHostFile(const std::filesystem::path& file)
 struct HostAnswer {
   /// SHA-256 of its ferment-trainer; else what sha256sum said.
   std::string trainer;
+  /// Names of libraries that its loader does not find, each with a space behind.
+  std::string missing;
+  /// "NAME SIZE," of LibTorch's and of ferment's for NCCL, as the loader finds them.
+  std::string libraries;
   /// First line of `mpirun --version`.
   std::string mpirun;
   /// Its clock less this one's, and how far from that the truth may be, since the way there and back takes time.

@@ -18,6 +18,9 @@
 namespace ferment::cli {
 namespace {
 
+/// Of a program's name the kernel keeps as much.
+constexpr std::size_t kLongestName = 15;
+
 /// Returns: 0 where the address could be bound, else errno.
 int TryToBind(const addrinfo& address) {
   const int handle = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -55,7 +58,7 @@ Finding CheckPort(const std::string& flag, const std::string& address) {
             another + "; who it is, root sees: ss -ltnp"};
   }
   const std::string who = holder->program + ", process " + std::to_string(holder->pid);
-  if (std::string("ferment-coordinator").starts_with(holder->program))
+  if (holder->program == std::string("ferment-coordinator").substr(0, kLongestName))
     return {flag, true, address + " is served by " + who};
   return {flag, false, address + " is taken by " + who, "end that process, or " + another};
 }

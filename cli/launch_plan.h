@@ -10,7 +10,7 @@
 
 namespace ferment::cli {
 
-/// Prints the command of each phase in order, as a shell takes it. Starts nothing.
+/// Prints the command of each phase in order, as a shell takes it, each without a coordinator. Starts nothing.
 void PrintPhases(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir);
 
 }  // namespace ferment::cli

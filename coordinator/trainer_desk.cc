@@ -194,7 +194,7 @@ Result<const Job*> TrainerDesk::HolderOf(const TokenKey& key) const {
 
 Result<bool> TrainerDesk::Report(const TokenKey& key, TrainerProgress progress) {
   FERMENT_ASSIGN_OR_RETURN(const Job* job, HolderOf(key));
-  if (HasEnded(job->state)) return true;
+  if (HasEnded(job->state) || job->attempt.exit_code) return true;
   Live& live = live_[{key.run_id, key.job_id}];
   live.heard = parts_.clock.Now();
   live.samples.Observe(parts_.clock.Now(), progress.usage.samples);

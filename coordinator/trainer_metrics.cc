@@ -75,7 +75,8 @@ TrainerMetrics::TrainerMetrics(metrics::MetricRegistry& registry)
 
 void TrainerMetrics::Begin(const std::string& job, std::uint32_t attempt) {
   if (attempt == 1) heard_[job] = {};
-  processes_[job] = {.whole = true, .dropped = {}, .distributions = {}, .moved = {}};
+  Process& process = processes_[job] = {};
+  process.dropped_known = process.distributions_known = true;
   ShowRanks();
 }
 
@@ -129,7 +130,8 @@ void TrainerMetrics::Count(const std::string& job, Phase phase, const TrainerDis
   const auto take = [&](const std::string& name, std::span<const double> bounds, const auto& histogram) {
     const auto now = distributions.find(name);
     if (now == distributions.end() || !now->second.Fits(bounds)) return;
-    const auto before = process.distributions.try_emplace(name, process.whole ? metrics::Distribution() : now->second);
+    const auto before =
+        process.distributions.try_emplace(name, process.distributions_known ? metrics::Distribution() : now->second);
     AddGrowth(histogram(), before.first->second, now->second);
   };
   take("step_seconds", metrics::kStepSecondsBounds, [&]() -> metrics::Histogram& {
@@ -140,6 +142,7 @@ void TrainerMetrics::Count(const std::string& job, Phase phase, const TrainerDis
   take("collective_seconds", metrics::kCollectiveSecondsBounds,
        [&]() -> metrics::Histogram& { return collective_duration_; });
   take("label_staleness", metrics::kStalenessBounds, [&]() -> metrics::Histogram& { return label_staleness_; });
+  process.distributions_known = true;
 }
 
 void TrainerMetrics::HearRanks(const std::string& job, std::span<const double> idle_seconds, double now_seconds) {
@@ -166,11 +169,12 @@ void TrainerMetrics::HearDropped(Process& process, const TrainerFigures& figures
   for (const char* reason : kDropReasons) {
     const double now = FigureOr(figures, std::string("feedback_dropped_") + reason, NAN);
     if (std::isnan(now)) continue;
-    double& before = process.dropped.try_emplace(reason, process.whole ? 0 : now).first->second;
+    double& before = process.dropped.try_emplace(reason, process.dropped_known ? 0 : now).first->second;
     if (now <= before) continue;
     DroppedCounter(registry_, reason).Add(now - before);
     before = now;
   }
+  process.dropped_known = true;
 }
 
 void TrainerMetrics::HearCheckpoint(Heard& heard, bool fresh, const TrainerFigures& figures, double now_seconds) {

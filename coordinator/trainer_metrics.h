@@ -32,7 +32,7 @@ class TrainerMetrics {
   /// An attempt begins: all that its process will count is new, and of the first attempt all that the job will report.
   /// `job`: any text that is the job's alone.
   void Begin(const std::string& job, std::uint32_t attempt);
-  /// The attempt is over, or its last step is made: it has no ranks at work any more.
+  /// The attempt is over: it has no ranks at work any more.
   void End(const std::string& job);
   /// `samples`: all since the job began. `now_seconds`: since 1970.
   void Report(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
@@ -54,8 +54,9 @@ class TrainerMetrics {
   };
   /// What an attempt's process has told so far: it counts from 0.
   struct Process {
-    /// It began while we listened.
-    bool whole = false;
+    /// What it has not told of yet counts from 0: it began while we listened, or has reported before.
+    bool dropped_known = false;
+    bool distributions_known = false;
     TrainerFigures dropped;
     TrainerDistributions distributions;
     /// When each rank moved last, since 1970.

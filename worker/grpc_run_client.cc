@@ -17,6 +17,8 @@
 namespace ferment::worker {
 namespace {
 
+constexpr std::chrono::seconds kPauseAfterFailure{1};
+
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
@@ -152,11 +154,16 @@ class GrpcRunClient : public RunClient {
         changed_.wait(mutex_, stop, [this] { return waiting_; });
         if (std::exchange(waiting_, false)) report = last_;
       }
-      if (report) Send(*report, stop);
+      if (!report || Send(*report, stop)) continue;
+      // Perhaps the last for long, as before an evaluation: it goes again, or a newer one.
+      MutexLock lock(mutex_);
+      waiting_ = true;
+      changed_.wait_for(mutex_, stop, kPauseAfterFailure, [] { return false; });
     }
   }
 
-  void Send(const RunReport& report, std::stop_token stop) {
+  /// Returns: whether it was answered.
+  bool Send(const RunReport& report, std::stop_token stop) {
     const JobProgress& progress = report.progress;
     v1::ReportProgressRequest request;
     Address(request);
@@ -173,9 +180,11 @@ class GrpcRunClient : public RunClient {
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
     if (response) {
       if (response->stop()) stop_requested_ = true;
-    } else if (response.error().code() == StatusCode::kAborted) {
-      fenced_ = true;
+      return true;
     }
+    if (response.error().code() != StatusCode::kAborted) return false;
+    fenced_ = true;
+    return true;
   }
 
   // Constant after construction.

@@ -19,6 +19,7 @@ constexpr std::string_view kPrefix = "FERMENT_";
 std::vector<std::string> KnownVariables() {
   std::vector<std::string> known(environment::kCredentials.begin(), environment::kCredentials.end());
   known.insert(known.end(), environment::kPlaces.begin(), environment::kPlaces.end());
+  known.insert(known.end(), environment::kObjectStore.begin(), environment::kObjectStore.end());
   VisitSchema(*RunSpec::descriptor(), "",
               [&known](const SpecField&, const std::string& key) { known.push_back(EnvironmentName(key)); });
   return known;

@@ -32,7 +32,7 @@ expect_nothing() {
 # shellcheck disable=SC2016,SC2317
 ask_bash() {
   bash --norc -c 'source "$1"; read -ra COMP_WORDS <<<"$2"; [[ $2 == *" " ]] && COMP_WORDS+=("")
-    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); complete -p ferment | grep -q _ferment; _ferment
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); complete -p ferment | grep -q _ferment && _ferment
     printf "%s\n" "${COMPREPLY[@]}"' bash "$prefix/share/bash-completion/completions/ferment" "$1"
 }
 # shellcheck disable=SC2016,SC2317

@@ -74,10 +74,12 @@ TEST_F(DoctorHosts, HostsThatAreAlikeAreGood) {
   for (const auto& [check, finding] : findings) EXPECT_TRUE(Good(findings, check)) << finding.dump();
   EXPECT_EQ(Field(findings, "own name", "found"), "10.99.0.1, this machine");
   EXPECT_EQ(Field(findings, "host h1", "found"), "10.99.0.1, this machine");
+  EXPECT_THAT(Field(findings, "libraries h2", "found"), HasSubstr("as here"));
   EXPECT_EQ(Field(findings, "host h3", "found"), "10.99.0.3 by e0 (10.99.0.1)");
   EXPECT_THAT(Field(findings, "network", "found"), HasSubstr("btl_tcp_if_include=e0"));
   EXPECT_EQ(findings.count("ssh h1"), 0U) << "mpirun starts nothing by ssh on its own host";
-  for (const char* check : {"ssh h2", "clock h2", "trainer h3", "mpirun h3"}) EXPECT_EQ(findings.count(check), 1U);
+  for (const char* check : {"ssh h2", "clock h2", "trainer h3", "libraries h2", "mpirun h3"})
+    EXPECT_EQ(findings.count(check), 1U);
 }
 
 TEST_F(DoctorHosts, AHostFileNamesThemToo) {
@@ -112,6 +114,19 @@ TEST_F(DoctorHosts, AnotherTrainerOrMpirunIsNoticed) {
   EXPECT_FALSE(Good(findings, "mpirun h2"));
   EXPECT_THAT(Field(findings, "mpirun h2", "found"), HasSubstr("3.1.6, here mpirun (Open MPI)"));
   EXPECT_TRUE(Good(findings, "mpirun h3"));
+}
+
+TEST_F(DoctorHosts, AnotherLibTorchIsNoticed) {
+  const std::string ldd = "/usr/bin/ldd";
+  Replace("h2", ldd, "#!/bin/sh\necho '\tlibc10.so => /etc/hosts/lib/libc10.so (0x0)'\n");
+  Replace("h3", ldd, "#!/bin/sh\necho '\tlibtorch_cpu.so => not found'\necho '\tlibc10.so => not found'\n");
+  const auto findings = Examine({"--hosts", "h2,h3"});
+  EXPECT_EQ(exit_code_, 69);
+  EXPECT_TRUE(Good(findings, "trainer h2"));
+  EXPECT_FALSE(Good(findings, "libraries h2"));
+  EXPECT_THAT(Field(findings, "libraries h2", "found"), HasSubstr("here libtorch"));
+  EXPECT_FALSE(Good(findings, "libraries h3"));
+  EXPECT_THAT(Field(findings, "libraries h3", "found"), HasSubstr("does not find libtorch_cpu.so libc10.so"));
 }
 
 TEST_F(DoctorHosts, AClockThatIsFarOffIsNoticed) {

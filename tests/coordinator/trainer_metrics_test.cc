@@ -96,6 +96,15 @@ TEST_F(TrainerMetricsTest, OfAProcessThatRanBeforeThisOneOnlyTheRestIsCounted) {
   EXPECT_THAT(Text(), HasSubstr("ferment_feedback_dropped_total{reason=\"undone\"} 1\n"));
 }
 
+TEST_F(TrainerMetricsTest, WhatSuchAProcessHadNotYetToTellIsCountedFromItsFirstReportOn) {
+  metrics_.Report("run/cotrain", Phase::kCotrain, 1, {}, 1);
+  metrics_.Count("run/cotrain", Phase::kCotrain, {});
+  metrics_.Report("run/cotrain", Phase::kCotrain, 2, {{"feedback_dropped_undone", 3}}, 2);
+  metrics_.Count("run/cotrain", Phase::kCotrain, Steps({1, 1}));
+  EXPECT_THAT(Text(), HasSubstr("ferment_feedback_dropped_total{reason=\"undone\"} 3\n"));
+  EXPECT_THAT(Text(), HasSubstr("ferment_train_step_duration_seconds_count{phase=\"cotrain\"} 2\n"));
+}
+
 TEST_F(TrainerMetricsTest, WhatIsNotKnownMakesNoSeries) {
   metrics_.Begin("run/teacher", 1);
   metrics_.Report("run/teacher", Phase::kTeacher, 0, {}, 1);

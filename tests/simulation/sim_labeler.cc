@@ -57,6 +57,7 @@ void SimLabeler::Crash(SimTime until_next) {
   world_.history.Say(name_ + " is killed");
   process_.Kill();
   world_.oracle.LabelerGone(name_);
+  world_.suspects.Killed(name_ + "/" + std::to_string(incarnation_));
   world_.queue.After(until_next, [this] { Boot(); });
 }
 

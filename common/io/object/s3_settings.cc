@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "common/base/environment_names.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/ca_bundle.h"
 #include "common/io/shown_name.h"
@@ -105,11 +106,11 @@ Result<S3Settings> S3SettingsFromEnvironment() {
   while (settings.endpoint.ends_with('/')) settings.endpoint.pop_back();
   const bool own_endpoint = !settings.endpoint.empty();
   if (!own_endpoint) settings.endpoint = "https://s3." + settings.region + ".amazonaws.com";
-  const std::string insecure = FromEnvironment({"FERMENT_S3_INSECURE"});
+  const std::string insecure = FromEnvironment({environment::kS3Insecure});
   if (!insecure.empty() && insecure != "true" && insecure != "false")
     return Fail(InvalidArgumentError("FERMENT_S3_INSECURE=" + ShownName(insecure) + "; allowed: true, false"));
   FERMENT_RETURN_IF_ERROR(CheckEndpoint(settings.endpoint, insecure == "true"));
-  FERMENT_ASSIGN_OR_RETURN(settings.addressing, AddressingOf(FromEnvironment({"FERMENT_S3_ADDRESSING"}), own_endpoint));
+  FERMENT_ASSIGN_OR_RETURN(settings.addressing, AddressingOf(FromEnvironment({environment::kS3Addressing}), own_endpoint));
   settings.ca_bundle = FromEnvironment({"AWS_CA_BUNDLE"});
   if (!settings.ca_bundle.empty()) FERMENT_RETURN_IF_ERROR(CheckCaBundle(settings.ca_bundle));
   return settings;

@@ -19,12 +19,14 @@ TEST(EnvironmentCheck, NamesTheVariableThatWasMeant) {
   EXPECT_EQ(NearestTo("FERMENT_TLSDIR=/x"), "FERMENT_TLS_DIR");
   EXPECT_EQ(NearestTo("FERMENT_TEACHER_STPES=5"), "FERMENT_TEACHER_STEPS");
   EXPECT_EQ(NearestTo("FERMENT_COTRAIN_FEEDBACK_FROM=off"), "FERMENT_COTRAIN_FEEDBACK_FORM");
+  EXPECT_EQ(NearestTo("FERMENT_S3_INSECUR=true"), "FERMENT_S3_INSECURE");
   EXPECT_EQ(NearestTo("Ferment_Token_File=/x"), "FERMENT_TOKEN_FILE");
 }
 
 TEST(EnvironmentCheck, SaysNothingOfWhatIsReadOrOfOthers) {
   for (const char* name : environment::kCredentials) EXPECT_EQ(NearestTo(std::string(name) + "=x"), "") << name;
   for (const char* name : environment::kPlaces) EXPECT_EQ(NearestTo(std::string(name) + "=x"), "") << name;
+  for (const char* name : environment::kObjectStore) EXPECT_EQ(NearestTo(std::string(name) + "=x"), "") << name;
   VisitSchema(*RunSpec::descriptor(), "", [](const SpecField&, const std::string& key) {
     EXPECT_EQ(NearestTo(EnvironmentName(key) + "=1"), "") << key;
   });

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "ferment/v1/trainer_service.grpc.pb.h"
+#include "tests/cluster/lease_cluster_fixture.h"
+#include "worker/grpc_run_client.h"
+
+namespace ferment::testing {
+namespace {
+
+/// Gives the token and does not answer the first reports.
+class ForgetfulService : public v1::TrainerService::Service {
+ public:
+  grpc::Status AcquireRunToken(grpc::ServerContext*, const v1::AcquireRunTokenRequest*,
+                               v1::AcquireRunTokenResponse* response) override {
+    response->set_token(7);
+    return grpc::Status::OK;
+  }
+  grpc::Status ReportProgress(grpc::ServerContext*, const v1::ReportProgressRequest* request,
+                              v1::ReportProgressResponse*) override {
+    if (reports++ == 0) return {grpc::StatusCode::UNAVAILABLE, "going"};
+    last_step = request->step();
+    return grpc::Status::OK;
+  }
+
+  std::atomic<int> reports = 0;
+  std::atomic<std::uint64_t> last_step = 0;
+};
+
+TEST(RunClient, ALastReportThatWasLostIsSentAgainAndNotMoreOftenThanNeeded) {
+  ForgetfulService service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  {
+    const auto client = worker::MakeGrpcRunClient(
+        {.coordinator = "127.0.0.1:" + std::to_string(port), .run_id = "run", .job_id = "teacher"});
+    ASSERT_TRUE(client->Acquire().ok());
+    worker::JobProgress progress;
+    progress.step = progress.total_steps = 10;
+    client->Report(progress);
+    EXPECT_TRUE(Eventually([&] { return service.last_step == 10; }));
+  }
+  EXPECT_EQ(service.reports, 2);
+}
+
+}  // namespace
+}  // namespace ferment::testing
