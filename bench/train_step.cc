@@ -150,14 +150,14 @@ class Bench {
 
   /// As worker/recipes/supervised_recipe.cc makes it.
   Result<std::vector<double>> Supervised() {
-    teacher_.Remember(TrainedNetwork::Keep::kAll);
+    teacher_.Remember(TrainedNetwork::Keep::kStatistics);
     teacher_.bucket.ZeroGradients();
     const torch::Tensor sum = CrossEntropySum(teacher_.net->forward(batch_.labelled), batch_.labels, kSmoothing);
     FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch_.global_labelled));
     const double norm = teacher_.sgd.GradientNorm();
     if (!AllFinite(teacher_.statistics.statistics())) return Fail(InternalError("statistics are not finite"));
+    if (!teacher_.sgd.StaysFinite(0.001, norm)) return Fail(InternalError("weights are not finite"));
     teacher_.sgd.Step(0.001, norm);
-    if (!AllFinite(teacher_.bucket.weights())) return Fail(InternalError("weights are not finite"));
     return std::vector{sum.item<double>() / static_cast<double>(batch_.global_labelled)};
   }
 

@@ -34,9 +34,10 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   if (rates.record || (scored && by_gradient)) figures.gradient = network_.bucket.gradients().clone();
 
   std::array sums = {scored ? LabelledLossSum(batch, "feedback: L_old") : 0.0, 0.0};
+  figures.finite = network_.sgd.StaysFinite(rates.lr_student, figures.grad_norm);
+  if (!figures.finite) return figures;
   network_.sgd.Step(rates.lr_student, figures.grad_norm);
-  figures.finite = AllFinite(network_.bucket.weights());
-  if (!scored || !figures.finite) return figures;
+  if (!scored) return figures;
   sums[1] = LabelledLossSum(batch, "feedback: L_new");
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));
   figures.old_loss = sums[0] / static_cast<double>(batch.global_labelled);

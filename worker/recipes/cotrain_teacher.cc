@@ -14,7 +14,8 @@ CotrainTeacher::CotrainTeacher(TrainedNetwork& network, const CotrainRules& rule
 }
 
 void CotrainTeacher::Remember() {
-  network_.Remember(steps_last() ? TrainedNetwork::Keep::kStatistics : TrainedNetwork::Keep::kAll);
+  // Late feedback may undo its step after it was made.
+  network_.Remember(rules_.late_feedback ? TrainedNetwork::Keep::kAll : TrainedNetwork::Keep::kStatistics);
 }
 
 Result<TeacherForward> CotrainTeacher::Forward(const CotrainBatch& batch, const ClassThresholds& thresholds,
@@ -112,13 +113,8 @@ Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates
       std::isfinite(figures.loss) && std::isfinite(figures.grad_norm) && AllFinite(network_.statistics.statistics());
   if (!figures.finite) return Status();
   if (rates.record) figures.gradient = network_.bucket.gradients().clone();
-  if (steps_last()) {
-    figures.finite = network_.sgd.StaysFinite(rates.lr_teacher, figures.grad_norm);
-    if (figures.finite) network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
-    return Status();
-  }
-  network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
-  figures.finite = AllFinite(network_.bucket.weights());
+  figures.finite = network_.sgd.StaysFinite(rates.lr_teacher, figures.grad_norm);
+  if (figures.finite) network_.sgd.Step(rates.lr_teacher, figures.grad_norm);
   return Status();
 }
 

@@ -74,9 +74,6 @@ class CotrainTeacher {
   Status Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
               TeacherFigures& figures);
 
-  /// Whether nothing that could fail comes after the teacher's step, and it can be asked beforehand.
-  bool steps_last() const { return !rules_.late_feedback && network_.bucket.weights().is_cpu(); }
-
   TrainedNetwork& network_;
   const CotrainRules& rules_;
   Collective& ranks_;

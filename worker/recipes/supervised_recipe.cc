@@ -48,14 +48,23 @@ class SupervisedRecipe : public Recipe {
     figures.samples = plan_.batch * networks_.size();
     const double lr = plan_.schedule.At(step);
     figures.values["lr"] = lr;
-    for (const auto& network : networks_) network->Remember(TrainedNetwork::Keep::kAll);
+    std::vector<double> norms;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(i, faces, labels, lr));
-      figures.finite = figures.finite && lesson.finite;
+      networks_[i]->Remember(TrainedNetwork::Keep::kStatistics);
+      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(i, faces, labels));
+      figures.finite = figures.finite && lesson.finite && networks_[i]->sgd.StaysFinite(lr, lesson.norm);
       figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
+      norms.push_back(lesson.norm);
     }
-    // One network's failure undoes the step of all, so that all see the same batches.
-    for (std::size_t i = 0; !figures.finite && i < networks_.size(); ++i) networks_[i]->GoBack();
+    // All make the step or none does, so that all see the same batches.
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      const TraceScope scope(context_.trace, "update");
+      if (figures.finite) {
+        networks_[i]->sgd.Step(lr, norms[i]);
+      } else {
+        networks_[i]->GoBack();
+      }
+    }
     if (!Validation::Due(step, total_steps())) return figures;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
@@ -102,12 +111,13 @@ class SupervisedRecipe : public Recipe {
  private:
   struct Lesson {
     double loss = 0;  // global mean
-    /// False: loss, gradient, statistics or new weights were not finite, and the network must be put back.
+    double norm = 0;  // of the gradient
+    /// Whether loss, gradient and statistics are.
     bool finite = false;
   };
 
-  /// One step of one network; equal on all ranks.
-  Result<Lesson> Learn(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels, double lr) {
+  /// Leaves the gradient of a step of one network in it; equal on all ranks.
+  Result<Lesson> Learn(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels) {
     TrainedNetwork& network = *networks_[subject];
     network.bucket.ZeroGradients();
     torch::Tensor sum;
@@ -120,17 +130,12 @@ class SupervisedRecipe : public Recipe {
       const TraceScope scope(context_.trace, "backward");
       FERMENT_RETURN_IF_ERROR(exchanges_[subject].Backward(sum / batch));
     }
-    const TraceScope scope(context_.trace, "update");
     FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));
     double loss = sum.item<double>();
     if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(&loss, 1)));
     loss /= batch;
     const double norm = network.sgd.GradientNorm();
-    if (!std::isfinite(loss) || !std::isfinite(norm) || !AllFinite(network.statistics.statistics())) {
-      return Lesson{loss, false};
-    }
-    network.sgd.Step(lr, norm);
-    return Lesson{loss, AllFinite(network.bucket.weights())};
+    return Lesson{loss, norm, std::isfinite(loss) && std::isfinite(norm) && AllFinite(network.statistics.statistics())};
   }
 
   const RecipeContext& context_;

@@ -7,10 +7,15 @@
 #include <cmath>
 #include <limits>
 
-#include "common/base/check.h"
 #include "worker/train/flat_reductions.h"
 
 namespace ferment::worker {
+namespace {
+
+/// Far enough below the largest float32, 3.4e38, for all that a step computes on its way.
+constexpr double kFarBelowAll = 1e30;
+
+}  // namespace
 
 Sgd::Sgd(GradientBucket& bucket, const SgdOptions& options)
     : bucket_(bucket), options_(options), momentum_(bucket.NewBuffer()) {}
@@ -44,13 +49,28 @@ bool Sgd::StaysFiniteAs(double lr, double norm) const {
   return beyond(0, decayed, options_.weight_decay) + beyond(decayed, momentum_.numel(), 0) == 0;
 }
 
-bool Sgd::StaysFinite(double lr, double norm) const {
-  FERMENT_CHECK(momentum_.is_cpu()) << "the step of a network on a GPU is undone from a copy";
+Sgd::Norms Sgd::NormsAfter(const Norms& before, double lr, double norm) const {
+  // The triangle inequality, on each vector of the update. NaN stays NaN.
+  const double d = ClipFactor(norm) * norm + options_.weight_decay * before.weights;
+  const double momentum = options_.momentum * before.momentum + d;
+  const double update = options_.nesterov ? d + options_.momentum * momentum : momentum;
+  return {before.weights + std::abs(lr) * update, momentum};
+}
+
+bool Sgd::StaysFinite(double lr, double norm) {
+  const auto far_below = [](const Norms& norms) {
+    return norms.weights < kFarBelowAll && norms.momentum < kFarBelowAll;
+  };
+  if (norms_ && far_below(NormsAfter(*norms_, lr, norm))) return true;
+  norms_ = {Norm(bucket_.weights()), Norm(momentum_)};
+  if (far_below(NormsAfter(*norms_, lr, norm))) return true;
+  if (!momentum_.is_cpu()) return false;
   return momentum_.scalar_type() == torch::kFloat64 ? StaysFiniteAs<double>(lr, norm) : StaysFiniteAs<float>(lr, norm);
 }
 
 void Sgd::Step(double lr, double norm) {
   torch::NoGradGuard no_grad;
+  if (norms_) norms_ = NormsAfter(*norms_, lr, norm);
   const double clip = ClipFactor(norm);
   if (clip < 1) bucket_.gradients().mul_(clip);
   const auto step = [&](torch::Tensor weights, torch::Tensor gradients, torch::Tensor momentum, double weight_decay) {

@@ -3,6 +3,8 @@
 // torch.optim.SGD over flat buffers, with the clip of method.md's section 11.
 #pragma once
 
+#include <optional>
+
 #include "worker/train/gradient_bucket.h"
 
 namespace ferment::worker {
@@ -24,24 +26,34 @@ class Sgd {
 
   /// Returns: the L2 norm of the bucket's gradients, in double.
   double GradientNorm() const;
-  /// Requires of both: `norm` = GradientNorm(), where a clip is set.
+  /// Requires of both: `norm` = GradientNorm().
   void Step(double lr, double norm);
   /// Returns: whether weights and momentum would be finite after Step(lr, norm), and no larger than half of the
-  /// largest number. Changes nothing. Requires: a network on the CPU.
-  bool StaysFinite(double lr, double norm) const;
+  /// largest number; on a GPU, whether norms say so. Changes neither. Norms cannot grow by more than a step's own, so
+  /// in all but broken training the answer takes no look at the numbers.
+  bool StaysFinite(double lr, double norm);
+  /// To be told by whoever writes other weights or momentum into the buffers between steps.
+  void Forget() { norms_.reset(); }
 
   const SgdOptions& options() const { return options_; }
   /// The momentum buffer, in the bucket's layout.
   torch::Tensor& momentum() { return momentum_; }
 
  private:
+  /// L2 norms of weights and momentum, which may be less.
+  struct Norms {
+    double weights = 0;
+    double momentum = 0;
+  };
   double ClipFactor(double norm) const;
+  Norms NormsAfter(const Norms& before, double lr, double norm) const;
   template <typename T>
   bool StaysFiniteAs(double lr, double norm) const;
 
   GradientBucket& bucket_;
   const SgdOptions options_;
   torch::Tensor momentum_;
+  std::optional<Norms> norms_;
 };
 
 }  // namespace ferment::worker

@@ -17,8 +17,8 @@ class TrainedNetwork {
   TrainedNetwork(std::shared_ptr<nn::Backbone> backbone, const SgdOptions& options)
       : net(std::move(backbone)), bucket(*net), statistics(*net), sgd(bucket, options) {}
 
-  /// What of a network is kept while a step is made. Weights and momentum are twice the network's memory: a network on
-  /// the CPU whose step is the last thing to happen is asked beforehand (Sgd::StaysFinite), and does without.
+  /// What of a network is kept while a step is made. Weights and momentum are twice the network's memory: a network
+  /// whose step is the last thing to happen is asked beforehand (Sgd::StaysFinite), and does without.
   enum class Keep { kStatistics, kAll };
   /// Keeps it until the next call.
   void Remember(Keep keep) {
@@ -40,6 +40,7 @@ class TrainedNetwork {
     if (kept_ == Keep::kStatistics) return;
     bucket.weights().copy_(weights_before_);
     sgd.momentum().copy_(momentum_before_);
+    sgd.Forget();
   }
 
   std::shared_ptr<nn::Backbone> net;

@@ -69,8 +69,8 @@ TEST(Optimizer, KnowsBeforehandWhetherAStepStaysFinite) {
     Sgd sgd(bucket, {.momentum = 0.9, .nesterov = true, .weight_decay = decay});
     (module.x * torch::tensor({{1.0}, {gradient}}, torch::kFloat64)).sum().backward();
     bucket.DecayedPart(sgd.momentum())[1] = momentum;
-    const bool answer = sgd.StaysFinite(lr, 0);
-    sgd.Step(lr, 0);
+    const bool answer = sgd.StaysFinite(lr, sgd.GradientNorm());
+    sgd.Step(lr, sgd.GradientNorm());
     EXPECT_TRUE(!answer || (AllFinite(bucket.weights()) && AllFinite(sgd.momentum())));
     return answer;
   };
@@ -80,6 +80,33 @@ TEST(Optimizer, KnowsBeforehandWhetherAStepStaysFinite) {
   EXPECT_FALSE(stays(1, kLargest, kLargest, 0)) << "momentum overflows";
   EXPECT_FALSE(stays(kLargest, 1, 0, 0, 4)) << "the decayed gradient overflows";
   EXPECT_FALSE(stays(1, 1, std::numeric_limits<double>::quiet_NaN(), 0.1));
+}
+
+TEST(Optimizer, KnowsItAfterManyStepsToo) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  Vector module({0.5, 1});
+  GradientBucket bucket(module);
+  Sgd sgd(bucket, {.momentum = 0.9, .nesterov = true, .weight_decay = 0.01});
+  const auto differentiate = [&](double gradient) {
+    bucket.ZeroGradients();
+    (module.x * torch::tensor({{1.0}, {gradient}}, torch::kFloat64)).sum().backward();
+  };
+  const auto step = [&](double gradient, double lr) {
+    differentiate(gradient);
+    const bool stays = sgd.StaysFinite(lr, sgd.GradientNorm());
+    if (stays) sgd.Step(lr, sgd.GradientNorm());
+    EXPECT_TRUE(AllFinite(bucket.weights()) && AllFinite(sgd.momentum()));
+    return stays;
+  };
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(step(-0.5, 0.1));
+  EXPECT_FALSE(step(kLargest, 4)) << "a weight overflows";
+  EXPECT_TRUE(step(-0.5, 0.1)) << "nothing has happened";
+  EXPECT_TRUE(step(1e200, 1e50)) << "large, and finite";
+  EXPECT_FALSE(step(1e300, 1e50));
+  bucket.weights()[0] = kLargest;
+  differentiate(-1);
+  sgd.Forget();
+  EXPECT_FALSE(sgd.StaysFinite(kLargest, sgd.GradientNorm()));
 }
 
 TEST(Optimizer, DoesNotDecayOneDimensionalParameters) {
