@@ -185,6 +185,7 @@ void ProgressBar::ShowRunning(const v1::JobStatus& job, Seen& seen) {
   if (job.rate() > 0) line += "  " + Count(job.rate()) + RateUnit(job);
   line += TimeLeft(job, seen) + Figures(job);
   if (job.attempts() > 1) line += "  attempt " + std::to_string(job.attempts());
+  if (!job.waiting().empty()) line += "  " + job.waiting();
   if (!terminal) {
     out_ << line << "\n";
     return;

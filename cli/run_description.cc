@@ -93,6 +93,7 @@ std::string DescribeJob(const v1::JobStatus& job) {
   const bool again = job.attempts() > 1;
   lines.Add("State", StateName(job) + (again ? ", attempt " + std::to_string(job.attempts()) : ""));
   lines.Add("Failure", job.failure());
+  lines.Add("Waiting", job.waiting());
   lines.Add("Progress", Progress(job));
   lines.Add("Took", Cost(job));
   lines.Add("Samples", job.samples() == 0 ? "" : std::to_string(job.samples()));

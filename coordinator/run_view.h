@@ -40,6 +40,7 @@ struct JobView {
   ShardsView shards;
   RecordCounts records;
   std::string failure;
+  std::string waiting;
 };
 
 struct LabelerView {

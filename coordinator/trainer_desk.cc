@@ -15,6 +15,8 @@ constexpr std::chrono::seconds kStopPatience{45};
 /// A trainer that holds the token, whose end nobody saw, and that is not heard for so long is gone. They report every
 /// second or every step.
 constexpr std::chrono::seconds kHolderSilence{30};
+/// A silence that long is worth a word.
+constexpr std::chrono::seconds kNotableSilence{3};
 
 bool IsLive(const Job& job) {
   return job.state == JobState::kRunning && !IsShardPhase(job.plan.phase) && job.attempt.number > 0 &&
@@ -120,6 +122,8 @@ bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
   const MonotonicTime now = parts_.clock.Now();
   const auto [live, restarted] = live_.try_emplace({key.run_id, key.job_id});
   if (restarted) live->second.heard = now;
+  live->second.unseen = true;
+  ++changes_;
   return now - live->second.heard < kHolderSilence;
 }
 
@@ -197,6 +201,7 @@ Result<bool> TrainerDesk::Report(const TokenKey& key, TrainerProgress progress) 
   if (HasEnded(job->state) || job->attempt.exit_code) return true;
   Live& live = live_[{key.run_id, key.job_id}];
   live.heard = parts_.clock.Now();
+  live.unseen = false;
   live.samples.Observe(parts_.clock.Now(), progress.usage.samples);
   const std::string name = NameOf(key.run_id, key.job_id);
   parts_.metrics.Report(name, job->plan.phase, progress.usage.samples, progress.metrics,
@@ -246,6 +251,15 @@ const TrainerProgress* TrainerDesk::ProgressOf(const std::string& run_id, const 
 double TrainerDesk::SampleRate(const std::string& run_id, const std::string& job_id) const {
   const auto found = live_.find({run_id, job_id});
   return found == live_.end() ? 0 : found->second.samples.PerSecond(parts_.clock.Now());
+}
+
+std::string TrainerDesk::WaitOf(const std::string& run_id, const std::string& job_id) const {
+  const auto found = live_.find({run_id, job_id});
+  if (found == live_.end() || !found->second.unseen) return "";
+  const auto silent = parts_.clock.Now() - found->second.heard;
+  if (silent < kNotableSilence || silent >= kHolderSilence) return "";
+  const auto left = std::chrono::duration_cast<std::chrono::seconds>(kHolderSilence - silent).count();
+  return "its trainer left no word; unless it speaks, another starts in " + std::to_string(left + 1) + " s";
 }
 
 const Job* TrainerDesk::LiveJob(const LaunchKey& key) const {

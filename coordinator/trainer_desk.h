@@ -97,6 +97,8 @@ class TrainerDesk {
   /// Returns: the last report of the job's present attempt, or nullptr.
   const TrainerProgress* ProgressOf(const std::string& run_id, const std::string& job_id) const;
   double SampleRate(const std::string& run_id, const std::string& job_id) const;
+  /// Returns: what a person should know where a job waits to be sure of its former trainer's end; else "".
+  std::string WaitOf(const std::string& run_id, const std::string& job_id) const;
   std::uint64_t changes() const { return changes_; }
 
  private:
@@ -110,6 +112,8 @@ class TrainerDesk {
     RateMeter samples;
     /// When the holder of the token last spoke.
     MonotonicTime heard;
+    /// The launcher does not know of the holder.
+    bool unseen = false;
   };
 
   void Launch(const Run& run, const Job& job);

@@ -176,7 +176,7 @@ function drawPhases(jobs) {
   at('phases').tBodies[0].replaceChildren(...jobs.map((job) => row([
     job.job_id, word(job.state, 'JOB_STATE_'), number(job.done) + '/' + number(job.total), time(job.seconds), time(job.cpu_seconds),
     number(job.peak_rss_bytes) ? (number(job.peak_rss_bytes) / 2 ** 20).toFixed(0) + ' MiB' : '', short(number(job.samples)), number(job.attempts) || '',
-    Object.keys(job.metrics || {}).filter((name) => shown.includes(name)).map((name) => name + ' ' + short(number(job.metrics[name]))).join('  ')])));
+    job.waiting || Object.keys(job.metrics || {}).filter((name) => shown.includes(name)).map((name) => name + ' ' + short(number(job.metrics[name]))).join('  ')])));
 }
 
 function draw(runs) {

@@ -55,6 +55,7 @@ void FillJob(const JobView& view, v1::JobStatus& job) {
   job.set_peak_rss_bytes(view.usage.peak_rss_bytes);
   job.mutable_metrics()->insert(view.metrics.begin(), view.metrics.end());
   job.set_failure(view.failure);
+  job.set_waiting(view.waiting);
   if (!IsShardPhase(view.phase)) return;
   v1::ShardCounts* shards = job.mutable_shards();
   shards->set_pending(view.shards.pending);

@@ -53,6 +53,11 @@ class ProgressBarTest : public testing::Test {
   v1::JobStatus* job_ = nullptr;
 };
 
+TEST_F(ProgressBarTest, SaysWhatAJobWaitsFor) {
+  job_->set_waiting("its trainer left no word");
+  EXPECT_THAT(Shown({.mode = ProgressMode::kPlain}), HasSubstr("  its trainer left no word\n"));
+}
+
 TEST_F(ProgressBarTest, TellsShareRateTimeLeftAndFigures) {
   const std::string text = Shown({.mode = ProgressMode::kTerminal, .columns = 200});
   EXPECT_THAT(text, HasSubstr(" 50%  300/600 steps  845 faces/s  ETA 0:30  loss 1.250  h 1.2e-03"));

@@ -672,6 +672,26 @@ TEST_F(RunEngineTest, WhereAnAttemptWasStartedTwiceItLivesInWhoHoldsTheToken) {
   EXPECT_EQ(JobNamed("teacher").state, JobState::kSucceeded);
 }
 
+TEST_F(RunEngineTest, AWaitForATrainerThatMayBeThereIsSaid) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  Settle();
+  world_.launcher.Forget("teacher/1");
+  Restart();
+  const auto waiting = [this] {
+    Settle();
+    return engine()->View(run_id_)->jobs.front().waiting;
+  };
+  EXPECT_EQ(waiting(), "");
+  world_.clock.Advance(std::chrono::seconds(10));
+  EXPECT_EQ(waiting(), "its trainer left no word; unless it speaks, another starts in 21 s");
+  EXPECT_TRUE(engine()->trainers().Report(key, {}));
+  EXPECT_EQ(waiting(), "") << "it speaks";
+  world_.clock.Advance(std::chrono::seconds(31));
+  EXPECT_EQ(waiting(), "");
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+}
+
 TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing) {
   run_id_ = Submit();
   std::erase_if(world_.log->events, [](const Event& event) { return std::holds_alternative<AttemptLaunched>(event); });

@@ -79,7 +79,8 @@ void SimLabeler::Register(const std::string& replaces) {
 }
 
 void SimLabeler::Take() {
-  if (std::exchange(taking_, true)) return;
+  // A call that was put off may come after another one was answered.
+  if (next_ || std::exchange(taking_, true)) return;
   const coordinator::LeaseRequest request{labeler_id_, 1, ++takes_};
   auto seen = [this, request](const Moment& moment, const Result<LeaseAnswer>& answer) {
     if (!answer) return;
