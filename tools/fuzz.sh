@@ -33,7 +33,7 @@ for entry in "${corpora[@]}"; do
     -print_final_stats=1 "$found" "${folders[@]}" >"$found.log" 2>&1; then
     failed+=("$target")
   fi
-  grep -E 'number_of_executed_units|new_units_added' "$found.log" || tail -20 "$found.log"
+  grep -E 'inline 8-bit counters|number_of_executed_units|new_units_added' "$found.log" || tail -20 "$found.log"
 done
 if ((${#failed[@]})); then
   printf 'failed: %s; see build/fuzz/found/*.log\n' "${failed[*]}" >&2

@@ -57,8 +57,8 @@ void RunNews::Loop(const std::stop_token& stop) {
         return ending_;
       }();
       if (!ending) {
-        auto seen =
-            Await<Result<RunView>>([&](Then<Result<RunView>> then) { scheduler_.View(run_id, std::move(then)); });
+        // clang before 16 captures no structured binding by its name.
+        auto seen = Await<Result<RunView>>([this, &id = run_id](auto then) { scheduler_.View(id, std::move(then)); });
         view = seen ? View(std::make_shared<const RunView>(*std::move(seen))) : View(Fail(seen.error()));
       }
       for (const Look& look : looks) look(view);

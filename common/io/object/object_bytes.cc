@@ -77,7 +77,7 @@ class ObjectBytes final : public ByteSource {
   bool GoesAlong(std::uint64_t offset, std::uint64_t count) const FERMENT_REQUIRES(mutex_) {
     if (count > options_.chunk_bytes) return false;
     if (loading_.contains(ChunkOf(offset))) return true;
-    const auto before = [this](std::uint64_t chunk) {
+    const auto before = [this](std::uint64_t chunk) FERMENT_REQUIRES(mutex_) {
       const auto at = pieces_.find(chunk * options_.chunk_bytes);
       return at != pieces_.end() && at->second.is_chunk;
     };
@@ -127,7 +127,7 @@ class ObjectBytes final : public ByteSource {
     {
       const MutexLock lock(mutex_);
       // Whoever fetches it gives up after a time.
-      changed_.wait(mutex_, [&] { return !loading_.contains(chunk); });
+      changed_.wait(mutex_, [&]() FERMENT_REQUIRES(mutex_) { return !loading_.contains(chunk); });
       const auto at = pieces_.find(begin);
       if (at != pieces_.end() && at->second.is_chunk) {
         at->second.used = ++uses_;
@@ -173,8 +173,9 @@ class ObjectBytes final : public ByteSource {
     while (true) {
       std::uint64_t chunk = 0;
       {
-        std::unique_lock lock(mutex_);
-        if (!changed_.wait(lock, stop, [this] { return wanted_ahead_.has_value(); })) return;
+        const MutexLock lock(mutex_);
+        const auto wanted = [this]() FERMENT_REQUIRES(mutex_) { return wanted_ahead_.has_value(); };
+        if (!changed_.wait(mutex_, stop, wanted)) return;
         chunk = *wanted_ahead_;
       }
       // A failure is found again by whoever needs the chunk.
