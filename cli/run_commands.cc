@@ -93,7 +93,8 @@ void AddRunFlags(CLI::App& command, RunFlags& flags) {
   command.add_flag("--fresh", flags.fresh, "Delete what an earlier run wrote into the folder, and begin anew");
   CLI::Option* json = command.add_flag("--json", flags.json, "One JSON object a line");
   command.add_flag("-q,--quiet", flags.quiet, "Say nothing but what went wrong")->excludes(json);
-  command.add_flag("--dry-run", flags.dry_run, "Check spec, data and folder, and print the phases' commands as one types them by hand");
+  command.add_flag("--dry-run", flags.dry_run,
+                   "Check spec, data and folder, and print the phases' commands as one types them by hand");
 }
 
 }  // namespace

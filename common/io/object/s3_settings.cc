@@ -110,7 +110,8 @@ Result<S3Settings> S3SettingsFromEnvironment() {
   if (!insecure.empty() && insecure != "true" && insecure != "false")
     return Fail(InvalidArgumentError("FERMENT_S3_INSECURE=" + ShownName(insecure) + "; allowed: true, false"));
   FERMENT_RETURN_IF_ERROR(CheckEndpoint(settings.endpoint, insecure == "true"));
-  FERMENT_ASSIGN_OR_RETURN(settings.addressing, AddressingOf(FromEnvironment({environment::kS3Addressing}), own_endpoint));
+  FERMENT_ASSIGN_OR_RETURN(settings.addressing,
+                           AddressingOf(FromEnvironment({environment::kS3Addressing}), own_endpoint));
   settings.ca_bundle = FromEnvironment({"AWS_CA_BUNDLE"});
   if (!settings.ca_bundle.empty()) FERMENT_RETURN_IF_ERROR(CheckCaBundle(settings.ca_bundle));
   return settings;
