@@ -16,6 +16,8 @@ using coordinator::ShardState;
 
 /// A trainer reports every second.
 constexpr SimTime kHeardLately = std::chrono::seconds(10);
+/// A coordinator that is slow to pass on a signal takes up to five seconds, and a step is one.
+constexpr SimTime kStopOnItsWay = std::chrono::seconds(6);
 
 using simulation::Name;
 
@@ -276,17 +278,21 @@ void SimOracle::Launched(const coordinator::LaunchKey& key) {
   }
 }
 
-void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave) {
-  const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
-  if (job != nullptr && key.job_id.starts_with("cotrain") && !told_to_leave) {
-    const std::string unfit = UnfitTeacher(*log_.FindRun(key.run_id), job->round);
-    if (!unfit.empty()) history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
-  }
+void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave,
+                              SimTime now) {
   const auto [writer, fresh] =
       writers_.emplace(std::tuple(key.run_id, key.job_id, key.attempt), Writer{process, {}, {}});
   if (!fresh && writer->second.process != process) {
     history_.Violate("P5", "two processes write one attempt: " + Name(key));
   }
+  const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
+  if (job == nullptr || !key.job_id.starts_with("cotrain") || told_to_leave) return;
+  const std::string unfit = UnfitTeacher(*log_.FindRun(key.run_id), job->round);
+  if (unfit.empty()) return;
+  std::optional<SimTime>& since = writer->second.unfit_since;
+  if (!since) since = now;
+  if (now - *since <= kStopOnItsWay && !fresh) return;
+  history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
 }
 
 void SimOracle::TrainerHeard(const coordinator::LaunchKey& key, SimTime now) {

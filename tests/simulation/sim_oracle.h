@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -60,7 +61,7 @@ class SimOracle {
   void LaunchPlanned(const coordinator::Run& run, const coordinator::Job& job, SimTime now);
   void Launched(const coordinator::LaunchKey& key);
   /// `process` is about to write under the token of this attempt. Once told to leave it ends the step that it is in.
-  void TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave);
+  void TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t process, bool told_to_leave, SimTime now);
   /// Its report was taken at this time.
   void TrainerHeard(const coordinator::LaunchKey& key, SimTime now);
   void TrainerGone(std::uint64_t process);
@@ -102,6 +103,8 @@ class SimOracle {
     std::uint64_t process = 0;
     SimTime heard{0};
     bool gone = false;
+    /// When it was first seen to step on labels of a stopped teacher.
+    std::optional<SimTime> unfit_since = {};
   };
   std::set<std::tuple<std::string, std::string, std::uint32_t>> watched_died_;
   std::map<std::tuple<std::string, std::string, std::uint32_t>, Writer> writers_;

@@ -74,7 +74,7 @@ void SimTrainer::TakeToken() {
     if (!token) return Exit(ProcessExitCode(token.error()));
     token_ = *token;
     world_.history.Say(name_ + " holds token " + std::to_string(token_));
-    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_ || !traced_);
+    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_ || !traced_, world_.queue.now());
     Step();
   };
   Call<Result<std::uint64_t>>({network_, process_, name_, kLongPatience, serve, done});
@@ -83,7 +83,7 @@ void SimTrainer::TakeToken() {
 void SimTrainer::Step() {
   process_.After(std::min(kStep, parts_.work_left), [this] {
     if (leaving_) return;
-    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_ || !traced_);
+    world_.oracle.TrainerWrites(parts_.key, parts_.number, told_to_leave_ || !traced_, world_.queue.now());
     parts_.work_left = std::max(SimTime(0), parts_.work_left - kStep);
     if (parts_.work_left == SimTime(0)) return Complete();
     Report();
