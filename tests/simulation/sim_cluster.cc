@@ -11,8 +11,9 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-/// After the faults: a kill waits 45 s, a call is tried for 10 minutes, and the work itself takes its time.
-constexpr SimTime kTimeToFinish = minutes(30);
+/// After the faults: a kill waits 45 s, a call is tried for 10 minutes, and the work itself takes its time: where all
+/// labelers but one are faulty, a hundred shards of half a minute each.
+constexpr SimTime kTimeToFinish = minutes(120);
 
 }  // namespace
 
