@@ -120,7 +120,8 @@ void AddLibraryFindings(const Host& host, const HostAnswer& here, Findings& find
     findings.push_back({check, false, "the loader does not find " + missing,
                         "install there what tools/install_dependencies.sh installs here, LibTorch at the same place"});
   } else if (libraries != here.libraries) {
-    findings.push_back({check, false, libraries + " here " + here.libraries,
+    const auto shown = [](const std::string& list) { return list.empty() ? "none," : list; };
+    findings.push_back({check, false, shown(libraries) + " here " + shown(here.libraries),
                         "have the same LibTorch and the same libferment_nccl.so there"});
   } else {
     findings.push_back({check, true, "LibTorch's and NCCL's as here"});

@@ -36,8 +36,10 @@ void FillTrainerJob(JobView& view, const Run& run, const Job& job, const LiveFig
     view.usage = progress->usage;
     if (job.state == JobState::kRunning) view.rate = live.trainers.SampleRate(run.run_id, job.plan.job_id);
   }
-  view.waiting = live.trainers.WaitOf(run.run_id, job.plan.job_id);
-  if (!job.attempt.completed) return;
+  if (!job.attempt.completed) {
+    if (job.state == JobState::kRunning) view.waiting = live.trainers.WaitOf(run.run_id, job.plan.job_id);
+    return;
+  }
   view.usage = job.usage;
   for (const auto& [name, value] : job.metrics) view.metrics[name] = value;
   view.done = view.total;

@@ -120,7 +120,7 @@ class TrainerDesk {
   void HandleLaunched(const LaunchKey& key, const Status& status);
   void HandlePolled(const LaunchKey& key, const LaunchState& state);
   /// Returns: whether the holder of the attempt's token spoke lately, or has not had the time to since we started. It
-  /// may be another process than the start that the launcher watches, and is the attempt then.
+  /// may be another process than the start that the launcher watches, and is the attempt then. Notes the wait for it.
   bool HolderMayLive(const LaunchKey& key, const Job& job);
   void RecordExit(const LaunchKey& key, int exit_code);
   void ShowRanks(const std::string& job, const TrainerProgress& progress);

@@ -31,6 +31,7 @@ v1::RunStatus RunInTheMiddle() {
   label->set_job_id("label");
   label->set_state(v1::JOB_STATE_RUNNING);
   label->set_attempts(2);
+  label->set_waiting("its trainer left no word");
   label->set_done(3);
   label->set_total(12);
   label->mutable_shards()->set_committed(3);
@@ -48,11 +49,11 @@ v1::RunStatus RunInTheMiddle() {
 
 TEST(RunDescription, TellsWhatAListHasNoRoomFor) {
   const std::string text = DescribeRun(RunInTheMiddle());
-  for (const char* part :
-       {"Folder:       /runs/demo\n", "Priority:     7\n", "  teacher\n    State:        succeeded\n",
-        "1:05, 2:10 of processors, at most 512 MiB", "accuracy 0.75  loss 0.5", "running, attempt 2",
-        "3 of 12 shards (25 %)", "9 pending, 0 leased, 3 committed, 0 failed", "4 quarantined", "11 22 (labelled",
-        "  host-12\n", "4 in a row; granted nothing for 1:01"}) {
+  for (const char* part : {"Folder:       /runs/demo\n", "Priority:     7\n",
+                           "  teacher\n    State:        succeeded\n", "1:05, 2:10 of processors, at most 512 MiB",
+                           "accuracy 0.75  loss 0.5", "running, attempt 2", "Waiting:      its trainer left no word\n",
+                           "3 of 12 shards (25 %)", "9 pending, 0 leased, 3 committed, 0 failed", "4 quarantined",
+                           "11 22 (labelled", "  host-12\n", "4 in a row; granted nothing for 1:01"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(text, Not(HasSubstr("Failure:"))) << "nothing has failed";

@@ -687,9 +687,22 @@ TEST_F(RunEngineTest, AWaitForATrainerThatMayBeThereIsSaid) {
   EXPECT_EQ(waiting(), "its trainer left no word; unless it speaks, another starts in 21 s");
   EXPECT_TRUE(engine()->trainers().Report(key, {}));
   EXPECT_EQ(waiting(), "") << "it speaks";
+  world_.clock.Advance(std::chrono::seconds(10));
+  EXPECT_EQ(waiting(), "its trainer left no word; unless it speaks, another starts in 21 s");
   world_.clock.Advance(std::chrono::seconds(31));
   EXPECT_EQ(waiting(), "");
   EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+}
+
+TEST_F(RunEngineTest, AJobThatIsDoneWaitsForNobody) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  world_.launcher.Forget("teacher/1");
+  Settle();
+  world_.clock.Advance(std::chrono::seconds(10));
+  EXPECT_NE(engine()->View(run_id_)->jobs.front().waiting, "");
+  EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
+  EXPECT_EQ(engine()->View(run_id_)->jobs.front().waiting, "");
 }
 
 TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing) {

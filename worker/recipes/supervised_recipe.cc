@@ -48,19 +48,19 @@ class SupervisedRecipe : public Recipe {
     figures.samples = plan_.batch * networks_.size();
     const double lr = plan_.schedule.At(step);
     figures.values["lr"] = lr;
-    std::vector<double> norms;
+    std::vector<Lesson> lessons;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       networks_[i]->Remember(TrainedNetwork::Keep::kStatistics);
-      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Learn(i, faces, labels));
+      FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Differentiate(i, faces, labels));
       figures.finite = figures.finite && lesson.finite && networks_[i]->sgd.StaysFinite(lr, lesson.norm);
       figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
-      norms.push_back(lesson.norm);
+      lessons.push_back(lesson);
     }
     // All make the step or none does, so that all see the same batches.
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       const TraceScope scope(context_.trace, "update");
       if (figures.finite) {
-        networks_[i]->sgd.Step(lr, norms[i]);
+        networks_[i]->sgd.Step(lr, lessons[i].norm);
       } else {
         networks_[i]->GoBack();
       }
@@ -117,7 +117,7 @@ class SupervisedRecipe : public Recipe {
   };
 
   /// Leaves the gradient of a step of one network in it; equal on all ranks.
-  Result<Lesson> Learn(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels) {
+  Result<Lesson> Differentiate(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels) {
     TrainedNetwork& network = *networks_[subject];
     network.bucket.ZeroGradients();
     torch::Tensor sum;
@@ -130,6 +130,7 @@ class SupervisedRecipe : public Recipe {
       const TraceScope scope(context_.trace, "backward");
       FERMENT_RETURN_IF_ERROR(exchanges_[subject].Backward(sum / batch));
     }
+    const TraceScope scope(context_.trace, "update");
     FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));
     double loss = sum.item<double>();
     if (context_.world.size() > 1) FERMENT_RETURN_IF_ERROR(context_.world.AllReduceSum(std::span<double>(&loss, 1)));

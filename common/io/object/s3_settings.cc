@@ -74,16 +74,16 @@ Status CheckEndpoint(std::string_view endpoint, bool insecure) {
   host = host.starts_with('[') ? host.substr(0, host.find(']') + 1) : host.substr(0, host.find(':'));
   if (!plain || insecure || IsLoopback(host)) return {};
   return InvalidArgumentError(
-      "faces and labels would cross the network unencrypted; use https://, or set "
-      "FERMENT_S3_INSECURE=true where that is meant: AWS_ENDPOINT_URL_S3=" +
-      ShownName(endpoint));
+      std::string("faces and labels would cross the network unencrypted; use https://, or set ") +
+      environment::kS3Insecure + "=true where that is meant: AWS_ENDPOINT_URL_S3=" + ShownName(endpoint));
 }
 
 Result<S3Addressing> AddressingOf(const std::string& word, bool own_endpoint) {
   if (word == "path") return S3Addressing::kPath;
   if (word == "virtual") return S3Addressing::kVirtualHost;
   if (word.empty() || word == "auto") return own_endpoint ? S3Addressing::kPath : S3Addressing::kVirtualHost;
-  return Fail(InvalidArgumentError("FERMENT_S3_ADDRESSING=" + ShownName(word) + "; allowed: auto, path, virtual"));
+  return Fail(InvalidArgumentError(std::string(environment::kS3Addressing) + "=" + ShownName(word) +
+                                   "; allowed: auto, path, virtual"));
 }
 
 }  // namespace
@@ -108,7 +108,8 @@ Result<S3Settings> S3SettingsFromEnvironment() {
   if (!own_endpoint) settings.endpoint = "https://s3." + settings.region + ".amazonaws.com";
   const std::string insecure = FromEnvironment({environment::kS3Insecure});
   if (!insecure.empty() && insecure != "true" && insecure != "false")
-    return Fail(InvalidArgumentError("FERMENT_S3_INSECURE=" + ShownName(insecure) + "; allowed: true, false"));
+    return Fail(InvalidArgumentError(std::string(environment::kS3Insecure) + "=" + ShownName(insecure) +
+                                     "; allowed: true, false"));
   FERMENT_RETURN_IF_ERROR(CheckEndpoint(settings.endpoint, insecure == "true"));
   FERMENT_ASSIGN_OR_RETURN(settings.addressing,
                            AddressingOf(FromEnvironment({environment::kS3Addressing}), own_endpoint));
