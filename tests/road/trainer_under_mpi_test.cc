@@ -157,15 +157,17 @@ TEST_F(TrainerUnderMpi, TermOfOneRankEndsAllWithACheckpointAndHupDoesNothing) {
 
 /// Promise 5, without a coordinator to see to it.
 TEST_F(TrainerUnderMpi, ASecondOneLeavesTheFolderToTheFirst) {
+  Outcome second;
   const int steps = StopInItsMidst(run_dir(), [&](event::ChildProcess& first) {
-    const Outcome second = Run(Trainer(run_dir(), 3), Environment());
-    EXPECT_EQ(second.exit_code, 202) << second.output;
-    EXPECT_NE(second.output.find("another process runs this folder: path=" + run_dir().string() + " run=cotrain-"),
-              std::string::npos)
-        << second.output;
+    // Of the try in which the first was not done before.
+    second = Run(Trainer(run_dir(), 3), Environment());
     first.Signal(SIGUSR2);
   });
   ASSERT_GT(steps, 0);
+  EXPECT_EQ(second.exit_code, 202) << second.output;
+  EXPECT_NE(second.output.find("another process runs this folder: path=" + run_dir().string() + " run=cotrain-"),
+            std::string::npos)
+      << second.output;
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
 }
 
