@@ -158,7 +158,7 @@ void AddDataScanCommand(CLI::App& app) {
       ->required();
   command->add_option("--format", flags->format, "Guessed from the folder when not given")
       ->check(CLI::IsMember({"insightface", "affwild2", "folder", "affectnet2017", "affectnet2021", "expw", "rafdb",
-                             "ferplus", "root", "fr-folder"}));
+                             "ferplus", "root", "fr-folder", "video-folder"}));
   command->add_flag("--json", flags->json, "One JSON object instead of a page");
   command->callback([flags] { Scan(flags->path, flags->format, flags->json); });
 }

@@ -9,7 +9,6 @@
 #include "cli/command.h"
 #include "cli/data_commands.h"
 #include "common/base/whole_number.h"
-#include "common/dataset/affwild2_source.h"
 #include "common/dataset/contact_sheet.h"
 #include "common/dataset/data_scan.h"
 #include "common/dataset/expression.h"
@@ -20,6 +19,7 @@
 #include "common/dataset/png_writer.h"
 #include "common/dataset/pseudo_label_quality.h"
 #include "common/dataset/synthetic_set.h"
+#include "common/dataset/video_list.h"
 #include "common/io/atomic_file.h"
 
 namespace ferment::cli {
@@ -64,8 +64,9 @@ Result<std::vector<CaptionedImage>> SamplesOfPack(const std::string& path, const
   return samples;
 }
 
-Result<std::vector<CaptionedImage>> SamplesOfVideos(const std::string& path, std::size_t wanted) {
-  FERMENT_ASSIGN_OR_RETURN(const auto videos, dataset::LoadAffWild2(path, kClasses));
+Result<std::vector<CaptionedImage>> SamplesOfVideos(const std::string& path, const std::string& format,
+                                                    std::size_t wanted) {
+  FERMENT_ASSIGN_OR_RETURN(const auto videos, dataset::LoadVideoSource(format, path, kClasses));
   std::vector<CaptionedImage> samples;
   const std::size_t each = std::max<std::size_t>(1, wanted / std::max<std::size_t>(1, videos.size()));
   for (const dataset::Video& video : videos)
@@ -104,10 +105,11 @@ Status Show(const ShowFlags& flags) {
     FERMENT_ASSIGN_OR_RETURN(format, dataset::GuessFormat(flags.path));
   }
   const bool pack = format == "insightface" || format == "fr-folder";
-  FERMENT_ASSIGN_OR_RETURN(const auto samples, pack ? SamplesOfPack(flags.path, format, flags.count)
-                                               : format == "affwild2"
-                                                   ? SamplesOfVideos(flags.path, flags.count)
-                                                   : SamplesOfFaces(flags.path, format, flags.count));
+  const bool videos = format == "affwild2" || format == "video-folder";
+  FERMENT_ASSIGN_OR_RETURN(const auto samples,
+                           pack     ? SamplesOfPack(flags.path, format, flags.count)
+                           : videos ? SamplesOfVideos(flags.path, format == "affwild2" ? format : "folder", flags.count)
+                                    : SamplesOfFaces(flags.path, format, flags.count));
   if (samples.empty()) return DataLossError("nothing to show: path=" + flags.path + " format=" + format);
   const dataset::Image page = dataset::ComposeContactSheet(samples, {.cell_pixels = flags.cell});
   std::vector<std::byte> bytes;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/affwild2_source.h"
+#include "common/dataset/video.h"
 #include "labeler/annotator.h"
 #include "labeler/lease_client.h"
 

@@ -13,6 +13,7 @@ corpora=(
   label_set_fuzz:tests/fixtures/numpy
   safetensors_file_fuzz:tests/fixtures/safetensors:tests/fixtures/safetensors/malformed
   face_list_fuzz:tests/fuzz/lists
+  video_list_fuzz:tests/fuzz/video_lists
   torch_file_fuzz:tests/fixtures/torch:tests/fuzz/pickles
   rpc_request_fuzz:tests/fuzz/calls
 )

@@ -101,24 +101,14 @@ void CheckCanaries(const v1::LabelingSpec& labeling, Judge& judge) {
 
 /// What the schema offers and this version does not do: told before anything is started.
 void CheckOffered(const RunSpec& spec, Judge& judge) {
-  struct Choice {
-    std::string key;
-    std::string value;
-    std::set<std::string> done;
-  };
   const bool on_gpus = LabelsOnGpus(spec);
   judge.Require(spec.labeling().plan() != (on_gpus ? "int8" : "bf16"),
                 {"labeling.plan", "labeling.device", "resources.device"},
                 ShowText(spec.labeling().plan()) + " is not in this version for labels made on " +
                     (on_gpus ? "GPUs; allowed: auto | fp32 | bf16" : "CPUs; allowed: auto | fp32 | int8"));
-  const std::string videos = spec.data().has_videos() ? spec.data().videos().format() : "affwild2";
-  for (const auto& [key, value, done] : {Choice{"data.videos.format", videos, {"affwild2"}},
-                                         Choice{"evaluate.select", spec.evaluate().select(), {"last"}},
-                                         Choice{"resources.launcher", spec.resources().launcher(), {"local"}}}) {
-    std::string allowed;
-    for (const std::string& choice : done) allowed += (allowed.empty() ? "" : " | ") + choice;
-    judge.Require(done.contains(value), {key}, ShowText(value) + " is not in this version; allowed: " + allowed);
-  }
+  const std::string& launcher = spec.resources().launcher();
+  judge.Require(launcher == "local", {"resources.launcher"},
+                ShowText(launcher) + " is not in this version; allowed: local");
 }
 
 /// An object store holds packs of unlabelled faces alone: nothing else is read by range.

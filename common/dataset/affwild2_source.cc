@@ -3,12 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <map>
 #include <set>
 #include <system_error>
 
-#include "common/base/logging.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/text_lines.h"
 #include "common/io/local_file_system.h"
@@ -106,18 +104,8 @@ Status ReadAnnotation(const std::filesystem::path& file, const ClassMap& classes
   return {};
 }
 
-/// Returns: the number in "00012.jpg"; 0 for any other name.
-std::uint32_t FrameNumber(std::string_view name) {
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos || (name.substr(dot) != ".jpg" && name.substr(dot) != ".JPG")) return 0;
-  std::uint32_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + dot, number);
-  return error == std::errc() && end == name.data() + dot ? number : 0;
-}
-
 void ReadFrames(const Tree& tree, Video& video) {
   std::error_code error;
-  std::set<std::uint32_t> numbers;
   std::uint64_t foreign = 0;
   int batches = 0;
   for (const std::filesystem::path& batch : tree.batches) {
@@ -127,33 +115,17 @@ void ReadFrames(const Tree& tree, Video& video) {
       video.oddities.push_back("also in " + batch.filename().string() + ", which was passed over");
       continue;
     }
-    video.folder = folder;
-    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-         entry.increment(error)) {
-      const std::uint32_t number = FrameNumber(entry->path().filename().string());
-      if (number > 0) {
-        numbers.insert(number);
-      } else {
-        ++foreign;
-      }
-    }
+    foreign = dataset::ReadFrames(folder, video);
   }
-  video.frames_with_image.assign(numbers.begin(), numbers.end());
   if (foreign > 0) video.oddities.push_back(std::to_string(foreign) + " files are no frames (NNNNN.jpg)");
 }
 
 void NoteOddities(Video& video) {
   if (video.folder.empty()) {
     video.oddities.push_back("annotated, but no folder of frames in any batch");
-    return;
+  } else {
+    NoteGaps(video);
   }
-  const std::uint32_t last = video.frames_with_image.empty() ? 0 : video.frames_with_image.back();
-  const std::size_t lines = video.labels.size();
-  if (last > video.frames_with_image.size())
-    video.oddities.push_back(std::to_string(last - video.frames_with_image.size()) + " frames without a picture");
-  if (video.set == VideoSet::kTest || lines == 0) return;
-  if (lines > last) video.oddities.push_back(std::to_string(lines - last) + " label lines past the last picture");
-  if (lines < last) video.oddities.push_back(std::to_string(last - lines) + " frames past the last label line");
 }
 
 Status AddAnnotated(const Tree& tree, VideoSet set, const ClassMap& classes, std::map<std::string, Video>& videos) {
@@ -218,24 +190,6 @@ void NoteLonePartners(std::map<std::string, Video>& videos) {
 
 }  // namespace
 
-std::string_view VideoSetName(VideoSet set) {
-  if (set == VideoSet::kTrain) return "train";
-  return set == VideoSet::kValidation ? "validation" : "test";
-}
-
-int Video::LabelAt(std::uint32_t frame) const { return frame >= 1 && frame <= labels.size() ? labels[frame - 1] : -1; }
-
-std::filesystem::path Video::FramePath(std::uint32_t frame) const {
-  char file_name[24] = {};
-  std::snprintf(file_name, sizeof(file_name), "%05u.jpg", frame);
-  return folder / file_name;
-}
-
-std::uint32_t Video::LastFrame() const {
-  const std::uint32_t last = frames_with_image.empty() ? 0 : frames_with_image.back();
-  return std::max({last, static_cast<std::uint32_t>(labels.size()), listed_frames});
-}
-
 Result<std::vector<Video>> LoadAffWild2(const std::filesystem::path& path, const std::vector<std::string>& classes) {
   FERMENT_ASSIGN_OR_RETURN(const Tree tree, FindTree(path));
   const ClassMap map(classes);
@@ -248,28 +202,6 @@ Result<std::vector<Video>> LoadAffWild2(const std::filesystem::path& path, const
   for (auto& entry : by_name) videos.push_back(std::move(entry.second));
   std::stable_sort(videos.begin(), videos.end(), [](const Video& a, const Video& b) { return a.set < b.set; });
   return videos;
-}
-
-Result<std::vector<Video>> LoadVideos(const RunSpec& spec) {
-  const v1::VideosSpec& videos = spec.data().videos();
-  if (videos.path().empty()) return std::vector<Video>();
-  if (!videos.format().empty() && videos.format() != "affwild2")
-    return Fail(
-        InvalidArgumentError("data.videos.format " + videos.format() +
-                             " is not read by this version: lay the videos out as Aff-Wild2 does and say affwild2"));
-  FERMENT_ASSIGN_OR_RETURN(auto found, LoadAffWild2(videos.path(), {spec.classes().begin(), spec.classes().end()}));
-  std::uint64_t lines = 0;
-  std::uint64_t other_class = 0;
-  for (const Video& video : found) {
-    lines += video.labels.size();
-    other_class += video.other_class;
-  }
-  if (other_class > 0)
-    LogInfo("frames.left_out", {{"source", videos.path()},
-                                {"label_lines", lines},
-                                {"left_out", other_class},
-                                {"why", "of classes that the run does not have"}});
-  return found;
 }
 
 }  // namespace ferment::dataset

@@ -9,12 +9,13 @@
 #include <system_error>
 #include <vector>
 
-#include "common/dataset/affwild2_source.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/face_list.h"
 #include "common/dataset/folder_source.h"
 #include "common/dataset/insightface_source.h"
 #include "common/dataset/picture_decoder.h"
+#include "common/dataset/video_folder.h"
+#include "common/dataset/video_scan.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/object_url.h"
 
@@ -27,6 +28,9 @@ struct Sign {
   std::string_view format;
   std::string_view name;
 };
+
+/// What `folder` is called here where its lists are of videos.
+constexpr std::string_view kVideoFolder = "video-folder";
 
 /// In the order of how much a name tells.
 constexpr std::array<Sign, 15> kSigns = {{{"insightface", "train.rec"},
@@ -128,12 +132,6 @@ std::optional<std::string> SizeOddity(const std::string& property, const SizeTal
          "; a run resizes every picture to model.image_size";
 }
 
-Json ClassCounts(const std::vector<std::uint64_t>& counts) {
-  Json by_name = Json::object();
-  for (std::size_t i = 0; i < counts.size(); ++i) by_name[std::string(kExpressionNames[i])] = counts[i];
-  return by_name;
-}
-
 Json ScanFaces(const v1::FerSpec& source, FaceSplit split) {
   const ClassMap classes(kExpressionNames);
   const auto list = LoadFaceSource(source, classes, split);
@@ -154,53 +152,6 @@ Json ScanFaces(const v1::FerSpec& source, FaceSplit split) {
           {"damage", damage.counts()},
           {"damaged_faces", damage.listed()},
           {"oddities", list->oddities}};
-}
-
-Json ScanVideo(const Video& video) {
-  std::vector<std::uint64_t> counts(kExpressionNames.size());
-  std::uint64_t usable = 0;
-  for (const std::uint32_t frame : video.frames_with_image) {
-    const int label = video.LabelAt(frame);
-    if (label < 0) continue;
-    ++usable;
-    ++counts[static_cast<std::size_t>(label)];
-  }
-  const auto minus_one = static_cast<std::uint64_t>(std::count(video.labels.begin(), video.labels.end(), -1));
-  const std::uint64_t labelled = video.labels.size() - minus_one;
-  return {{"video", video.name},
-          {"set", VideoSetName(video.set)},
-          {"folder", video.folder.parent_path().filename().string()},
-          {"jpgs", video.frames_with_image.size()},
-          {"last_jpg", video.frames_with_image.empty() ? 0 : video.frames_with_image.back()},
-          {"labels", video.labels.size()},
-          {"minus_one", minus_one},
-          {"labelled_no_jpg", labelled - usable},
-          {"usable", usable},
-          {"per_class", ClassCounts(counts)},
-          {"oddities", video.oddities}};
-}
-
-Status ScanVideos(const std::filesystem::path& path, Json& found) {
-  FERMENT_ASSIGN_OR_RETURN(const std::vector<Video> videos,
-                           LoadAffWild2(path, {kExpressionNames.begin(), kExpressionNames.end()}));
-  Json rows = Json::array();
-  Json sets = Json::object();
-  for (const Video& video : videos) {
-    Json row = ScanVideo(video);
-    Json& sum = sets[std::string(VideoSetName(video.set))];
-    if (sum.is_null()) sum = {{"videos", 0}, {"per_class", Json::object()}};
-    const auto add = [](Json& to, const std::string& name, std::uint64_t count) {
-      to[name] = to.value(name, std::uint64_t{0}) + count;
-    };
-    add(sum, "videos", 1);
-    for (const char* column : {"jpgs", "labels", "minus_one", "labelled_no_jpg", "usable"})
-      add(sum, column, row[column].get<std::uint64_t>());
-    for (const auto& [name, count] : row["per_class"].items()) add(sum["per_class"], name, count.get<std::uint64_t>());
-    rows.push_back(std::move(row));
-  }
-  found["sets"] = std::move(sets);
-  found["videos"] = std::move(rows);
-  return {};
 }
 
 Status ScanPack(const std::filesystem::path& path, Json& found) {
@@ -226,7 +177,8 @@ Status ScanFolder(const std::filesystem::path& path, Json& found) {
 std::string_view SignedFormat(const std::filesystem::path& path, const std::vector<std::string>& names) {
   std::error_code error;
   for (const Sign& sign : kSigns)
-    if (std::filesystem::exists(path / sign.name, error)) return sign.format;
+    if (std::filesystem::exists(path / sign.name, error))
+      return sign.format == "folder" && ListsVideos(path / sign.name) ? kVideoFolder : sign.format;
   for (const std::string& name : names)
     if (name.ends_with(".rec")) return "insightface";
   return {};
@@ -267,7 +219,7 @@ Result<std::string> GuessFormat(const std::filesystem::path& path) {
   if (OpenFolderSource(path)) return std::string("fr-folder");
   return Fail(NotFoundError("nothing in the folder is of a known format: path=" + path.string() +
                             "; name one with --format (insightface, affwild2, folder, affectnet2017, affectnet2021, "
-                            "expw, rafdb, ferplus, root, fr-folder)"));
+                            "expw, rafdb, ferplus, root, fr-folder, video-folder)"));
 }
 
 Result<Json> ScanData(const std::filesystem::path& path, std::string_view format) {
@@ -278,8 +230,8 @@ Result<Json> ScanData(const std::filesystem::path& path, std::string_view format
     FERMENT_RETURN_IF_ERROR(ScanFolder(path, found));
   } else if (format == "root") {
     FERMENT_RETURN_IF_ERROR(ScanRoot(path, found));
-  } else if (format == "affwild2") {
-    FERMENT_RETURN_IF_ERROR(ScanVideos(path, found));
+  } else if (format == "affwild2" || format == kVideoFolder) {
+    FERMENT_RETURN_IF_ERROR(ScanVideos(format == kVideoFolder ? "folder" : format, path, found));
   } else {
     v1::FerSpec source;
     source.set_format(std::string(format));

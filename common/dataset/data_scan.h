@@ -16,16 +16,17 @@ namespace ferment::dataset {
 inline constexpr std::uint64_t kMaxDecodedInScan = 50000;
 
 /// Returns: the format that the folder's names speak for: insightface, affwild2, affectnet2017, affectnet2021, expw,
-/// rafdb, ferplus, folder (lists of labelled faces), root (a data.root: folders of these side by side) or fr-folder
-/// (pictures alone). Errors: NotFound where there is no such folder or nothing in it is known.
+/// rafdb, ferplus, folder (lists of labelled faces), video-folder (lists of labelled videos: data.videos.format
+/// folder), root (a data.root: folders of these side by side) or fr-folder (pictures alone). Errors: NotFound where
+/// there is no such folder or nothing in it is known.
 Result<std::string> GuessFormat(const std::filesystem::path& path);
 
 /// Returns: the findings, with "format", "path" and
 ///   insightface, fr-folder: "records", "sound", "damaged", "decoded", "damage" {reason: count}, "damaged_records"
-///   [{key, reason, message}], "oddities", and of a pack its index's figures; affwild2: "videos", one row each with the
-///   columns video, set, folder, jpgs, last_jpg, labels, minus_one, labelled_no_jpg, usable, per_class, oddities, and
-///   "sets" with their sums; root: "parts" {folder: its findings}; others: "train" and "validation", each with "rows",
-///   "faces", "per_class", "dropped" {reason: count}, "damage", "decoded", "oddities", or "error".
+///   [{key, reason, message}], "oddities", and of a pack its index's figures; affwild2, video-folder: "videos", one row
+///   each with the columns video, set, folder, jpgs, last_jpg, labels, minus_one, labelled_no_jpg, usable, per_class,
+///   oddities, and "sets" with their sums; root: "parts" {folder: its findings}; others: "train" and "validation", each
+///   with "rows", "faces", "per_class", "dropped" {reason: count}, "damage", "decoded", "oddities", or "error".
 /// Errors: InvalidArgument for an unknown format, and those of the sources.
 Result<Json> ScanData(const std::filesystem::path& path, std::string_view format);
 

@@ -8,6 +8,7 @@
 #include "common/base/random.h"
 #include "common/dataset/feature_set.h"
 #include "common/dataset/open_sources.h"
+#include "common/dataset/video_list.h"
 
 namespace ferment::worker {
 namespace {

@@ -14,7 +14,7 @@
 #include "common/base/result.h"
 #include "common/config/run_layout.h"
 #include "common/config/run_spec.h"
-#include "common/dataset/affwild2_source.h"
+#include "common/dataset/video.h"
 #include "common/nn/temporal_inference.h"
 
 namespace ferment::worker {

@@ -302,8 +302,6 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
       {"labeling: {plan: bf16}",
        "road.yaml:1:18: labeling.plan: \"bf16\" is not in this version for labels made on CPUs; allowed: auto | fp32 | "
        "int8"},
-      {"data: {fer: {path: a}, fr: {path: b}, videos: {path: c, format: folder}}",
-       "road.yaml:1:65: data.videos.format: \"folder\" is not in this version; allowed: affwild2"},
       {"seed: 2\nevaluate: {select: best}",
        "road.yaml:2:20: evaluate.select: \"best\" is not in this version; allowed: last"},
       {"resources: {launcher: slurm}",

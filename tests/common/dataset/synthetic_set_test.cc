@@ -8,7 +8,7 @@
 #include <fstream>
 #include <set>
 
-#include "common/dataset/affwild2_source.h"
+#include "common/dataset/video_list.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/face_list.h"
 #include "common/dataset/jpeg_decoder.h"

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "common/dataset/affwild2_source.h"
+#include "common/dataset/video_list.h"
 #include "common/dataset/feature_set.h"
 #include "common/dataset/open_sources.h"
 #include "common/io/atomic_file.h"
