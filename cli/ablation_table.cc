@@ -25,15 +25,21 @@ Json At(const Json& object, const char* key) {
   return found == object.end() ? Json() : *found;
 }
 
+/// What a checkpoint was chosen by is no measure of it.
+std::string Mark(const Json& row) {
+  const Json optimistic = At(row, "optimistic");
+  return optimistic.is_boolean() && optimistic.get<bool>() ? "   optimistic: chosen by this figure" : "";
+}
+
 std::string StaticText(const Json& rows) {
   std::string text;
   for (const Json& row : rows) {
     const Json model = At(row, "model");
     if (!model.is_string()) continue;
     char line[160];
-    std::snprintf(line, sizeof line, "  %-24s macro F1 %s   accuracy %s\n", model.get<std::string>().c_str(),
+    std::snprintf(line, sizeof line, "  %-24s macro F1 %s   accuracy %s", model.get<std::string>().c_str(),
                   Ratio(At(row, "macro_f1")).c_str(), Ratio(At(row, "accuracy")).c_str());
-    text += line;
+    text += line + Mark(row) + '\n';
   }
   return text.empty() ? text : "\nLabelled validation faces\n" + text;
 }
@@ -42,7 +48,7 @@ std::string AblationText(const Json& rows) {
   std::string text;
   for (const Json& row : rows) {
     text += std::string("  ") + YesNo(row, "semi_supervised") + "              " + YesNo(row, "temporal") + "       " +
-            YesNo(row, "smoothing") + "        " + Ratio(At(row, "macro_f1")) + "\n";
+            YesNo(row, "smoothing") + "        " + Ratio(At(row, "macro_f1")) + Mark(row) + "\n";
   }
   if (text.empty()) return text;
   return "\nAblation\n  semi-supervised  temporal  smoothing  macro F1\n" + text;

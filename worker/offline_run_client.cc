@@ -18,8 +18,8 @@ constexpr std::chrono::minutes kDeadHostPatience(2);
 
 class OfflineRunClient : public RunClient {
  public:
-  OfflineRunClient(std::filesystem::path run_dir, std::string job)
-      : run_dir_(std::move(run_dir)), job_(std::move(job)) {}
+  OfflineRunClient(std::filesystem::path run_dir, std::string job, std::function<bool()> leaving)
+      : run_dir_(std::move(run_dir)), job_(std::move(job)), leaving_(std::move(leaving)) {}
 
   Status Acquire() override {
     const std::string owner = job_ + "-by-hand-" + NewUniqueName();
@@ -33,6 +33,10 @@ class OfflineRunClient : public RunClient {
       const auto holder = io::HolderOf(run_dir_);
       const bool may_be_dead = holder && !holder->on_this_host;
       if (!may_be_dead || std::chrono::steady_clock::now() >= give_up) return hold.error();
+      if (leaving_())
+        return CancelledError("asked to end while another host had the folder: path=" + run_dir_.string() +
+                              " host=" + holder->host)
+            .WithExitCode(exit_code::kTerminated);
       std::this_thread::sleep_for(std::chrono::seconds(1));
     }
   }
@@ -46,13 +50,15 @@ class OfflineRunClient : public RunClient {
  private:
   std::filesystem::path run_dir_;
   std::string job_;
+  std::function<bool()> leaving_;
   std::optional<io::FolderHold> hold_;
 };
 
 }  // namespace
 
-std::unique_ptr<RunClient> MakeOfflineRunClient(std::filesystem::path run_dir, std::string job) {
-  return std::make_unique<OfflineRunClient>(std::move(run_dir), std::move(job));
+std::unique_ptr<RunClient> MakeOfflineRunClient(std::filesystem::path run_dir, std::string job,
+                                                std::function<bool()> leaving) {
+  return std::make_unique<OfflineRunClient>(std::move(run_dir), std::move(job), std::move(leaving));
 }
 
 }  // namespace ferment::worker

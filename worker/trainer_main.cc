@@ -105,12 +105,11 @@ std::string EnvironmentVariable(const std::string& name) {
 }
 
 std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
+  const std::string job = JobId(config.phase, config.round);
   if (config.coordinator.empty())
-    return MakeOfflineRunClient(std::filesystem::absolute(config.run_dir), JobId(config.phase, config.round));
-  return MakeGrpcRunClient({.coordinator = config.coordinator,
-                            .run_id = config.run_id,
-                            .job_id = JobId(config.phase, config.round),
-                            .attempt = config.attempt});
+    return MakeOfflineRunClient(std::filesystem::absolute(config.run_dir), job, StopSignalled);
+  return MakeGrpcRunClient(
+      {.coordinator = config.coordinator, .run_id = config.run_id, .job_id = job, .attempt = config.attempt});
 }
 
 /// What this rank computes on, and the collective that takes buffers there: null where that is `world`.

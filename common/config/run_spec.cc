@@ -8,4 +8,6 @@ bool LabelsOnGpus(const RunSpec& spec) {
   return wanted == "cuda" || (wanted == "auto" && spec.resources().device() == "cuda");
 }
 
+bool ReportsBest(const RunSpec& spec) { return spec.evaluate().select() == "best"; }
+
 }  // namespace ferment

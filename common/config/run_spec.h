@@ -15,4 +15,7 @@ using v1::RunSpec;
 /// cuda.
 bool LabelsOnGpus(const RunSpec& spec);
 
+/// Returns: whether evaluate.select asks for each network at its best validation, in place of its last step.
+bool ReportsBest(const RunSpec& spec);
+
 }  // namespace ferment

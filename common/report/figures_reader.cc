@@ -60,6 +60,7 @@ StaticFigures StaticOf(const Json& row) {
     for (const Json& line : confusion) figures.confusion.push_back(Numbers(line));
   }
   figures.ece = NumberOr(Field(row, "ece"), 0);
+  figures.optimistic = BoolOr(Field(row, "optimistic"), false);
   return figures;
 }
 
@@ -70,6 +71,7 @@ VideoFigures VideoOf(const Json& row) {
   figures.smoothing_half_width = static_cast<int>(NumberOr(Field(row, "smoothing_half_width"), 0));
   figures.macro_f1 = NumberOr(Field(row, "macro_f1"), 0);
   figures.per_class_f1 = Numbers(Field(row, "per_class_f1"));
+  figures.optimistic = BoolOr(Field(row, "optimistic"), false);
   return figures;
 }
 
@@ -88,7 +90,8 @@ void ReadEvaluation(const Json& evaluation, RunFigures& figures) {
     figures.ablation.push_back({.semi_supervised = BoolOr(Field(row, "semi_supervised"), false),
                                 .temporal = BoolOr(Field(row, "temporal"), false),
                                 .smoothing = BoolOr(Field(row, "smoothing"), false),
-                                .macro_f1 = NumberOr(Field(row, "macro_f1"), 0)});
+                                .macro_f1 = NumberOr(Field(row, "macro_f1"), 0),
+                                .optimistic = BoolOr(Field(row, "optimistic"), false)});
   }
 }
 

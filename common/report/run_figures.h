@@ -45,6 +45,7 @@ struct StaticFigures {
   double accuracy = 0;
   std::vector<std::vector<double>> confusion = {};  // [label][prediction]
   double ece = 0;
+  bool optimistic = false;  // the network was chosen by this figure
 };
 
 /// One combination of features, encoder and smoothing on the validation videos.
@@ -54,6 +55,7 @@ struct VideoFigures {
   int smoothing_half_width = 0;
   double macro_f1 = 0;
   std::vector<double> per_class_f1 = {};
+  bool optimistic = false;  // network and encoder were chosen by such figures
 };
 
 struct AblationFigures {
@@ -61,6 +63,7 @@ struct AblationFigures {
   bool temporal = false;
   bool smoothing = false;
   double macro_f1 = 0;
+  bool optimistic = false;
 };
 
 /// One of 15 bins of confidence: how sure, and how often right.

@@ -23,6 +23,17 @@ TEST(AblationTable, ShowsModelsAndRows) {
   EXPECT_THAT(text, HasSubstr("  yes              yes       yes            -"));
 }
 
+TEST(AblationTable, MarksWhatACheckpointWasChosenBy) {
+  const auto report = ParseJson(R"({"evaluation": {
+    "static": [{"model": "student_before_finetune", "macro_f1": 0.5, "accuracy": 0.6, "optimistic": false},
+               {"model": "student", "macro_f1": 0.7, "accuracy": 0.7, "optimistic": true}],
+    "ablation": [{"semi_supervised": true, "temporal": true, "smoothing": true, "macro_f1": 0.25, "optimistic": true}]}})");
+  const std::string text = SummaryText(*report);
+  EXPECT_THAT(text, HasSubstr("macro F1 0.5000   accuracy 0.6000\n"));
+  EXPECT_THAT(text, HasSubstr("macro F1 0.7000   accuracy 0.7000   optimistic: chosen by this figure\n"));
+  EXPECT_THAT(text, HasSubstr("0.2500   optimistic: chosen by this figure\n"));
+}
+
 TEST(AblationTable, LeavesOutWhatIsMissing) {
   EXPECT_EQ(SummaryText(Json::object()), "");
   EXPECT_EQ(SummaryText(*ParseJson(R"({"evaluation": {"static": [], "ablation": [3]}})")).find("macro F1 0"),

@@ -60,9 +60,9 @@ TEST(ConfigCommands, TakesAFloorForTeachersWithoutAWord) {
 }
 
 TEST(ConfigCommands, RefusesWhatIsNotInThisVersion) {
-  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "evaluate.select=best"});
+  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "resources.launcher=slurm"});
   EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);
-  EXPECT_THAT(outcome.err, StartsWith("--set evaluate.select=best: evaluate.select: \"best\" is not in this"));
+  EXPECT_THAT(outcome.err, StartsWith("--set resources.launcher=slurm: resources.launcher: \"slurm\" is not in this"));
 }
 
 TEST(ConfigCommands, RefusesAFlagWithoutAValue) {

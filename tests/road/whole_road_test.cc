@@ -74,6 +74,33 @@ TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
   EXPECT_GT(correct, 0);
 }
 
+TEST_F(WholeRoad, TheBestCheckpointsAreReportedAndMarkedOptimistic) {
+  const Outcome outcome = Run(RunCommand({"--set", "evaluate.select=best", "--set", "finetune.steps=50", "--set",
+                                          "temporal.steps=50", "--set", "checkpoint.every_steps=20"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_NE(outcome.output.find("optimistic: chosen by this figure"), std::string::npos) << outcome.output;
+  const Json report = ReadJson(run_dir() / "report.json");
+  const Json finetune = ReadJson(run_dir() / "phases/finetune/result.json")["metrics"];
+  for (const Json& row : report["evaluation"]["static"]) {
+    EXPECT_EQ(row["optimistic"], row["model"] != "student_before_finetune") << row;
+    if (row["model"] == "student") {
+      EXPECT_EQ(row["macro_f1"], finetune["macro_f1"]);
+    }
+    if (row["model"] == "teacher") {
+      EXPECT_EQ(row["macro_f1"], finetune["macro_f1_baseline"]);
+    }
+  }
+  const Json temporal = ReadJson(run_dir() / "phases/temporal/result.json")["metrics"];
+  for (const Json& row : report["evaluation"]["video"]) {
+    EXPECT_EQ(row["optimistic"], true);
+    if (row["smoothing_half_width"] == 0) {
+      EXPECT_EQ(row["macro_f1"],
+                temporal["macro_f1_" + row["features"].get<std::string>() + "_" + row["temporal"].get<std::string>()]);
+    }
+  }
+  ExpectPredictedAgain();
+}
+
 TEST_F(WholeRoad, TwoGroupsOfRanksWithLateFeedbackReachTheReport) {
   const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=3", "--set", "cotrain.placement=split", "--set",
                                           "cotrain.placement_ranks.teacher=2", "--set", "cotrain.feedback.max_lag=1"}));

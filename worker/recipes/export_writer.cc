@@ -71,6 +71,10 @@ std::string ModelCard(const RunSpec& spec, const Json& evaluation, const std::st
     card << "| " << row["model"].get<std::string>() << " | " << row["dataset"].get<std::string>() << " | "
          << row["macro_f1"].get<double>() << " | " << row["accuracy"].get<double>() << " | " << row["ece"].get<double>()
          << " |\n";
+  if (ReportsBest(spec))
+    card
+        << "\nThe fine-tuned networks were chosen by their macro F1 on these very faces (`evaluate.select: best`): the "
+           "figures are optimistic.\n";
   card << "\n## Limits\n\nFaces must be cropped as in the training data: there is no detection or alignment. The "
           "labels are one culture's view of posed and\n"
           "spontaneous expressions; they do not tell what a person feels. Do not use it to judge people.\n";

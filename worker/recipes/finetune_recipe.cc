@@ -31,6 +31,7 @@ std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context) {
   plan.optimizer = {
       .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
+  plan.publish_best = ReportsBest(context.spec);
   plan.subjects = {
       {"student", [&context] { return Published(context, LastCotrain(context.layout, context.spec), "student"); }},
       {"baseline", [&context] { return Published(context, JobId("teacher"), "teacher"); }}};

@@ -10,7 +10,8 @@
 namespace ferment::worker {
 
 /// Both networks see the same batches under the same schedule, so that what differs is the semi-supervised phase.
-/// Momentum, weight decay and label smoothing are the teacher phase's. Publishes `student` and `baseline`.
+/// Momentum, weight decay and label smoothing are the teacher phase's. Publishes `student` and `baseline`: the last,
+/// or, by evaluate.select, each at its best validation.
 std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context);
 
 }  // namespace ferment::worker

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "worker/feed/face_views.h"
+#include "worker/recipes/best_checkpoint.h"
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/rank_rows.h"
 #include "worker/train/flat_reductions.h"
@@ -35,6 +36,7 @@ class SupervisedRecipe : public Recipe {
       networks_.back()->net->train();
       exchanges_.emplace_back(networks_.back()->bucket, context_.world);
     }
+    best_.resize(networks_.size());
     return Status();
   }
 
@@ -53,7 +55,7 @@ class SupervisedRecipe : public Recipe {
       networks_[i]->Remember(TrainedNetwork::Keep::kStatistics);
       FERMENT_ASSIGN_OR_RETURN(const Lesson lesson, Differentiate(i, faces, labels));
       figures.finite = figures.finite && lesson.finite && networks_[i]->sgd.StaysFinite(lr, lesson.norm);
-      figures.values[i == 0 ? "loss" : "loss_" + plan_.subjects[i].role] = lesson.loss;
+      figures.values[FigureOf("loss", i)] = lesson.loss;
       lessons.push_back(lesson);
     }
     // All make the step or none does, so that all see the same batches.
@@ -67,8 +69,8 @@ class SupervisedRecipe : public Recipe {
     }
     if (!Validation::Due(step, total_steps())) return figures;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
-      figures.values[i == 0 ? "macro_f1" : "macro_f1_" + plan_.subjects[i].role] = confusion.MacroF1();
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, Evaluate(i, step + 1));
+      figures.values[FigureOf("macro_f1", i)] = confusion.MacroF1();
     }
     return figures;
   }
@@ -78,6 +80,7 @@ class SupervisedRecipe : public Recipe {
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       state.tensors[plan_.subjects[i].role] = nn::StateOf(*networks_[i]->net);
       state.tensors[plan_.subjects[i].role + "_optimizer"] = networks_[i]->bucket.Named(networks_[i]->sgd.momentum());
+      best_[i].Save(plan_.subjects[i].role + "_best", state);
     }
     return state;
   }
@@ -92,6 +95,7 @@ class SupervisedRecipe : public Recipe {
       }
       FERMENT_RETURN_IF_ERROR(nn::LoadState(*networks_[i]->net, weights->second));
       FERMENT_RETURN_IF_ERROR(networks_[i]->bucket.Load(momentum->second, networks_[i]->sgd.momentum()));
+      FERMENT_RETURN_IF_ERROR(best_[i].Restore(plan_.subjects[i].role + "_best", state));
     }
     return Status();
   }
@@ -99,10 +103,12 @@ class SupervisedRecipe : public Recipe {
   Result<RecipeResult> Finish() override {
     RecipeResult result;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(*networks_[i]->net));
-      result.metrics[i == 0 ? "macro_f1" : "macro_f1_" + plan_.subjects[i].role] = confusion.MacroF1();
-      result.metrics[i == 0 ? "accuracy" : "accuracy_" + plan_.subjects[i].role] = confusion.Accuracy();
-      result.models.push_back({plan_.subjects[i].role, PublishedState(*networks_[i]->net)});
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, Evaluate(i, total_steps()));
+      const auto& best = best_[i].kept();
+      result.metrics[FigureOf("macro_f1", i)] = best ? best->macro_f1 : confusion.MacroF1();
+      result.metrics[FigureOf("accuracy", i)] = best ? best->accuracy : confusion.Accuracy();
+      if (best) result.metrics[FigureOf("best_step", i)] = static_cast<double>(best->steps);
+      result.models.push_back({plan_.subjects[i].role, best ? best->state : PublishedState(*networks_[i]->net)});
     }
     result.metrics["damaged_faces"] = static_cast<double>(feed_->DamagedFaces());
     return result;
@@ -115,6 +121,19 @@ class SupervisedRecipe : public Recipe {
     /// Whether loss, gradient and statistics are.
     bool finite = false;
   };
+
+  /// Returns: the name of a subject's figure; the first's have none of their own.
+  std::string FigureOf(const std::string& figure, std::size_t subject) const {
+    return subject == 0 ? figure : figure + '_' + plan_.subjects[subject].role;
+  }
+
+  /// Of a network after `steps` steps, which is kept where the best is to be published and this is it.
+  Result<report::ConfusionMatrix> Evaluate(std::size_t subject, std::uint64_t steps) {
+    nn::Backbone& network = *networks_[subject]->net;
+    FERMENT_ASSIGN_OR_RETURN(auto confusion, validation_->Evaluate(network));
+    if (plan_.publish_best) best_[subject].Offer(nn::StateOf(network), steps, confusion);
+    return confusion;
+  }
 
   /// Leaves the gradient of a step of one network in it; equal on all ranks.
   Result<Lesson> Differentiate(std::size_t subject, const torch::Tensor& faces, const torch::Tensor& labels) {
@@ -145,6 +164,7 @@ class SupervisedRecipe : public Recipe {
   std::optional<Validation> validation_;
   std::vector<std::unique_ptr<TrainedNetwork>> networks_;
   std::deque<GradientExchange> exchanges_;  // one a network
+  std::vector<BestCheckpoint> best_;        // one a network
 };
 
 }  // namespace

@@ -30,9 +30,12 @@ struct SupervisedPlan {
   std::vector<Subject> subjects;
   /// The spec's key of `batch`, for messages.
   std::string batch_key;
+  /// Publish each network as of its best validation in place of its last step.
+  bool publish_best = false;
 };
 
-/// Publishes every subject under its role, with its macro F1 on the validation faces.
+/// Publishes every subject under its role, with its macro F1 on the validation faces; `best_step` says of how many
+/// steps it is where the best was asked for.
 std::unique_ptr<Recipe> MakeSupervisedRecipe(const RecipeContext& context, SupervisedPlan plan);
 
 }  // namespace ferment::worker

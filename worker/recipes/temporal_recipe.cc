@@ -13,12 +13,15 @@
 #include "common/report/classification_metrics.h"
 #include "worker/feed/clip_feed.h"
 #include "worker/feed/rank_sampler.h"
+#include "worker/recipes/best_checkpoint.h"
+#include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/adamw.h"
 #include "worker/train/flat_reductions.h"
 #include "worker/train/gradient_bucket.h"
 #include "worker/train/learning_rate.h"
+#include "worker/train/validation.h"
 
 namespace ferment::worker {
 namespace {
@@ -61,10 +64,16 @@ class TemporalRecipe final : public Recipe {
     const std::uint64_t steps = spec_.temporal().steps();
     const std::size_t stage = step / steps;
     if (stage != stage_) {
-      FERMENT_RETURN_IF_ERROR(FinishStage());
+      FinishStage();
       FERMENT_RETURN_IF_ERROR(StartStage(stage));
     }
-    return TrainStep(step % steps);
+    FERMENT_ASSIGN_OR_RETURN(StepFigures figures, TrainStep(step % steps));
+    // Predicting all videos costs as much as many steps: on the way only where the best is looked for.
+    if (!ReportsBest(spec_) || !Validation::Due(step % steps, steps)) return figures;
+    const report::ConfusionMatrix confusion = Evaluate();
+    best_.Offer(nn::StateOf(*encoder_), step % steps + 1, confusion);
+    figures.values["macro_f1"] = confusion.MacroF1();
+    return figures;
   }
 
   Result<RecipeState> State() const override {
@@ -72,6 +81,7 @@ class TemporalRecipe final : public Recipe {
     for (const auto& model : finished_) state.tensors[model.role] = model.tensors;
     state.tensors["encoder"] = nn::StateOf(*encoder_);
     state.tensors["optimizer"] = optimizer_->State();
+    best_.Save("encoder_best", state);
     state.scalars["stage"] = stage_;
     state.scalars["optimizer_steps"] = optimizer_->steps();
     state.scalars["metrics"] = metrics_;
@@ -90,11 +100,12 @@ class TemporalRecipe final : public Recipe {
     metrics_ = state.scalars.value("metrics", std::map<std::string, double>());
     FERMENT_RETURN_IF_ERROR(StartStage(stage));
     FERMENT_RETURN_IF_ERROR(nn::LoadState(*encoder_, state.tensors.at("encoder")));
+    FERMENT_RETURN_IF_ERROR(best_.Restore("encoder_best", state));
     return optimizer_->Restore(state.tensors.at("optimizer"), state.scalars.value("optimizer_steps", std::uint64_t{0}));
   }
 
   Result<RecipeResult> Finish() override {
-    FERMENT_RETURN_IF_ERROR(FinishStage());
+    FinishStage();
     return RecipeResult{.models = finished_, .metrics = metrics_, .evaluation = nullptr};
   }
 
@@ -110,6 +121,7 @@ class TemporalRecipe final : public Recipe {
     encoder_->to(context_.device);
     optimizer_.emplace(Parameters(), AdamWOptions{});
     class_weights_ = ClassWeights();
+    best_ = {};
     return {};
   }
 
@@ -186,19 +198,29 @@ class TemporalRecipe final : public Recipe {
         step);
   }
 
-  Status FinishStage() {
-    const TemporalStage& stage = stages_[stage_];
-    finished_.push_back({stage.Role(), nn::StateOf(*encoder_)});
-    for (auto& [name, tensor] : finished_.back().tensors) tensor = tensor.detach().clone();
-    report::ConfusionMatrix matrix(spec_.classes_size());
-    for (const Clip& clip : clips_.at(stage.features)) {
+  /// Of the encoder as it is, on the validation videos, without smoothing.
+  report::ConfusionMatrix Evaluate() const {
+    report::ConfusionMatrix confusion(spec_.classes_size());
+    for (const Clip& clip : clips_.at(stages_[stage_].features)) {
       if (clip.set != dataset::VideoSet::kValidation) continue;
       const auto predictions = nn::ArgmaxRows(nn::PredictFrames(*encoder_, clip.frames, spec_.classes_size(),
                                                                 spec_.temporal().window(), spec_.temporal().hop()));
-      for (std::size_t i = 0; i < predictions.size(); ++i) matrix.Add(clip.labels[i], predictions[i]);
+      for (std::size_t i = 0; i < predictions.size(); ++i) confusion.Add(clip.labels[i], predictions[i]);
     }
-    metrics_["macro_f1_" + stage.features + "_" + stage.encoder] = matrix.MacroF1();
-    return {};
+    return confusion;
+  }
+
+  void FinishStage() {
+    const TemporalStage& stage = stages_[stage_];
+    const std::string name = stage.features + '_' + stage.encoder;
+    const report::ConfusionMatrix last = Evaluate();
+    if (ReportsBest(spec_)) {
+      best_.Offer(nn::StateOf(*encoder_), spec_.temporal().steps(), last);
+      metrics_["best_step_" + name] = static_cast<double>(best_.kept()->steps);
+    }
+    const auto& best = best_.kept();
+    metrics_["macro_f1_" + name] = best ? best->macro_f1 : last.MacroF1();
+    finished_.push_back({stage.Role(), best ? best->state : PublishedState(nn::StateOf(*encoder_))});
   }
 
   const RecipeContext& context_;
@@ -210,6 +232,7 @@ class TemporalRecipe final : public Recipe {
   std::shared_ptr<nn::TemporalEncoder> encoder_;
   std::optional<AdamW> optimizer_;
   Tensor class_weights_;  // [C], on the CPU
+  BestCheckpoint best_;   // of this stage
   std::vector<NamedModel> finished_;
   std::map<std::string, double> metrics_;
 };

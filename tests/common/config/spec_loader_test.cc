@@ -302,8 +302,6 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
       {"labeling: {plan: bf16}",
        "road.yaml:1:18: labeling.plan: \"bf16\" is not in this version for labels made on CPUs; allowed: auto | fp32 | "
        "int8"},
-      {"seed: 2\nevaluate: {select: best}",
-       "road.yaml:2:20: evaluate.select: \"best\" is not in this version; allowed: last"},
       {"resources: {launcher: slurm}",
        "road.yaml:1:23: resources.launcher: \"slurm\" is not in this version; allowed: local"},
       {"resources: {launcher: kubernetes}", "resources.launcher: \"kubernetes\" is not in this version"},

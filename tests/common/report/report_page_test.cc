@@ -43,6 +43,16 @@ TEST(ReportPage, SaysWhatAnEmptyRunHasNotReached) {
   EXPECT_THAT(page, HasSubstr("No phase has started."));
 }
 
+TEST(ReportPage, SaysWhatIsOptimistic) {
+  const std::string marks[] = {"Macro F1 on faces, optimistic", "Macro F1 on videos, optimistic",
+                               "chosen by these figures (evaluate.select: best)"};
+  RunFigures figures = CannedFigures();
+  for (const std::string& mark : marks) EXPECT_THAT(RenderReportPage(figures), Not(HasSubstr(mark)));
+  for (StaticFigures& row : figures.statics) row.optimistic = true;
+  for (AblationFigures& row : figures.ablation) row.optimistic = true;
+  for (const std::string& mark : marks) EXPECT_THAT(RenderReportPage(figures), HasSubstr(mark));
+}
+
 TEST(ReportPage, IsLeftForTheEye) {
   std::ofstream(::testing::TempDir() + "/report-page.html") << RenderReportPage(CannedFigures());
 }

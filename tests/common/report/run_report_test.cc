@@ -81,9 +81,10 @@ TEST_F(RunReport, SaysThatARoundWasLeftOutAndThatTheRunSucceededAllTheSame) {
 
 TEST_F(RunReport, PassesTheEvaluationOnUnchanged) {
   const std::string evaluation = R"({"static":[{"model":"student","dataset":"fer","macro_f1":0.1234567890123456,
-    "per_class_f1":[0.5,0.25],"accuracy":0.5,"confusion":[[3,1],[2,4]],"ece":0.01}],
-    "video":[{"features":"student","temporal":"gru","smoothing_half_width":25,"macro_f1":0.5,"per_class_f1":[0.5,0.5]}],
-    "ablation":[{"semi_supervised":true,"temporal":false,"smoothing":true,"macro_f1":0.25}]})";
+    "per_class_f1":[0.5,0.25],"accuracy":0.5,"confusion":[[3,1],[2,4]],"ece":0.01,"optimistic":false}],
+    "video":[{"features":"student","temporal":"gru","smoothing_half_width":25,"macro_f1":0.5,"per_class_f1":[0.5,0.5],
+    "optimistic":true}],
+    "ablation":[{"semi_supervised":true,"temporal":false,"smoothing":true,"macro_f1":0.25,"optimistic":true}]})";
   Write("phases/evaluate/result.json", R"({"job_id":"evaluate","evaluation":)" + evaluation + "}");
   ASSERT_TRUE(WriteReport(run_dir_).ok());
   EXPECT_EQ(Report()["evaluation"].dump(), ParseJson(evaluation)->dump());

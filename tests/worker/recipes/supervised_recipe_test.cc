@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <limits>
+#include <map>
+#include <tuple>
 
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
@@ -67,6 +69,93 @@ class SupervisedRecipeTest : public ::testing::Test {
   std::filesystem::path folder_;
   RunSpec spec_;
 };
+
+/// The same 50 steps each time, with a network whose head is lost after step 25.
+class BestOfASupervisedJob : public SupervisedRecipeTest {
+ protected:
+  static constexpr std::uint64_t kSteps = 50;
+
+  struct Trained {
+    std::map<std::uint64_t, double> macro_f1;  // by steps made
+    std::map<std::uint64_t, NamedTensors> state;
+    RecipeResult result;
+  };
+
+  /// `stop`: after so many steps another recipe goes on from the checkpoint.
+  Trained Train(bool publish_best, std::uint64_t stop = kSteps) const {
+    Trained trained;
+    testing::RunRanks(1, [&](Collective& ranks) {
+      const RecipeContext context{
+          .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "finetune", .world = ranks, .recording = {}};
+      std::shared_ptr<nn::Backbone> net;
+      const auto make = [&]() -> Result<std::shared_ptr<nn::Backbone>> {
+        FERMENT_ASSIGN_OR_RETURN(net, MakeInitialNetwork(context, 0, torch::kFloat32));
+        return net;
+      };
+      const SupervisedPlan plan{.batch = 8,
+                                .schedule = {.base = 0.02, .total_steps = kSteps},
+                                .optimizer = {},
+                                .label_smoothing = 0.1,
+                                .subjects = {{"student", make}},
+                                .batch_key = "finetune.batch",
+                                .publish_best = publish_best};
+      auto recipe = MakeSupervisedRecipe(context, plan);
+      ASSERT_TRUE(recipe->Prepare().ok());
+      for (std::uint64_t step = 0; step < kSteps; ++step) {
+        if (step == stop) {
+          const RecipeState state = recipe->State().value();
+          auto next = MakeSupervisedRecipe(context, plan);
+          ASSERT_TRUE(next->Prepare().ok());
+          ASSERT_TRUE(next->Restore(state, step).ok());
+          recipe = std::move(next);
+        }
+        const auto figures = recipe->Step(step);
+        ASSERT_TRUE(figures) << figures.error().ToString();
+        if (const auto f1 = figures->values.find("macro_f1"); f1 != figures->values.end()) {
+          trained.macro_f1[step + 1] = f1->second;
+          trained.state[step + 1] = PublishedState(*net);
+        }
+        torch::NoGradGuard no_grad;
+        if (step == 25) net->parameters().back().copy_(torch::linspace(-100, 100, net->parameters().back().numel()));
+      }
+      trained.state[kSteps] = PublishedState(*net);
+      trained.result = recipe->Finish().value();
+    });
+    return trained;
+  }
+
+  static void ExpectEqual(const NamedTensors& a, const NamedTensors& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(torch::equal(a[i].second, b[i].second)) << a[i].first;
+  }
+};
+
+TEST_F(BestOfASupervisedJob, IsPublishedAsItWasAtItsBestValidation) {
+  const Trained best = Train(true);
+  ASSERT_EQ(best.macro_f1.size(), 4U);
+  std::uint64_t steps = 0;
+  double macro_f1 = -1;
+  for (const auto& [at, f1] : best.macro_f1) {
+    if (f1 > macro_f1) std::tie(steps, macro_f1) = std::tie(at, f1);
+  }
+  ASSERT_LE(steps, 20U) << "the head was to be lost after the best";
+  EXPECT_EQ(best.result.metrics.at("best_step"), static_cast<double>(steps));
+  EXPECT_EQ(best.result.metrics.at("macro_f1"), macro_f1);
+  ExpectEqual(best.result.models.at(0).tensors, best.state.at(steps));
+
+  const Trained last = Train(false);
+  EXPECT_FALSE(last.result.metrics.contains("best_step"));
+  EXPECT_LT(last.result.metrics.at("macro_f1"), macro_f1);
+  ExpectEqual(last.result.models.at(0).tensors, last.state.at(kSteps));
+  ExpectEqual(last.state.at(kSteps), best.state.at(kSteps));
+}
+
+TEST_F(BestOfASupervisedJob, IsStillKnownAfterAResume) {
+  const Trained whole = Train(true);
+  const Trained resumed = Train(true, 33);
+  EXPECT_EQ(resumed.result.metrics, whole.result.metrics);
+  ExpectEqual(resumed.result.models.at(0).tensors, whole.result.models.at(0).tensors);
+}
 
 TEST_F(SupervisedRecipeTest, ANanOnOneRankUndoesTheStepOfAllNetworksOnAllRanks) {
   for (const int ranks : {1, 2}) {

@@ -4,16 +4,20 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <tuple>
 
-#include "common/dataset/video_list.h"
 #include "common/dataset/feature_set.h"
 #include "common/dataset/open_sources.h"
+#include "common/dataset/video_list.h"
 #include "common/io/atomic_file.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
+#include "worker/recipes/temporal_stage.h"
 #include "worker/train/trainer_loop.h"
 
 namespace ferment::worker {
@@ -26,6 +30,12 @@ torch::Tensor Flat(const RecipeState& state) {
   for (const auto& [stem, tensors] : state.tensors)
     for (const auto& [name, tensor] : tensors) parts.push_back(tensor.flatten().to(torch::kFloat64));
   return torch::cat(parts).detach().clone();
+}
+
+bool Same(const NamedModel& a, const NamedModel& b) {
+  return std::equal(
+      a.tensors.begin(), a.tensors.end(), b.tensors.begin(), b.tensors.end(),
+      [](const auto& x, const auto& y) { return x.first == y.first && torch::equal(x.second, y.second); });
 }
 
 /// A run that has come as far as the features, which are made up.
@@ -135,6 +145,63 @@ TEST_F(TemporalRecipeTest, AnyNumberOfRanksTakesTheSameStepsAlsoUnderDropout) {
       EXPECT_NEAR(losses[more].at(step), losses[0].at(step), 1e-5) << more + 1 << " ranks, step " << step;
     }
   }
+}
+
+TEST_F(TemporalRecipeTest, TheBestOfEachEncoderIsPublishedAlsoAfterAResumeAndTrainingIsTheSame) {
+  WriteFeatures(1.0F);
+  constexpr std::uint64_t kSteps = 50;
+  spec_.mutable_temporal()->set_steps(kSteps);
+  /// Returns: what is published, where after `stop` steps another recipe goes on; last validations by stage in `seen`.
+  const auto train = [&](const char* select, std::uint64_t stop, std::vector<std::map<double, double>>* seen) {
+    spec_.mutable_evaluate()->set_select(select);
+    RecipeResult result;
+    testing::RunRanks(1, [&](Collective& ranks) {
+      const RecipeContext context = Context(ranks);
+      auto recipe = MakeTemporalRecipe(context);
+      ASSERT_TRUE(recipe->Prepare().ok());
+      const std::uint64_t total = recipe->total_steps();
+      if (seen != nullptr) seen->resize(total / kSteps);
+      for (std::uint64_t step = 0; step < total; ++step) {
+        if (step == stop) {
+          const RecipeState state = recipe->State().value();
+          recipe = MakeTemporalRecipe(context);
+          ASSERT_TRUE(recipe->Prepare().ok());
+          ASSERT_TRUE(recipe->Restore(state, step).ok());
+        }
+        const auto figures = recipe->Step(step);
+        ASSERT_TRUE(figures) << figures.error().ToString();
+        const auto f1 = figures->values.find("macro_f1");
+        if (seen != nullptr && f1 != figures->values.end())
+          (*seen)[step / kSteps][static_cast<double>(step % kSteps + 1)] = f1->second;
+      }
+      result = recipe->Finish().value();
+    });
+    return result;
+  };
+  std::vector<std::map<double, double>> seen;
+  const RecipeResult best = train("best", 0, &seen);
+  const RecipeResult last = train("last", 0, nullptr);
+  std::size_t earlier = 0;
+  const auto stages = TemporalStages(spec_);
+  ASSERT_EQ(best.models.size(), stages.size());
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const std::string name = stages[i].features + "_" + stages[i].encoder;
+    ASSERT_EQ(seen[i].size(), 4U);
+    seen[i][kSteps] = last.metrics.at("macro_f1_" + name);
+    double steps = 0;
+    double macro_f1 = -1;
+    for (const auto& [at, f1] : seen[i]) {
+      if (f1 > macro_f1) std::tie(steps, macro_f1) = std::tie(at, f1);
+    }
+    EXPECT_EQ(best.metrics.at("macro_f1_" + name), macro_f1) << name;
+    EXPECT_EQ(best.metrics.at("best_step_" + name), steps) << name;
+    EXPECT_EQ(Same(best.models[i], last.models[i]), steps == kSteps) << name;
+    if (steps < kSteps) ++earlier;
+  }
+  EXPECT_GT(earlier, 0U) << "the last were the best: this shows nothing";
+  const RecipeResult resumed = train("best", kSteps + 33, nullptr);
+  EXPECT_EQ(resumed.metrics, best.metrics);
+  for (std::size_t i = 0; i < stages.size(); ++i) EXPECT_TRUE(Same(resumed.models[i], best.models[i])) << i;
 }
 
 TEST_F(TemporalRecipeTest, PastMaxNonfiniteItEndsWith65) {
