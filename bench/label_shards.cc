@@ -7,9 +7,9 @@
 
 #include "common/base/json.h"
 #include "common/base/logging.h"
-#include "common/dataset/label_index.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/labels/label_index.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/io/checksum.h"
 #include "common/nn/backbone.h"
 #include "common/nn/tensor_io.h"

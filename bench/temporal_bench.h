@@ -11,10 +11,10 @@
 #include <optional>
 #include <vector>
 
-#include "common/nn/frame_predictions.h"
-#include "common/nn/temporal_encoder.h"
-#include "common/nn/temporal_inference.h"
-#include "worker/train/adamw.h"
+#include "common/nn/temporal/frame_predictions.h"
+#include "common/nn/temporal/temporal_encoder.h"
+#include "common/nn/temporal/temporal_inference.h"
+#include "worker/train/optimizer/adamw.h"
 
 namespace ferment::worker {
 

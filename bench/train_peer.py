@@ -114,7 +114,7 @@ class Trainer:
 
 
 class TemporalEncoder(torch.nn.Module):
-    """common/nn/temporal_encoder.h, its transformer at the spec's defaults, of PyTorch's own layers."""
+    """common/nn/temporal/temporal_encoder.h, its transformer at the spec's defaults, of PyTorch's own layers."""
 
     def __init__(self):
         super().__init__()

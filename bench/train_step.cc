@@ -13,10 +13,10 @@
 #include "common/base/json.h"
 #include "common/nn/tensor_io.h"
 #include "worker/collective/thread_collective.h"
-#include "worker/recipes/cotrain_step.h"
+#include "worker/recipes/cotrain/cotrain_step.h"
 #include "worker/train/checkpoint_writer.h"
-#include "worker/train/flat_reductions.h"
-#include "worker/train/gradient_exchange.h"
+#include "worker/train/exchange/flat_reductions.h"
+#include "worker/train/exchange/gradient_exchange.h"
 #include "worker/train/losses.h"
 #include "worker/train/train_metrics.h"
 

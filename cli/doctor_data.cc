@@ -5,10 +5,10 @@
 #include <functional>
 #include <memory>
 
-#include "common/dataset/insightface_source.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/picture_decoder.h"
-#include "common/dataset/video_list.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/insightface_source.h"
+#include "common/dataset/records/open_sources.h"
+#include "common/dataset/videos/video_list.h"
 
 namespace ferment::cli {
 namespace {

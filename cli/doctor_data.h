@@ -5,7 +5,7 @@
 
 #include "cli/doctor_finding.h"
 #include "common/config/run_spec.h"
-#include "common/dataset/face_list.h"
+#include "common/dataset/faces/face_list.h"
 
 namespace ferment::cli {
 

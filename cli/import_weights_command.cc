@@ -8,8 +8,8 @@
 #include "common/base/json.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
-#include "common/io/torch_file.h"
-#include "common/io/weights_import.h"
+#include "common/io/formats/torch_file.h"
+#include "common/io/formats/weights_import.h"
 
 namespace ferment::cli {
 namespace {

@@ -16,11 +16,11 @@
 #include "common/base/whole_number.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
-#include "common/dataset/label_folders.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/labels/label_folders.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/event/child_process.h"
-#include "common/io/half_float.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::cli {
 namespace {

@@ -14,8 +14,8 @@
 
 #include "common/base/json.h"
 #include "common/config/spec_loader.h"
-#include "common/dataset/insightface_source.h"
-#include "common/dataset/synthetic_set.h"
+#include "common/dataset/records/insightface_source.h"
+#include "common/dataset/synthetic/synthetic_set.h"
 #include "common/event/process_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/folder_hold.h"

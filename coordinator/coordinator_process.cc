@@ -29,7 +29,7 @@
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/trainer_service.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "coordinator/store/postgres_event_store.h"
 #include "coordinator/store/sqlite_event_store.h"
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "coordinator/run_files.h"
+#include "coordinator/desks/run_files.h"
 
 namespace ferment::coordinator {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/image.h"
+#include "common/dataset/pictures/image.h"
 
 namespace ferment::labeler {
 

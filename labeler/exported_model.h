@@ -9,7 +9,7 @@
 
 #include "common/base/result.h"
 #include "common/config/run_spec.h"
-#include "common/nn/temporal_plan.h"
+#include "common/nn/temporal/temporal_plan.h"
 #include "labeler/annotator.h"
 #include "labeler/inference_device.h"
 

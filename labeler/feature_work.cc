@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/dataset/feature_set.h"
-#include "common/dataset/picture_decoder.h"
-#include "common/dataset/record_source.h"
-#include "common/dataset/video_list.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/record_source.h"
+#include "common/dataset/videos/feature_set.h"
+#include "common/dataset/videos/video_list.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "labeler/ordered_prefetch.h"

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/video.h"
+#include "common/dataset/videos/video.h"
 #include "labeler/annotator.h"
 #include "labeler/lease_client.h"
 

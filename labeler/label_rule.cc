@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "common/io/half_float.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::labeler {
 

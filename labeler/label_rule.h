@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "common/dataset/label_set.h"
+#include "common/dataset/labels/label_set.h"
 
 namespace ferment::labeler {
 

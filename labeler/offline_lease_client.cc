@@ -11,9 +11,9 @@
 #include "common/base/mutex.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
-#include "common/dataset/label_files.h"
-#include "common/dataset/label_index.h"
-#include "common/dataset/open_sources.h"
+#include "common/dataset/labels/label_files.h"
+#include "common/dataset/labels/label_index.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/io/mapped_file.h"
 
 namespace ferment::labeler {

@@ -2,34 +2,22 @@
 #include "labeler/picture_list.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <string>
 #include <system_error>
 #include <utility>
 
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/videos/video.h"
 
 namespace ferment::labeler {
 namespace {
 
-/// Ten hours at 25 pictures a second; a greater number in a name is an identifier, not a place in a video.
-constexpr std::uint32_t kMostFrames = 1'000'000;
-
-/// Returns: the number in "00012.jpg"; 0 for any other name.
-std::uint32_t FrameNumber(const std::filesystem::path& picture) {
-  const std::string stem = picture.stem().string();
-  std::uint32_t number = 0;
-  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
-  const bool whole = error == std::errc() && end == stem.data() + stem.size();
-  return whole && number <= kMostFrames ? number : 0;
-}
-
 void NumberFrames(PictureGroup& group) {
   std::map<std::uint32_t, std::filesystem::path> by_number;
   for (const auto& picture : group.pictures) {
-    const std::uint32_t number = FrameNumber(picture);
-    if (number == 0 || !by_number.emplace(number, picture).second) return;
+    const auto number = dataset::FrameNumber(picture);
+    if (!number || !by_number.emplace(*number, picture).second) return;
   }
   group.pictures.clear();
   for (auto& [number, picture] : by_number) {

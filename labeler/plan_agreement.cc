@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {

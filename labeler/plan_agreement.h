@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/record_source.h"
+#include "common/dataset/records/record_source.h"
 #include "labeler/annotator.h"
 #include "labeler/label_rule.h"
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/base/logging.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
 #include "labeler/exported_model.h"
 #include "labeler/label_rule.h"
 #include "labeler/ordered_prefetch.h"

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <utility>
 
-#include "common/dataset/picture_decoder.h"
-#include "common/io/half_float.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/io/formats/half_float.h"
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {

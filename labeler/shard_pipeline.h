@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/face_list.h"
-#include "common/dataset/label_set.h"
-#include "common/dataset/record_source.h"
+#include "common/dataset/faces/face_list.h"
+#include "common/dataset/labels/label_set.h"
+#include "common/dataset/records/record_source.h"
 #include "labeler/annotator.h"
 #include "labeler/label_rule.h"
 #include "labeler/lease_client.h"

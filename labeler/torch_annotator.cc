@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "common/base/logging.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/io/checksum.h"
 #include "common/nn/cuda_device.h"
-#include "common/nn/cuda_lanes.h"
-#include "common/nn/inference_plan.h"
+#include "common/nn/inference/cuda_lanes.h"
+#include "common/nn/inference/inference_plan.h"
 #include "common/nn/preprocess.h"
 #include "common/nn/torch_guard.h"
 #include "labeler/plan_agreement.h"

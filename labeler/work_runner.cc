@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/base/logging.h"
-#include "common/dataset/label_set.h"
-#include "common/dataset/open_sources.h"
+#include "common/dataset/labels/label_set.h"
+#include "common/dataset/records/open_sources.h"
 #include "labeler/feature_work.h"
 #include "labeler/shard_pipeline.h"
 

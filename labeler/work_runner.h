@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/dataset/canary_faces.h"
-#include "common/dataset/record_source.h"
+#include "common/dataset/faces/canary_faces.h"
+#include "common/dataset/records/record_source.h"
 #include "labeler/annotator.h"
 #include "labeler/lease_client.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/trainer_config.h"
 
-#include "worker/recipes/cotrain_recipe.h"
-#include "worker/recipes/evaluate_recipe.h"
+#include "worker/recipes/cotrain/cotrain_recipe.h"
+#include "worker/recipes/cotrain/step_recorder.h"
+#include "worker/recipes/evaluation/evaluate_recipe.h"
 #include "worker/recipes/finetune_recipe.h"
-#include "worker/recipes/step_recorder.h"
 #include "worker/recipes/teacher_recipe.h"
 #include "worker/recipes/temporal_recipe.h"
 

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "common/dataset/expression.h"
-#include "common/dataset/face_list.h"
-#include "common/dataset/folder_source.h"
-#include "common/dataset/insightface_source.h"
-#include "common/dataset/picture_decoder.h"
-#include "common/dataset/video_folder.h"
-#include "common/dataset/video_scan.h"
+#include "common/dataset/faces/face_list.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/folder_source.h"
+#include "common/dataset/records/insightface_source.h"
+#include "common/dataset/videos/video_folder.h"
+#include "common/dataset/videos/video_scan.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/object_url.h"
 

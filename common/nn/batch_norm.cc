@@ -8,10 +8,10 @@
 #include <optional>
 #include <vector>
 
-#include "common/nn/channel_loops.h"
-#include "common/nn/channel_moments.h"
-#include "common/nn/channel_numbers.h"
-#include "common/nn/convolution.h"
+#include "common/nn/convolution/convolution.h"
+#include "common/nn/kernels/channel_loops.h"
+#include "common/nn/kernels/channel_moments.h"
+#include "common/nn/kernels/channel_numbers.h"
 
 namespace ferment::nn {
 namespace {

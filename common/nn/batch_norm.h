@@ -10,8 +10,8 @@
 #include <memory>
 
 #include "common/base/status.h"
-#include "common/nn/convolution.h"
-#include "common/nn/folded_convolution.h"
+#include "common/nn/convolution/convolution.h"
+#include "common/nn/convolution/folded_convolution.h"
 
 namespace torch::nn {
 class Conv2dImpl;

@@ -7,7 +7,7 @@
 
 #include <span>
 
-#include "common/dataset/image.h"
+#include "common/dataset/pictures/image.h"
 
 namespace ferment::nn {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/io/safetensors_file.h"
+#include "common/io/formats/safetensors_file.h"
 
 namespace ferment::nn {
 

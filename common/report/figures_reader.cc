@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "common/config/spec_loader.h"
-#include "common/dataset/open_sources.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/report/evaluation_tables.h"
 #include "common/report/json_field.h"
 #include "common/report/label_figures.h"

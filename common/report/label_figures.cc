@@ -8,10 +8,10 @@
 #include <tuple>
 
 #include "common/base/random.h"
-#include "common/dataset/label_files.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/pseudo_label_quality.h"
-#include "common/io/half_float.h"
+#include "common/dataset/labels/label_files.h"
+#include "common/dataset/labels/pseudo_label_quality.h"
+#include "common/dataset/records/open_sources.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::report {
 namespace {

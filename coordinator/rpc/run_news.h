@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 
 namespace ferment::coordinator {
 

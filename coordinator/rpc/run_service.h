@@ -5,8 +5,8 @@
 
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
-#include "coordinator/scheduler.h"
-#include "coordinator/task_runner.h"
+#include "coordinator/scheduler/scheduler.h"
+#include "coordinator/scheduler/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::coordinator {

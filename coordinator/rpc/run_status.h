@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/run_view.h"
+#include "coordinator/scheduler/run_view.h"
 #include "ferment/v1/run_service.pb.h"
 
 namespace ferment::coordinator {

@@ -7,8 +7,8 @@
 
 #include "common/config/run_layout.h"
 #include "common/rpc/grpc_status.h"
-#include "coordinator/job_log.h"
 #include "coordinator/rpc/run_status.h"
+#include "coordinator/scheduler/job_log.h"
 
 namespace ferment::coordinator {
 namespace {

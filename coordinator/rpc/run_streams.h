@@ -7,7 +7,7 @@
 
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
-#include "coordinator/task_runner.h"
+#include "coordinator/scheduler/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::coordinator {

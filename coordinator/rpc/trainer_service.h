@@ -4,7 +4,7 @@
 #pragma once
 
 #include "coordinator/rpc/caller_check.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
 
 namespace ferment::coordinator {

@@ -10,7 +10,7 @@
 
 #include "common/base/result.h"
 #include "common/rpc/grpc_status.h"
-#include "coordinator/reply.h"
+#include "coordinator/scheduler/reply.h"
 
 namespace ferment::coordinator {
 

@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "coordinator/store/event_codec.h"
 
 namespace ferment::chaos {

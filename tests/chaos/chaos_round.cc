@@ -8,7 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/json.h"
 #include "common/base/random.h"
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "tests/chaos/chaos_cluster.h"
 #include "tests/chaos/chaos_people.h"
 #include "tests/chaos/label_reference.h"

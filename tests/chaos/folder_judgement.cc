@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "tests/chaos/chaos_oracle.h"
 
 namespace ferment::chaos {

@@ -8,8 +8,8 @@
 #include "cli/command.h"
 #include "common/base/json.h"
 #include "common/io/checksum.h"
-#include "common/io/safetensors_file.h"
-#include "common/io/weights_import.h"
+#include "common/io/formats/safetensors_file.h"
+#include "common/io/formats/weights_import.h"
 
 namespace ferment::cli {
 namespace {

@@ -9,8 +9,8 @@
 #include "cli/command.h"
 #include "common/base/json.h"
 #include "common/config/run_layout.h"
-#include "common/dataset/label_index.h"
-#include "common/io/half_float.h"
+#include "common/dataset/labels/label_index.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include "common/config/run_layout.h"
 #include "common/config/spec_defaults.h"
 #include "common/config/spec_loader.h"
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "common/io/local_file_system.h"
 #include "coordinator/local_run_files.h"
 #include "tests/support/disk_fault_sweep.h"

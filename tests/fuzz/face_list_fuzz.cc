@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/dataset/face_list.h"
+#include "common/dataset/faces/face_list.h"
 #include "tests/fuzz/fuzz_file.h"
 
 // Any bytes as the list of every format that has one: rows that add up, or damage.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/dataset/insightface_source.h"
+#include "common/dataset/records/insightface_source.h"
 #include "tests/fuzz/fuzz_file.h"
 
 // Any bytes as a .rec without an index: the rebuild ends, and every record is read or damaged, keys rising.

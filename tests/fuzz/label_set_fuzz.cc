@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/dataset/label_set.h"
-#include "common/io/npz_file.h"
+#include "common/dataset/labels/label_set.h"
+#include "common/io/formats/npz_file.h"
 
 // Any bytes as an array, an NPZ and a label set: parsed or damaged, and a label set that is accepted can be written.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
 
 // Any bytes as a picture: pixels that fit the size, or damage.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/io/safetensors_file.h"
+#include "common/io/formats/safetensors_file.h"
 #include "tests/fuzz/fuzz_file.h"
 
 // Any bytes as a safetensors file: damage, or tensors whose data lie in the file and can be written again.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
-#include "common/io/torch_file.h"
-#include "common/io/torch_pickle.h"
+#include "common/io/formats/torch_file.h"
+#include "common/io/formats/torch_pickle.h"
 
 // Any bytes as a torch.save zip, and as the pickle in one: damage, or tensors that can be written again.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/check.h"
 #include "common/dataset/expression.h"
-#include "common/dataset/video_list.h"
+#include "common/dataset/videos/video_list.h"
 #include "tests/fuzz/fuzz_file.h"
 
 // Any bytes as a list of videos: labels of the eight classes, each video once, or damage.

@@ -3,12 +3,12 @@
 #include <torch/types.h>
 
 #include "common/nn/cuda_device.h"
-#include "common/nn/temporal_inference.h"
+#include "common/nn/temporal/temporal_inference.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/cuda_half.h"
 #include "worker/feed/face_views.h"
+#include "worker/train/exchange/rank_statistics.h"
 #include "worker/train/losses.h"
-#include "worker/train/rank_statistics.h"
 #include "worker/train/trained_network.h"
 
 namespace ferment::worker {

@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "common/io/checksum.h"
 #include "common/io/local_file_system.h"
 #include "labeler/feature_work.h"

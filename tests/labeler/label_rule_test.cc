@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "common/io/half_float.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::labeler {
 namespace {

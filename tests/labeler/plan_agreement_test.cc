@@ -8,8 +8,8 @@
 #include <stop_token>
 #include <vector>
 
-#include "common/dataset/png_writer.h"
-#include "common/dataset/record_source.h"
+#include "common/dataset/pictures/png_writer.h"
+#include "common/dataset/records/record_source.h"
 
 namespace ferment::labeler {
 namespace {

@@ -8,12 +8,12 @@
 
 #include "common/base/json.h"
 #include "common/base/random.h"
-#include "common/dataset/jpeg_encoder.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/jpeg_encoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
 #include "common/io/checksum.h"
 #include "common/nn/backbone.h"
-#include "common/nn/temporal_encoder.h"
-#include "common/nn/temporal_inference.h"
+#include "common/nn/temporal/temporal_encoder.h"
+#include "common/nn/temporal/temporal_inference.h"
 #include "common/nn/tensor_io.h"
 #include "labeler/torch_annotator.h"
 

@@ -10,9 +10,9 @@
 #include <functional>
 #include <numeric>
 
-#include "common/dataset/jpeg_encoder.h"
-#include "common/dataset/picture_file.h"
-#include "common/io/half_float.h"
+#include "common/dataset/pictures/jpeg_encoder.h"
+#include "common/dataset/pictures/picture_file.h"
+#include "common/io/formats/half_float.h"
 #include "tests/support/scripted_annotator.h"
 
 namespace ferment::labeler {

@@ -5,11 +5,11 @@
 #include <torch/types.h>
 
 #include "common/base/random.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/nn/backbone.h"
+#include "common/nn/convolution/quantized_convolution.h"
 #include "common/nn/preprocess.h"
-#include "common/nn/quantized_convolution.h"
 #include "common/nn/tensor_io.h"
 #include "tests/support/rendered_spec.h"
 

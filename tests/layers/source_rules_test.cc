@@ -20,12 +20,12 @@ using ::testing::IsEmpty;
 constexpr const char* kTag = "// SPDX-License-Identifier: Apache-2.0\n";
 
 TEST(SourceRules, RefuseAHigherFloor) {
-  EXPECT_THAT(FloorFindings({"common/io/a.cc", "#include \"common/dataset/image.h\"\n"}),
+  EXPECT_THAT(FloorFindings({"common/io/a.cc", "#include \"common/dataset/pictures/image.h\"\n"}),
               ElementsAre(HasSubstr("common/io/a.cc:1: a higher floor")));
 }
 
 TEST(SourceRules, RefuseANeighbourOnTheSameFloor) {
-  EXPECT_THAT(FloorFindings({"cli/a.cc", "\n#include \"coordinator/scheduler.h\"\n"}),
+  EXPECT_THAT(FloorFindings({"cli/a.cc", "\n#include \"coordinator/scheduler/scheduler.h\"\n"}),
               ElementsAre(HasSubstr("cli/a.cc:2: a neighbour")));
 }
 

@@ -15,7 +15,7 @@
 #include <sstream>
 #include <thread>
 
-#include "common/dataset/synthetic_set.h"
+#include "common/dataset/synthetic/synthetic_set.h"
 
 namespace ferment::road {
 namespace {

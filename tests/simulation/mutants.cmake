@@ -5,7 +5,7 @@ file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/mutants/headers.cc" "// Anchors the prec
 add_library(ferment_mutant_headers OBJECT "${CMAKE_CURRENT_BINARY_DIR}/mutants/headers.cc")
 target_link_libraries(ferment_mutant_headers PRIVATE ferment_simulation)
 target_compile_options(ferment_mutant_headers PRIVATE -O0 -fPIC)
-target_precompile_headers(ferment_mutant_headers PRIVATE "${CMAKE_SOURCE_DIR}/coordinator/run_engine.h")
+target_precompile_headers(ferment_mutant_headers PRIVATE "${CMAKE_SOURCE_DIR}/coordinator/scheduler/run_engine.h")
 # A compiler cache would hand out one of another checkout, which names that one's headers.
 set_target_properties(ferment_mutant_headers PROPERTIES CXX_COMPILER_LAUNCHER "")
 
@@ -55,7 +55,7 @@ ferment_mutant(epoch_starts_again_after_release T1.5
   [[  job.shards[index].state = ShardState::kPending;]]
   [[  job.shards[index].state = ShardState::kPending; job.shards[index].epoch = 0;]])
 ferment_mutant(commit_compares_no_epoch P3
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  const auto found = FindLeased(result.key);
   if (!found) {]]
   [[  LeaseKey present = result.key; present.epoch = at.shard->epoch;
@@ -65,12 +65,12 @@ ferment_mutant(commit_compares_no_epoch P3
   [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
   [[shard.state == ShardState::kLeased)]])
 ferment_mutant(commit_compares_no_state P3
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  const auto found = FindLeased(result.key);
   if (!found) {]]
   [[  const auto found = Find(result.key);
   if (!found || at.shard->epoch != result.key.epoch) {]]
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[    metrics_.commit_fenced.Increment();
     return Fail(found.error());]]
   [[    metrics_.commit_fenced.Increment();
@@ -79,7 +79,7 @@ ferment_mutant(commit_compares_no_state P3
   [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
   [[shard.epoch == key.epoch)]])
 ferment_mutant(renewal_steals_the_lease_back T1.6
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  FERMENT_ASSIGN_OR_RETURN(const Found found, FindLeased(key));
   Held& held = Hold(key);]]
   [[  FERMENT_ASSIGN_OR_RETURN(const Found there, Find(key));
@@ -91,11 +91,11 @@ ferment_mutant(call_for_leases_is_forgotten T1.3
   [[  labeler->second.last_call = event.call;]]
   [[]])
 ferment_mutant(expiry_forgets_to_requeue live
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[    Release(key, ReleaseReason::kExpired);]]
   [[    Drop(key);]])
 ferment_mutant(restart_gives_no_full_lease_time P12
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
   [[  for (const LeaseKey& key : ledger_.book().AllLeases()) {
     Held& held = Hold(key);
@@ -104,7 +104,7 @@ ferment_mutant(restart_gives_no_full_lease_time P12
   next_look_ = MonotonicTime::min();]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);]]
   [[  if (at.shard->state == ShardState::kCommitted && at.job->FilesOf(*at.shard) != result.files) return AnswerCommitted(at, result);
   if (at.shard->state == ShardState::kCommitted) {
@@ -115,34 +115,34 @@ ferment_mutant(commit_again_counts_twice P1
   [[shard.state == ShardState::kLeased && shard.epoch == key.epoch)]]
   [[shard.epoch > 0)]])
 ferment_mutant(counts_need_not_add_up P7
-  coordinator/shard_result.cc
+  coordinator/desks/shard_result.cc
   [[  if (!counts.Conserved()) {]]
   [[  if (!counts.Conserved() && counts.read == 0) {]])
 ferment_mutant(last_commit_wins P1,P2
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  if (committed == result.files) {]]
   [[  auto& folders = const_cast<Job&>(*found.job).result_folders;
   const_cast<Shard&>(*found.shard).files = PackedFiles(result.files, folders);
   if (committed == result.files) {]])
 # The log.
 ferment_mutant(answers_before_the_save P2
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[  if (poll) Poll();]]
   [[  if (poll) Poll();
   for (const Operation& operation : batch) {
     if (operation.answer) operation.answer(Status());
   }
   const std::span<const Operation> asked = std::exchange(batch, {});]]
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[  const Status told =]]
   [[  (void)asked;
   const Status told =]])
 ferment_mutant(goes_on_after_a_failed_sync 204
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));]]
   [[    if (const Status ignored = parts_.store.Append(batch); !ignored.ok()) parts_.metrics.rejected.Increment();]])
 ferment_mutant(replay_skips_the_last_event P2
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[parts_.store.Replay([this](const Event& event) {
     ledger_.Restore(event);]]
   [[parts_.store.Replay([this, held = std::vector<Event>()](const Event& event) mutable {
@@ -157,38 +157,38 @@ ferment_mutant(fenced_store_writes_on P1,P3,T1.6
   [[  if (failed_.ok() && disk_.term != term_) {]]
   [[  if (failed_.ok() && term_ == 0) {]])
 ferment_mutant(folder_is_not_fenced P1
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[[this] { return parts_.store.Confirm(); }]]
   [[[] { return Status(); }]])
 ferment_mutant(answers_without_leading P2,T1.3,T1.6,204
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[    FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());]]
   [[]])
 # Runs and trainers.
 ferment_mutant(request_id_is_forgotten T1.3
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[  if (!submission.request_id.empty()) {]]
   [[  if (submission.request_id.empty()) {]])
 ferment_mutant(run_token_is_not_checked P5
-  coordinator/trainer_desk.cc
+  coordinator/desks/trainer_desk.cc
   [[    if (job->attempt.incarnation == request.incarnation) return job->attempt.token;]]
   [[    return job->attempt.token;]])
 ferment_mutant(old_token_may_complete P3
-  coordinator/trainer_desk.cc
+  coordinator/desks/trainer_desk.cc
   [[job->attempt.token == 0 || job->attempt.token != key.token) {]]
   [[job->attempt.token == 0) {]])
 ferment_mutant(cancelled_run_goes_on P2,live
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[  if (run.cancel_requested || FirstFailure(run)) {]]
   [[  if (FirstFailure(run)) {]]
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[ || run->cancel_requested || run->suspended) return;]]
   [[ || run->suspended) return;]]
   coordinator/core/pipeline.cc
   [[run.state != RunState::kRunning || run.cancel_requested || run.suspended) return false;]]
   [[run.state != RunState::kRunning || run.suspended) return false;]])
 ferment_mutant(succeeds_with_a_hole P1
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[    if (job.committed == job.shards.size() && indexed)]]
   [[    if (job.committed + 1 >= job.shards.size() && indexed)]])
 ferment_mutant(starts_again_without_limit retries
@@ -196,16 +196,16 @@ ferment_mutant(starts_again_without_limit retries
   [[MayRetry(reason.exit_code) && job.failed_attempts <= kRetryLimit;]]
   [[MayRetry(reason.exit_code);]])
 ferment_mutant(launches_before_the_intent_is_saved P5
-  coordinator/trainer_desk.cc
+  coordinator/desks/trainer_desk.cc
   [[  parts_.ledger.AfterSave([this, request = std::move(request)] {]]
   [[  std::invoke([this, request = std::move(request)] {]])
 # Teachers.
 ferment_mutant(bad_teacher_is_not_stopped P16
-  coordinator/teacher_desk.cc
+  coordinator/desks/teacher_desk.cc
   [[  if (!verdict.trip) return;]]
   [[  if (!verdict.trip || run.run_id != job.plan.job_id) return;]])
 ferment_mutant(stop_of_a_teacher_is_not_logged P16,cause
-  coordinator/teacher_desk.cc
+  coordinator/desks/teacher_desk.cc
   [[  ledger_.Record(TeacherTripped]]
   [[  ledger_.Restore(TeacherTripped]])
 ferment_mutant(student_learns_from_a_stopped_teacher P16
@@ -213,12 +213,12 @@ ferment_mutant(student_learns_from_a_stopped_teacher P16
   [[  if (!of_a_round || HasEnded]]
   [[  if (!of_a_round || job.plan.phase != Phase::kLabel || HasEnded]])
 ferment_mutant(index_of_a_stopped_teacher_goes_on P16
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[  parts_.teachers.Judge(run, job);]]
   [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) indexes_.IsCurrent(run, job);
   parts_.teachers.Judge(run, job);]])
 ferment_mutant(canaries_are_not_logged P16
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[result.peak_rss_bytes, result.canaries});]]
   [[result.peak_rss_bytes, {}});]])
 ferment_mutant(snapshot_forgets_requests P2
@@ -226,7 +226,7 @@ ferment_mutant(snapshot_forgets_requests P2
   [[  return flush(1);]]
   [[  return {};]])
 ferment_mutant(snapshot_is_of_what_is_not_saved check
-  coordinator/run_engine.cc
+  coordinator/scheduler/run_engine.cc
   [[    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     log_events_ += batch.size();]]
   [[    log_events_ += batch.size();
@@ -235,7 +235,7 @@ ferment_mutant(snapshot_is_of_what_is_not_saved check
 
 # Machines that fail again and again.
 ferment_mutant(labeler_that_fails_is_granted_on cool-down
-  coordinator/lease_desk.cc
+  coordinator/desks/lease_desk.cc
   [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::milliseconds(0)) {]]
   [[  if (const auto left = labelers_.CoolDownLeft(*labeler); left > std::chrono::hours(9)) {]])
 ferment_mutant(silent_deaths_do_not_count cool-down
@@ -243,7 +243,7 @@ ferment_mutant(silent_deaths_do_not_count cool-down
   [[  if (event.reason != ReleaseReason::kReturned) {]]
   [[  if (event.reason == ReleaseReason::kFailed) {]])
 ferment_mutant(restart_ends_cool_downs cool-down
-  coordinator/labeler_desk.cc
+  coordinator/desks/labeler_desk.cc
   [[    known_[labeler_id].heard = clock_.Now();
     Judge(labeler_id);]]
   [[    known_[labeler_id].heard = clock_.Now();]])
@@ -274,17 +274,17 @@ ferment_mutant(suspect_shard_is_held_beside_others alone
   [[      if (book_.LeasesOf(labeler_.labeler_id).empty()) {]]
   [[      if (!labeler_.labeler_id.empty()) {]])
 ferment_mutant(who_returns_stays_blamed innocent,live
-  coordinator/labeler_desk.cc
+  coordinator/desks/labeler_desk.cc
   [[  if (labeler != nullptr && labeler->silent) ledger_.Record(LabelerReturned{labeler_id});]]
   [[  (void)labeler;]])
 
 # Bugs that the simulator found in the core, put back.
 ferment_mutant(was_ended_over_a_running_trainer P5
-  coordinator/run_desk.cc
+  coordinator/desks/run_desk.cc
   [[    if (job.state != JobState::kPending) continue;]]
   [[    if (HasEnded(job.state)) continue;]])
 ferment_mutant(was_cancelled_again_by_an_old_request T1.3
-  coordinator/steering_desk.cc
+  coordinator/desks/steering_desk.cc
   [[  if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
   if (request_id.empty() && (run->state]]
   [[  if ((run->state]])
@@ -297,19 +297,19 @@ ferment_mutant(suspended_run_is_leased P2
   [[!run.suspended && job.state]]
   [[job.state]])
 ferment_mutant(resumed_again_by_an_old_request T1.3
-  coordinator/steering_desk.cc
+  coordinator/desks/steering_desk.cc
   [[  if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};]]
   [[]])
 ferment_mutant(was_replaced_by_an_older_labeler P12
-  coordinator/labeler_desk.cc
+  coordinator/desks/labeler_desk.cc
   [[    if (former != identity.replaces) return Registration{"", former};]]
   [[]])
 ferment_mutant(was_launched_although_cancelled P2
-  coordinator/trainer_desk.cc
+  coordinator/desks/trainer_desk.cc
   [[  if (never_ran && !draining_ && !run.cancel_requested && !run.suspended && !FirstFailure(run)) {]]
   [[  if (never_ran && !draining_) {]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
-  coordinator/trainer_desk.cc
+  coordinator/desks/trainer_desk.cc
   [[  if (HolderMayLive(key, *job)) return;]]
   [[]])
 ferment_mutant(was_made_again_although_completed P2,cause

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "common/metrics/metric.h"
-#include "coordinator/run_engine.h"
+#include "coordinator/scheduler/run_engine.h"
 #include "tests/simulation/sim_process.h"
 #include "tests/simulation/sim_run_files.h"
 #include "tests/simulation/sim_world.h"

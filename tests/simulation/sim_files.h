@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "coordinator/run_files.h"
+#include "coordinator/desks/run_files.h"
 #include "tests/simulation/sim_history.h"
 #include "tests/simulation/sim_log_rules.h"
 #include "tests/simulation/sim_plan.h"

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "coordinator/run_engine.h"
+#include "coordinator/scheduler/run_engine.h"
 #include "tests/simulation/sim_files.h"
 #include "tests/simulation/sim_history.h"
 #include "tests/simulation/sim_log_rules.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/run_files.h"
+#include "coordinator/desks/run_files.h"
 #include "tests/simulation/sim_process.h"
 #include "tests/simulation/sim_world.h"
 

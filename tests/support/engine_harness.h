@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "common/metrics/prometheus_registry.h"
-#include "coordinator/run_engine.h"
+#include "coordinator/scheduler/run_engine.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/memory_event_store.h"
 #include "tests/support/recorded_launcher.h"

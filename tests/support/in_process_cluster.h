@@ -13,7 +13,7 @@
 #include "coordinator/rpc/lease_service.h"
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/trainer_service.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "tests/support/engine_harness.h"
 
 namespace ferment::testing {

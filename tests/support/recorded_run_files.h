@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "coordinator/run_files.h"
+#include "coordinator/desks/run_files.h"
 
 namespace ferment::testing {
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "common/config/spec_loader.h"
-#include "common/dataset/synthetic_set.h"
+#include "common/dataset/synthetic/synthetic_set.h"
 
 namespace ferment::testing {
 

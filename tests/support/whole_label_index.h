@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <span>
 
-#include "coordinator/run_files.h"
+#include "coordinator/desks/run_files.h"
 
 namespace ferment::testing {
 

@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "common/base/random.h"
-#include "common/dataset/feature_set.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/video_list.h"
+#include "common/dataset/records/open_sources.h"
+#include "common/dataset/videos/feature_set.h"
+#include "common/dataset/videos/video_list.h"
 
 namespace ferment::worker {
 namespace {

@@ -14,8 +14,8 @@
 #include "common/base/result.h"
 #include "common/config/run_layout.h"
 #include "common/config/run_spec.h"
-#include "common/dataset/video.h"
-#include "common/nn/temporal_inference.h"
+#include "common/dataset/videos/video.h"
+#include "common/nn/temporal/temporal_inference.h"
 
 namespace ferment::worker {
 

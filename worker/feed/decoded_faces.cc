@@ -2,7 +2,7 @@
 #include "worker/feed/decoded_faces.h"
 
 #include "common/base/logging.h"
-#include "common/dataset/record_source.h"
+#include "common/dataset/records/record_source.h"
 #include "common/nn/preprocess.h"
 
 namespace ferment::worker {

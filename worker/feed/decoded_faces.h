@@ -13,7 +13,7 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
-#include "common/dataset/image.h"
+#include "common/dataset/pictures/image.h"
 
 namespace ferment::worker {
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/dataset/picture_decoder.h"
+#include "common/dataset/pictures/picture_decoder.h"
 
 namespace ferment::worker {
 namespace {

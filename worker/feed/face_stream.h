@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "common/config/run_spec.h"
-#include "common/dataset/class_balanced_sampler.h"
-#include "common/dataset/face_list.h"
-#include "common/dataset/fr_sampler.h"
-#include "common/dataset/open_sources.h"
+#include "common/dataset/faces/class_balanced_sampler.h"
+#include "common/dataset/faces/face_list.h"
+#include "common/dataset/records/fr_sampler.h"
+#include "common/dataset/records/open_sources.h"
 #include "worker/feed/decoded_faces.h"
 
 namespace ferment::worker {

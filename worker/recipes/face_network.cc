@@ -3,8 +3,8 @@
 
 #include <map>
 
-#include "common/io/torch_file.h"
-#include "common/io/weights_import.h"
+#include "common/io/formats/torch_file.h"
+#include "common/io/formats/weights_import.h"
 
 namespace ferment::worker {
 namespace {

@@ -11,8 +11,8 @@
 #include "worker/recipes/best_checkpoint.h"
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/rank_rows.h"
-#include "worker/train/flat_reductions.h"
-#include "worker/train/gradient_exchange.h"
+#include "worker/train/exchange/flat_reductions.h"
+#include "worker/train/exchange/gradient_exchange.h"
 #include "worker/train/losses.h"
 
 namespace ferment::worker {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "worker/feed/batch_feed.h"
-#include "worker/train/learning_rate.h"
+#include "worker/train/optimizer/learning_rate.h"
 #include "worker/train/recipe.h"
 #include "worker/train/trained_network.h"
 #include "worker/train/validation.h"

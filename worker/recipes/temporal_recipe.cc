@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "common/base/random.h"
-#include "common/nn/temporal_encoder.h"
+#include "common/nn/temporal/temporal_encoder.h"
 #include "common/nn/tensor_io.h"
 #include "common/report/classification_metrics.h"
 #include "worker/feed/clip_feed.h"
@@ -17,10 +17,10 @@
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/temporal_stage.h"
-#include "worker/train/adamw.h"
-#include "worker/train/flat_reductions.h"
-#include "worker/train/gradient_bucket.h"
-#include "worker/train/learning_rate.h"
+#include "worker/train/exchange/flat_reductions.h"
+#include "worker/train/exchange/gradient_bucket.h"
+#include "worker/train/optimizer/adamw.h"
+#include "worker/train/optimizer/learning_rate.h"
 #include "worker/train/validation.h"
 
 namespace ferment::worker {

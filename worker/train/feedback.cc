@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "worker/train/gradient_bucket.h"
+#include "worker/train/exchange/gradient_bucket.h"
 
 namespace ferment::worker {
 

@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "common/nn/backbone.h"
-#include "worker/train/optimizer.h"
-#include "worker/train/statistics_bucket.h"
+#include "worker/train/exchange/statistics_bucket.h"
+#include "worker/train/optimizer/optimizer.h"
 
 namespace ferment::worker {
 

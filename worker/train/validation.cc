@@ -5,7 +5,7 @@
 #include <span>
 
 #include "common/base/logging.h"
-#include "common/dataset/face_list.h"
+#include "common/dataset/faces/face_list.h"
 #include "common/nn/preprocess.h"
 #include "worker/feed/rank_sampler.h"
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/dataset/image.h"
+#include "common/dataset/pictures/image.h"
 #include "common/nn/backbone.h"
 #include "common/report/classification_metrics.h"
 #include "worker/train/recipe.h"

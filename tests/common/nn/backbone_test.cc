@@ -8,7 +8,7 @@
 #include <iterator>
 
 #include "common/base/json.h"
-#include "common/nn/convolution_tiles.h"
+#include "common/nn/convolution/convolution_tiles.h"
 #include "common/nn/tensor_io.h"
 #include "common/nn/torch_guard.h"
 

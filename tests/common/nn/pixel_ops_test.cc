@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string>
 
-#include "common/io/npz_file.h"
+#include "common/io/formats/npz_file.h"
 
 namespace ferment::nn {
 namespace {

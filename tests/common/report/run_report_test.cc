@@ -12,7 +12,7 @@
 #include "common/config/run_layout.h"
 #include "common/config/spec_defaults.h"
 #include "common/config/spec_loader.h"
-#include "common/dataset/label_index.h"
+#include "common/dataset/labels/label_index.h"
 #include "common/report/evaluation_tables.h"
 
 namespace ferment::report {

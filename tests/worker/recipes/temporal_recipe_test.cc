@@ -10,9 +10,9 @@
 #include <map>
 #include <tuple>
 
-#include "common/dataset/feature_set.h"
-#include "common/dataset/open_sources.h"
-#include "common/dataset/video_list.h"
+#include "common/dataset/records/open_sources.h"
+#include "common/dataset/videos/feature_set.h"
+#include "common/dataset/videos/video_list.h"
 #include "common/io/atomic_file.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"

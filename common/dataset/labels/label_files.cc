@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/labels/label_files.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "common/base/json.h"
+#include "common/io/atomic_file.h"
+#include "common/io/local_file_system.h"
+#include "common/io/object/conditional_writes.h"
+#include "common/io/object/s3_object_store.h"
+
+namespace ferment::dataset {
+namespace {
+
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
+constexpr char kStoreName[] = "store.json";
+
+class LocalFiles final : public LabelFiles {
+ public:
+  explicit LocalFiles(std::filesystem::path folder) : folder_(std::move(folder)), files_(io::MakeLocalFileSystem()) {}
+
+  Result<std::vector<std::byte>> Read(const std::string& name) override { return files_->Read(folder_ / name); }
+  Result<std::uint64_t> Size(const std::string& name) override { return files_->Size(folder_ / name); }
+  Status WriteOnce(const std::string& name, std::span<const std::byte> bytes) override {
+    return files_->Write(folder_ / name, bytes);
+  }
+  Result<std::vector<std::string>> Names() override { return files_->List(folder_); }
+  std::string NameOf(const std::string& name) const override { return (folder_ / name).string(); }
+
+ private:
+  const std::filesystem::path folder_;
+  const std::unique_ptr<io::FileSystem> files_;
+};
+
+class ObjectFiles final : public LabelFiles {
+ public:
+  ObjectFiles(std::shared_ptr<io::ObjectStore> store, io::ObjectUrl url)
+      : store_(std::move(store)), url_(std::move(url)) {}
+
+  Result<std::vector<std::byte>> Read(const std::string& name) override {
+    return io::ReadObject(*store_, url_.Below(name).key, kMaxFileBytes);
+  }
+  Result<std::uint64_t> Size(const std::string& name) override {
+    FERMENT_ASSIGN_OR_RETURN(const io::ObjectFacts facts, store_->Head(url_.Below(name).key));
+    return facts.size;
+  }
+  Status WriteOnce(const std::string& name, std::span<const std::byte> bytes) override {
+    return store_->PutIfAbsent(url_.Below(name).key, bytes);
+  }
+  Result<std::vector<std::string>> Names() override {
+    const std::string prefix = url_.key + "/";
+    std::vector<std::string> names;
+    std::string from;
+    do {
+      FERMENT_ASSIGN_OR_RETURN(io::ObjectPage page, store_->List(prefix, from));
+      for (const auto& object : page.objects) names.push_back(object.key.substr(prefix.size()));
+      from = std::move(page.next);
+    } while (!from.empty());
+    return names;
+  }
+  std::string NameOf(const std::string& name) const override { return url_.Below(name).Text(); }
+
+ private:
+  const std::shared_ptr<io::ObjectStore> store_;
+  const io::ObjectUrl url_;
+};
+
+std::filesystem::path Labels(const std::filesystem::path& run_dir) { return run_dir / "labels"; }
+
+}  // namespace
+
+Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& folder) {
+  const auto teacher = folder.parent_path();
+  const auto labels = teacher.parent_path().parent_path();
+  const auto text = io::ReadTextFile(labels / kStoreName);
+  if (!text && text.error().code() == StatusCode::kNotFound) return std::optional<io::ObjectUrl>();
+  if (!text) return Fail(text.error());
+  const auto json = ParseJson(*text);
+  const std::string url = json && json->is_object() ? json->value("url", "") : "";
+  const auto place = io::ParseObjectUrl(url);
+  if (!place)
+    return Fail(DataLossError("store.json does not say where the label sets are: " +
+                              std::string(place.error().message()) + " file=" + (labels / kStoreName).string()));
+  return std::optional(
+      place->Below((teacher.parent_path().filename() / teacher.filename() / folder.filename()).string()));
+}
+
+Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(auto url, LabelUrlOf(folder));
+  if (!url) return std::make_unique<LocalFiles>(folder);
+  FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(*url, stop));
+  return std::make_unique<ObjectFiles>(std::move(store), *std::move(url));
+}
+
+Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,
+                   const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const io::ObjectUrl root, io::ParseObjectUrl(store));
+  std::error_code unreadable;
+  if (std::filesystem::exists(Labels(run_dir), unreadable)) return {};
+  const io::ObjectUrl place = root.Below(run_name);
+  FERMENT_ASSIGN_OR_RETURN(const auto bucket, io::OpenObjectStore(place, stop));
+  FERMENT_RETURN_IF_ERROR(io::TryConditions(*bucket, place.Below(".ferment-conditions")));
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(Labels(run_dir)));
+  const Json json = {{"url", place.Text()}};
+  return io::WriteFileAtomically(Labels(run_dir) / kStoreName, json.dump() + "\n");
+}
+
+}  // namespace ferment::dataset

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a run folder's label sets lie, for those who look at them without a server.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/dataset/labels/label_index.h"
+
+namespace ferment::dataset {
+
+/// The label sets of one data set by one teacher under one label config.
+struct LabelFolder {
+  std::filesystem::path path;
+  std::filesystem::path run_dir;
+};
+
+/// Returns: `path` itself where it holds an index.json, else all of the run folder `path`, sorted. Errors: NotFound
+/// (exit 65) where there is none.
+Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path);
+
+/// Every set that the folder's index names, by ascending shard, digests verified. Errors: those of ReadLabelIndex and
+/// ReadLabelSet; FailedPrecondition (exit 65) where the index names none.
+Result<std::vector<LabelSet>> ReadAllLabelSets(const LabelFolder& folder);
+
+/// What a folder that is looked through turned out to hold, one sentence each.
+struct LabelFolderFaults {
+  std::vector<std::string> faults;
+  /// Files that the index does not name: no fault, and no label sets.
+  std::vector<std::string> notes;
+};
+
+/// Reads every file that the index names: digest, counts, contents, origin, keys that are in one shard alone.
+LabelFolderFaults CheckLabelFolder(const LabelFolder& folder);
+
+/// A record's row.
+struct LabelPlace {
+  LabelSet set;
+  std::size_t row = 0;
+};
+
+/// Returns: the row of `key`, if the folder has it. Errors: those of reading.
+Result<std::optional<LabelPlace>> FindLabel(const LabelFolder& folder, std::uint64_t key);
+
+}  // namespace ferment::dataset

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/labels/label_index.h"
+
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <span>
+
+#include "common/base/json.h"
+#include "common/dataset/labels/label_files.h"
+#include "common/io/atomic_file.h"
+#include "common/io/checksum.h"
+#include "common/io/object/s3_object_store.h"
+
+namespace ferment::dataset {
+namespace {
+
+constexpr char kIndexName[] = "index.json";
+constexpr int kTriesToCommit = 100;
+
+std::string ShardName(std::uint64_t shard) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%06llu", static_cast<unsigned long long>(shard));
+  return name;
+}
+
+/// A line a shard, and no tree of all of them: a job may have very many.
+std::string IndexText(const LabelIndex& index) {
+  LabelIndexText text;
+  for (const auto& [shard, entry] : index) text.Add(shard, entry);
+  return text.TakeEnd();
+}
+
+std::optional<std::uint64_t> ParseShard(const std::string& name) {
+  std::uint64_t shard = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), shard);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return shard;
+}
+
+Result<LabelIndex> ParseIndex(const SortedJson& json) {
+  LabelIndex index;
+  try {
+    for (const auto& [name, entry] : json.at("shards").items()) {
+      const auto shard = ParseShard(name);
+      const auto file = entry.at("file").get<std::string>();
+      if (!shard || file.empty() || file.find('/') != std::string::npos)
+        return Fail(DataLossError("impossible shard or file: shard=" + name + " file=" + file));
+      const SortedJson& counts = entry.at("counts");
+      index[*shard] = {file,
+                       entry.at("sha256").get<std::string>(),
+                       {counts.at("read").get<std::uint64_t>(), counts.at("labelled").get<std::uint64_t>(),
+                        counts.at("abstained").get<std::uint64_t>(), counts.at("quarantined").get<std::uint64_t>()}};
+    }
+  } catch (const SortedJson::exception& error) {
+    return Fail(DataLossError(error.what()));
+  }
+  return index;
+}
+
+Result<LabelIndex> ParseIndexText(std::string_view text, const std::string& name) {
+  const std::string context = "index of label sets, file=" + name;
+  const auto json = ParseJson<SortedJson>(text);
+  if (!json) return Fail(json.error().With(context));
+  auto index = ParseIndex(*json);
+  if (!index) return Fail(index.error().With(context));
+  return index;
+}
+
+/// Enters a shard. Returns: whether that changes the index. Errors: AlreadyExists.
+Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index) {
+  const auto [found, fresh] = index.emplace(shard, file);
+  if (fresh || found->second == file) return fresh;
+  return Fail(AlreadyExistsError("shard has another committed label set: shard=" + std::to_string(shard) +
+                                 " committed=" + found->second.sha256 + " offered=" + file.sha256));
+}
+
+/// Several labelers may do so at once: whoever comes second reads again.
+Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file,
+                     const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const auto store, io::OpenObjectStore(folder, stop));
+  const io::ObjectUrl place = folder.Below(kIndexName);
+  Status overtaken;
+  for (int i = 0; i < kTriesToCommit; ++i) {
+    const auto facts = store->Head(place.key);
+    if (!facts && facts.error().code() != StatusCode::kNotFound) return facts.error();
+    LabelIndex index;
+    if (facts) {
+      const auto bytes = store->Read(place.key, 0, facts->size, facts->etag);
+      if (!bytes && bytes.error().code() == StatusCode::kFailedPrecondition) continue;
+      if (!bytes) return bytes.error();
+      FERMENT_ASSIGN_OR_RETURN(
+          index, ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.Text()));
+    }
+    FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
+    if (!changed) return {};
+    const std::string text = IndexText(index);
+    const auto etag = store->Replace(place.key, std::as_bytes(std::span(text)), facts ? facts->etag : "");
+    if (etag) return {};
+    overtaken = etag.error();
+    if (overtaken.code() != StatusCode::kFailedPrecondition) return overtaken;
+  }
+  return overtaken;
+}
+
+}  // namespace
+
+/// Put together by hand: a tree a line took most of an index's time.
+void LabelIndexText::Add(std::uint64_t shard, const LabelFile& file) {
+  text_ += empty_ ? "\n\"" : ",\n\"";
+  empty_ = false;
+  text_ += ShardName(shard) + "\": {\"file\":" + Json(file.file).dump() + ",\"sha256\":" + Json(file.sha256).dump();
+  text_ += ",\"counts\":{\"read\":" + std::to_string(file.counts.read) +
+           ",\"labelled\":" + std::to_string(file.counts.labelled) +
+           ",\"abstained\":" + std::to_string(file.counts.abstained) +
+           ",\"quarantined\":" + std::to_string(file.counts.quarantined) + "}}";
+}
+
+std::string LabelIndexText::TakeEnd() {
+  text_ += "\n}}\n";
+  return Take();
+}
+
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder, stop));
+  return ReadLabelIndex(*place);
+}
+
+Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
+  const auto bytes = place.Read(kIndexName);
+  if (!bytes && bytes.error().code() == StatusCode::kNotFound) return LabelIndex{};
+  if (!bytes) return Fail(bytes.error().With("the index of label sets"));
+  return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));
+}
+
+Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  return io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index));
+}
+
+std::filesystem::path LabelIndexFile(const std::filesystem::path& folder) { return folder / kIndexName; }
+
+Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                          const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
+  if (url) return CommitToStore(*url, shard, file, stop);
+  FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
+  FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
+  return changed ? WriteLabelIndex(folder, index) : Status();
+}
+
+std::string LabelIndexDigest(const LabelIndex& index) {
+  std::string text;
+  for (const auto& [shard, entry] : index) text += ShardName(shard) + " " + entry.sha256 + "\n";
+  return io::Sha256Hex(text);
+}
+
+Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(*place));
+  if (index.empty()) {
+    return Fail(FailedPreconditionError("no label set is committed: folder=" + folder.string() +
+                                        "; run the label phase of this teacher first")
+                    .WithExitCode(exit_code::kBadData));
+  }
+  std::vector<LabelSet> sets;
+  for (const auto& [shard, entry] : index) {
+    FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(*place, entry));
+    const std::string where = ": file=" + place->NameOf(entry.file);
+    if (set.origin != origin || set.shard != shard)
+      return Fail(DataLossError("label set is of another data set, teacher, label config or shard" + where +
+                                " dataset=" + set.origin.dataset + " teacher=" + set.origin.teacher +
+                                " shard=" + std::to_string(set.shard)));
+    if (!sets.empty() && set.classes != sets.front().classes)
+      return Fail(DataLossError("label set has other classes" + where));
+    if (!sets.empty() && !sets.back().key.empty() && !set.key.empty() && set.key.front() <= sets.back().key.back())
+      return Fail(DataLossError("label set has keys of the shard before it" + where));
+    sets.push_back(std::move(set));
+  }
+  return sets;
+}
+
+}  // namespace ferment::dataset

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which label sets of a folder count: the index that the coordinator brings up to date, and readers obey.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/dataset/labels/label_set.h"
+
+namespace ferment::dataset {
+
+/// Committed label sets by shard.
+using LabelIndex = std::map<std::uint64_t, LabelFile>;
+
+/// The text of an index.json in pieces, for a job so large that nobody should hold all of it.
+class LabelIndexText {
+ public:
+  /// Requires: shards ascending.
+  void Add(std::uint64_t shard, const LabelFile& file);
+  /// Returns: what is new since the last call.
+  std::string Take() { return std::exchange(text_, {}); }
+  /// Ends the text. Returns: what is new since the last call.
+  std::string TakeEnd();
+
+ private:
+  std::string text_ = "{\"shards\": {";
+  bool empty_ = true;
+};
+
+/// Returns: what `folder`/index.json names; empty where there is none yet. `stop` as io::OpenObjectStore's. Errors:
+/// DataLoss for a damaged index; those of LabelFiles.
+Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop = {});
+
+/// Replaces `folder`/index.json atomically. Thread: one writer a folder. Errors: those of io::WriteFileAtomically.
+Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
+/// Where a coordinator, which writes it in pieces, has it.
+std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
+
+/// Reads the index, enters one shard and replaces it. The same entry again changes nothing. `stop` as
+/// io::OpenObjectStore's. Errors: AlreadyExists where the shard has another digest; those of reading and writing.
+Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                          const std::stop_token& stop = {});
+
+/// Returns: a digest of all shards and their digests: "the label sets in use".
+std::string LabelIndexDigest(const LabelIndex& index);
+
+/// Returns: every set that the index names, by ascending shard, digests verified. Errors: FailedPrecondition (exit 65)
+/// where the index is missing or empty; DataLoss where a set has another origin, other classes or overlapping keys.
+Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin);
+
+}  // namespace ferment::dataset

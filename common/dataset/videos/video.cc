@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/videos/video.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <map>
+#include <system_error>
+
+#include "common/dataset/pictures/picture_decoder.h"
+
+namespace ferment::dataset {
+
+std::optional<std::uint32_t> FrameNumber(const std::filesystem::path& picture) {
+  if (!HasPictureName(picture)) return std::nullopt;
+  const std::string stem = picture.stem().string();
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
+  if (error != std::errc() || end != stem.data() + stem.size() || number == 0 || number > kMostFrames)
+    return std::nullopt;
+  return number;
+}
+
+std::string_view VideoSetName(VideoSet set) {
+  if (set == VideoSet::kTrain) return "train";
+  return set == VideoSet::kValidation ? "validation" : "test";
+}
+
+int Video::LabelAt(std::uint32_t frame) const { return frame >= 1 && frame <= labels.size() ? labels[frame - 1] : -1; }
+
+std::filesystem::path Video::FramePath(std::uint32_t frame) const {
+  std::array<char, 32> number{};
+  std::snprintf(number.data(), number.size(), "%0*u", digits, frame);
+  return folder / (number.data() + ending);
+}
+
+std::uint32_t Video::LastFrame() const {
+  const std::uint32_t last = frames_with_image.empty() ? 0 : frames_with_image.back();
+  return std::max({last, static_cast<std::uint32_t>(labels.size()), listed_frames});
+}
+
+std::uint64_t ReadFrames(const std::filesystem::path& folder, Video& video) {
+  video.folder = folder;
+  std::uint64_t files = 0;
+  std::map<std::uint32_t, std::vector<std::string>> by_number;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    ++files;
+    if (const auto number = FrameNumber(entry->path())) by_number[*number].push_back(entry->path().filename().string());
+  }
+  video.frames_with_image.clear();
+  if (by_number.empty()) return files;
+  auto& lowest = by_number.begin()->second;
+  const std::string& model = *std::min_element(lowest.begin(), lowest.end());
+  video.digits = static_cast<int>(model.rfind('.'));
+  video.ending = model.substr(model.rfind('.'));
+  for (const auto& [number, names] : by_number) {
+    if (std::find(names.begin(), names.end(), video.FramePath(number).filename().string()) != names.end())
+      video.frames_with_image.push_back(number);
+  }
+  return files - video.frames_with_image.size();
+}
+
+void NoteGaps(Video& video) {
+  const std::uint32_t last = video.frames_with_image.empty() ? 0 : video.frames_with_image.back();
+  const std::size_t lines = video.labels.size();
+  if (last > video.frames_with_image.size())
+    video.oddities.push_back(std::to_string(last - video.frames_with_image.size()) + " frames without a picture");
+  if (video.set == VideoSet::kTest || lines == 0) return;
+  if (lines > last) video.oddities.push_back(std::to_string(lines - last) + " label lines past the last picture");
+  if (lines < last) video.oddities.push_back(std::to_string(last - lines) + " frames past the last label line");
+}
+
+}  // namespace ferment::dataset

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/dataset/videos/video_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+#include "common/dataset/expression.h"
+#include "common/dataset/text_lines.h"
+#include "common/io/local_file_system.h"
+
+namespace ferment::dataset {
+namespace {
+
+constexpr std::array<std::string_view, 4> kClassColumns = {"class", "label", "expression", "emotion"};
+/// Not annotated, as Aff-Wild2 writes it; and, while a list is read, not in it so far.
+constexpr int kNoClass = -1;
+constexpr int kNoRow = -2;
+
+struct Columns {
+  std::optional<std::size_t> video;
+  std::optional<std::size_t> frame;
+  std::optional<std::size_t> face_class;
+};
+
+Columns ColumnsOf(std::string_view header) {
+  const std::vector<std::string> fields = SplitCsv(header);
+  Columns columns;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const std::string_view name = Trimmed(fields[i]);
+    if (name == "video") columns.video = i;
+    if (name == "frame") columns.frame = i;
+    if (!columns.face_class && std::find(kClassColumns.begin(), kClassColumns.end(), name) != kClassColumns.end())
+      columns.face_class = i;
+  }
+  return columns;
+}
+
+/// One list while it is read, and where in it.
+struct ListPlace {
+  const std::filesystem::path& file;
+  std::size_t line = 0;
+
+  Status Broken(const std::string& what) const {
+    return DataLossError(what + ": file=" + file.string() + " line=" + std::to_string(line));
+  }
+};
+
+/// A video's name becomes a file's.
+bool IsPlainName(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), [](char c) {
+    return c == '/' || c == '\\' || static_cast<unsigned char>(c) < ' ';
+  });
+}
+
+/// Reads the rows of one list into the videos of one set.
+class ListReader {
+ public:
+  ListReader(const ClassMap& classes, VideoSet set, std::map<std::string, Video>& videos)
+      : classes_(classes), set_(set), videos_(videos) {}
+
+  Status Read(const std::filesystem::path& list) {
+    FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));
+    const std::vector<std::string_view> lines = SplitLines(text);
+    ListPlace place{list, 1};
+    columns_ = ColumnsOf(lines.empty() ? std::string_view() : lines[0]);
+    if (!columns_.video || (set_ != VideoSet::kTest && !columns_.face_class))
+      return place.Broken("header does not name the columns video" +
+                          std::string(set_ == VideoSet::kTest ? "" : " and class") + " (and frame, for single frames)");
+    for (std::size_t i = 1; i < lines.size(); ++i) {
+      place.line = i + 1;
+      if (!Trimmed(lines[i]).empty()) FERMENT_RETURN_IF_ERROR(ReadRow(SplitCsv(lines[i]), place));
+    }
+    return {};
+  }
+
+  /// Gives the frames of a clip that was listed as a whole its class, and frames that were not listed none. Requires:
+  /// pictures are known.
+  void Finish() {
+    for (auto& [name, video] : videos_) {
+      if (const auto clip = clips_.find(name); clip != clips_.end())
+        video.labels.assign(video.LastFrame(), static_cast<std::int8_t>(clip->second));
+      std::replace(video.labels.begin(), video.labels.end(), static_cast<std::int8_t>(kNoRow),
+                   static_cast<std::int8_t>(kNoClass));
+    }
+  }
+
+ private:
+  Status ReadRow(const std::vector<std::string>& fields, const ListPlace& place) {
+    const std::size_t last = std::max({*columns_.video, columns_.frame.value_or(0), columns_.face_class.value_or(0)});
+    if (fields.size() <= last)
+      return place.Broken("row has " + std::to_string(fields.size()) + " fields, expected " + std::to_string(last + 1));
+    const std::string name(Trimmed(fields[*columns_.video]));
+    if (!IsPlainName(name)) return place.Broken("\"" + name + "\" is no name of a folder");
+    const auto [found, fresh] = videos_.try_emplace(name);
+    Video& video = found->second;
+    if (fresh) {
+      video.name = name;
+      video.set = set_;
+    } else if (video.set != set_) {
+      return place.Broken("video is in two lists: video=" + name + " sets=" + std::string(VideoSetName(video.set)) +
+                          "," + std::string(VideoSetName(set_)));
+    }
+    if (set_ == VideoSet::kTest) return {};
+    FERMENT_ASSIGN_OR_RETURN(const int label, LabelOf(fields[*columns_.face_class], video, place));
+    return columns_.frame ? AddFrame(fields[*columns_.frame], label, video, place) : AddClip(name, label, fresh, place);
+  }
+
+  Result<int> LabelOf(std::string_view field, Video& video, const ListPlace& place) const {
+    const std::string_view text = Trimmed(field);
+    if (text.empty() || ParseInteger(text) == kNoClass) return kNoClass;
+    if (!classes_.Knows(text)) return Fail(place.Broken("\"" + std::string(text) + "\" is no class"));
+    const std::optional<int> label = classes_.FromText(text);
+    if (!label) ++video.other_class;
+    return label.value_or(kNoClass);
+  }
+
+  Status AddFrame(std::string_view field, int label, Video& video, const ListPlace& place) {
+    const std::optional<int> frame = ParseInteger(field);
+    if (!frame || *frame < 1 || *frame > static_cast<int>(kMostFrames))
+      return place.Broken("frame \"" + std::string(Trimmed(field)) + "\"; allowed: 1 .. " +
+                          std::to_string(kMostFrames));
+    const auto at = static_cast<std::size_t>(*frame);
+    if (video.labels.size() < at) video.labels.resize(at, kNoRow);
+    if (video.labels[at - 1] != kNoRow)
+      return place.Broken("frame is listed twice: video=" + video.name + " frame=" + std::to_string(*frame));
+    video.labels[at - 1] = static_cast<std::int8_t>(label);
+    return {};
+  }
+
+  Status AddClip(const std::string& name, int label, bool fresh, const ListPlace& place) {
+    if (!fresh) return place.Broken("clip is listed twice: video=" + name);
+    clips_[name] = label;
+    return {};
+  }
+
+  const ClassMap& classes_;
+  const VideoSet set_;
+  std::map<std::string, Video>& videos_;
+  Columns columns_;
+  std::map<std::string, int> clips_;
+};
+
+/// Returns: where the folders of pictures are.
+std::filesystem::path FramesRoot(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path / "frames", error) ? path / "frames" : path;
+}
+
+/// Returns: the first of these lists that is there.
+std::optional<std::filesystem::path> FindList(const std::filesystem::path& path,
+                                              std::initializer_list<std::string_view> names) {
+  std::error_code error;
+  for (const std::string_view name : names)
+    if (std::filesystem::is_regular_file(path / name, error)) return path / name;
+  return std::nullopt;
+}
+
+/// Without a list of them, test videos are the folders that no list names.
+Status AddUnlisted(const std::filesystem::path& frames, std::map<std::string, Video>& videos) {
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(frames));
+  std::error_code error;
+  for (const std::string& name : names) {
+    if (videos.contains(name) || name.starts_with('.') || !std::filesystem::is_directory(frames / name, error))
+      continue;
+    Video& video = videos[name];
+    video.name = name;
+    video.set = VideoSet::kTest;
+  }
+  return {};
+}
+
+void AddFrames(const std::filesystem::path& frames, Video& video) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(frames / video.name, error)) {
+    video.oddities.push_back("listed, but there is no folder of frames " + (frames / video.name).string());
+    return;
+  }
+  const std::uint64_t others = ReadFrames(frames / video.name, video);
+  if (others > 0)
+    video.oddities.push_back(std::to_string(others) +
+                             " files are no frames (numbered from 1, filled up to one width, .jpg or .png)");
+}
+
+}  // namespace
+
+Result<std::vector<Video>> LoadVideoFolder(const std::filesystem::path& path, const std::vector<std::string>& classes) {
+  FERMENT_ASSIGN_OR_RETURN([[maybe_unused]] const auto listed, io::ListFolder(path));
+  const ClassMap map(classes);
+  std::map<std::string, Video> by_name;
+  const auto train = FindList(path, {"train.csv"});
+  const auto validation = FindList(path, {"val.csv", "validation.csv"});
+  const auto test = FindList(path, {"test.csv"});
+  if (!train && !validation)
+    return Fail(NotFoundError("no list of videos: folder=" + path.string() +
+                              "; expected train.csv and val.csv or validation.csv with the columns video, class and, "
+                              "for single frames, frame"));
+  ListReader train_reader(map, VideoSet::kTrain, by_name);
+  ListReader validation_reader(map, VideoSet::kValidation, by_name);
+  ListReader test_reader(map, VideoSet::kTest, by_name);
+  if (train) FERMENT_RETURN_IF_ERROR(train_reader.Read(*train));
+  if (validation) FERMENT_RETURN_IF_ERROR(validation_reader.Read(*validation));
+  const std::filesystem::path frames = FramesRoot(path);
+  FERMENT_RETURN_IF_ERROR(test ? test_reader.Read(*test) : AddUnlisted(frames, by_name));
+  for (auto& [name, video] : by_name) AddFrames(frames, video);
+  train_reader.Finish();
+  validation_reader.Finish();
+  std::vector<Video> videos;
+  for (auto& [name, video] : by_name) {
+    if (!video.folder.empty()) NoteGaps(video);
+    if (video.other_class > 0)
+      video.oddities.push_back(std::to_string(video.other_class) + " labels are of classes that the run does not have");
+    videos.push_back(std::move(video));
+  }
+  std::stable_sort(videos.begin(), videos.end(), [](const Video& a, const Video& b) { return a.set < b.set; });
+  return videos;
+}
+
+bool ListsVideos(const std::filesystem::path& list) {
+  const auto text = io::ReadTextFile(list);
+  if (!text) return false;
+  const std::vector<std::string_view> lines = SplitLines(*text);
+  return !lines.empty() && ColumnsOf(lines[0]).video.has_value();
+}
+
+}  // namespace ferment::dataset

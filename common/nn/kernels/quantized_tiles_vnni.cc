@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/nn/kernels/quantized_tiles.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace ferment::nn {
+namespace {
+
+#define FERMENT_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define FERMENT_VNNI_PART FERMENT_VNNI __attribute__((always_inline)) inline
+
+constexpr std::int64_t kOut = kQuantizedTileOutputs;
+
+/// Up to 24 of the 32 registers hold sums, of 16 outputs each.
+template <int kPixels, int kBlocks>
+using Tile = __m512i[kPixels][kBlocks];
+
+/// `stride`: bytes from one block of outputs' weights to the next.
+template <int kPixels, int kBlocks>
+FERMENT_VNNI_PART void Multiply(const TapTable& table, const TileRow<std::uint8_t>* rows, const std::int8_t* weights,
+                                std::int64_t stride, const std::uint8_t* outside, Tile<kPixels, kBlocks>& tile) {
+#pragma GCC unroll 12
+  for (int i = 0; i < kPixels; ++i) {
+#pragma GCC unroll 4
+    for (int block = 0; block < kBlocks; ++block) tile[i][block] = _mm512_setzero_si512();
+  }
+  const std::int64_t fours = table.Fours();
+  for (std::int64_t tap = 0; tap < table.taps; ++tap) {
+    const std::uint8_t* from[kPixels];
+#pragma GCC unroll 12
+    for (int i = 0; i < kPixels; ++i) from[i] = rows[i].Tap(tap, outside);
+    for (std::int64_t four = 0; four < fours; ++four, weights += 4 * kOut) {
+      __m512i w[kBlocks];
+#pragma GCC unroll 4
+      for (int block = 0; block < kBlocks; ++block) w[block] = _mm512_loadu_si512(weights + block * stride);
+#pragma GCC unroll 12
+      for (int i = 0; i < kPixels; ++i) {
+        std::int32_t bits;
+        std::memcpy(&bits, from[i] + 4 * four, sizeof(bits));
+        const __m512i bytes = _mm512_set1_epi32(bits);
+#pragma GCC unroll 4
+        for (int block = 0; block < kBlocks; ++block) {
+          tile[i][block] = _mm512_dpbusd_epi32(tile[i][block], bytes, w[block]);
+        }
+      }
+    }
+  }
+}
+
+/// Sixteen sums, those of `some`, to where they belong. Float by float as the loops for AVX2 do it.
+template <bool kResidual>
+FERMENT_VNNI_PART void Store(const QuantizedProblem& p, __m512i sums, std::int64_t at, std::int64_t channel,
+                             __mmask16 some) {
+  __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(p.multiplier + channel),
+                                 _mm512_loadu_ps(p.offset + channel));
+  if constexpr (kResidual) {
+    const __m128i bytes = _mm_maskz_loadu_epi8(some, p.residual + at);
+    value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), _mm512_set1_ps(p.residual_scale), value);
+  }
+  if (p.rectify) value = _mm512_max_ps(value, _mm512_setzero_ps());
+  if (p.slope != nullptr) {
+    value = _mm512_mask_mul_ps(value, _mm512_movepi32_mask(_mm512_castps_si512(value)), value,
+                               _mm512_loadu_ps(p.slope + channel));
+  }
+  if (p.moved_by != 0) value = _mm512_add_ps(value, _mm512_set1_ps(p.moved_by));
+  if (p.floats != nullptr) {
+    _mm512_mask_storeu_ps(p.floats + at, some, value);
+    return;
+  }
+  value = _mm512_max_ps(_mm512_min_ps(value, _mm512_set1_ps(static_cast<float>(kHighestByte))), _mm512_setzero_ps());
+  _mm512_mask_cvtepi32_storeu_epi8(p.bytes + at, some, _mm512_cvtps_epi32(value));
+}
+
+/// All tiles of kBlocks blocks of output channels.
+template <int kPixels, int kBlocks, bool kResidual>
+FERMENT_VNNI void ConvolveRows(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block,
+                               std::int64_t channel) {
+  static_assert(kPixels <= kLongestTile);
+  // A copy, as a stored byte might be anything else to the compiler.
+  const QuantizedProblem p = problem;
+  const std::int64_t stride = kOut * block.table.taps * block.table.Fours() * 4;
+  const std::int8_t* const weights = p.weights + channel / kOut * stride;
+  for (std::int64_t row = 0; row < block.count; row += kPixels) {
+    Tile<kPixels, kBlocks> tile;
+    Multiply<kPixels, kBlocks>(block.table, block.At(row), weights, stride, block.outside, tile);
+#pragma GCC unroll 12
+    for (int i = 0; i < kPixels; ++i) {
+      if (row + i >= block.count) break;
+      const std::int64_t at = (block.first + row + i) * p.at.out + channel;
+#pragma GCC unroll 4
+      for (int part = 0; part < kBlocks; ++part) {
+        const std::int64_t left = std::min(kOut, p.at.out - channel - kOut * part);
+        Store<kResidual>(p, tile[i][part], at + kOut * part, channel + kOut * part,
+                         static_cast<__mmask16>((1U << left) - 1));
+      }
+    }
+  }
+}
+
+template <bool kResidual>
+void ConvolveChannels(const QuantizedProblem& p, const RowBlock<std::uint8_t>& block) {
+  ForEachTileWidth({0, p.at.out}, kOut, [&](auto blocks, std::int64_t channel) {
+    // Eight where sixteen channels are all: twelve pixels' addresses would not stay in registers.
+    constexpr int kPixels = blocks() == 4 ? 6 : blocks() == 2 ? 12 : 8;
+    ConvolveRows<kPixels, blocks(), kResidual>(p, block, channel);
+  });
+}
+
+}  // namespace
+
+void ConvolveBlockVnni(const QuantizedProblem& p, const RowBlock<std::uint8_t>& block) {
+  p.residual == nullptr ? ConvolveChannels<false>(p, block) : ConvolveChannels<true>(p, block);
+}
+
+}  // namespace ferment::nn
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/desks/shard_result.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace ferment::coordinator {
+namespace {
+
+/// Returns: whether the file lies right in a folder that the work has for results.
+bool IsResultOf(const ShardWork& work, std::string_view file) {
+  const std::size_t slash = file.rfind('/');
+  if (slash == std::string_view::npos || slash + 1 == file.size()) return false;
+  return std::any_of(work.models.begin(), work.models.end(),
+                     [&](const WorkModel& model) { return model.output_dir == file.substr(0, slash); });
+}
+
+}  // namespace
+
+std::string NameOf(const LeaseKey& key) {
+  return "run=" + key.run_id + " job=" + key.job_id + " shard=" + std::to_string(key.shard) +
+         " epoch=" + std::to_string(key.epoch);
+}
+
+std::string TextOf(const RecordCounts& counts) {
+  return "read=" + std::to_string(counts.read) + " labelled=" + std::to_string(counts.labelled) +
+         " abstained=" + std::to_string(counts.abstained) + " quarantined=" + std::to_string(counts.quarantined);
+}
+
+Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result) {
+  const RecordCounts& counts = result.counts;
+  if (!counts.Conserved()) {
+    return DataLossError("read is not labelled + abstained + quarantined: " + NameOf(result.key) + " " +
+                         TextOf(counts));
+  }
+  const bool label = job.plan.phase == Phase::kLabel;
+  if (label && counts.read != shard.plan.record_count) {
+    return DataLossError("not every record of the shard was read: " + NameOf(result.key) + " " + TextOf(counts) +
+                         " records=" + std::to_string(shard.plan.record_count));
+  }
+  if (result.files.empty()) return DataLossError("a commit without a file: " + NameOf(result.key));
+  for (const ResultFile& file : result.files) {
+    if ((file.file + file.sha256).find('\0') != std::string::npos) {
+      return InvalidArgumentError("a file's name or digest holds a NUL: " + NameOf(result.key));
+    }
+    if (!IsResultOf(job.work, file.file)) {
+      return InvalidArgumentError("a result lies in none of the job's folders: " + NameOf(result.key) +
+                                  " file=" + file.file);
+    }
+  }
+  if (result.canaries.correct > result.canaries.checked) {
+    return DataLossError("more canaries are right than there are: " + NameOf(result.key) +
+                         " correct=" + std::to_string(result.canaries.correct) +
+                         " checked=" + std::to_string(result.canaries.checked));
+  }
+  return {};
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/desks/steering_desk.h"
+
+#include "common/base/logging.h"
+#include "coordinator/core/pipeline.h"
+#include "coordinator/desks/wall_time.h"
+
+namespace ferment::coordinator {
+
+Status CheckPriority(std::int32_t priority) {
+  if (priority >= -kHighestPriority && priority <= kHighestPriority) return {};
+  return InvalidArgumentError("priority: " + std::to_string(priority) + ", allowed: " +
+                              std::to_string(-kHighestPriority) + " to " + std::to_string(kHighestPriority));
+}
+
+Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
+  const Run* run = ledger_.book().FindRun(run_id);
+  if (run == nullptr) return Fail(NotFoundError("no such run: run=" + run_id));
+  if (run->state == RunState::kRunning && !run->cancel_requested) return run;
+  return Fail(FailedPreconditionError(
+      "the run goes on no more: run=" + run_id +
+      " state=" + (run->state == RunState::kRunning ? "being cancelled" : std::string(RunStateName(run->state)))));
+}
+
+Status SteeringDesk::Cancel(const std::string& run_id, const std::string& request_id) {
+  const Run* run = ledger_.book().FindRun(run_id);
+  if (run == nullptr) return NotFoundError("no such run: run=" + run_id);
+  if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
+  if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
+  LogInfo("run.cancel", {{"run", run_id}});
+  ledger_.Record(RunCancelRequested{run_id, request_id, WallMs(clock_)});
+  return {};
+}
+
+Status SteeringDesk::Update(const RunUpdate& update) {
+  if (!update.suspended && !update.priority) return InvalidArgumentError("an update that changes nothing");
+  if (update.priority) FERMENT_RETURN_IF_ERROR(CheckPriority(*update.priority));
+  if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};
+  if (const auto run = Running(update.run_id); !run) return run.error();
+  if (update.suspended) LogInfo(*update.suspended ? "run.suspended" : "run.resumed", {{"run", update.run_id}});
+  if (update.priority) LogInfo("run.priority", {{"run", update.run_id}, {"priority", *update.priority}});
+  ledger_.Record(RunUpdated{update.run_id, update.request_id, update.suspended, update.priority, WallMs(clock_)});
+  return {};
+}
+
+Result<std::string> SteeringDesk::RollBackTeacher(const std::string& run_id, const std::string& request_id,
+                                                  const std::string& reason) {
+  const Run* known = ledger_.book().FindRun(run_id);
+  if (known != nullptr && !request_id.empty()) {
+    for (const Job& job : known->jobs) {
+      if (job.tripped_by == request_id) return job.plan.job_id;
+    }
+  }
+  FERMENT_ASSIGN_OR_RETURN(const Run* run, Running(run_id));
+  const Job* job = TeacherInUse(*run);
+  if (job == nullptr || job->plan.round == 0) {
+    return Fail(FailedPreconditionError(
+        std::string(job == nullptr ? "no teacher's labels are made or learned from now"
+                                   : "the first teacher labels; there is none before it, cancel the run instead") +
+        ": run=" + run_id));
+  }
+  const std::string why = "teacher of " + job->plan.job_id + ": rolled back by an operator" +
+                          (reason.empty() ? std::string() : ": " + reason);
+  LogWarning("teacher.stopped", {{"run", run_id}, {"job", job->plan.job_id}, {"why", why}});
+  const std::string job_id = job->plan.job_id;
+  ledger_.Record(TeacherTripped{run_id, job_id, TripCause::kOperator, why, WallMs(clock_), request_id});
+  metrics_.CountStop(TripCause::kOperator);
+  return job_id;
+}
+
+}  // namespace ferment::coordinator

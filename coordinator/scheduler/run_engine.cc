@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/scheduler/run_engine.h"
+
+#include <algorithm>
+
+#include "common/base/logging.h"
+#include "coordinator/desks/wall_time.h"
+
+namespace ferment::coordinator {
+namespace {
+
+/// A shard that goes well makes two events. So a snapshot of n shards follows on n events or more, and costs each of
+/// those a part of what it cost itself.
+constexpr std::uint64_t kEventsAShard = 2;
+
+/// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
+/// message nor leave the scheduler time for others.
+constexpr std::size_t kPageLetters = std::size_t{256} << 10;
+
+}  // namespace
+
+RunEngine::RunEngine(Parts parts)
+    : parts_(std::move(parts)),
+      compact_at_(parts_.compact_after),
+      labelers_(ledger_, parts_.clock, parts_.metrics, {parts_.forget_labelers_after, parts_.cool_down},
+                [this](const std::string& labeler_id) { leases_.EndLeasesOf(labeler_id); }),
+      leases_(ledger_, labelers_, parts_.clock, parts_.metrics),
+      trainers_({ledger_, parts_.clock, parts_.launcher, parts_.launches, parts_.come_back, parts_.plan_launch,
+                 parts_.metrics.trainers}),
+      teachers_(ledger_, parts_.clock, parts_.metrics),
+      steering_(ledger_, parts_.clock, parts_.metrics),
+      runs_({ledger_, parts_.clock, trainers_, teachers_, parts_.run_files, parts_.files, parts_.come_back,
+             [this] { return parts_.store.Confirm(); }}) {}
+
+Status RunEngine::Restore() {
+  FERMENT_RETURN_IF_ERROR(parts_.store.Replay([this](const Event& event) {
+    ledger_.Restore(event);
+    if (!OfSnapshot(event)) ++log_events_;
+    return Status();
+  }));
+  labelers_.HearAll();
+  leases_.GiveFullLeaseTimes();
+  parts_.metrics.Mirror(ledger_.book());
+  return {};
+}
+
+Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
+  for (const Operation& operation : batch) operation.decide();
+  if (poll) Poll();
+  const Status saved = Settle();
+  const Status told =
+      saved.ok() ? saved : UnavailableError("the coordinator's store failed: " + std::string(saved.message()));
+  for (const Operation& operation : batch) {
+    if (operation.answer) operation.answer(told);
+  }
+  if (!saved.ok()) return saved;
+  FERMENT_RETURN_IF_ERROR(runs_.disk_failure());
+  return CompactIfLong();
+}
+
+Status RunEngine::Settle() {
+  leases_.ExpireLeases();
+  leases_.FailDeadly();
+  labelers_.ForgetSilent();
+  parts_.metrics.labelers_cooling_down.Set(static_cast<double>(labelers_.CountCoolingDown()));
+  std::vector<Event> batch = ledger_.TakeUnsaved();
+  while (true) {
+    runs_.Advance();
+    std::vector<Event> more = ledger_.TakeUnsaved();
+    if (more.empty()) break;
+    batch.insert(batch.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+  if (batch.empty()) {
+    // What is answered without a save is true only while this coordinator leads.
+    FERMENT_RETURN_IF_ERROR(parts_.store.Confirm());
+  } else {
+    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
+    log_events_ += batch.size();
+    parts_.metrics.Mirror(ledger_.book());
+  }
+  for (const auto& effect : ledger_.TakeEffects()) effect();
+  return {};
+}
+
+Status RunEngine::CompactIfLong() {
+  if (log_events_ < compact_at_) return {};
+  const std::uint64_t shards = ledger_.book().CountShards();
+  compact_at_ = std::max(parts_.compact_after, kEventsAShard * shards);
+  if (log_events_ < compact_at_) return {};
+  const auto begin = parts_.clock.Now();
+  FERMENT_RETURN_IF_ERROR(
+      parts_.store.Replace([this](const EventSink& sink) { return ledger_.book().Snapshot(sink); }));
+  const std::chrono::duration<double> taken = parts_.clock.Now() - begin;
+  LogInfo("log.compacted", {{"events", log_events_}, {"shards", shards}, {"seconds", taken.count()}});
+  log_events_ = 0;
+  return {};
+}
+
+Result<RunView> RunEngine::View(std::string_view run_id) {
+  const Run* run = ledger_.book().FindRun(run_id);
+  if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
+  return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
+                     {labelers_, leases_, trainers_, WallMs(parts_.clock), parts_.store.term()});
+}
+
+RunPage RunEngine::Page(std::size_t offset, std::size_t limit) {
+  RunPage page;
+  std::size_t letters = 0;
+  const std::vector<std::string>& order = book().run_order();
+  for (std::size_t i = offset; i < order.size(); ++i) {
+    page.more = page.runs.size() >= limit || letters >= kPageLetters;
+    if (page.more) break;
+    page.runs.push_back(*View(order[order.size() - 1 - i]));
+    for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
+  }
+  return page;
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/recipes/cotrain/cotrain_data.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "common/dataset/labels/label_index.h"
+#include "common/io/atomic_file.h"
+#include "tests/support/rendered_spec.h"
+#include "worker/collective/thread_collective.h"
+
+namespace ferment::worker {
+namespace {
+
+/// A run whose first two rounds have a teacher, and label sets of the first alone.
+class CotrainDataTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto spec = testing::RenderedSpec(folder_);
+    ASSERT_TRUE(spec) << spec.error().ToString();
+    spec_ = *std::move(spec);
+    spec_.mutable_cotrain()->set_rounds(3);
+    for (std::uint32_t round = 0; round < 3; ++round) {
+      const Json models = Json::array({{{"role", "teacher"}, {"file", "none"}, {"sha256", Digest(round)}}});
+      ASSERT_TRUE(io::CreateFolders(layout_.Job(TeacherJobOf(round))).ok());
+      ASSERT_TRUE(io::WriteFileAtomically(layout_.Result(TeacherJobOf(round)), Json{{"models", models}}.dump()).ok());
+    }
+    WriteLabels();
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static std::string Digest(std::uint32_t round) { return std::string(64, static_cast<char>('a' + round)); }
+
+  void WriteLabels() const {
+    dataset::LabelSet set;
+    set.origin = {dataset::DatasetName(spec_.data().fr().path()), Digest(0), std::string(64, 'f')};
+    set.classes.assign(spec_.classes().begin(), spec_.classes().end());
+    const auto source = dataset::OpenFr(spec_);
+    ASSERT_TRUE(source);
+    for (std::uint64_t i = 0; i < (*source)->size(); ++i) {
+      set.key.push_back((*source)->KeyAt(i));
+      set.label.push_back(static_cast<std::uint8_t>(i % set.classes.size()));
+      set.confidence_half.push_back(0x3c00);
+      set.probabilities_half.insert(set.probabilities_half.end(), set.classes.size(), 0);
+      set.status.push_back(dataset::LabelStatus::kLabelled);
+    }
+    const auto into = layout_.LabelSets(set.origin.dataset, set.origin.teacher, set.origin.label_config);
+    const auto file = dataset::WriteLabelSet(into, set);
+    ASSERT_TRUE(file) << file.error().ToString();
+    ASSERT_TRUE(dataset::CommitToLabelIndex(into, 0, *file).ok());
+  }
+  Result<UnlabelledFaces> Open(std::uint32_t round, bool from_init = false) const {
+    const auto alone = MakeSingleCollective();
+    return OpenUnlabelledStream({.spec = spec_,
+                                 .layout = layout_,
+                                 .phase = "cotrain",
+                                 .round = round,
+                                 .world = *alone,
+                                 .from_init = from_init,
+                                 .recording = {}});
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::path(::testing::TempDir()) / ("cotrain-data-" + std::to_string(getpid()));
+  const RunLayout layout_{folder_ / "run"};
+  RunSpec spec_;
+};
+
+TEST_F(CotrainDataTest, StalenessIsHowFarBehindTheTeacherOfTheLabelSetsInUseIs) {
+  spec_.mutable_cotrain()->set_max_teacher_lag(2);
+  for (const std::uint32_t round : {0U, 1U, 2U}) {
+    const auto faces = Open(round);
+    ASSERT_TRUE(faces) << faces.error().ToString();
+    EXPECT_EQ(faces->staleness, round);
+    EXPECT_NE(faces->stream, nullptr);
+  }
+  spec_.mutable_cotrain()->mutable_pseudo_label()->set_fr_sampling("uniform");
+  EXPECT_FALSE(Open(1)->staleness) << "drawn without label sets";
+  spec_.mutable_cotrain()->mutable_pseudo_label()->set_source("offline");
+  EXPECT_EQ(Open(1)->staleness, 1U) << "learnt from them";
+  spec_.mutable_cotrain()->mutable_pseudo_label()->set_source("online");
+  EXPECT_FALSE(Open(0, /*from_init=*/true)->staleness);
+}
+
+TEST_F(CotrainDataTest, LabelSetsOlderThanTheSpecAllowsAreNotUsed) {
+  spec_.mutable_cotrain()->set_max_teacher_lag(1);
+  EXPECT_TRUE(Open(1));
+  const auto refused = Open(2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().exit_code(), exit_code::kBadData) << refused.error().ToString();
+}
+
+}  // namespace
+}  // namespace ferment::worker
