@@ -16,6 +16,7 @@
 #include "common/io/secret_folder.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/certificate_maker.h"
+#include "common/rpc/credential_paths.h"
 
 namespace ferment::cli {
 namespace {
@@ -145,8 +146,13 @@ Status RememberThoseInFolders(const DevCertsFlags& flags, const rpc::KeyAndCerti
 /// certificates. No list is made before there is somebody.
 Status SignList(const DevCertsFlags& flags, const rpc::KeyAndCertificate& authority) {
   const fs::path file = AuthorityFolder(flags) / kList;
-  const std::string former = ReadText(file);
-  if (former.empty() && flags.revoke.empty()) return {};
+  std::string former;
+  std::error_code none;
+  if (fs::exists(file, none)) {
+    FERMENT_ASSIGN_OR_RETURN(former, rpc::ReadCredential(file));
+  } else if (flags.revoke.empty()) {
+    return {};
+  }
   std::vector<std::string> certificates;
   for (const std::string& who : flags.revoke) {
     FERMENT_ASSIGN_OR_RETURN(const auto found, IssuedBy(flags).Of(who));

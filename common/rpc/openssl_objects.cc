@@ -5,6 +5,8 @@
 #include <openssl/pem.h>
 #include <time.h>
 
+#include <algorithm>
+
 namespace ferment::rpc {
 namespace {
 
@@ -13,12 +15,14 @@ Bio BioOf(std::string_view text) { return Bio(BIO_new_mem_buf(text.data(), stati
 /// Never asks at the terminal.
 int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*data*/) { return 0; }
 
-std::size_t BlocksIn(std::string_view pem) {
-  constexpr std::string_view kBegin = "-----BEGIN ";
-  std::size_t blocks = 0;
-  for (std::size_t at = pem.find(kBegin); at != std::string_view::npos; at = pem.find(kBegin, at + 1)) ++blocks;
-  return blocks;
+std::size_t CountOf(std::string_view words, std::string_view text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(words); at != std::string_view::npos; at = text.find(words, at + 1)) ++count;
+  return count;
 }
+
+/// Those of any kind, and those of which only the beginning or the end can be made out.
+std::size_t BlocksIn(std::string_view pem) { return std::max(CountOf("-----BEGIN ", pem), CountOf("-----END ", pem)); }
 
 /// What is no such object in PEM is passed over; one that is damaged is not.
 template <auto kRead, typename Object>

@@ -164,6 +164,8 @@ TEST_F(DevCertsCommand, RevokesNothingWhereItIsNotCertainWhat) {
   EXPECT_THAT(unknown.err, HasSubstr("revoke=labeler/gpu-7"));
   EXPECT_EQ(Type({"--revoke", "labeler", "--also", "labeler/gpu-8"}).code, exit_code::kUsage);
   EXPECT_FALSE(fs::exists(folder_ / "ca/ca.crl")) << "all or none";
+  std::ofstream(folder_ / "ca/ca.crl").flush();
+  EXPECT_EQ(Type({"--revoke", "labeler"}).code, exit_code::kNotAllowed) << "an empty file is no list";
   std::ofstream(folder_ / "ca/ca.crl") << "damaged";
   EXPECT_EQ(Type({"--revoke", "labeler"}).code, exit_code::kNotAllowed) << "who stood on it would be lost";
   EXPECT_EQ(Type({"--force"}).code, exit_code::kNotAllowed);
