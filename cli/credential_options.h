@@ -9,8 +9,8 @@
 
 namespace ferment::cli {
 
-/// --tls-dir, --tls-cert, --tls-key, --tls-ca and --token-file, each with its environment variable. `flags` outlives
-/// the parsing.
+/// --tls-dir, --tls-cert, --tls-key, --tls-ca, --tls-crl and --token-file, each with its environment variable. `flags`
+/// outlives the parsing.
 void AddCredentialOptions(CLI::App& command, rpc::CredentialFlags& flags);
 
 }  // namespace ferment::cli

@@ -78,6 +78,7 @@ Findings Examine(const DoctorFlags& flags) {
   findings.push_back(CheckPort("admin", flags.admin));
   if (!flags.credentials.tls_dir.empty() || !flags.credentials.tls_ca.empty()) {
     findings.push_back(CheckCertificates(flags.credentials));
+    if (auto revocations = CheckRevocations(flags.credentials)) findings.push_back(*std::move(revocations));
   }
   if (questions.spec) Append(findings, CheckData(*questions.spec));
   if (!questions.hosts.empty()) {

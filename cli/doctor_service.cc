@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/rpc/certificate_facts.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/revocation_list.h"
 
 namespace ferment::cli {
 namespace {
@@ -79,6 +80,21 @@ Finding CheckCertificates(const rpc::CredentialFlags& flags) {
   std::string found = facts->uri + ", " + std::to_string(left.count() / 24) + " days left";
   for (const std::string& host : facts->hosts) found += (&host == &facts->hosts.front() ? ", serves " : " ") + host;
   return {"certificates", left > std::chrono::hours(24 * 7), found, fix};
+}
+
+std::optional<Finding> CheckRevocations(const rpc::CredentialFlags& flags) {
+  const auto paths = rpc::ResolveCredentials(flags);
+  const auto lists = paths ? rpc::ReadRevocations(*paths) : rpc::RevocationLists();
+  if (!lists || lists->empty()) return std::nullopt;
+  const std::string found = std::to_string(lists->size()) + " revoked";
+  const auto next_update = lists->next_update();
+  if (!next_update) return Finding{"revocations", true, found + ", no end to the list"};
+  const auto left = std::chrono::duration_cast<std::chrono::hours>(*next_update - SystemClock().WallNow());
+  const bool good = left > std::chrono::hours(0);
+  return Finding{"revocations", good,
+                 found + (good ? ", the list is good for " + std::to_string(left.count() / 24) + " days"
+                               : ", the list should have been replaced: next_update=" + FormatUtc(*next_update)),
+                 "have the authority sign a new one (`ferment dev-certs DIR --force`); what it revokes stays revoked"};
 }
 
 }  // namespace ferment::cli

@@ -136,8 +136,9 @@ std::string Describe(const CoordinatorConfig& config) {
          " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
-         "\ntls-ca = " + config.tls.tls_ca + "\ntokens = " + config.tokens.string() +
-         "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() + "\naudit-file = " + config.audit_file.string() +
+         "\ntls-ca = " + config.tls.tls_ca + "\ntls-crl = " + config.tls.tls_crl +
+         "\ntokens = " + config.tokens.string() + "\ntrainer-tls-dir = " + config.trainer_tls_dir.string() +
+         "\naudit-file = " + config.audit_file.string() +
          "\nmax-connections = " + std::to_string(config.limits.connections) +
          "\nmax-connections-per-peer = " + std::to_string(config.limits.connections_per_peer) +
          "\nmax-streams = " + std::to_string(config.limits.streams) +

@@ -16,12 +16,14 @@ namespace ferment::coordinator {
 namespace {
 
 void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
-  app.add_option("--tls-dir", config.tls.tls_dir, "Folder with tls.crt, tls.key and ca.crt: TLS, and roles")
+  app.add_option("--tls-dir", config.tls.tls_dir,
+                 "Folder with tls.crt, tls.key and ca.crt: TLS, and roles; ca.crl in it: revoked ones")
       ->envname(environment::kTlsDir);
   app.add_option("--tls-cert", config.tls.tls_cert, "Certificate, where it lies elsewhere")
       ->envname(environment::kTlsCert);
   app.add_option("--tls-key", config.tls.tls_key, "Its key")->envname(environment::kTlsKey);
   app.add_option("--tls-ca", config.tls.tls_ca, "Authorities of those who call")->envname(environment::kTlsCa);
+  app.add_option("--tls-crl", config.tls.tls_crl, "Certificates that they have revoked")->envname(environment::kTlsCrl);
   app.add_option("--trainer-tls-dir", config.trainer_tls_dir, "Such a folder for the trainers that are launched");
   app.add_option("--tokens", config.tokens, "Hashes of the tokens of people without certificates; needs TLS");
   app.add_option("--audit-file", config.audit_file, "Who did what, a sealed line a call; see `ferment audit verify`");

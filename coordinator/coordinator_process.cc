@@ -215,7 +215,7 @@ class CoordinatorProcess {
         SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting),
                         .cool_down = config_.cool_down});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
-    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, config_.limits.streams);
+    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, authenticator, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);
     trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, authenticator);
     const std::array<grpc::Service*, 3> services = {runs_.get(), leases_.get(), trainers_.get()};

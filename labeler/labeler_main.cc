@@ -151,6 +151,7 @@ void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
   add("--tls-cert", flags.tls_cert, "Certificate, where it lies elsewhere", environment::kTlsCert);
   add("--tls-key", flags.tls_key, "Its key", environment::kTlsKey);
   add("--tls-ca", flags.tls_ca, "Authority of the coordinator's certificate", environment::kTlsCa);
+  add("--tls-crl", flags.tls_crl, "Certificates that it has revoked; in --tls-dir: ca.crl", environment::kTlsCrl);
   add("--token-file", flags.token_file, "File with a token, in place of a certificate", environment::kTokenFile);
 }
 

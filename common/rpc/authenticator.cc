@@ -53,6 +53,24 @@ Result<std::string> TrustDomainOf(std::string_view certificate_pem) {
 }
 
 Result<Caller> Authenticator::Identify(const grpc::AuthContext& connection, const Metadata& metadata) const {
+  auto caller = WhoMade(connection, metadata);
+  const bool by_certificate = metadata.count("authorization") == 0;
+  if (!caller || !by_certificate || !IsRevoked(connection)) return caller;
+  return Unauthenticated("this certificate has been revoked: who=" + caller->who);
+}
+
+bool Authenticator::IsRevoked(const grpc::AuthContext& connection) const {
+  if (revocations_ == nullptr) return false;
+  // The one that names the caller, and those between it and an authority of ours, where it showed any.
+  for (const char* certificates : {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+    for (const grpc::string_ref& text : connection.FindPropertyValues(certificates)) {
+      if (!text.empty() && revocations_->RevokeAnyOf(View(text))) return true;
+    }
+  }
+  return false;
+}
+
+Result<Caller> Authenticator::WhoMade(const grpc::AuthContext& connection, const Metadata& metadata) const {
   std::optional<std::string_view> authorization;
   for (auto [one, end] = metadata.equal_range("authorization"); one != end; ++one) {
     if (authorization) return Unauthenticated("more than one authorization");

@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "common/rpc/revocation_file.h"
 #include "common/rpc/token_file.h"
 
 namespace ferment::rpc {
@@ -43,21 +44,30 @@ class Authenticator {
  public:
   using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
-  /// `tokens` may be null: certificates only. Owns it; the clock outlives this.
-  Authenticator(std::string trust_domain, std::unique_ptr<TokenFile> tokens, const Clock& clock)
-      : trust_domain_(std::move(trust_domain)), tokens_(std::move(tokens)), clock_(clock) {}
+  /// `tokens` may be null: certificates only; so may `revocations`: none is revoked. Owns both; the clock outlives
+  /// this.
+  Authenticator(std::string trust_domain, std::unique_ptr<TokenFile> tokens,
+                std::unique_ptr<RevocationFile> revocations, const Clock& clock)
+      : trust_domain_(std::move(trust_domain)),
+        tokens_(std::move(tokens)),
+        revocations_(std::move(revocations)),
+        clock_(clock) {}
 
   bool TakesTokens() const { return tokens_ != nullptr; }
   /// A token goes before a certificate, and a wrong one is not made good by a certificate. Requires: the connection is
   /// TLS, its certificate was verified. Errors: Unauthenticated, without a word of the token.
   Result<Caller> Identify(const grpc::AuthContext& connection, const Metadata& metadata) const;
+  /// Who has made a call that was let in, also where the certificate was revoked meanwhile. Requires, errors: as above.
+  Result<Caller> WhoMade(const grpc::AuthContext& connection, const Metadata& metadata) const;
 
  private:
   Result<Caller> IdentifyToken(std::string_view authorization) const;
   Result<Caller> IdentifyCertificate(const grpc::AuthContext& connection) const;
+  bool IsRevoked(const grpc::AuthContext& connection) const;
 
   const std::string trust_domain_;
   const std::unique_ptr<TokenFile> tokens_;
+  const std::unique_ptr<RevocationFile> revocations_;
   const Clock& clock_;
 };
 

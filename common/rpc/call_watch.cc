@@ -62,7 +62,7 @@ class CallWatch final : public grpc::experimental::Interceptor {
     record.stream = info_.type() != ServerRpcInfo::Type::UNARY;
     if (authenticator_ != nullptr) {
       grpc::ServerContextBase& context = *info_.server_context();
-      const auto caller = authenticator_->Identify(*context.auth_context(), context.client_metadata());
+      const auto caller = authenticator_->WhoMade(*context.auth_context(), context.client_metadata());
       record.who = caller ? caller->who : "";
       record.role = caller ? RoleName(caller->role) : "";
     }

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/x509v3.h>
-#include <time.h>
 
 #include "common/rpc/openssl_objects.h"
 
@@ -15,6 +14,14 @@ using AlternativeNames = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAME
 std::string TextOf(const ASN1_STRING* text) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
           static_cast<std::size_t>(ASN1_STRING_length(text))};
+}
+
+std::string HexOf(const ASN1_INTEGER* number) {
+  const std::unique_ptr<BIGNUM, OpensslFree<BN_free>> value(ASN1_INTEGER_to_BN(number, nullptr));
+  char* text = value ? BN_bn2hex(value.get()) : nullptr;
+  std::string hex = text == nullptr ? "" : text;
+  OPENSSL_free(text);
+  return hex;
 }
 
 std::string AddressOf(const ASN1_STRING* bytes) {
@@ -30,11 +37,10 @@ std::string AddressOf(const ASN1_STRING* bytes) {
 Result<CertificateFacts> ReadCertificateFacts(std::string_view pem) {
   FERMENT_ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(pem));
   CertificateFacts facts;
-  tm expires{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) != 1) {
-    return Fail(InvalidArgumentError("a certificate without an end (" + TakeOpensslError() + ")"));
-  }
-  facts.expires = std::chrono::system_clock::from_time_t(timegm(&expires));
+  const auto expires = TimeOf(X509_get0_notAfter(certificate.get()));
+  if (!expires) return Fail(InvalidArgumentError("a certificate without an end (" + TakeOpensslError() + ")"));
+  facts.expires = *expires;
+  facts.serial = HexOf(X509_get0_serialNumber(certificate.get()));
   const AlternativeNames names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
   int uris = 0;

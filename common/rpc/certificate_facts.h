@@ -18,6 +18,8 @@ struct CertificateFacts {
   /// DNS names and IP addresses.
   std::vector<std::string> hosts;
   WallTime expires;
+  /// In hex; no two certificates of an authority have the same.
+  std::string serial;
 };
 
 /// Of the first certificate in a PEM text. Errors: InvalidArgument without a word of the text.

@@ -9,6 +9,7 @@
 
 #include "common/base/environment_names.h"
 #include "common/rpc/openssl_objects.h"
+#include "common/rpc/revocation_list.h"
 
 namespace ferment::rpc {
 namespace {
@@ -44,14 +45,18 @@ Status CheckPair(const CredentialPaths& paths) {
     return NotAllowed(InvalidArgumentError("this certificate has expired; renew it (`ferment dev-certs DIR --force`)"),
                       paths.certificate);
   }
-  return {};
+  FERMENT_ASSIGN_OR_RETURN(const RevocationLists revocations, ReadRevocations(paths));
+  if (!revocations.Revoke(**certificate)) return {};
+  return NotAllowed(InvalidArgumentError("this certificate has been revoked, by " + paths.revocations.string() +
+                                         "; renew it (`ferment dev-certs DIR --force`)"),
+                    paths.certificate);
 }
 
 }  // namespace
 
 CredentialFlags CredentialFlagsOfEnvironment() {
   return {Variable(environment::kTlsDir), Variable(environment::kTlsCert), Variable(environment::kTlsKey),
-          Variable(environment::kTlsCa), Variable(environment::kTokenFile)};
+          Variable(environment::kTlsCa),  Variable(environment::kTlsCrl),  Variable(environment::kTokenFile)};
 }
 
 Result<CredentialPaths> ResolveCredentials(const CredentialFlags& flags) {
@@ -59,6 +64,7 @@ Result<CredentialPaths> ResolveCredentials(const CredentialFlags& flags) {
   if (!flags.tls_dir.empty()) {
     const fs::path folder = flags.tls_dir;
     paths.authorities = folder / "ca.crt";
+    paths.revocations = folder / "ca.crl";
     std::error_code ignored;
     if (fs::exists(folder / "tls.crt", ignored)) {
       paths.certificate = folder / "tls.crt";
@@ -68,10 +74,15 @@ Result<CredentialPaths> ResolveCredentials(const CredentialFlags& flags) {
   if (!flags.tls_cert.empty()) paths.certificate = flags.tls_cert;
   if (!flags.tls_key.empty()) paths.private_key = flags.tls_key;
   if (!flags.tls_ca.empty()) paths.authorities = flags.tls_ca;
+  if (!flags.tls_crl.empty()) {
+    paths.revocations = flags.tls_crl;
+    paths.revocations_wanted = true;
+  }
   paths.token = flags.token_file;
   if (paths.certificate.empty() != paths.private_key.empty())
     return Fail(Usage("--tls-cert and --tls-key go together"));
   if (paths.HaveCertificate() && !paths.UseTls()) return Fail(Usage("--tls-cert needs --tls-ca, whom to trust"));
+  if (!paths.revocations.empty() && !paths.UseTls()) return Fail(Usage("--tls-crl needs --tls-ca, whose list it is"));
   if (!paths.token.empty() && !paths.UseTls()) {
     return Fail(Usage("--token-file needs --tls-ca or --tls-dir: a token is never sent without TLS"));
   }
@@ -106,7 +117,11 @@ Status CheckCredentials(const CredentialPaths& paths) {
   if (const auto authority = ReadCertificate(authorities); !authority) {
     return NotAllowed(authority.error(), paths.authorities);
   }
-  if (paths.HaveCertificate()) FERMENT_RETURN_IF_ERROR(CheckPair(paths));
+  if (paths.HaveCertificate()) {
+    FERMENT_RETURN_IF_ERROR(CheckPair(paths));
+  } else if (const auto revocations = ReadRevocations(paths); !revocations) {
+    return revocations.error();
+  }
   if (paths.token.empty()) return {};
   const auto token = ReadToken(paths.token);
   return token ? Status() : token.error();

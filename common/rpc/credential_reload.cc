@@ -29,6 +29,7 @@ void ReloadCredentials(const CredentialPaths& paths, const std::filesystem::path
   }
   LogInfo("credentials.read", {{"certificate", paths.certificate.string()},
                                {"authorities", paths.authorities.string()},
+                               {"revocations", paths.revocations.string()},
                                {"token", paths.token.string()},
                                {"tokens", tokens.string()},
                                {"next", "connections and calls from now on have them"}});

@@ -104,8 +104,12 @@ Result<std::unique_ptr<ServerSecurity>> ServerSecurity::Open(const CredentialPat
   if (!tokens.empty()) {
     FERMENT_ASSIGN_OR_RETURN(token_file, TokenFile::Open(tokens));
   }
-  return std::unique_ptr<ServerSecurity>(
-      new ServerSecurity{paths, Authenticator(std::move(*trust), std::move(token_file), clock)});
+  std::unique_ptr<RevocationFile> revocations;
+  if (!paths.revocations.empty()) {
+    FERMENT_ASSIGN_OR_RETURN(revocations, RevocationFile::Open(paths, clock));
+  }
+  return std::unique_ptr<ServerSecurity>(new ServerSecurity{
+      paths, Authenticator(std::move(*trust), std::move(token_file), std::move(revocations), clock)});
 }
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& config,

@@ -8,9 +8,12 @@
 #include <openssl/x509.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/result.h"
 
 namespace ferment::rpc {
@@ -25,6 +28,8 @@ struct OpensslFree {
 using Bio = std::unique_ptr<BIO, OpensslFree<BIO_free_all>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, OpensslFree<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, OpensslFree<X509_free>>;
+/// Of certificates that are revoked (RFC 5280).
+using RevocationList = std::unique_ptr<X509_CRL, OpensslFree<X509_CRL_free>>;
 
 /// Returns: the oldest error of this thread, and forgets all of them.
 std::string TakeOpensslError();
@@ -32,5 +37,11 @@ std::string TakeOpensslError();
 /// The first certificate, or the key, of a PEM text. Errors: InvalidArgument without a word of the text.
 Result<Certificate> ReadCertificate(std::string_view pem);
 Result<PrivateKey> ReadPrivateKey(std::string_view pem);
+/// All of a PEM text, at least one. Errors: as above; one of lists also where it has anything but lists.
+Result<std::vector<Certificate>> ReadCertificates(std::string_view pem);
+Result<std::vector<RevocationList>> ReadRevocationLists(std::string_view pem);
+
+/// Returns: nothing where there is none, or none that can be understood.
+std::optional<WallTime> TimeOf(const ASN1_TIME* time);
 
 }  // namespace ferment::rpc

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/tls_credentials.h"
 
+#include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <map>
 
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/revocation_file.h"
 
 namespace ferment::rpc {
 namespace {
 
+using grpc::experimental::ExternalCertificateVerifier;
 using grpc::experimental::FileWatcherCertificateProvider;
+using grpc::experimental::TlsCustomVerificationCheckRequest;
 
 /// Reads the token anew for every call, so that a renewed one is sent at once.
 class TokenOfFile final : public grpc::MetadataCredentialsPlugin {
@@ -33,6 +37,29 @@ class TokenOfFile final : public grpc::MetadataCredentialsPlugin {
   const std::filesystem::path file_;
 };
 
+/// What gRPC asks of a server without a verifier of ours, that its certificate is for the host that is called, and that
+/// it is not revoked.
+class UnrevokedServer final : public ExternalCertificateVerifier {
+ public:
+  explicit UnrevokedServer(std::unique_ptr<RevocationFile> revocations) : revocations_(std::move(revocations)) {}
+
+  bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)> callback,
+              grpc::Status* status) override {
+    if (!host_name_.Verify(request, std::move(callback), status)) return false;
+    if (!status->ok()) return true;
+    for (const grpc::string_ref& text : {request->peer_cert(), request->peer_cert_full_chain()}) {
+      if (text.empty() || !revocations_->RevokeAnyOf({text.data(), text.size()})) continue;
+      *status = {grpc::StatusCode::UNAUTHENTICATED, "the server's certificate has been revoked"};
+    }
+    return true;
+  }
+  void Cancel(TlsCustomVerificationCheckRequest* request) override { host_name_.Cancel(request); }
+
+ private:
+  const std::unique_ptr<RevocationFile> revocations_;
+  grpc::experimental::HostNameCertificateVerifier host_name_;
+};
+
 std::shared_ptr<FileWatcherCertificateProvider> Watch(const CredentialPaths& paths) {
   if (!paths.HaveCertificate()) {
     return std::make_shared<FileWatcherCertificateProvider>(paths.authorities.string(), kLookForNewFilesSeconds);
@@ -47,6 +74,10 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const C
   if (!paths.UseTls()) return grpc::InsecureChannelCredentials();
   FERMENT_RETURN_IF_ERROR(CheckCredentials(paths));
   grpc::experimental::TlsChannelCredentialsOptions options;
+  if (!paths.revocations.empty()) {
+    FERMENT_ASSIGN_OR_RETURN(auto revocations, RevocationFile::Open(paths, SystemClock()));
+    options.set_certificate_verifier(ExternalCertificateVerifier::Create<UnrevokedServer>(std::move(revocations)));
+  }
   options.set_certificate_provider(Watch(paths));
   options.watch_root_certs();
   if (paths.HaveCertificate()) options.watch_identity_key_cert_pairs();

@@ -15,8 +15,9 @@ namespace ferment::rpc {
 /// How long a renewed certificate may go unnoticed; connections that are made later have it.
 inline constexpr unsigned kLookForNewFilesSeconds = 1;
 
-/// TLS 1.2 or newer to a server whose certificate covers the host that is called, with a certificate and with a bearer
-/// token where `paths` names them; without TLS where it names nothing. Errors: those of CheckCredentials.
+/// TLS 1.2 or newer to a server whose certificate covers the host that is called and is not revoked where `paths` names
+/// lists, with a certificate and with a bearer token where it names them; without TLS where it names nothing. Errors:
+/// those of CheckCredentials.
 Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const CredentialPaths& paths);
 
 /// Wants a verified certificate of every client or, where `tokens_do`, of each that shows one. Errors: those of

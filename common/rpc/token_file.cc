@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <sstream>
@@ -122,17 +121,11 @@ Result<std::unique_ptr<TokenFile>> TokenFile::Open(const std::filesystem::path& 
   return tokens;
 }
 
-TokenFile::Stamp TokenFile::StampOf(const std::filesystem::path& file) {
-  struct stat status {};
-  if (stat(file.c_str(), &status) != 0) return {};
-  return {status.st_mtim.tv_sec, status.st_mtim.tv_nsec, static_cast<std::uint64_t>(status.st_size), status.st_ino};
-}
-
 void TokenFile::Follow() {
-  const Stamp now = StampOf(file_);
+  const FileStamp now = StampOf(file_);
   if (now == stamp_) return;
   stamp_ = now;
-  if (now.seconds < 0) {
+  if (now.OfNoFile()) {
     entries_.clear();
     LogWarning("tokens.gone", {{"file", file_.string()}, {"next", "no token is taken until the file is back"}});
     return;

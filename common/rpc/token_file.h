@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/rpc/file_stamp.h"
 #include "ferment/v1/access.pb.h"
 
 namespace ferment::rpc {
@@ -50,23 +50,14 @@ class TokenFile {
   std::optional<TokenEntry> Find(std::string_view token);
 
  private:
-  struct Stamp {
-    std::int64_t seconds = -1;
-    std::int64_t nanoseconds = 0;
-    std::uint64_t size = 0;
-    std::uint64_t inode = 0;
-    bool operator==(const Stamp&) const = default;
-  };
-
   explicit TokenFile(std::filesystem::path file) : file_(std::move(file)) {}
-  static Stamp StampOf(const std::filesystem::path& file);
   void Follow() FERMENT_REQUIRES(mutex_);
 
   // Constant after construction.
   const std::filesystem::path file_;
   // Under mutex_.
   Mutex mutex_;
-  Stamp stamp_ FERMENT_GUARDED_BY(mutex_);
+  FileStamp stamp_ FERMENT_GUARDED_BY(mutex_);
   std::vector<TokenEntry> entries_ FERMENT_GUARDED_BY(mutex_);
 };
 

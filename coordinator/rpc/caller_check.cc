@@ -7,6 +7,12 @@ Result<rpc::Caller> CallerCheck::CallerOf(const grpc::ServerContextBase& context
   return authenticator_->Identify(*context.auth_context(), context.client_metadata());
 }
 
+Status CallerCheck::StillKnown(const grpc::ServerContextBase& context) const {
+  if (!enabled()) return {};
+  const auto caller = CallerOf(context);
+  return caller ? Status() : caller.error();
+}
+
 Result<std::string> CallerCheck::LabelerName(const grpc::ServerContextBase& context, const std::string& name,
                                              const std::string& incarnation) const {
   if (!enabled()) return name;

@@ -22,6 +22,9 @@ class CallerCheck {
   explicit CallerCheck(const rpc::Authenticator* authenticator) : authenticator_(authenticator) {}
 
   bool enabled() const { return authenticator_ != nullptr; }
+  /// Whether the caller of a call that goes on still counts. Errors: Unauthenticated (the token was struck out or has
+  /// expired, or the certificate was revoked).
+  Status StillKnown(const grpc::ServerContextBase& context) const;
   /// Returns: the name under which the scheduler shall know this labeler. Errors: Unauthenticated; InvalidArgument (a
   /// name with @ or /, or an incarnation with /).
   Result<std::string> LabelerName(const grpc::ServerContextBase& context, const std::string& name,

@@ -16,6 +16,11 @@ constexpr std::uint32_t kLargestPage = 1000;
 
 }  // namespace
 
+StreamParts RunServiceImpl::PartsOf(const grpc::CallbackServerContext& context) {
+  // gRPC keeps the context until the stream is done.
+  return {streams_, news_, [this, &context] { return callers_.StillKnown(context); }};
+}
+
 grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext* context,
                                                     const v1::SubmitRunRequest* request,
                                                     v1::SubmitRunResponse* response) {
@@ -52,9 +57,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* 
   return call;
 }
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(grpc::CallbackServerContext* /*context*/,
+grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(grpc::CallbackServerContext* context,
                                                                          const v1::WatchRunRequest* request) {
-  return StartWatch(*request, streams_, news_);
+  return StartWatch(*request, PartsOf(*context));
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext* context,
@@ -86,9 +91,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::RollBackTeacher(grpc::CallbackServerCo
   return call;
 }
 
-grpc::ServerWriteReactor<v1::ReadLogResponse>* RunServiceImpl::ReadLog(grpc::CallbackServerContext* /*context*/,
+grpc::ServerWriteReactor<v1::ReadLogResponse>* RunServiceImpl::ReadLog(grpc::CallbackServerContext* context,
                                                                        const v1::ReadLogRequest* request) {
-  return StartReadLog(*request, streams_, news_, files_);
+  return StartReadLog(*request, PartsOf(*context), files_);
 }
 
 }  // namespace ferment::coordinator

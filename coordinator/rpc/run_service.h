@@ -3,7 +3,9 @@
 // RunService over gRPC: translation only; run_service.proto says what each method promises.
 #pragma once
 
+#include "coordinator/rpc/caller_check.h"
 #include "coordinator/rpc/run_news.h"
+#include "coordinator/rpc/run_streams.h"
 #include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "coordinator/scheduler/task_runner.h"
@@ -11,11 +13,12 @@
 
 namespace ferment::coordinator {
 
-/// No thread waits in a call. Thread: any. The scheduler outlives it.
+/// No thread waits in a call. Thread: any. Scheduler and authenticator, which is null without TLS, outlive it.
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  explicit RunServiceImpl(Scheduler& scheduler, int max_streams = kMaxStreams)
-      : scheduler_(scheduler), streams_(max_streams), news_(scheduler) {}
+  explicit RunServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr,
+                          int max_streams = kMaxStreams)
+      : scheduler_(scheduler), callers_(authenticator), streams_(max_streams), news_(scheduler) {}
 
   static constexpr int kMaxStreams = 512;
 
@@ -41,7 +44,10 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                                          const v1::ReadLogRequest* request) override;
 
  private:
+  StreamParts PartsOf(const grpc::CallbackServerContext& context);
+
   Scheduler& scheduler_;
+  const CallerCheck callers_;
   StreamPlaces streams_;
   /// Where logs are read; each may be on storage that does not answer.
   ThreadTaskRunner files_{4};

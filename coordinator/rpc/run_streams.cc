@@ -22,35 +22,36 @@ class RunStream : public grpc::ServerWriteReactor<Response> {
   void OnDone() final { delete this; }
 
  protected:
-  RunStream(StreamPlaces& places, RunNews& news, std::string run_id)
-      : place_(places.Take()), news_(news), run_id_(std::move(run_id)) {}
+  RunStream(StreamParts parts, std::string run_id)
+      : place_(parts.places.Take()), parts_(std::move(parts)), run_id_(std::move(run_id)) {}
   virtual void See(const RunNews::View& view) = 0;
 
   void Begin() {
     if (!place_) return End(place_.error());
-    news_.First(run_id_, Looking());
+    parts_.news.First(run_id_, Looking());
   }
-  void LookAgain() { news_.Next(run_id_, Looking()); }
+  void LookAgain() { parts_.news.Next(run_id_, Looking()); }
+  Status MayGoOn() const { return parts_.may_go_on(); }
   void End(const Status& status = {}) { this->Finish(rpc::ToGrpc(status)); }
 
  private:
   RunNews::Look Looking() {
     return [this](const RunNews::View& view) {
       if (cancelled_) return End();
+      if (const Status may = MayGoOn(); !may.ok()) return End(may);
       See(view);
     };
   }
 
   const Result<StreamPlaces::Place> place_;
-  RunNews& news_;
+  const StreamParts parts_;
   const std::string run_id_;
   std::atomic<bool> cancelled_{false};
 };
 
 class Watch final : public RunStream<v1::WatchRunResponse> {
  public:
-  Watch(const v1::WatchRunRequest& request, StreamPlaces& places, RunNews& news)
-      : RunStream(places, news, request.run_id()) {
+  Watch(const v1::WatchRunRequest& request, StreamParts parts) : RunStream(std::move(parts), request.run_id()) {
     Begin();
   }
 
@@ -80,8 +81,8 @@ class Watch final : public RunStream<v1::WatchRunResponse> {
 
 class LogStream final : public RunStream<v1::ReadLogResponse> {
  public:
-  LogStream(const v1::ReadLogRequest& request, StreamPlaces& places, RunNews& news, TaskRunner& files)
-      : RunStream(places, news, request.run_id()),
+  LogStream(const v1::ReadLogRequest& request, StreamParts parts, TaskRunner& files)
+      : RunStream(std::move(parts), request.run_id()),
         files_(files),
         job_id_(request.job_id()),
         follow_(request.follow()),
@@ -111,6 +112,8 @@ class LogStream final : public RunStream<v1::ReadLogResponse> {
 
   void ReadOn() {
     files_.Post([this] {
+      // A log that is long enough is read for longer than anybody may have become unknown.
+      if (const Status may = MayGoOn(); !may.ok()) return End(may);
       auto text = ReadJobLog(file_, offset_);
       if (!text) return End(text.error());
       if (text->empty()) return complete_ ? End() : LookAgain();
@@ -132,14 +135,13 @@ class LogStream final : public RunStream<v1::ReadLogResponse> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamPlaces& places,
-                                                           RunNews& news) {
-  return new Watch(request, places, news);
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamParts parts) {
+  return new Watch(request, std::move(parts));
 }
 
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamPlaces& places,
-                                                            RunNews& news, TaskRunner& files) {
-  return new LogStream(request, places, news, files);
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamParts parts,
+                                                            TaskRunner& files) {
+  return new LogStream(request, std::move(parts), files);
 }
 
 }  // namespace ferment::coordinator

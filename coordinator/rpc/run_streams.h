@@ -5,6 +5,8 @@
 
 #include <grpcpp/support/server_callback.h>
 
+#include <functional>
+
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler/task_runner.h"
@@ -12,14 +14,21 @@
 
 namespace ferment::coordinator {
 
-/// Both are owned by gRPC, outlived by what they are given, and end with ResourceExhausted where there is no place.
+/// What a stream is given beside its request; outlives it, `may_go_on` aside.
+struct StreamParts {
+  StreamPlaces& places;
+  RunNews& news;
+  /// Asked with each look and each part of a log: where it fails, the stream ends with that.
+  std::function<Status()> may_go_on;
+};
+
+/// Both are owned by gRPC, and end with ResourceExhausted where there is no place.
 
 /// Sends each state of the run that is new when it is looked at, until the run ends.
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamPlaces& places,
-                                                           RunNews& news);
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamParts parts);
 
 /// Sends the log, which is read on `files`, from the offset on; with `follow` until the job has ended.
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamPlaces& places,
-                                                            RunNews& news, TaskRunner& files);
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamParts parts,
+                                                            TaskRunner& files);
 
 }  // namespace ferment::coordinator

@@ -8,6 +8,7 @@
 
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/tls_credentials.h"
+#include "tests/cluster/lease_cluster_fixture.h"
 #include "tests/support/secure_cluster.h"
 
 namespace ferment::testing {
@@ -145,6 +146,27 @@ TEST_F(AccessMatrix, AWrongTokenIsNobody) {
   ExpectEverywhere("a wrong token beside a good certificate", both, refused);
 }
 
+TEST_F(AccessMatrix, ARevokedCertificateIsNobodyNorOnAConnectionThatStands) {
+  TestCertificates& ours = secure_.certificates;
+  std::vector<std::pair<std::string, std::shared_ptr<grpc::Channel>>> standing;
+  for (const v1::Role role : rpc::AllRoles()) {
+    const std::string name = rpc::RoleName(role);
+    standing.emplace_back(name, secure_.Open(ours.Client(name)));
+    EXPECT_NE(CallEmpty(standing.back().second, "/ferment.v1.RunService/GetRun").code(), StatusCode::kUnauthenticated);
+    ours.Revoke(ours.Paths(name));
+  }
+  // The list is looked at once a second.
+  const auto last = standing.back().second;
+  ASSERT_TRUE(Eventually(
+      [&] { return CallEmpty(last, "/ferment.v1.RunService/GetRun").code() == StatusCode::kUnauthenticated; }));
+  for (const auto& [name, channel] : standing) {
+    ExpectEverywhere("revoked " + name, channel, Eq(StatusCode::kUnauthenticated));
+    ExpectEverywhere("revoked " + name + ", anew", ours.Paths(name), Eq(StatusCode::kUnauthenticated));
+    EXPECT_EQ(CallEmpty(channel, "/ferment.v1.RunService/DeleteRun").code(), StatusCode::kUnauthenticated);
+    ExpectByRole("renewed " + name, rpc::RoleNamed(name), ours.Client(name));
+  }
+}
+
 TEST_F(AccessMatrix, ARoleDoesWhatItsOptionSaysAndNothingElse) {
   for (const v1::Role role : rpc::AllRoles()) {
     const std::string name = rpc::RoleName(role);
@@ -198,6 +220,22 @@ TEST_F(AccessMatrix, AClientTrustsNoServerButTheOneItCalls) {
   TestCertificates others(ours.folder() / "others");
   const auto foreign = others.Issue("coordinator", uri, {"127.0.0.1"}, FromHours(-1, 24), ours.authority());
   EXPECT_EQ(CallServerWith(foreign, client), StatusCode::kUnavailable) << "another authority";
+}
+
+TEST_F(AccessMatrix, AClientThatHasTheListTrustsNoRevokedServer) {
+  TestCertificates& ours = secure_.certificates;
+  const rpc::CredentialPaths unaware = ours.Client("operator");
+  rpc::CredentialPaths client = unaware;
+  client.revocations = ours.RevocationFile();
+  const std::string uri = TestCertificates::Uri("coordinator");
+  const rpc::CredentialPaths stolen = ours.Issue("stolen", uri, {"127.0.0.1"});
+  EXPECT_EQ(CallServerWith(stolen, client), StatusCode::kUnimplemented) << "there is no list yet";
+  ours.Revoke(stolen);
+  EXPECT_EQ(CallServerWith(stolen, client), StatusCode::kUnavailable);
+  EXPECT_EQ(CallServerWith(stolen, unaware), StatusCode::kUnimplemented);
+  EXPECT_EQ(CallServerWith(ours.Issue("renewed", uri, {"127.0.0.1"}), client), StatusCode::kUnimplemented);
+  EXPECT_EQ(CallServerWith(ours.Issue("elsewhere", uri, {"train.example"}), client), StatusCode::kUnavailable)
+      << "the host counts as it does without a list";
 }
 
 TEST_F(AccessMatrix, OnlyTheLabelerThatRegisteredMayUseItsId) {

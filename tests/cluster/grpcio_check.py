@@ -55,6 +55,20 @@ class Checks:
         self.failed += not good
         print(f"{'ok    ' if good else 'FAILED'} {what}: {status}" + ("" if good else f", wanted {' or '.join(wanted)}"))
 
+    def revoke(self, ferment, role):
+        """A connection that stands is refused soon, and a new one."""
+        standing = self.channel(role)
+        self.expect(f"a {role} lists", call(standing, LIST), "OK")
+        subprocess.run([*ferment, "dev-certs", self.certs, "--revoke", role], check=True, stdout=subprocess.DEVNULL)
+        for _ in range(100):
+            if call(standing, LIST) != "OK":
+                break
+            time.sleep(0.1)
+        self.expect(f"a revoked {role} lists", call(standing, LIST), "UNAUTHENTICATED")
+        self.expect(f"a revoked {role} watches", call(standing, WATCH, stream=True), "UNAUTHENTICATED")
+        self.expect(f"a revoked {role} comes anew", call(self.channel(role), LIST), "UNAUTHENTICATED")
+        self.expect("a reader lists still", call(self.channel("reader"), LIST), "OK")
+
     def run(self, token):
         reader, labeler, nobody = self.channel("reader"), self.channel("labeler"), self.channel()
         self.expect("a reader lists", call(reader, LIST), "OK")
@@ -133,6 +147,7 @@ def main():
     failed = 0
     for flags, look in (
             (tls, lambda checks: checks.run((folder / "ann").read_text().strip())),
+            (tls, lambda checks: checks.revoke(ferment, "submitter")),
             ([*tls, "--reflection", "on"],
              lambda checks: (checks.expect("a reader asks what there is", checks.services(checks.channel("reader")), everything),
                              checks.expect("a labeler asks", checks.services(checks.channel("labeler")), "PERMISSION_DENIED"))),

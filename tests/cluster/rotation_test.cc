@@ -72,6 +72,8 @@ TEST(Rotation, OfCertificatesAuthoritiesAndTokensLosesNoCall) {
       TestCertificates::Trust(with_token, both);
       std::this_thread::sleep_for(2500ms);
     }
+    // Somebody else's certificate, by whichever authority it is.
+    certificates.Revoke(certificates.Client("reader/gone"));
     certificates.Issue("coordinator", TestCertificates::Uri("coordinator"), {"localhost", "127.0.0.1"},
                        FromHours(-1, 24), both);
     certificates.Issue("reader", TestCertificates::Uri("reader"), {}, FromHours(-1, 24), both);

@@ -115,8 +115,9 @@ TEST_F(SecureRoad, TakesARunThroughWithCertificatesAndTokensAndGivesNoSecretAway
   EXPECT_THAT(got.output, HasSubstr("succeeded"));
   EXPECT_EQ(Ferment(With(With({"cancel", "tiny-1"}, there), {"--tls-dir", Certs("reader")})).exit_code, 77);
 
-  labeler.Signal(SIGTERM);
-  EXPECT_EQ(Wait(labeler).exit_code, 143);
+  EXPECT_EQ(Ferment({"dev-certs", Certs(""), "--revoke", "labeler/one"}).exit_code, 0);
+  EXPECT_EQ(Wait(labeler).exit_code, 77) << TextOf(folder() / "labeler.txt");
+  EXPECT_THAT(TextOf(folder() / "labeler.txt"), HasSubstr("this certificate has been revoked: who=labeler/one"));
   coordinator.Signal(SIGTERM);
   EXPECT_EQ(Wait(coordinator).exit_code, 143);
 
@@ -143,6 +144,7 @@ TEST_F(SecureRoad, TakesARunThroughWithCertificatesAndTokensAndGivesNoSecretAway
       lines,
       HasSubstr(R"("who":"","role":"","method":"ferment.v1.RunService/ListRuns","run":"","result":"UNAUTHENTICATED")"));
   EXPECT_THAT(TextOf(folder() / "coordinator.txt"), HasSubstr("rpc.refused"));
+  EXPECT_THAT(TextOf(folder() / "coordinator.txt"), HasSubstr("revocations.read"));
   ExpectNoSecretOutside();
 }
 

@@ -31,7 +31,7 @@ InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
                                           cluster.store_failure_ = failure.ToString();
                                         }},
           coordinator::SchedulerConfig{.tick = 5ms})),
-      runs(*scheduler),
+      runs(*scheduler, cluster.authenticator()),
       leases(*scheduler, cluster.authenticator()),
       trainers(*scheduler, cluster.authenticator()) {}
 

@@ -33,7 +33,11 @@ class TestCertificates {
   }
 
   /// Makes certificates from now on by another one; what is trusted is told by Issue's `trusted`.
-  void NewAuthority() { authority_ = Value(rpc::MakeAuthority("test CA", FromHours(-1, 24))); }
+  void NewAuthority() {
+    authority_ = Value(rpc::MakeAuthority("test CA", FromHours(-1, 24)));
+    revocations_.clear();
+  }
+  const rpc::KeyAndCertificate& key() const { return authority_; }
   const std::string& authority() const { return authority_.certificate; }
 
   /// Writes or replaces the folder `name` with a certificate for `uri`; `hosts` makes it a server's. Returns: its
@@ -50,7 +54,11 @@ class TestCertificates {
     FERMENT_CHECK(written.ok()) << written.ToString();
     return Paths(name);
   }
-  rpc::CredentialPaths Server() const { return Issue("coordinator", Uri("coordinator"), {"localhost", "127.0.0.1"}); }
+  rpc::CredentialPaths Server() const {
+    rpc::CredentialPaths paths = Issue("coordinator", Uri("coordinator"), {"localhost", "127.0.0.1"});
+    paths.revocations = RevocationFile();
+    return paths;
+  }
   rpc::CredentialPaths Client(const std::string& who) const {
     std::string name = who;
     for (char& letter : name) letter = letter == '/' ? '-' : letter;
@@ -74,6 +82,20 @@ class TestCertificates {
     std::ofstream(made) << authorities;
     std::filesystem::rename(made, paths.authorities);
   }
+  /// Puts the certificate that the bearer of `paths` has now on the authority's list, and that into RevocationFile.
+  void Revoke(const rpc::CredentialPaths& paths, const rpc::Validity& validity = FromHours(-1, 24)) {
+    const std::string certificate = Value(rpc::ReadCredential(paths.certificate));
+    revocations_ = Value(rpc::MakeRevocationList(authority_, revocations_, {&certificate, 1}, validity));
+    PutRevocations(revocations_);
+  }
+  /// A file of this text in the place of the list.
+  void PutRevocations(const std::string& text) const {
+    const std::filesystem::path made = RevocationFile().string() + ".new";
+    std::ofstream(made) << text;
+    std::filesystem::rename(made, RevocationFile());
+  }
+  /// Where Server() looks for a list; there is none until somebody is revoked.
+  std::filesystem::path RevocationFile() const { return folder_ / "ca.crl"; }
   static std::string Uri(const std::string& who) { return "spiffe://test.local/ferment/" + who; }
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -86,6 +108,7 @@ class TestCertificates {
 
   const std::filesystem::path folder_;
   rpc::KeyAndCertificate authority_;
+  std::string revocations_;
 };
 
 }  // namespace ferment::testing
