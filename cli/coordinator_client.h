@@ -13,7 +13,7 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::cli {

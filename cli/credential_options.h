@@ -5,7 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::cli {
 

@@ -15,8 +15,8 @@
 #include "common/io/atomic_file.h"
 #include "common/io/secret_folder.h"
 #include "common/rpc/access_policy.h"
-#include "common/rpc/certificate_maker.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/certificate_maker.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::cli {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "common/base/clock.h"
 #include "common/io/atomic_file.h"
-#include "common/rpc/certificate_facts.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/certificate_facts.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::cli {
 namespace {

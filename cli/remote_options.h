@@ -7,7 +7,7 @@
 #include <string>
 
 #include "cli/coordinator_client.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::cli {
 

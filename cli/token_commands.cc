@@ -14,7 +14,7 @@
 #include "common/io/audit_log.h"
 #include "common/io/secret_folder.h"
 #include "common/rpc/access_policy.h"
-#include "common/rpc/token_file.h"
+#include "common/rpc/credentials/token_file.h"
 
 namespace ferment::cli {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "common/base/result.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 #include "common/rpc/listen_address.h"
 #include "coordinator/core/lease_policy.h"
 

@@ -16,7 +16,7 @@
 #include "common/event/event_loop.h"
 #include "common/io/audit_log.h"
 #include "common/metrics/prometheus_registry.h"
-#include "common/rpc/credential_reload.h"
+#include "common/rpc/credentials/credential_reload.h"
 #include "common/rpc/grpc_server.h"
 #include "common/rpc/listen_address.h"
 #include "coordinator/admin_routes.h"

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "common/base/instruction_set.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 #include "labeler/lease_client.h"
 
 namespace ferment::labeler {

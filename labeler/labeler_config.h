@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 #include "labeler/predict.h"
 
 namespace ferment::labeler {

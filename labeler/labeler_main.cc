@@ -18,7 +18,7 @@
 #include "common/base/unique_name.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
-#include "common/rpc/credential_reload.h"
+#include "common/rpc/credentials/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
 #include "labeler/labeler_loop.h"

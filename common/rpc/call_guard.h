@@ -9,8 +9,8 @@
 
 #include "common/base/mutex.h"
 #include "common/rpc/access_policy.h"
-#include "common/rpc/authenticator.h"
 #include "common/rpc/call_record.h"
+#include "common/rpc/credentials/authenticator.h"
 
 namespace ferment::rpc {
 

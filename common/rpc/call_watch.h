@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "common/rpc/access_policy.h"
-#include "common/rpc/authenticator.h"
 #include "common/rpc/call_record.h"
+#include "common/rpc/credentials/authenticator.h"
 
 namespace ferment::rpc {
 

@@ -12,9 +12,9 @@
 
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
+#include "common/rpc/credentials/tls_credentials.h"
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/lock_checks.h"
-#include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
 namespace {

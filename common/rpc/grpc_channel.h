@@ -13,7 +13,7 @@
 #include <string>
 
 #include "common/base/result.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::rpc {
 

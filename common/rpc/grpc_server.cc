@@ -10,10 +10,10 @@
 
 #include "common/base/check.h"
 #include "common/rpc/call_watch.h"
+#include "common/rpc/credentials/tls_credentials.h"
 #include "common/rpc/listen_address.h"
 #include "common/rpc/lock_checks.h"
 #include "common/rpc/reader_watch.h"
-#include "common/rpc/tls_credentials.h"
 
 namespace ferment::rpc {
 namespace {

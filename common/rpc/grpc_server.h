@@ -11,10 +11,10 @@
 
 #include "common/base/result.h"
 #include "common/rpc/access_policy.h"
-#include "common/rpc/authenticator.h"
 #include "common/rpc/call_guard.h"
 #include "common/rpc/connection_gate.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/authenticator.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace grpc {
 class Server;

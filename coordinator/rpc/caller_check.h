@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "common/rpc/authenticator.h"
+#include "common/rpc/credentials/authenticator.h"
 
 namespace ferment::coordinator {
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "common/rpc/certificate_maker.h"
-#include "common/rpc/revocation_list.h"
+#include "common/rpc/credentials/certificate_maker.h"
+#include "common/rpc/credentials/revocation_list.h"
 
 namespace ferment::cli {
 namespace {

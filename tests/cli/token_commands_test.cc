@@ -11,8 +11,8 @@
 
 #include "cli/command.h"
 #include "common/io/audit_log.h"
-#include "common/rpc/credential_paths.h"
-#include "common/rpc/token_file.h"
+#include "common/rpc/credentials/credential_paths.h"
+#include "common/rpc/credentials/token_file.h"
 
 namespace ferment::cli {
 namespace {

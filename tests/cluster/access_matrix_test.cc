@@ -6,8 +6,8 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include "common/rpc/credentials/tls_credentials.h"
 #include "common/rpc/grpc_status.h"
-#include "common/rpc/tls_credentials.h"
 #include "tests/cluster/lease_cluster_fixture.h"
 #include "tests/support/secure_cluster.h"
 

@@ -13,8 +13,8 @@
 
 #include "common/base/check.h"
 #include "common/io/secret_folder.h"
-#include "common/rpc/certificate_maker.h"
-#include "common/rpc/credential_paths.h"
+#include "common/rpc/credentials/certificate_maker.h"
+#include "common/rpc/credentials/credential_paths.h"
 
 namespace ferment::testing {
 
