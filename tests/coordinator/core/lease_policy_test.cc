@@ -128,6 +128,8 @@ TEST_F(LeasePolicy, GivesNothingOfARunThatIsCancelledOrHasAFailedShard) {
   EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kNothingNow);
   book_.Apply(RunCancelRequested{"r", "", 0});
   EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kIdle);
+  book_.Apply(RunEnded{"r", RunState::kCancelled, {}, 0});
+  EXPECT_EQ(Choose("b").kind, LeaseChoice::Kind::kIdle);
 }
 
 TEST_F(LeasePolicy, WorkThatWillComeCountsForMoreThanWorkForAnotherClass) {

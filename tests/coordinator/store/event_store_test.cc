@@ -69,6 +69,9 @@ TEST(SqliteEventStore, RefusesAnotherProgramsDatabaseAndWhatIsNone) {
   const auto foreign = FreshFile();
   Sql(foreign, "CREATE TABLE theirs (x)");
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(foreign).error()), exit_code::kUnreadableState);
+  const auto empty = FreshFile();
+  Sql(empty, "PRAGMA application_id=5");
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(empty).error()), exit_code::kUnreadableState);
   const auto text = FreshFile();
   std::ofstream(text) << std::string(4096, 'x');
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(text).error()), exit_code::kUnreadableState);
@@ -123,21 +126,26 @@ TEST(SqliteEventStore, RefusesTablesThatAreNotItsOwn) {
   }
 }
 
-TEST(SqliteEventStore, AnAppendOfAnotherThanTheLatestTermIsRefusedAndSoIsAllAfterIt) {
-  const auto file = FreshFile();
-  ASSERT_TRUE(OpenSqliteEventStore(file));
-  // As if a lock that does not hold, such as some network disks have, had let another in after the first event.
-  Sql(file, "CREATE TRIGGER another AFTER INSERT ON event BEGIN UPDATE term SET value = value + 1; END");
-  const auto store = *OpenSqliteEventStore(file);
+TEST(SqliteEventStore, WhatAnotherThanTheLatestTermWritesIsRefusedAndSoIsAllAfterIt) {
   const std::vector<coordinator::Event> batch = {coordinator::AttemptLaunched{"run", "job", 1}};
-  ASSERT_TRUE(store->Append(batch).ok());
-  const Status late = store->Append(batch);
-  EXPECT_EQ(ProcessExitCode(late), exit_code::kFenced) << late.ToString();
-  EXPECT_NE(late.message().find("term=2 latest=3"), std::string::npos) << late.ToString();
-  EXPECT_EQ(store->Replace([](const coordinator::EventSink&) { return Status(); }), late);
-  int events = 0;
-  EXPECT_TRUE(store->Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
-  EXPECT_EQ(events, 1);
+  const auto write = [&](coordinator::EventStore& store, bool append) {
+    return append ? store.Append(batch) : store.Replace([](const coordinator::EventSink&) { return Status(); });
+  };
+  for (const bool append : {true, false}) {
+    const auto file = FreshFile();
+    ASSERT_TRUE(OpenSqliteEventStore(file));
+    // As if a lock that does not hold, such as some network disks have, had let another in after the first event.
+    Sql(file, "CREATE TRIGGER another AFTER INSERT ON event BEGIN UPDATE term SET value = value + 1; END");
+    const auto store = *OpenSqliteEventStore(file);
+    ASSERT_TRUE(store->Append(batch).ok());
+    const Status late = write(*store, append);
+    EXPECT_EQ(ProcessExitCode(late), exit_code::kFenced) << late.ToString();
+    EXPECT_NE(late.message().find("term=2 latest=3"), std::string::npos) << late.ToString();
+    EXPECT_EQ(write(*store, !append), late);
+    int events = 0;
+    EXPECT_TRUE(store->Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
+    EXPECT_EQ(events, 1);
+  }
 }
 
 TEST(SqliteEventStore, SaysThatALogIsDamagedInTheMiddle) {
