@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim chaos fuzz test-python test-s3 deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
+.PHONY: demo test test-long sim chaos fuzz coverage test-python test-s3 deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -89,6 +89,11 @@ SECONDS_EACH ?= 60
 fuzz: deps
 	@tools/install_dependencies.sh fuzz
 	tools/fuzz.sh $(SECONDS_EACH)
+
+# What tests reach of the coordinator's core and log, by gcov. Fails below 95 % of lines or 90 % of branches.
+coverage: deps
+	@tools/install_dependencies.sh coverage
+	JOBS=$(JOBS) tools/coverage.sh
 
 # Beside queues in PostgreSQL and Redis.
 bench-coordinator:

@@ -41,6 +41,7 @@ if(FERMENT_SANITIZE)
   endif()
 endif()
 if(FERMENT_COVERAGE)
-  target_compile_options(ferment_warnings INTERFACE --coverage)
+  # Threads count too: without atomic updates they lose counts of each other.
+  target_compile_options(ferment_warnings INTERFACE --coverage -fprofile-update=atomic)
   add_link_options(--coverage)
 endif()

@@ -2,7 +2,7 @@
 # Installs what ferment is built from: Debian packages by apt, LibTorch from its PyPI wheel into .deps/.
 # Does nothing that is already done; a second run takes well under a second.
 # With the word lint: also the programs that tools/lint.sh calls; with s3: an S3 server that tests start; with bench: the
-# peers that come as Debian packages; with fuzz: the compiler that has libFuzzer.
+# peers that come as Debian packages; with fuzz: the compiler that has libFuzzer; with coverage: what reads gcov's counts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,6 +25,8 @@ elif [[ ${1:-} == bench ]]; then
   packages+=(redis-server libhiredis-dev)
 elif [[ ${1:-} == fuzz ]]; then
   packages+=(clang)
+elif [[ ${1:-} == coverage ]]; then
+  packages+=(gcovr)
 fi
 
 missing=()

@@ -33,7 +33,7 @@ bool IsOnTrial(const JobBook& book, const Labeler& labeler) {
     if (run.state != RunState::kRunning) continue;
     for (const Job& job : run.jobs) {
       for (const std::uint64_t index : job.alone) {
-        if (job.state == JobState::kRunning && job.shards[index].labeler_id == labeler.labeler_id) return true;
+        if (job.shards[index].labeler_id == labeler.labeler_id) return true;
       }
     }
   }

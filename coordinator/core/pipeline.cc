@@ -119,7 +119,7 @@ std::optional<Failure> FirstFailure(const Run& run) {
 
 Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
   std::string message = "phase " + job.plan.job_id + " failed: " + reason.message;
-  while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
+  while (message.back() == '\n' || message.back() == '.') message.pop_back();
   return {message + ". What to do: " + Advice(run, job, reason) + ".", reason.exit_code};
 }
 

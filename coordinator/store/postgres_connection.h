@@ -38,9 +38,11 @@ class PostgresRows {
 /// Thread: one at a time.
 class PostgresConnection {
  public:
-  /// `address` is a postgresql:// URI; what it leaves out comes from the PG* variables of the environment.
+  /// `address` is a postgresql:// URI; what it leaves out comes from the PG* variables of the environment. A statement
+  /// that is not answered within `answer_limit` has lost the session.
   /// Errors: Unavailable with exit code 69: no server there, or it is starting. PermissionDenied with 77: refused.
-  static Result<std::unique_ptr<PostgresConnection>> Open(const std::string& address);
+  static Result<std::unique_ptr<PostgresConnection>> Open(const std::string& address,
+                                                          std::chrono::milliseconds answer_limit);
 
   /// Errors: Unavailable: the session is lost, or the server was too slow; whether it was done is unknown.
   /// AlreadyExists: a key is there. Internal with 204: the server's disk. PermissionDenied with 77. Internal else.
@@ -52,13 +54,15 @@ class PostgresConnection {
   };
   using Handle = std::unique_ptr<pg_conn, Finish>;
   using Deadline = std::chrono::steady_clock::time_point;
-  PostgresConnection(Handle handle, std::string where) : handle_(std::move(handle)), where_(std::move(where)) {}
+  PostgresConnection(Handle handle, std::string where, std::chrono::milliseconds answer_limit)
+      : handle_(std::move(handle)), where_(std::move(where)), answer_limit_(answer_limit) {}
   /// Waits until a whole answer is there. Returns: false past the deadline, or where the session is lost.
   bool AwaitAnswer(Deadline deadline);
   Status Describe(const std::string& sql_state, const std::string& message) const;
 
   Handle handle_;
   std::string where_;
+  std::chrono::milliseconds answer_limit_;
 };
 
 }  // namespace ferment::coordinator

@@ -22,7 +22,6 @@ using Connection = std::unique_ptr<PostgresConnection>;
 constexpr int kSchemaVersion = 1;
 /// "frmt": the first half of the advisory locks; the second is the term.
 constexpr const char* kLockClass = "1718775156";
-constexpr milliseconds kRenewEvery{1'000};
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{2'000};
 constexpr int kRowsAtOnce = 5'000;
@@ -158,7 +157,7 @@ class PostgresEventStore final : public EventStore {
 
   Status Connect() {
     if (connection_ != nullptr) return {};
-    FERMENT_ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(options_.address));
+    FERMENT_ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(options_.address, options_.answer_limit));
     if (!std::exchange(connected_before_, true)) return {};
     LogInfo("store.connected_again", {{"term", term_}});
     if (options_.reconnected) options_.reconnected();
@@ -272,7 +271,7 @@ class PostgresEventStore final : public EventStore {
   }
 
   Status ConfirmOnce() {
-    const bool renew = steady_clock::now() - renewed_ >= kRenewEvery;
+    const bool renew = steady_clock::now() - renewed_ >= options_.renew_every;
     const std::string term = std::to_string(term_);
     // A renewal need not survive a power cut, so it waits for no disk.
     const auto answer =

@@ -24,6 +24,10 @@ struct PostgresStoreOptions {
   std::chrono::milliseconds silence{8'000};
   /// From one look at the leader to the next; how late a death is seen.
   std::chrono::milliseconds look_every{500};
+  /// How long a leader that appends nothing goes without being written down as heard; far below `silence`.
+  std::chrono::milliseconds renew_every{1'000};
+  /// Longer than any statement of ours takes on a server that works: the session is given up, and another made.
+  std::chrono::milliseconds answer_limit{10'000};
   /// A server that is away for longer ends the coordinator with 69.
   std::chrono::milliseconds patience{60'000};
   /// Ends the standing by.

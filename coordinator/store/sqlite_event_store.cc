@@ -13,8 +13,14 @@ namespace {
 
 constexpr int kApplicationId = 0x66726D74;  // "frmt"
 constexpr int kSchemaVersion = 1;
-/// What the write-ahead log keeps of the disk after a snapshot went through it.
-constexpr int kJournalBytes = 16 << 20;
+/// Ends within a transaction. What the write-ahead log keeps of the disk after a snapshot went through it is 16 MiB.
+constexpr const char* kSetUp =
+    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    "PRAGMA journal_size_limit=16777216;"
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, term INTEGER NOT NULL, body BLOB NOT NULL) STRICT;"
+    "INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1";
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -59,24 +65,11 @@ class SqliteEventStore final : public EventStore {
 
   Status Prepare() {
     FERMENT_RETURN_IF_ERROR(CheckOwner());
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA locking_mode=EXCLUSIVE"));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA journal_mode=WAL"));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA synchronous=FULL"));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA foreign_keys=ON"));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA journal_size_limit=" + std::to_string(kJournalBytes)));
-    FERMENT_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
-    FERMENT_RETURN_IF_ERROR(
-        Execute("CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), "
-                "value INTEGER NOT NULL) STRICT"));
-    FERMENT_RETURN_IF_ERROR(
-        Execute("CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, "
-                "term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"));
-    FERMENT_RETURN_IF_ERROR(
-        Execute("INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1"));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA application_id=" + std::to_string(kApplicationId)));
-    FERMENT_RETURN_IF_ERROR(Execute("PRAGMA user_version=" + std::to_string(kSchemaVersion)));
+    FERMENT_RETURN_IF_ERROR(Execute(std::string(kSetUp) + "; PRAGMA application_id=" + std::to_string(kApplicationId) +
+                                        "; PRAGMA user_version=" + std::to_string(kSchemaVersion),
+                                    "setting up the store"));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t term, Integer("SELECT value FROM term"));
-    FERMENT_RETURN_IF_ERROR(Execute("COMMIT"));
+    FERMENT_RETURN_IF_ERROR(Execute("COMMIT", "setting up the store"));
     term_ = static_cast<std::uint64_t>(term);
     FERMENT_ASSIGN_OR_RETURN(begin_, Compile("BEGIN IMMEDIATE"));
     FERMENT_ASSIGN_OR_RETURN(latest_, Compile("SELECT value FROM term"));
@@ -155,7 +148,7 @@ class SqliteEventStore final : public EventStore {
   /// The pages of the old rows are used again by the next ones; the file does not shrink.
   Status ReplaceAll(const std::function<Status(const EventSink&)>& write) {
     FERMENT_RETURN_IF_ERROR(Begin());
-    FERMENT_RETURN_IF_ERROR(Execute("DELETE FROM event"));
+    FERMENT_RETURN_IF_ERROR(Execute("DELETE FROM event", "replacing the log"));
     FERMENT_RETURN_IF_ERROR(write([this](const Event& event) { return Insert(event); }));
     return Step(commit_, SQLITE_DONE);
   }
@@ -191,9 +184,9 @@ class SqliteEventStore final : public EventStore {
     return {};
   }
 
-  Status Execute(const std::string& sql) {
+  Status Execute(const std::string& sql, std::string_view doing) {
     const int code = sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr);
-    return code == SQLITE_OK ? Status() : Describe(database_.get(), code, file_, sql.substr(0, sql.find(' ', 7)));
+    return code == SQLITE_OK ? Status() : Describe(database_.get(), code, file_, doing);
   }
 
   Result<Statement> Compile(const char* sql) {

@@ -74,6 +74,7 @@ double ShareStopped(double accuracy, std::uint64_t longest, int seeds) {
 
 TEST(AccuracySequence, KnowsNothingAtFirstAndMoreWithEachAnswer) {
   EXPECT_DOUBLE_EQ(AccuracySequence(kFloor, {}).UpperBound(), 1);
+  EXPECT_DOUBLE_EQ(AccuracySequence(kFloor, {}).Mean(), 0);
   EXPECT_FALSE(AccuracySequence(kFloor, {}).ShownBelowFloor());
   EXPECT_FALSE(AccuracySequence(kFloor, {0, 2}).ShownBelowFloor()) << "two wrong answers may be chance";
   EXPECT_DOUBLE_EQ(AccuracySequence(kFloor, {40, 40}).UpperBound(), 1);

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "common/base/random.h"
-#include "coordinator/core/lease_policy.h"
 #include "coordinator/core/pipeline.h"
 
 namespace ferment::coordinator {
@@ -37,6 +35,11 @@ TEST(JobBook, ARunStartsWithItsPlannedJobsPending) {
   EXPECT_EQ(book.FindSubmission("request-r"), book.FindRun("r"));
   EXPECT_EQ(book.FindRunIn("/runs/r"), book.FindRun("r"));
   EXPECT_EQ(book.FindRun("other"), nullptr);
+  EXPECT_EQ(book.FindRunIn("/runs/other"), nullptr);
+  EXPECT_EQ(book.FindSubmission("other"), nullptr);
+  EXPECT_EQ(book.FindJob("other", "teacher"), nullptr);
+  EXPECT_EQ(book.FindJob("r", "other"), nullptr);
+  EXPECT_EQ(book.FindLabelerByName("other"), nullptr);
 }
 
 TEST(JobBook, ATrainerJobRunsEndsAndRemembersWhatItPublished) {
@@ -122,6 +125,46 @@ TEST(JobBook, CountsFailuresInARowAndWhatIsLostAtOnceAsOne) {
   book.Apply(ShardReleased{Key(1, 3), ReleaseReason::kFailed, "q"});
   book.Apply(LabelerRegistered{"n/3", "n", "3", "avx2", "another host"});
   EXPECT_EQ(failures("n"), 0U) << "another machine";
+}
+
+TEST(JobBook, RemembersWhatTheLastCallForLeasesGotHoweverManyThatWere) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 4));
+  book.Apply(LabelerRegistered{"a", "a", "1", "avx2"});
+  book.Apply(ShardLeased{Key(0, 1), "a", 7});
+  book.Apply(ShardLeased{Key(1, 1), "a", 7});
+  EXPECT_EQ(book.FindLabeler("a")->last_leases, (std::vector{Key(0, 1), Key(1, 1)}));
+  book.Apply(ShardLeased{Key(2, 1), "a", 8});
+  EXPECT_EQ(book.FindLabeler("a")->last_leases, std::vector{Key(2, 1)});
+  book.Apply(ShardLeased{Key(3, 1), "a", 0});
+  EXPECT_EQ(book.FindLabeler("a")->last_leases, std::vector{Key(2, 1)}) << "a call without a number";
+}
+
+TEST(JobBook, BlamesNobodyWhomItDoesNotKnow) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(Planned("label", 3));
+  const std::vector<ReleaseReason> reasons = {ReleaseReason::kFailed, ReleaseReason::kExpired,
+                                              ReleaseReason::kReplaced};
+  for (std::uint64_t shard = 0; shard < 3; ++shard) {
+    book.Apply(ShardLeased{Key(shard, 1), "unknown"});
+    book.Apply(ShardReleased{Key(shard, 1), reasons[shard], ""});
+    EXPECT_EQ(ShardAt(book, shard).state, ShardState::kPending);
+  }
+  const Job& job = *book.FindJob("r", "label");
+  EXPECT_EQ(ShardAt(book, 0).failures, 1U);
+  EXPECT_TRUE(job.failed_by.empty());
+  EXPECT_TRUE(job.deaths.empty());
+}
+
+TEST(JobBook, ARunReopenedWithoutARequestIdIsFoundByTheOneOfItsSubmissionAlone) {
+  JobBook book;
+  book.Apply(Submitted());
+  book.Apply(RunEnded{"r", RunState::kFailed, {"why", 65}, 0});
+  book.Apply(RunReopened{"r", "", 0});
+  EXPECT_EQ(book.FindSubmission(""), nullptr);
+  EXPECT_EQ(book.FindSubmission("request-r"), book.FindRun("r"));
 }
 
 TEST(JobBook, AFailedShardStaysSoUntilTheRunIsReopened) {
@@ -212,71 +255,6 @@ TEST(JobBook, ANewIncarnationReplacesTheLabelerOfItsName) {
   EXPECT_EQ(book.FindLabelerByName("n")->labeler_id, "n/2");
   book.Apply(LabelerForgotten{"n/2"});
   EXPECT_EQ(book, JobBook());
-}
-
-TEST(JobBookDeathTest, AnEventThatCannotFollowStopsTheProcess) {
-  JobBook book;
-  book.Apply(Submitted());
-  book.Apply(Planned("label", 1));
-  book.Apply(ShardLeased{Key(0, 1), "a"});
-  EXPECT_DEATH(book.Apply(ShardReleased{Key(0, 2), ReleaseReason::kReturned, ""}), "epoch=2");
-  EXPECT_DEATH(book.Apply(ShardLeased{Key(0, 2), "b"}), "bug");
-  EXPECT_DEATH(book.Apply(ShardCondemned{Key(0, 1), {"not pending", 65}}), "bug");
-  EXPECT_DEATH(book.Apply(Submitted()), "twice");
-  EXPECT_DEATH(book.Apply(AttemptLaunched{"unknown", "teacher", 1}), "never started");
-  EXPECT_DEATH(book.Apply(TeacherTripped{"r", "cotrain", TripCause::kAccuracy, "bad", 0}), "bug");
-}
-
-/// Ends one random lease, or grants one; whatever fits the state.
-Event RandomEvent(const JobBook& book, RandomSequence& random) {
-  const std::vector<LeaseKey> leases = book.AllLeases();
-  const Labeler& labeler = *book.FindLabeler(random.Below(2) == 0 ? "a" : "b");
-  const LeaseChoice choice =
-      ChooseShard(book, labeler, {[] { return std::vector<Present>(); }, [](std::string_view) { return false; }});
-  if (choice.kind == LeaseChoice::Kind::kGrant && (leases.empty() || random.Below(2) == 0)) {
-    return ShardLeased{choice.key, labeler.labeler_id, 0, choice.alone};
-  }
-  // The shards that are left killed four of them: nobody may try them before one of the dead is found alive.
-  if (leases.empty()) return LabelerReturned{labeler.labeler_id};
-  const LeaseKey key = leases[random.Below(leases.size())];
-  if (random.Below(10) == 0) {
-    ShardCommitted committed;
-    committed.key = key;
-    committed.counts.read = 10;
-    committed.counts.labelled = 10;
-    return committed;
-  }
-  return ShardReleased{key, static_cast<ReleaseReason>(random.Below(4)), ""};
-}
-
-TEST(JobBook, TheSameEventsGiveEqualBooksAndEpochsOnlyRise) {
-  constexpr std::uint64_t kSeed = 20240318;
-  SCOPED_TRACE("seed " + std::to_string(kSeed));
-  constexpr std::size_t kShards = 200;
-  RandomSequence random(kSeed, 1);
-  std::vector<Event> events = {Submitted(), Planned("label", kShards), LabelerRegistered{"a", "a", "1", ""},
-                               LabelerRegistered{"b", "b", "1", ""}};
-  JobBook book;
-  for (const Event& event : events) book.Apply(event);
-  std::vector<std::uint64_t> epochs(kShards, 0);
-  while (book.FindJob("r", "label")->committed < kShards) {
-    const Event event = RandomEvent(book, random);
-    book.Apply(event);
-    events.push_back(event);
-    for (std::uint64_t i = 0; i < kShards; ++i) {
-      ASSERT_GE(ShardAt(book, i).epoch, epochs[i]);
-      epochs[i] = ShardAt(book, i).epoch;
-    }
-    if (const auto* leased = std::get_if<ShardLeased>(&event)) {
-      ASSERT_EQ(leased->key.epoch, epochs[leased->key.shard]);
-    }
-  }
-  JobBook first;
-  JobBook second;
-  for (const Event& event : events) first.Apply(event);
-  for (const Event& event : events) second.Apply(event);
-  EXPECT_EQ(first, book);
-  EXPECT_EQ(first, second);
 }
 
 }  // namespace

@@ -50,6 +50,12 @@ TEST(Pipeline, AJobStartsOnceAllItNeedsHasEndedWell) {
   EXPECT_TRUE(MayStart(run, *run.FindJob("label")));
   run.cancel_requested = true;
   EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
+  run.cancel_requested = false;
+  run.state = RunState::kFailed;
+  EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
+  run.state = RunState::kRunning;
+  At(run, "label").plan.needs.push_back("a job of a newer version");
+  EXPECT_FALSE(MayStart(run, *run.FindJob("label")));
 }
 
 ExitVerdict Judge(int code, std::uint32_t failed_attempts, bool completed = false) {
@@ -75,6 +81,41 @@ TEST(Pipeline, CodesFrom128AreTriedThreeTimesMoreAndLowerOnesAndAFullDiskNever) 
     EXPECT_EQ(Judge(code, 3).kind, ExitVerdict::Kind::kStartAgain) << code;
     EXPECT_EQ(Judge(code, 4).kind, ExitVerdict::Kind::kFailed) << code;
   }
+  EXPECT_FALSE(MayRetry(256)) << "no process leaves with that";
+}
+
+TEST(Pipeline, AFailureThatIsReportedWithoutACodeHasThatOfTheExit) {
+  const auto judge = [](int code) {
+    auto run = RunOf({1, true});
+    Job& job = At(run, "teacher");
+    job.attempt.exit_code = code;
+    job.attempt.reported = Failure{"no reason", 0};
+    job.failed_attempts = 1;
+    return JudgeExit(run, job);
+  };
+  EXPECT_EQ(judge(65).failure.exit_code, 65);
+  EXPECT_EQ(judge(0).failure.exit_code, exit_code::kBug) << "a failure does not leave with 0";
+}
+
+TEST(Pipeline, AFailureIsOneSentenceHoweverItsReasonEnds) {
+  const auto run = RunOf({1, true});
+  for (const char* reason : {"full disk", "full disk.", "full disk\n", "full disk.\n"}) {
+    EXPECT_THAT(DescribeFailure(run, *run.FindJob("teacher"), {reason, 204}).message,
+                HasSubstr("phase teacher failed: full disk. What to do: free space"));
+  }
+}
+
+TEST(Pipeline, EachExitCodeSaysWhatToDoAboutIt) {
+  const auto run = RunOf({1, true});
+  const auto advice = [&](int code) { return DescribeFailure(run, *run.FindJob("teacher"), {"x", code}).message; };
+  EXPECT_THAT(advice(exit_code::kUsage), HasSubstr("`ferment config validate`"));
+  EXPECT_THAT(advice(exit_code::kBadSpec), HasSubstr("`ferment config validate`"));
+  EXPECT_THAT(advice(exit_code::kMissingService), HasSubstr("`ferment doctor`"));
+  EXPECT_THAT(advice(exit_code::kCannotWrite), HasSubstr("right to write in /runs/r"));
+  EXPECT_THAT(advice(exit_code::kNotAllowed), HasSubstr("right to write in /runs/r"));
+  EXPECT_THAT(advice(exit_code::kUnreadableState), HasSubstr("--fresh"));
+  EXPECT_THAT(advice(exit_code::kFenced), HasSubstr("--run-dir"));
+  EXPECT_THAT(advice(137), HasSubstr("read /runs/r/logs/teacher.jsonl"));
 }
 
 // mpirun leaves with 1 when somebody sends it TERM; what its ranks had saved is still there.
@@ -123,6 +164,9 @@ TEST(Pipeline, AStoppedFirstTeacherFailsTheRunWith65AndSaysThatItStaysStopped) {
   EXPECT_THAT(end->failure.message, HasSubstr("phase label failed: teacher abc: accuracy 0.2. What to do: look at"));
   EXPECT_THAT(end->failure.message, HasSubstr("then start with --fresh: a stopped teacher stays stopped"));
   EXPECT_FALSE(EndAfterStop(run, At(run, "cotrain"))) << "the failure is one job's";
+  job.tripped = {};
+  At(run, "label-1").tripped = "teacher abc: accuracy 0.2";
+  EXPECT_FALSE(EndAfterStop(run, job)) << "a later teacher's";
 }
 
 TEST(Pipeline, AStoppedLaterTeacherCostsItsRoundAndThoseAfterIt) {

@@ -50,6 +50,8 @@ TEST(TeacherGuard, StopsATeacherThatGivesAllLabelsToOneClassOnceThereAreEnough) 
   EXPECT_EQ(trip->cause, TripCause::kCollapsed);
   EXPECT_THAT(trip->reason, HasSubstr("2990 of 3000 labels to one class, Happiness"));
   EXPECT_FALSE(JudgeTeacher({{}, Records({0, 0, 0, 1999})}, kLimits).trip) << "too few to say";
+  EXPECT_THAT(JudgeTeacher({{}, Records({0, 0, 10, 2990})}, {}).trip->reason, HasSubstr("to one class, 3"))
+      << "of classes without names, the number";
   EXPECT_FALSE(JudgeTeacher({{}, Records({0, 0, 40, 2960})}, kLimits).trip) << "one-sided, not collapsed";
 }
 
@@ -77,6 +79,7 @@ TEST(TeacherGuard, OnlyWarnsOfDriftAgainstTheLastAcceptedTeacher) {
   // (0.55-0.25) ln 2.2 + 2 (0.1-0.25) ln 0.4
   EXPECT_NEAR(LabelDrift(other, before), 0.3 * std::log(2.2) - 0.3 * std::log(0.4), 2e-3);
   EXPECT_EQ(LabelDrift(other, Records({10, 10, 10, 10})), 0) << "too few to compare with";
+  EXPECT_EQ(LabelDrift(other, Records({1000, 1000, 1000})), 0) << "other classes";
 }
 
 TEST(TeacherGuard, WarnsWhereAFloorIsWantedAndNobodyMeasures) {

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <variant>
+#include <vector>
+
 #include "coordinator/core/job_book.h"
 #include "coordinator/core/pipeline.h"
 #include "coordinator/store/event_codec.h"
@@ -37,6 +41,11 @@ std::vector<Event> FullHistory() {
       ShardLeased{key(4999, 2), "a/1", 2},
       ShardLeased{key(1, 1), "b/1", 2},
       ShardFailed{key(1, 1), "q3", {"bad", 65}, {10, 0, 0, 10, {}}},
+      ShardLeased{key(2, 1), "b/1", 3},
+      ShardReleased{key(2, 1), ReleaseReason::kExpired, "", 4},
+      ShardLeased{key(2, 2), "b/1", 4, true},
+      ShardReleased{key(2, 2), ReleaseReason::kReplaced, "", 5},
+      ShardLeased{key(2, 3), "b/1", 5, true},
       TeacherTripped{"r", "label", TripCause::kOperator, "no good", 13, "q9"},
       RunUpdated{"r", "q8", true, -5, 13},
       RunSubmitted{"s", "q4", "m", "/e", "", PlanJobs({1, false}), 14},
@@ -45,6 +54,8 @@ std::vector<Event> FullHistory() {
       RunEnded{"s", RunState::kCancelled, {"asked", 143}, 17},
       RunReopened{"s", "q6", 18},
       RunCancelRequested{"s", "q7", 19},
+      AttemptIntended{"s", "teacher", 1, 20},
+      JobFailureReported{"s", "teacher", 1, {"no", 201}},
   };
   return events;
 }
@@ -72,13 +83,73 @@ TEST(Snapshot, OfAnEmptyBookIsEmpty) {
   EXPECT_TRUE(JobBook().Snapshot([](const Event&) { return InternalError("an event"); }).ok());
 }
 
-TEST(Snapshot, StopsAtTheFirstFailure) {
+TEST(Snapshot, StopsAtTheFirstFailureWhicheverEventItIs) {
   JobBook book;
   for (const Event& event : FullHistory()) book.Apply(event);
-  int taken = 0;
-  const Status status = book.Snapshot([&](const Event&) { return ++taken == 3 ? InternalError("no") : Status(); });
-  EXPECT_EQ(status.code(), StatusCode::kInternal);
-  EXPECT_EQ(taken, 3);
+  for (int failing = 1; failing <= 7; ++failing) {
+    int taken = 0;
+    const Status status =
+        book.Snapshot([&](const Event&) { return ++taken == failing ? InternalError("no") : Status(); });
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    EXPECT_EQ(taken, failing);
+  }
+}
+
+TEST(Snapshot, GivesManyRequestsInSeveralEvents) {
+  JobBook book;
+  for (int i = 0; i < 5'000; ++i) {
+    const std::string number = std::to_string(i);
+    book.Apply(RunSubmitted{"r" + number, "q" + number, "", "", "", {}, 0});
+    book.Apply(RunCancelRequested{"r" + number, "c" + number, 0});
+  }
+  JobBook read_back;
+  std::vector<std::size_t> requests;
+  const auto take = [&](const Event& event) {
+    read_back.Apply(event);
+    const auto* some = std::get_if<RequestsRestored>(&event);
+    if (some != nullptr) requests.push_back(some->submissions.size() + some->changes.size());
+    return Status();
+  };
+  ASSERT_TRUE(book.Snapshot(take).ok());
+  EXPECT_EQ(read_back, book);
+  EXPECT_EQ(requests, (std::vector<std::size_t>{4'096, 4'096, 1'808}));
+  for (const std::size_t failing : {1U, 2U, 3U}) {
+    std::size_t taken = 0;
+    const Status status = book.Snapshot([&](const Event& event) {
+      return std::holds_alternative<RequestsRestored>(event) && ++taken == failing ? InternalError("no") : Status();
+    });
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    EXPECT_EQ(taken, failing);
+  }
+}
+
+TEST(Snapshot, RefusesAListOfShardsThatIsTooShortWhicheverItIs) {
+  const std::vector<std::function<void(v1::ShardsRestored&)>> columns = {
+      [](auto& shards) { shards.add_state(1); },
+      [](auto& shards) { shards.add_epoch(1); },
+      [](auto& shards) { shards.add_labeler(0); },
+      [](auto& shards) { shards.add_failures(1); },
+      [](auto& shards) { shards.add_last_request_id("q"); },
+      [](auto& shards) { shards.add_group("g"); },
+      [](auto& shards) { shards.add_first_record(1); },
+      [](auto& shards) { shards.add_record_count(1); },
+      [](auto& shards) { shards.add_read(1); },
+      [](auto& shards) { shards.add_labelled(1); },
+      [](auto& shards) { shards.add_abstained(1); },
+      [](auto& shards) { shards.add_quarantined(1); },
+      [](auto& shards) { shards.add_files(""); },
+  };
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    v1::ShardsRestored shards;
+    shards.set_count(2);
+    shards.add_labelers("a");
+    columns[i](shards);
+    const auto decoded = DecodeSnapshot(shards);
+    ASSERT_FALSE(decoded) << i;
+    EXPECT_EQ(decoded.error().code(), StatusCode::kDataLoss) << i;
+    columns[i](shards);
+    EXPECT_TRUE(DecodeSnapshot(shards)) << i;
+  }
 }
 
 TEST(Snapshot, RefusesListsThatDoNotFitEachOther) {

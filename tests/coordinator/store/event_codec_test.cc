@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store/event_codec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <utility>
+
 #include "coordinator/core/pipeline.h"
+#include "ferment/v1/event.pb.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -51,6 +56,19 @@ TEST(EventCodec, ReadsBackEveryKindAsItWas) {
   }
 }
 
+TEST(EventCodec, AnUpdateThatLeavesARunsStateOrPriorityAloneStaysOne) {
+  const Event event = RunUpdated{"r", "q", {}, {}, 12};
+  EXPECT_EQ(*DecodeEvent(EncodeEvent(event)), event);
+}
+
+TEST(EventCodecDeathTest, ASpecThatIsNoneIsOurBug) {
+  EXPECT_DEATH(EncodeEvent(RunSubmitted{"r", "q", "n", "/d", "\xff", {}, 5}), "not a RunSpec: run=r");
+  RunRestored restored;
+  restored.run.run_id = "s";
+  restored.run.spec = "\xff";
+  EXPECT_DEATH(EncodeEvent(restored), "not a RunSpec: run=s");
+}
+
 TEST(EventCodec, RefusesBytesThatAreNoEvent) {
   EXPECT_EQ(DecodeEvent("\xff\xff\xff").error().code(), StatusCode::kDataLoss);
 }
@@ -59,6 +77,37 @@ TEST(EventCodec, SaysThatANewerVersionIsNeededForAKindItDoesNotKnow) {
   const auto event = DecodeEvent(std::string("\xfa\x3f\x00", 3));  // field 1023, an empty message
   ASSERT_FALSE(event);
   EXPECT_EQ(ProcessExitCode(event.error()), exit_code::kUnreadableState);
+}
+
+TEST(EventCodec, SaysThatANewerVersionIsNeededForAWordItDoesNotKnowAndWhichItIs) {
+  const std::vector<std::pair<std::function<void(v1::Event&)>, std::string>> unknown = {
+      {[](v1::Event& e) { e.mutable_run_submitted()->add_jobs()->set_phase("distil"); }, "phase=distil"},
+      {[](v1::Event& e) { e.mutable_run_ended()->set_state("lost"); }, "run state=lost"},
+      {[](v1::Event& e) { e.mutable_job_ended()->set_state("lost"); }, "job state=lost"},
+      {[](v1::Event& e) { e.mutable_shard_released()->set_reason("stolen"); }, "release reason=stolen"},
+      {[](v1::Event& e) { e.mutable_teacher_tripped()->set_cause("mood"); }, "trip cause=mood"},
+      {[](v1::Event& e) { e.mutable_run_restored()->set_state("lost"); }, "run state=lost"},
+      {[](v1::Event& e) {
+         e.mutable_run_restored()->set_state("running");
+         e.mutable_run_restored()->add_jobs()->mutable_plan()->set_phase("distil");
+       },
+       "phase=distil"},
+      {[](v1::Event& e) {
+         e.mutable_run_restored()->set_state("running");
+         v1::SnapshotJob* job = e.mutable_run_restored()->add_jobs();
+         job->mutable_plan()->set_phase("teacher");
+         job->set_state("lost");
+       },
+       "job state=lost"},
+  };
+  for (const auto& [write, word] : unknown) {
+    v1::Event event;
+    write(event);
+    const auto decoded = DecodeEvent(event.SerializeAsString());
+    ASSERT_FALSE(decoded) << word;
+    EXPECT_EQ(ProcessExitCode(decoded.error()), exit_code::kUnreadableState) << word;
+    EXPECT_THAT(std::string(decoded.error().message()), ::testing::HasSubstr(word));
+  }
 }
 
 TEST(EventCodec, WritesAVerdictForDeathsUnderAKindThatAVersionOfBeforeRefuses) {

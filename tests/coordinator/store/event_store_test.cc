@@ -7,6 +7,8 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <utility>
+#include <vector>
 
 #include "coordinator/store/sqlite_event_store.h"
 #include "tests/contract/event_store_contract.h"
@@ -67,6 +69,9 @@ TEST(SqliteEventStore, RefusesAnotherProgramsDatabaseAndWhatIsNone) {
   const auto foreign = FreshFile();
   Sql(foreign, "CREATE TABLE theirs (x)");
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(foreign).error()), exit_code::kUnreadableState);
+  const auto empty = FreshFile();
+  Sql(empty, "PRAGMA application_id=5");
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(empty).error()), exit_code::kUnreadableState);
   const auto text = FreshFile();
   std::ofstream(text) << std::string(4096, 'x');
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(text).error()), exit_code::kUnreadableState);
@@ -104,6 +109,62 @@ TEST(SqliteEventStore, AFullDiskEndsWith204AndWhatWasAcknowledgedIsStillThere) {
   int events = 0;
   EXPECT_TRUE((*store)->Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
   EXPECT_GE(events, 1);
+}
+
+TEST(SqliteEventStore, RefusesTablesThatAreNotItsOwn) {
+  const std::vector<std::pair<const char*, const char*>> changes = {
+      {"ALTER TABLE term RENAME value TO other", "no such column: value"},
+      {"ALTER TABLE event RENAME body TO other", "no column named body"}};
+  for (const auto& [change, message] : changes) {
+    const auto file = FreshFile();
+    ASSERT_TRUE(OpenSqliteEventStore(file));
+    Sql(file, change);
+    const auto store = OpenSqliteEventStore(file);
+    ASSERT_FALSE(store) << change;
+    EXPECT_EQ(store.error().code(), StatusCode::kInternal) << store.error().ToString();
+    EXPECT_NE(store.error().message().find(message), std::string::npos) << store.error().ToString();
+  }
+}
+
+TEST(SqliteEventStore, WhatAnotherThanTheLatestTermWritesIsRefusedAndSoIsAllAfterIt) {
+  const std::vector<coordinator::Event> batch = {coordinator::AttemptLaunched{"run", "job", 1}};
+  const auto write = [&](coordinator::EventStore& store, bool append) {
+    return append ? store.Append(batch) : store.Replace([](const coordinator::EventSink&) { return Status(); });
+  };
+  for (const bool append : {true, false}) {
+    const auto file = FreshFile();
+    ASSERT_TRUE(OpenSqliteEventStore(file));
+    // As if a lock that does not hold, such as some network disks have, had let another in after the first event.
+    Sql(file, "CREATE TRIGGER another AFTER INSERT ON event BEGIN UPDATE term SET value = value + 1; END");
+    const auto store = *OpenSqliteEventStore(file);
+    ASSERT_TRUE(store->Append(batch).ok());
+    const Status late = write(*store, append);
+    EXPECT_EQ(ProcessExitCode(late), exit_code::kFenced) << late.ToString();
+    EXPECT_NE(late.message().find("term=2 latest=3"), std::string::npos) << late.ToString();
+    EXPECT_EQ(write(*store, !append), late);
+    int events = 0;
+    EXPECT_TRUE(store->Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
+    EXPECT_EQ(events, 1);
+  }
+}
+
+TEST(SqliteEventStore, SaysThatALogIsDamagedInTheMiddle) {
+  const auto file = FreshFile();
+  {
+    const auto store = *OpenSqliteEventStore(file);
+    const coordinator::RunCancelRequested large{"run", std::string(3'000, 'x'), 0};
+    ASSERT_TRUE(store->Append(std::vector<coordinator::Event>(100, large)).ok());
+  }
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  constexpr std::size_t kPage = 4096;
+  bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / kPage / 2 * kPage));
+  bytes << std::string(16 * kPage, '\xff');
+  bytes.close();
+  const auto store = OpenSqliteEventStore(file);
+  ASSERT_TRUE(store) << store.error().ToString();
+  const Status status = (*store)->Replay([](const coordinator::Event&) { return Status(); });
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+  EXPECT_NE(status.message().find("damaged"), std::string::npos) << status.ToString();
 }
 
 TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {

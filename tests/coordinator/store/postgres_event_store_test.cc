@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tests/contract/event_store_contract.h"
-#include "tests/support/postgres_server.h"
+#include "tests/coordinator/store/postgres_store_fixture.h"
 
 namespace ferment::testing {
 namespace {
@@ -15,33 +15,10 @@ namespace {
 using coordinator::Event;
 using coordinator::EventStore;
 using coordinator::OpenPostgresEventStore;
-using coordinator::PostgresStoreOptions;
 using std::chrono::milliseconds;
-
-/// One server for all tests of this program; none where PostgreSQL is not installed.
-PostgresServer* TheServer() {
-  static const std::unique_ptr<PostgresServer> server = PostgresServer::Start();
-  return server.get();
-}
-
-PostgresStoreOptions Options(const std::string& address, const std::string& holder = "test") {
-  PostgresStoreOptions options;
-  options.address = address;
-  options.holder = holder;
-  options.look_every = milliseconds(20);
-  return options;
-}
 
 OpenStore FreshPostgres() {
   return [address = TheServer()->FreshDatabase()] { return OpenPostgresEventStore(Options(address)); };
-}
-
-Event Numbered(std::uint32_t number) { return coordinator::AttemptLaunched{"run", "job", number}; }
-
-int CountOf(EventStore& store) {
-  int events = 0;
-  EXPECT_TRUE(store.Replay([&](const Event&) { return ++events, Status(); }).ok());
-  return events;
 }
 
 std::vector<OpenStore (*)()> Installed() {
@@ -53,19 +30,7 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EventStoreContract);
 INSTANTIATE_TEST_SUITE_P(Backends, EventStoreContract, ::testing::ValuesIn(Installed()),
                          [](const auto&) { return "Postgres"; });
 
-class PostgresEventStoreTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (TheServer() == nullptr) GTEST_SKIP() << "PostgreSQL 15 is not installed";
-    address_ = TheServer()->FreshDatabase();
-  }
-  std::unique_ptr<EventStore> Open(PostgresStoreOptions options) {
-    auto store = OpenPostgresEventStore(std::move(options));
-    EXPECT_TRUE(store) << store.error().ToString();
-    return store ? std::move(*store) : nullptr;
-  }
-  std::string address_;
-};
+class PostgresEventStoreTest : public PostgresStoreFixture {};
 
 TEST_F(PostgresEventStoreTest, StandsByWhileAnotherLeadsAndLeadsWhenItsSessionEnds) {
   auto first = Open(Options(address_, "first"));
