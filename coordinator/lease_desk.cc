@@ -360,6 +360,13 @@ std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const
   return found == job_progress_.end() ? 0 : found->second;
 }
 
+void LeaseDesk::Forget(const Run& run) {
+  for (const Job& job : run.jobs) {
+    job_progress_.erase(JobName(run.run_id, job.plan.job_id));
+    job_rates_.erase(JobName(run.run_id, job.plan.job_id));
+  }
+}
+
 double LeaseDesk::RecordRate(const std::string& run_id, const std::string& job_id) const {
   const auto found = job_rates_.find(JobName(run_id, job_id));
   return found == job_rates_.end() ? 0 : found->second.PerSecond(clock_.Now());

@@ -95,6 +95,12 @@ void RunDesk::Advance() {
   }
 }
 
+void RunDesk::Forget(const Run& run) {
+  prepared_.erase(run.run_id);
+  table_revisions_.erase(run.run_id);
+  tables_.erase(run.run_id);
+}
+
 void RunDesk::Prepare(const Run& run) {
   const auto later = prepare_again_.find(run.run_id);
   if (later != prepare_again_.end() && parts_.clock.Now() < later->second) return;

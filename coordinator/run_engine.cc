@@ -13,6 +13,9 @@ namespace {
 /// those a part of what it cost itself.
 constexpr std::uint64_t kEventsAShard = 2;
 
+/// Runs that have ended and of which figures are kept that are not in the log.
+constexpr std::size_t kEndedInMind = 100;
+
 /// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
 /// message nor leave the scheduler time for others.
 constexpr std::size_t kPageLetters = std::size_t{256} << 10;
@@ -77,9 +80,24 @@ Status RunEngine::Settle() {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     log_events_ += batch.size();
     parts_.metrics.Mirror(ledger_.book());
+    ForgetOldRuns(batch);
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
   return {};
+}
+
+void RunEngine::ForgetOldRuns(std::span<const Event> saved) {
+  for (const Event& event : saved) {
+    if (const auto* end = std::get_if<RunEnded>(&event)) ended_.push_back(end->run_id);
+  }
+  for (; ended_.size() > kEndedInMind; ended_.pop_front()) {
+    const Run& run = *book().FindRun(ended_.front());
+    if (run.state == RunState::kRunning) continue;  // reopened
+    runs_.Forget(run);
+    trainers_.Forget(run);
+    leases_.Forget(run);
+    teachers_.Forget(run);
+  }
 }
 
 Status RunEngine::CompactIfLong() {

@@ -152,6 +152,13 @@ void TrainerDesk::Drain() {
   ForEachLive([this](const Run& run, const Job& job) { Stop(run, job); });
 }
 
+void TrainerDesk::Forget(const Run& run) {
+  for (const Job& job : run.jobs) {
+    live_.erase({run.run_id, job.plan.job_id});
+    parts_.metrics.Forget(NameOf(run.run_id, job.plan.job_id));
+  }
+}
+
 bool TrainerDesk::AnyLive() const {
   bool any = false;
   ForEachLive([&any](const Run&, const Job&) { any = true; });
