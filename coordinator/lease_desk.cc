@@ -286,9 +286,9 @@ void LeaseDesk::Release(const LeaseKey& key, ReleaseReason reason) {
 }
 
 void LeaseDesk::FailDeadly() {
-  for (const std::string& run_id : ledger_.book().run_order()) {
+  for (const std::string& run_id : ledger_.book().unfinished()) {
     const Run& run = *ledger_.book().FindRun(run_id);
-    if (run.state != RunState::kRunning || run.cancel_requested || run.suspended) continue;
+    if (run.cancel_requested || run.suspended) continue;
     for (const Job& job : run.jobs) {
       if (job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty()) FailDeadlyOf(run, job);
     }

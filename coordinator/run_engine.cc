@@ -43,6 +43,7 @@ Status RunEngine::Restore() {
   }));
   labelers_.HearAll();
   leases_.GiveFullLeaseTimes();
+  parts_.metrics.SumUpEnded(book());
   parts_.metrics.Mirror(ledger_.book());
   return {};
 }
@@ -79,17 +80,21 @@ Status RunEngine::Settle() {
   } else {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     log_events_ += batch.size();
+    NoteEnds(batch);
     parts_.metrics.Mirror(ledger_.book());
-    ForgetOldRuns(batch);
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
   return {};
 }
 
-void RunEngine::ForgetOldRuns(std::span<const Event> saved) {
+void RunEngine::NoteEnds(std::span<const Event> saved) {
+  bool others_ended = false;
   for (const Event& event : saved) {
-    if (const auto* end = std::get_if<RunEnded>(&event)) ended_.push_back(end->run_id);
+    const auto* end = std::get_if<RunEnded>(&event);
+    if (end != nullptr) ended_.push_back(end->run_id);
+    others_ended = others_ended || end != nullptr || std::holds_alternative<RunReopened>(event);
   }
+  if (others_ended) parts_.metrics.SumUpEnded(book());
   for (; ended_.size() > kEndedInMind; ended_.pop_front()) {
     const Run& run = *book().FindRun(ended_.front());
     if (run.state == RunState::kRunning) continue;  // reopened

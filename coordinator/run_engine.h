@@ -82,7 +82,7 @@ class RunEngine {
 
  private:
   /// Figures of the last runs that ended stay for whoever looks at them; of those before only the book knows.
-  void ForgetOldRuns(std::span<const Event> saved);
+  void NoteEnds(std::span<const Event> saved);
   /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.
   Status CompactIfLong();
 

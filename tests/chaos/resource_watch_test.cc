@@ -21,7 +21,7 @@ class ResourceWatchTest : public ::testing::Test {
   }
   std::vector<std::string> Promises() {
     std::vector<Breach> breaches;
-    JudgeSeries(watch_.series(), breaches);
+    JudgeSeries(watch_.series(), book_mib_a_minute_, breaches);
     std::vector<std::string> promises;
     for (const Breach& breach : breaches) promises.push_back(breach.promise);
     return promises;
@@ -29,6 +29,7 @@ class ResourceWatchTest : public ::testing::Test {
 
   const fs::path file_ = fs::path(::testing::TempDir()) / "resources.tsv";
   const Instant begin_{};
+  double book_mib_a_minute_ = 0;
   ResourceWatch watch_{file_, begin_};
 };
 
@@ -59,7 +60,7 @@ TEST_F(ResourceWatchTest, WhatStaysIsFlatAndToldInALine) {
   Take("coordinator-0 leads", "files", 0);
   EXPECT_TRUE(Promises().empty());
   std::vector<Breach> breaches;
-  EXPECT_EQ(JudgeSeries(watch_.series(), breaches).size(), 2U);
+  EXPECT_EQ(JudgeSeries(watch_.series(), book_mib_a_minute_, breaches).size(), 2U);
 }
 
 TEST_F(ResourceWatchTest, CatchesEachKindOfLeak) {
@@ -70,6 +71,14 @@ TEST_F(ResourceWatchTest, CatchesEachKindOfLeak) {
   Take("store", "bytes", 4 << 20);
   Take("run folders", "bytes", 1 << 20);
   EXPECT_EQ(Promises(), std::vector<std::string>(5, "T6.3"));
+}
+
+TEST_F(ResourceWatchTest, WhatACoordinatorRemembersOfRunsIsAllowedForItAlone) {
+  book_mib_a_minute_ = 0.5;
+  Take("coordinator-1 leads", "rss_mib", 0.6);
+  EXPECT_TRUE(Promises().empty());
+  Take("labeler-0", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"});
 }
 
 TEST_F(ResourceWatchTest, CatchesAProcessThatIsTooLarge) {

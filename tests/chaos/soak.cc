@@ -41,13 +41,27 @@ double BytesBelow(const fs::path& folder) {
   return bytes;
 }
 
-/// What a coordinator that starts anew would read after a snapshot taken now.
-std::string DescribeBook(const std::vector<StoredRow>& rows, std::size_t audited_bytes) {
+/// What a coordinator remembers of a run for good, and of each of its shards; docs/operations.md says so too.
+constexpr double kBookBytesARun = 20 << 10;
+constexpr double kBookBytesAShard = 512;
+
+coordinator::JobBook BookOf(const std::vector<StoredRow>& rows) {
   coordinator::JobBook book;
   for (const StoredRow& row : rows) {
     const auto event = coordinator::DecodeEvent(row.body);
     if (event && !coordinator::OfSnapshot(*event)) book.Apply(*event);
   }
+  return book;
+}
+
+double MibOf(const coordinator::JobBook& book) {
+  return (static_cast<double>(book.run_order().size()) * kBookBytesARun +
+          static_cast<double>(book.CountShards()) * kBookBytesAShard) /
+         (1 << 20);
+}
+
+/// What a coordinator that starts anew would read after a snapshot taken now.
+std::string Describe(const coordinator::JobBook& book, std::size_t events, std::size_t audited_bytes) {
   std::size_t bytes = 0;
   (void)book.Snapshot([&](const coordinator::Event& event) {
     bytes += coordinator::EncodeEvent(event).size();
@@ -55,7 +69,7 @@ std::string DescribeBook(const std::vector<StoredRow>& rows, std::size_t audited
   });
   const std::size_t runs = std::max<std::size_t>(1, book.run_order().size());
   return "runs " + std::to_string(book.run_order().size()) + ", shards " + std::to_string(book.CountShards()) +
-         ", events " + std::to_string(rows.size()) + "; a snapshot of all: " + std::to_string(bytes) + " bytes, " +
+         ", events " + std::to_string(events) + "; a snapshot of all: " + std::to_string(bytes) + " bytes, " +
          std::to_string(bytes / runs) + " a run; audit logs: " + std::to_string(audited_bytes / runs) + " bytes a run";
 }
 
@@ -65,7 +79,7 @@ Soak::Soak(ChaosCluster& cluster, std::deque<Person>& people, std::string spec)
     : cluster_(cluster),
       people_(people),
       spec_(std::move(spec)),
-      watch_(cluster.options().folder / "resources.tsv", std::chrono::steady_clock::now()) {}
+      watch_(cluster.options().folder / "resources.tsv", begin_) {}
 
 void Soak::Invite() {
   const auto at_work = std::count_if(people_.begin(), people_.end(), [](const Person& one) { return !one.done(); });
@@ -134,14 +148,16 @@ void Soak::RemoveOldRuns() {
 }
 
 std::vector<std::string> Soak::Judge(std::vector<Breach>& breaches) const {
-  std::vector<std::string> lines = JudgeSeries(watch_.series(), breaches);
+  const coordinator::JobBook book = BookOf(cluster_.rows());
+  const std::chrono::duration<double, std::ratio<60>> took = std::chrono::steady_clock::now() - begin_;
+  std::vector<std::string> lines = JudgeSeries(watch_.series(), MibOf(book) / took.count(), breaches);
   std::size_t audited_bytes = 0;
   for (int i = 0; i < ChaosCluster::kCoordinators; ++i) {
     std::error_code missing;
     const std::uintmax_t size = fs::file_size(cluster_.AuditFile(i), missing);
     if (!missing) audited_bytes += size;
   }
-  lines.push_back(DescribeBook(cluster_.rows(), audited_bytes));
+  lines.push_back(Describe(book, cluster_.rows().size(), audited_bytes));
   return lines;
 }
 

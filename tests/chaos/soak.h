@@ -41,6 +41,7 @@ class Soak {
   ChaosCluster& cluster_;
   std::deque<Person>& people_;
   const std::string spec_;
+  const Instant begin_ = std::chrono::steady_clock::now();
   ResourceWatch watch_;
   /// Those whose last wish was granted, and when that was seen, until their folders go.
   std::deque<std::pair<std::chrono::nanoseconds, const Person*>> ended_;

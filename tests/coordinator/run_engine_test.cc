@@ -1071,12 +1071,18 @@ TEST_F(RunEngineTest, FiguresOfTheLastHundredRunsThatEndedStayAndThoseOfEarlierO
   EXPECT_EQ(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
   ASSERT_NE(engine()->trainers().ProgressOf("small-2", "teacher"), nullptr);
   EXPECT_EQ(engine()->trainers().ProgressOf("small-2", "teacher")->step, 3U);
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 101\n"));
   // And it can be looked at and opened again.
   EXPECT_EQ(engine()->View("small-1")->state, RunState::kCancelled);
   run_id_ = *engine()->runs().Submit({"again", SmallSpec(), "/runs/1"});
   Settle();
   EXPECT_EQ(run_id_, "small-1");
   EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 100\n"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"running\"} 1\n"));
+  Restart();
+  Settle();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 100\n"));
 }
 
 }  // namespace
