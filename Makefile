@@ -6,7 +6,7 @@ BIN := build/release/bin
 SEEDS ?= 200000
 FIRST ?= 1
 
-.PHONY: demo test test-long sim chaos fuzz coverage test-python test-s3 deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
+.PHONY: demo test test-long sim chaos soak fuzz coverage test-python test-s3 deps programs build cuda lint bench bench-demo-seeds bench-train bench-label bench-coordinator clean
 
 demo: programs
 	$(BIN)/ferment demo
@@ -32,6 +32,14 @@ chaos: deps
 	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target chaos_rounds
 	build/$(PRESET)/tests/chaos_rounds --first $(SEED) --count $(ROUNDS)
+
+# An hour of work without end, with a twentieth of those faults; what processes and disk hold must stay: make soak MINUTES=60 SEED=1.
+# An odd seed takes PostgreSQL, an even one SQLite. A day: MINUTES=1440, with some 3 GB of memory and 10 GB of disk.
+MINUTES ?= 60
+soak: deps
+	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target chaos_rounds
+	build/$(PRESET)/tests/chaos_rounds --kind soak --first $(SEED) --seconds $$(( 60 * $(MINUTES) ))
 
 # Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
 test-python: build

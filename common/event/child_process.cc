@@ -158,6 +158,8 @@ std::optional<int> ChildProcess::Poll() {
   siginfo_t info{};
   if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) == 0 && info.si_pid == pid_) {
     exit_code_ = ExitCodeOf(info);
+    // Whoever keeps the object keeps no file of a process that is gone.
+    if (handle_ >= 0) close(std::exchange(handle_, -1));
   }
   return exit_code_;
 }

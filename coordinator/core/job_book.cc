@@ -83,8 +83,8 @@ const Labeler* JobBook::FindLabelerByName(std::string_view name) const {
 
 std::vector<LeaseKey> JobBook::AllLeases() const {
   std::vector<LeaseKey> keys;
-  for (const auto& [run_id, run] : runs_) {
-    for (const Job& job : run.jobs) {
+  for (const std::string& run_id : unfinished_) {
+    for (const Job& job : FindRun(run_id)->jobs) {
       if (job.state != JobState::kRunning) continue;
       for (const std::uint64_t i : job.leased) keys.push_back({run_id, job.plan.job_id, i, job.shards[i].epoch});
     }
@@ -151,6 +151,7 @@ void JobBook::On(const RunSubmitted& event) {
   const bool fresh = runs_.emplace(event.run_id, std::move(run)).second;
   FERMENT_CHECK(fresh) << "a run is submitted twice: run=" << event.run_id;
   run_order_.push_back(event.run_id);
+  unfinished_.push_back(event.run_id);
   if (!event.request_id.empty()) submissions_[event.request_id] = event.run_id;
 }
 
@@ -158,12 +159,23 @@ void JobBook::On(const RunReopened& event) {
   Run& run = RunOf(event.run_id);
   FERMENT_CHECK(run.state == RunState::kFailed || run.state == RunState::kCancelled) << "run=" << event.run_id;
   run.state = RunState::kRunning;
+  Resume(event.run_id);
   run.cancel_requested = false;
   run.suspended = false;
   run.failure = {};
   run.ended_wall_ms = 0;
   for (Job& job : run.jobs) Reopen(job);
   if (!event.request_id.empty()) submissions_[event.request_id] = event.run_id;
+}
+
+void JobBook::Resume(const std::string& run_id) {
+  // Both are in order of submission.
+  auto place = unfinished_.begin();
+  for (const std::string& one : run_order_) {
+    if (one == run_id) break;
+    if (place != unfinished_.end() && *place == one) ++place;
+  }
+  unfinished_.insert(place, run_id);
 }
 
 void JobBook::On(const RunCancelRequested& event) {
@@ -184,6 +196,7 @@ void JobBook::On(const RunEnded& event) {
   Run& run = RunOf(event.run_id);
   FERMENT_CHECK(run.state == RunState::kRunning && event.state != RunState::kRunning) << "run=" << event.run_id;
   run.state = event.state;
+  std::erase(unfinished_, event.run_id);
   run.failure = event.failure;
   run.ended_wall_ms = event.wall_ms;
 }

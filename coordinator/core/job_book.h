@@ -31,6 +31,8 @@ class JobBook {
 
   /// In order of submission.
   const std::vector<std::string>& run_order() const { return run_order_; }
+  /// Those that have not ended, in order of submission: what there is to do takes no longer for all that were before.
+  const std::vector<std::string>& unfinished() const { return unfinished_; }
   const Run* FindRun(std::string_view run_id) const;
   /// Returns: the latest run in this folder, or nullptr.
   const Run* FindRunIn(std::string_view run_dir) const;
@@ -52,6 +54,8 @@ class JobBook {
 
  private:
   Run& RunOf(std::string_view run_id);
+  /// Puts a run that was reopened where its submission has it.
+  void Resume(const std::string& run_id);
   Job& JobOf(std::string_view run_id, std::string_view job_id);
   /// As JobOf, for an event that changes a shard and the job's sums alone.
   Job& JobInProgress(std::string_view run_id, std::string_view job_id);
@@ -90,6 +94,7 @@ class JobBook {
 
   std::map<std::string, Run, std::less<>> runs_;
   std::vector<std::string> run_order_;
+  std::vector<std::string> unfinished_;
   std::map<std::string, std::string, std::less<>> submissions_;
   std::set<std::string, std::less<>> changes_;
   std::map<std::string, Labeler, std::less<>> labelers_;

@@ -75,6 +75,7 @@ void JobBook::On(const RunRestored& event) {
   const bool fresh = runs_.emplace(event.run.run_id, std::move(run)).second;
   FERMENT_CHECK(fresh) << "a run is restored twice: run=" << event.run.run_id;
   run_order_.push_back(event.run.run_id);
+  if (event.run.state == RunState::kRunning) unfinished_.push_back(event.run.run_id);
 }
 
 void JobBook::On(const ShardsRestored& event) {

@@ -28,10 +28,8 @@ int Doubt(const std::vector<FailedBy>& failed_by, const Labeler& labeler) {
 
 /// Returns: whether this labeler holds a suspect shard.
 bool IsOnTrial(const JobBook& book, const Labeler& labeler) {
-  for (const std::string& run_id : book.run_order()) {
-    const Run& run = *book.FindRun(run_id);
-    if (run.state != RunState::kRunning) continue;
-    for (const Job& job : run.jobs) {
+  for (const std::string& run_id : book.unfinished()) {
+    for (const Job& job : book.FindRun(run_id)->jobs) {
       for (const std::uint64_t index : job.alone) {
         if (job.shards[index].labeler_id == labeler.labeler_id) return true;
       }
@@ -161,9 +159,9 @@ LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const Surro
   }
   Chooser chooser(book, labeler, around);
   const Run* chosen = nullptr;
-  for (const std::string& run_id : book.run_order()) {
+  for (const std::string& run_id : book.unfinished()) {
     const Run& run = *book.FindRun(run_id);
-    if (run.state != RunState::kRunning || run.cancel_requested) continue;
+    if (run.cancel_requested) continue;
     if (chosen != nullptr && run.priority <= chosen->priority) continue;
     if (chooser.ChooseIn(run, choice)) chosen = &run;
   }

@@ -286,9 +286,9 @@ void LeaseDesk::Release(const LeaseKey& key, ReleaseReason reason) {
 }
 
 void LeaseDesk::FailDeadly() {
-  for (const std::string& run_id : ledger_.book().run_order()) {
+  for (const std::string& run_id : ledger_.book().unfinished()) {
     const Run& run = *ledger_.book().FindRun(run_id);
-    if (run.state != RunState::kRunning || run.cancel_requested || run.suspended) continue;
+    if (run.cancel_requested || run.suspended) continue;
     for (const Job& job : run.jobs) {
       if (job.state == JobState::kRunning && job.failed == 0 && job.tripped.empty()) FailDeadlyOf(run, job);
     }
@@ -358,6 +358,13 @@ void LeaseDesk::Observe(const Found& found, const std::string& labeler_id) {
 std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const {
   const auto found = job_progress_.find(JobName(run.run_id, job.plan.job_id));
   return found == job_progress_.end() ? 0 : found->second;
+}
+
+void LeaseDesk::Forget(const Run& run) {
+  for (const Job& job : run.jobs) {
+    job_progress_.erase(JobName(run.run_id, job.plan.job_id));
+    job_rates_.erase(JobName(run.run_id, job.plan.job_id));
+  }
 }
 
 double LeaseDesk::RecordRate(const std::string& run_id, const std::string& job_id) const {

@@ -99,6 +99,8 @@ class LeaseDesk {
   /// Returns: records of leases in progress of this job, as far as renewals told.
   std::uint64_t RecordsInProgress(const Run& run, const Job& job) const;
   double RecordRate(const std::string& run_id, const std::string& job_id) const;
+  /// Nothing is kept of the run but what the book has. It has ended.
+  void Forget(const Run& run);
   /// Grows with each renewal.
   std::uint64_t changes() const { return changes_; }
 

@@ -7,17 +7,16 @@ namespace ferment::coordinator {
 
 void Ledger::Record(Event event) {
   book_.Apply(event);
+  if (const auto* end = std::get_if<RunEnded>(&event)) specs_.erase(end->run_id);
   unsaved_.push_back(std::move(event));
 }
 
 std::shared_ptr<const RunSpec> Ledger::SpecOf(const Run& run) {
-  std::shared_ptr<const RunSpec>& known = specs_[run.run_id];
-  if (known == nullptr) {
-    auto spec = std::make_shared<RunSpec>();
-    FERMENT_CHECK(spec->ParseFromString(run.spec)) << "run=" << run.run_id;
-    known = std::move(spec);
-  }
-  return known;
+  if (const auto known = specs_.find(run.run_id); known != specs_.end()) return known->second;
+  auto spec = std::make_shared<RunSpec>();
+  FERMENT_CHECK(spec->ParseFromString(run.spec)) << "run=" << run.run_id;
+  if (run.state == RunState::kRunning) specs_[run.run_id] = spec;
+  return spec;
 }
 
 }  // namespace ferment::coordinator

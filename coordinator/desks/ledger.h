@@ -30,7 +30,7 @@ class Ledger {
   std::vector<Event> TakeUnsaved() { return std::exchange(unsaved_, {}); }
   std::vector<std::function<void()>> TakeEffects() { return std::exchange(effects_, {}); }
 
-  /// Returns: the run's spec, parsed once; shared because answers that carry it leave this thread.
+  /// Returns: the run's spec, parsed once while it goes on; shared because answers that carry it leave this thread.
   std::shared_ptr<const RunSpec> SpecOf(const Run& run);
 
  private:

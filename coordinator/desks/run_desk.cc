@@ -89,10 +89,14 @@ void RunDesk::GivePriority(const std::string& run_id, std::int32_t priority) {
 }
 
 void RunDesk::Advance() {
-  for (const std::string& run_id : parts_.ledger.book().run_order()) {
-    const Run& run = *parts_.ledger.book().FindRun(run_id);
-    if (run.state == RunState::kRunning) AdvanceRun(run);
-  }
+  // None ends within: HandleFinished is another task.
+  for (const std::string& run_id : parts_.ledger.book().unfinished()) AdvanceRun(*parts_.ledger.book().FindRun(run_id));
+}
+
+void RunDesk::Forget(const Run& run) {
+  prepared_.erase(run.run_id);
+  table_revisions_.erase(run.run_id);
+  tables_.erase(run.run_id);
 }
 
 void RunDesk::Prepare(const Run& run) {

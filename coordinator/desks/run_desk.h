@@ -57,6 +57,8 @@ class RunDesk {
   Result<std::string> Submit(const Submission& submission);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();
+  /// Nothing is kept of the run but what the book has. It has ended.
+  void Forget(const Run& run);
   /// Not ok once a disk failed below a run's folder, of a run that had not failed of it before. That run has failed by
   /// the next save; then this process must end (204).
   const Status& disk_failure() const { return disk_failure_; }

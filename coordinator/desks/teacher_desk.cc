@@ -47,4 +47,8 @@ void TeacherDesk::Judge(const Run& run, const Job& job) {
   metrics_.CountStop(verdict.trip->cause);
 }
 
+void TeacherDesk::Forget(const Run& run) {
+  std::erase_if(warned_, [&](const auto& one) { return std::get<0>(one) == run.run_id; });
+}
+
 }  // namespace ferment::coordinator

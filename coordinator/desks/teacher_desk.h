@@ -25,6 +25,8 @@ class TeacherDesk {
 
   /// Where `job` labels by a teacher that its labels show to be bad, stops that teacher.
   void Judge(const Run& run, const Job& job);
+  /// Nothing is kept of the run but what the book has. It has ended.
+  void Forget(const Run& run);
 
  private:
   Ledger& ledger_;

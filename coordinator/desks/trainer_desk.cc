@@ -152,6 +152,13 @@ void TrainerDesk::Drain() {
   ForEachLive([this](const Run& run, const Job& job) { Stop(run, job); });
 }
 
+void TrainerDesk::Forget(const Run& run) {
+  for (const Job& job : run.jobs) {
+    live_.erase({run.run_id, job.plan.job_id});
+    parts_.metrics.Forget(NameOf(run.run_id, job.plan.job_id));
+  }
+}
+
 bool TrainerDesk::AnyLive() const {
   bool any = false;
   ForEachLive([&any](const Run&, const Job&) { any = true; });
@@ -268,9 +275,8 @@ const Job* TrainerDesk::LiveJob(const LaunchKey& key) const {
 }
 
 void TrainerDesk::ForEachLive(const std::function<void(const Run&, const Job&)>& visit) const {
-  for (const std::string& run_id : parts_.ledger.book().run_order()) {
+  for (const std::string& run_id : parts_.ledger.book().unfinished()) {
     const Run& run = *parts_.ledger.book().FindRun(run_id);
-    if (run.state != RunState::kRunning) continue;
     for (const Job& job : run.jobs) {
       if (IsLive(job)) visit(run, job);
     }

@@ -81,6 +81,8 @@ class TrainerDesk {
   void Stop(const Run& run, const Job& job);
   /// Stops every attempt. Nothing starts afterwards.
   void Drain();
+  /// Nothing is kept of the run but what the book has. It has ended.
+  void Forget(const Run& run);
   bool draining() const { return draining_; }
   /// Returns: whether any attempt is not known to have ended.
   bool AnyLive() const;

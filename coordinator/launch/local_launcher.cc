@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <deque>
 #include <map>
 
 #include "common/base/logging.h"
@@ -19,6 +20,7 @@ using event::ChildProcess;
 using event::ProcessRecord;
 
 constexpr char kRole[] = "trainer";
+constexpr std::size_t kEndsKept = 1'000;
 
 /// A start in our charge: our child, or a process that outlived the coordinator that started it.
 struct Start {
@@ -75,8 +77,11 @@ class LocalLauncher final : public Launcher {
     } else if (!start->record.Alive()) {
       start->state = {LaunchState::Kind::kUnknown, 0};
     }
-    if (start->state.kind != LaunchState::Kind::kRunning) RemoveProcessRecord(RecordsOf(run_dir), start->record);
-    return start->state;
+    if (start->state.kind == LaunchState::Kind::kRunning) return start->state;
+    RemoveProcessRecord(RecordsOf(run_dir), start->record);
+    const LaunchState state = start->state;
+    NoteEnd(start->record.job);
+    return state;
   }
 
   Status Signal(const LaunchKey& key, const std::filesystem::path& run_dir, int signal) override {
@@ -101,7 +106,19 @@ class LocalLauncher final : public Launcher {
     return nullptr;
   }
 
+  /// Whoever watches a start asks several times a second: how one ended that so many have ended after is known by then.
+  void NoteEnd(const std::string& job) {
+    ended_.push_back(job);
+    if (ended_.size() <= kEndsKept) return;
+    const auto oldest = starts_.find(ended_.front());
+    ended_.pop_front();
+    // The platform may have been asked for the same start again.
+    if (oldest != starts_.end() && oldest->second.state.kind != LaunchState::Kind::kRunning) starts_.erase(oldest);
+  }
+
   std::map<std::string, Start> starts_;
+  /// In the order in which it was seen.
+  std::deque<std::string> ended_;
 };
 
 }  // namespace

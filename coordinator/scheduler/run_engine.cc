@@ -13,6 +13,9 @@ namespace {
 /// those a part of what it cost itself.
 constexpr std::uint64_t kEventsAShard = 2;
 
+/// Runs that have ended and of which figures are kept that are not in the log.
+constexpr std::size_t kEndedInMind = 100;
+
 /// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
 /// message nor leave the scheduler time for others.
 constexpr std::size_t kPageLetters = std::size_t{256} << 10;
@@ -40,6 +43,7 @@ Status RunEngine::Restore() {
   }));
   labelers_.HearAll();
   leases_.GiveFullLeaseTimes();
+  parts_.metrics.SumUpEnded(book());
   parts_.metrics.Mirror(ledger_.book());
   return {};
 }
@@ -76,10 +80,29 @@ Status RunEngine::Settle() {
   } else {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     log_events_ += batch.size();
+    NoteEnds(batch);
     parts_.metrics.Mirror(ledger_.book());
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
   return {};
+}
+
+void RunEngine::NoteEnds(std::span<const Event> saved) {
+  bool others_ended = false;
+  for (const Event& event : saved) {
+    const auto* end = std::get_if<RunEnded>(&event);
+    if (end != nullptr) ended_.push_back(end->run_id);
+    others_ended = others_ended || end != nullptr || std::holds_alternative<RunReopened>(event);
+  }
+  if (others_ended) parts_.metrics.SumUpEnded(book());
+  for (; ended_.size() > kEndedInMind; ended_.pop_front()) {
+    const Run& run = *book().FindRun(ended_.front());
+    if (run.state == RunState::kRunning) continue;  // reopened
+    runs_.Forget(run);
+    trainers_.Forget(run);
+    leases_.Forget(run);
+    teachers_.Forget(run);
+  }
 }
 
 Status RunEngine::CompactIfLong() {

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -79,6 +81,8 @@ class RunEngine {
   RunPage Page(std::size_t offset, std::size_t limit);
 
  private:
+  /// Figures of the last runs that ended stay for whoever looks at them; of those before only the book knows.
+  void NoteEnds(std::span<const Event> saved);
   /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.
   Status CompactIfLong();
 
@@ -93,6 +97,8 @@ class RunEngine {
   TeacherDesk teachers_;
   SteeringDesk steering_;
   RunDesk runs_;
+  /// Runs that ended since this process started, those that are forgotten left out; in that order.
+  std::deque<std::string> ended_;
 };
 
 }  // namespace ferment::coordinator

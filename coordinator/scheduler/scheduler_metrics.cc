@@ -148,20 +148,29 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
   }
 }
 
-void SchedulerMetrics::Mirror(const JobBook& book) {
-  std::array<std::uint64_t, 4> shards{};
-  std::size_t suspects = 0;
-  PhaseCounts phases{};
-  for (const std::string& run_id : book.run_order()) {
-    for (const Job& job : book.FindRun(run_id)->jobs) {
-      ++phases[static_cast<std::size_t>(job.plan.phase)][static_cast<std::size_t>(job.state)];
-      shards[0] += job.pending.size();
-      shards[1] += job.leased.size();
-      shards[2] += job.committed;
-      shards[3] += job.failed;
-      if (job.state == JobState::kRunning) suspects += CountSuspects(job);
-    }
+void SchedulerMetrics::Sums::Add(const Run& run) {
+  for (const Job& job : run.jobs) {
+    ++phases[static_cast<std::size_t>(job.plan.phase)][static_cast<std::size_t>(job.state)];
+    shards[0] += job.pending.size();
+    shards[1] += job.leased.size();
+    shards[2] += job.committed;
+    shards[3] += job.failed;
+    if (job.state == JobState::kRunning) suspects += CountSuspects(job);
   }
+}
+
+void SchedulerMetrics::SumUpEnded(const JobBook& book) {
+  ended_ = {};
+  for (const std::string& run_id : book.run_order()) {
+    const Run& run = *book.FindRun(run_id);
+    if (run.state != RunState::kRunning) ended_.Add(run);
+  }
+}
+
+void SchedulerMetrics::Mirror(const JobBook& book) {
+  Sums sums = ended_;
+  for (const std::string& run_id : book.unfinished()) sums.Add(*book.FindRun(run_id));
+  const auto& [shards, phases, suspects] = sums;
   for (std::size_t i = 0; i < shards.size(); ++i) shards_[i]->Set(static_cast<double>(shards[i]));
   suspect_shards.Set(static_cast<double>(suspects));
   if (!book.run_order().empty()) teacher_version.Set(CountTeachers(*book.FindRun(book.run_order().back())));

@@ -36,6 +36,8 @@ class SchedulerMetrics {
   void CountStop(TripCause cause);
   /// Sets the gauges that mirror the book.
   void Mirror(const JobBook& book);
+  /// Call before Mirror where a run has ended or was reopened since the last time: Mirror looks at the others alone.
+  void SumUpEnded(const JobBook& book);
 
  private:
   metrics::Counter& LabelledOf(const std::string& name);
@@ -76,6 +78,14 @@ class SchedulerMetrics {
  private:
   /// Jobs by phase and state.
   using PhaseCounts = std::array<std::array<std::uint64_t, 6>, 7>;
+  struct Sums {
+    std::array<std::uint64_t, 4> shards{};
+    PhaseCounts phases{};
+    std::size_t suspects = 0;
+    void Add(const Run& run);
+  };
+  /// Of the runs that have ended.
+  Sums ended_;
   PhaseCounts mirrored_phases_{};
   /// By class. To ask the registry for one costs more than the rest of a commit's counting.
   std::map<std::string, metrics::Counter*, std::less<>> labelled_;

@@ -85,6 +85,11 @@ void TrainerMetrics::End(const std::string& job) {
   ShowRanks();
 }
 
+void TrainerMetrics::Forget(const std::string& job) {
+  heard_.erase(job);
+  End(job);
+}
+
 void TrainerMetrics::Report(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                             double now_seconds) {
   const auto [at, fresh] = heard_.try_emplace(job);
@@ -113,8 +118,7 @@ void TrainerMetrics::Report(const std::string& job, Phase phase, std::uint64_t s
 void TrainerMetrics::Complete(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                               double now_seconds) {
   Report(job, phase, samples, figures, now_seconds);
-  heard_.erase(job);
-  End(job);
+  Forget(job);
   for (auto at = figures.lower_bound(std::string(kClassF1)); at != figures.end() && at->first.starts_with(kClassF1);
        ++at) {
     if (!std::isfinite(at->second)) continue;

@@ -41,6 +41,8 @@ class TrainerMetrics {
   void Count(const std::string& job, Phase phase, const TrainerDistributions& distributions);
   /// `idle_seconds`: by rank, since when it has not moved; none: none is at work.
   void HearRanks(const std::string& job, std::span<const double> idle_seconds, double now_seconds);
+  /// Nothing is kept of the job; if it goes on, that is as if this process had only now heard of it.
+  void Forget(const std::string& job);
   /// The job's last report, with its results.
   void Complete(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                 double now_seconds);

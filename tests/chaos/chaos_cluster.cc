@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <set>
+#include <thread>
 
 #include "common/base/check.h"
 #include "common/base/random.h"
@@ -49,6 +50,7 @@ ChaosCluster::ChaosCluster(const ClusterOptions& options)
   for (int i = 0; i < kCoordinators; ++i) {
     ports_.at(static_cast<std::size_t>(i)) = FreePort();
     SetClock("coordinator-" + std::to_string(i), std::chrono::seconds(0));
+    if (i == 0 && options_.keep_rows) MakeKeepingStore();
     coordinators_.push_back(std::make_unique<ChaosProcess>(CoordinatorRecipe(i)));
   }
   // The first is the leader before the second tries.
@@ -69,6 +71,19 @@ void ChaosCluster::MakeCertificates() const {
   auto made = event::ChildProcess::Start(
       {.argv = argv, .env = ClockEnvironment("authority"), .output = options_.folder / "certs.txt"});
   FERMENT_CHECK(made && made->WaitFor(std::chrono::minutes(1)) == 0) << "no certificates: see certs.txt";
+}
+
+void ChaosCluster::MakeKeepingStore() const {
+  ChaosProcess maker(CoordinatorRecipe(0));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!fs::exists(AddressFile(0)) && std::chrono::steady_clock::now() < deadline) {
+    maker.Tick(std::chrono::steady_clock::now());
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  FERMENT_CHECK(maker.Leave(std::chrono::minutes(1)) == exit_code::kTerminated) << "no store: see coordinator-0.txt";
+  fs::remove(AddressFile(0));
+  const Status keeping = KeepEveryRow(options_.store);
+  FERMENT_CHECK(keeping.ok()) << keeping.ToString();
 }
 
 void ChaosCluster::MakeRelays() {
@@ -134,7 +149,8 @@ ProcessRecipe ChaosCluster::LabelerRecipe(int index) const {
     return recipe;
   }
   recipe.argv.insert(recipe.argv.end(),
-                     {"--history", history_folder().string(), "--work-ms", "20", "--sleep-one-in", "60", "--seed",
+                     {"--history", history_folder().string(), "--work-ms", std::to_string(options_.work.count()),
+                      "--sleep-one-in", std::to_string(options_.sleep_one_in), "--seed",
                       std::to_string(RandomBits(options_.seed, StreamOf(name), 0) >> 1U)});
   recipe.ends_own_stop = 3 * options_.lease;
   return recipe;
@@ -170,17 +186,24 @@ void ChaosCluster::TickCoordinator(int index, Instant now) {
   if (!since && process.running() && !process.stopped() && fs::exists(AddressFile(index))) since = now;
 }
 
+Result<KeptStore> ChaosCluster::ReadWhatIsKept() const {
+  if (options_.keep_rows) return ReadKeptStore(options_.store);
+  FERMENT_ASSIGN_OR_RETURN(auto rows, ReadStore(options_.store));
+  return KeptStore{std::move(rows), {}};
+}
+
 void ChaosCluster::LookAtStore() {
   for (const auto& one : coordinators_) {
     if (options_.store.postgres.empty() && one->running()) return;
   }
   const auto at = std::chrono::steady_clock::now().time_since_epoch();
-  auto rows = ReadStore(options_.store);
-  if (!rows) {
-    if (rows.error().code() != StatusCode::kUnavailable) breaches_.push_back({"P2", rows.error().ToString()});
+  auto store = ReadWhatIsKept();
+  if (!store) {
+    if (store.error().code() != StatusCode::kUnavailable) breaches_.push_back({"P2", store.error().ToString()});
     return;
   }
-  MergeRows(std::move(*rows), rows_, breaches_);
+  if (options_.keep_rows) JudgeSnapshot(*store, breaches_);
+  MergeRows(std::move(store->all), rows_, breaches_);
   marks_.push_back({at, rows_.empty() ? 0 : rows_.back().sequence});
 }
 

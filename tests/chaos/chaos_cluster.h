@@ -30,6 +30,12 @@ struct ClusterOptions {
   /// Every process has a wall clock of its own that SetClock moves.
   bool clocks = false;
   std::chrono::milliseconds lease{1'000};
+  /// What chaos_labeler takes for a batch.
+  std::chrono::milliseconds work{20};
+  /// It stops itself before one commit in so many.
+  int sleep_one_in = 60;
+  /// The log lives long enough for snapshots: see KeepEveryRow.
+  bool keep_rows = false;
   std::uint64_t seed = 1;
 };
 
@@ -45,7 +51,7 @@ class ChaosCluster {
   void Tick(Instant now);
   /// TERM to all, labelers first. Breach of P13 where one does not leave with 143 within a minute.
   void Leave();
-  /// Looks at the store, which nobody has open: see StoreMark.
+  /// Looks at the store, unless somebody has a SQLite file open: see StoreMark.
   void LookAtStore();
 
   /// Returns: the coordinator that serves, or kCoordinators.
@@ -71,11 +77,14 @@ class ChaosCluster {
  private:
   void MakeCertificates() const;
   void MakeRelays();
+  /// A coordinator makes the store and leaves.
+  void MakeKeepingStore() const;
   ProcessRecipe CoordinatorRecipe(int index) const;
   ProcessRecipe LabelerRecipe(int index) const;
   std::vector<std::pair<std::string, std::string>> ClockEnvironment(const std::string& process) const;
   std::filesystem::path AddressFile(int index) const;
   void TickCoordinator(int index, Instant now);
+  Result<KeptStore> ReadWhatIsKept() const;
 
   const ClusterOptions options_;
   HistoryWriter history_;

@@ -26,6 +26,7 @@ struct Flags {
   std::string folder;
   int records = 0;
   int seconds = 0;
+  int rarity = 0;
   bool calm = false;
   bool keep = false;
   bool takes_long = false;
@@ -34,7 +35,9 @@ struct Flags {
 
 RoundPlan PlanFor(std::uint64_t seed, const Flags& flags) {
   RoundPlan plan = PlanOf(seed);
-  if (!flags.kind.empty()) {
+  if (flags.kind == "soak") {
+    plan = SoakOf(seed);
+  } else if (!flags.kind.empty()) {
     const auto kind = flags.kind == "whole" ? RoundKind::kWholeRun : RoundKind::kLeaseStorm;
     if (kind != plan.kind) plan = PlanOf(kind == RoundKind::kWholeRun ? 6 * seed : 6 * seed + 1);
     plan.seed = seed;
@@ -42,6 +45,7 @@ RoundPlan PlanFor(std::uint64_t seed, const Flags& flags) {
   if (!flags.store.empty()) plan.postgres = flags.store == "postgres";
   if (flags.records > 0) plan.records = flags.records;
   if (flags.seconds > 0) plan.faults = std::chrono::seconds(flags.seconds);
+  if (flags.rarity > 0) plan.rarity = flags.rarity;
   plan.calm = flags.calm;
   plan.clocks = plan.clocks && !flags.steady;
   return plan;
@@ -71,8 +75,7 @@ std::string Seconds(std::chrono::milliseconds time) {
 }
 
 void Print(const RoundPlan& plan, const RoundOutcome& outcome) {
-  const std::string kind = plan.kind == RoundKind::kWholeRun ? "whole run" : "storm";
-  std::string line = "seed=" + std::to_string(plan.seed) + (plan.calm ? " calm " : " ") + kind +
+  std::string line = "seed=" + std::to_string(plan.seed) + (plan.calm ? " calm " : " ") + NameOf(plan.kind) +
                      (plan.postgres ? " postgres" : " sqlite") + " labelers=" + std::to_string(plan.labelers) +
                      (plan.clocks ? " clocks move" : "") + ": " + Seconds(outcome.took) + " s, the last " +
                      Seconds(outcome.quiet) + " quiet; leases=" + std::to_string(outcome.leases) +
@@ -81,6 +84,7 @@ void Print(const RoundPlan& plan, const RoundOutcome& outcome) {
                      " ends=" + std::to_string(outcome.restarts) + " terms=" + std::to_string(outcome.terms) + ";";
   for (const auto& [name, count] : outcome.faults) line += " " + name + "=" + std::to_string(count);
   std::printf("%s\n", line.c_str());
+  for (const std::string& held : outcome.held) std::printf("  %s\n", held.c_str());
   for (const Breach& breach : outcome.breaches) std::printf("  %s: %s\n", breach.promise.c_str(), breach.what.c_str());
 }
 
@@ -174,10 +178,13 @@ int Main(int argc, char** argv) {
   CLI::App app("Breaks clusters of real processes and judges what they did", "chaos_rounds");
   app.add_option("--first", flags.first, "seed of the first round");
   app.add_option("--count", flags.count, "rounds");
-  app.add_option("--kind", flags.kind, "storm or whole; else the seed says")->check(CLI::IsMember({"storm", "whole"}));
+  app.add_option("--kind", flags.kind, "storm, whole or soak; else the seed says the first or the second")
+      ->check(CLI::IsMember({"storm", "whole", "soak"}));
   app.add_option("--store", flags.store, "else the seed says")->check(CLI::IsMember({"sqlite", "postgres"}));
   app.add_option("--records", flags.records, "faces to label in a storm, eight a shard");
   app.add_option("--seconds", flags.seconds, "how long things break");
+  app.add_option("--rarity", flags.rarity, "how many times less often things break; 20 in a soak")
+      ->check(CLI::PositiveNumber);
   app.add_option("--folder", flags.folder, "where rounds leave their files")->default_val("build/chaos");
   app.add_flag("--calm", flags.calm, "break nothing");
   app.add_flag("--steady", flags.steady, "move no clocks");

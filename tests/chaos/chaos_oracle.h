@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Evidence {
   std::vector<StoreMark> marks;
   /// What a client was told last of each run: running, succeeded, failed or cancelled.
   std::map<std::string, std::string> states;
+  /// Runs whose folders were judged before and are gone.
+  std::set<std::string> removed = {};
 };
 
 /// The log as SimLogRules understood it, and where each shard and cancel stands in it.
@@ -47,7 +50,8 @@ struct LogFacts {
   std::map<std::tuple<std::string, std::string, std::uint32_t>, std::string> results;
 };
 
-/// The rules of the log alone (P1 P2 P3 P5 P7 T1.5), terms among them. Returns: what it says; adds what is wrong.
+/// The rules of the log alone (P1 P2 P3 P5 P7 T1.5), terms among them; snapshots are left out. Returns: what it says;
+/// adds what is wrong.
 LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breaches);
 
 /// What clients were told against the log: nothing acknowledged is lost (P2), one holder a lease and a token (P3 P5),
@@ -59,6 +63,10 @@ void JudgeFolders(const LogFacts& log, std::vector<Breach>& breaches);
 
 /// All three. Returns: every breach, empty where there is none.
 std::vector<Breach> Judge(const Evidence& evidence);
+
+/// A snapshot says what the events before it came to (P2): the rows that a coordinator would read now make the book
+/// that all events make that ever were.
+void JudgeSnapshot(const KeptStore& store, std::vector<Breach>& breaches);
 
 /// Adds to `known` what a later look at the store found. Breach of P2 where a row is gone or has changed.
 void MergeRows(std::vector<StoredRow> found, std::vector<StoredRow>& known, std::vector<Breach>& breaches);

@@ -193,6 +193,13 @@ TEST_F(ChaosOracleTest, CatchesASetThatIsNamedAndGone) {
   ExpectBreach("P2", "a committed label set cannot be read");
 }
 
+TEST_F(ChaosOracleTest, LooksForNoFilesOfARunThatIsKnownToBeRemoved) {
+  fs::remove_all(run_dir_);
+  EXPECT_FALSE(Judge(evidence_).empty());
+  evidence_.removed = {"r-1"};
+  EXPECT_TRUE(Judge(evidence_).empty());
+}
+
 TEST_F(ChaosOracleTest, CatchesRecordsThatGotLost) {
   Forget([](const Event& event) { return Is<JobEnded>(event) || Is<RunEnded>(event) || Is<ShardCommitted>(event); });
   Add(ShardCommitted{.key = {"r-1", "label", 0, 1},

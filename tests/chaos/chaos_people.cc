@@ -12,7 +12,6 @@
 namespace ferment::chaos {
 namespace {
 
-constexpr std::chrono::milliseconds kPause{300};
 constexpr std::chrono::seconds kPatience{30};
 /// A run is cancelled once so many of its shards are committed.
 constexpr std::uint64_t kSomeCommits = 12;
@@ -48,8 +47,13 @@ std::uint64_t CommittedShards(const Json& run) {
 
 }  // namespace
 
-Person::Person(ChaosCluster& cluster, std::string spec, std::string run_dir, std::deque<Wish> wishes)
-    : cluster_(cluster), spec_(std::move(spec)), run_dir_(std::move(run_dir)), wishes_(std::move(wishes)) {}
+Person::Person(ChaosCluster& cluster, std::string spec, std::string run_dir, std::deque<Wish> wishes,
+               std::chrono::milliseconds pause)
+    : cluster_(cluster),
+      spec_(std::move(spec)),
+      run_dir_(std::move(run_dir)),
+      wishes_(std::move(wishes)),
+      pause_(pause) {}
 
 std::vector<std::string> Person::Command() const {
   std::vector<std::string> argv = {(ProgramsFolder() / "ferment").string()};
@@ -115,7 +119,7 @@ void Person::Granted(Instant now) {
 }
 
 void Person::Finish(int code, Instant now) {
-  next_ = now + kPause;
+  next_ = now + pause_;
   const std::string output = TextOf(run_dir_ + ".out");
   const Wish wish = wishes_.front();
   if (code != 0) return Say(Unknown(code) ? "info" : "fail", "exit=" + std::to_string(code) + " " + output);

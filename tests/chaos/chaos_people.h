@@ -18,10 +18,12 @@ enum class Wish { kSubmit, kCancel, kWaitForCommits, kWaitForEnd };
 class Person {
  public:
   /// `spec` is a file; the run's folder is `run_dir`.
-  Person(ChaosCluster& cluster, std::string spec, std::string run_dir, std::deque<Wish> wishes);
+  Person(ChaosCluster& cluster, std::string spec, std::string run_dir, std::deque<Wish> wishes,
+         std::chrono::milliseconds pause = std::chrono::milliseconds(300));
 
   void Tick(Instant now);
   bool done() const { return wishes_.empty(); }
+  const std::string& run_dir() const { return run_dir_; }
   const std::string& run_id() const { return run_id_; }
   /// What was told last: running, succeeded, failed or cancelled.
   const std::string& state() const { return state_; }
@@ -40,6 +42,7 @@ class Person {
   const std::string spec_;
   const std::string run_dir_;
   std::deque<Wish> wishes_;
+  const std::chrono::milliseconds pause_;
   std::optional<event::ChildProcess> command_;
   Instant give_up_{};
   Instant next_{};

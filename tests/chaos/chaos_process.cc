@@ -12,6 +12,7 @@ void ChaosProcess::Start() {
   auto started = event::ChildProcess::Start({.argv = recipe_.argv, .env = recipe_.env, .output = recipe_.output});
   FERMENT_CHECK(started.has_value()) << started.error().ToString();
   process_ = std::move(*started);
+  started_ = std::chrono::steady_clock::now();
   ++starts_;
 }
 

@@ -48,6 +48,8 @@ class ChaosProcess {
   bool stopped() const { return continue_at_.has_value(); }
   pid_t pid() const { return process_ ? process_->pid() : -1; }
   std::uint64_t starts() const { return starts_; }
+  /// When the one that runs was started.
+  Instant started() const { return started_; }
   const std::string& name() const { return recipe_.name; }
 
  private:
@@ -57,6 +59,7 @@ class ChaosProcess {
   std::optional<event::ChildProcess> process_;
   std::optional<Instant> continue_at_;
   Instant start_at_{};
+  Instant started_{};
   std::uint64_t starts_ = 0;
 };
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <thread>
 
 #include "common/base/check.h"
@@ -14,6 +16,8 @@
 #include "tests/chaos/label_reference.h"
 #include "tests/chaos/nemesis.h"
 #include "tests/chaos/process_marks.h"
+#include "tests/chaos/soak.h"
+#include "tests/chaos/storm_spec.h"
 
 namespace ferment::chaos {
 namespace {
@@ -24,31 +28,48 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTick{5};
 /// From the last fault on. A trainer that died unseen is waited for half a minute before its job starts again.
 constexpr std::chrono::minutes kUntilAllHasEnded{5};
+/// Four labelers then commit up to eight shards a second, and leave a small machine idle enough to be in time.
+constexpr std::chrono::milliseconds kSoakWork{400};
+
+ClusterOptions ClusterOf(const RoundPlan& plan, const RoundSurroundings& around) {
+  const bool storm = plan.kind == RoundKind::kLeaseStorm;
+  const bool soak = plan.kind == RoundKind::kSoak;
+  return {.folder = around.folder,
+          .store = plan.postgres ? StoreAddress{{}, around.database} : StoreAddress{around.folder / "ferment.db", {}},
+          .labelers = plan.labelers,
+          .real_programs = plan.kind == RoundKind::kWholeRun,
+          .clocks = plan.clocks,
+          .lease = std::chrono::seconds(storm ? 1 : 3),
+          .work = soak ? kSoakWork : std::chrono::milliseconds(20),
+          .sleep_one_in = 60 * plan.rarity,
+          .keep_rows = soak,
+          .seed = plan.seed};
+}
+
+NemesisOptions NemesisOf(const RoundPlan& plan, const RoundSurroundings& around) {
+  const bool soak = plan.kind == RoundKind::kSoak;
+  const int kills = plan.kind == RoundKind::kWholeRun ? 3 : 2;
+  return {.pause = plan.rarity * std::chrono::milliseconds(plan.kind == RoundKind::kWholeRun ? 2'500 : 600),
+          .least_life = soak ? plan.faults / 6 : std::chrono::seconds(0),
+          .trainer_kills = soak ? std::numeric_limits<int>::max() : kills,
+          .store_crashes = !plan.postgres ? 0
+                           : soak         ? std::numeric_limits<int>::max()
+                                          : 1,
+          .crash_store = around.crash_database,
+          .mark = around.mark};
+}
 
 class Round {
  public:
   Round(const RoundPlan& plan, const RoundSurroundings& around)
-      : plan_(plan),
-        around_(around),
-        cluster_({.folder = around.folder,
-                  .store = plan.postgres ? StoreAddress{{}, around.database}
-                                         : StoreAddress{around.folder / "ferment.db", {}},
-                  .labelers = plan.labelers,
-                  .real_programs = plan.kind == RoundKind::kWholeRun,
-                  .clocks = plan.clocks,
-                  .lease = std::chrono::milliseconds(plan.kind == RoundKind::kWholeRun ? 3'000 : 1'000),
-                  .seed = plan.seed}),
-        nemesis_(cluster_, {.pause = std::chrono::milliseconds(plan.kind == RoundKind::kWholeRun ? 2'500 : 600),
-                            .trainer_kills = plan.kind == RoundKind::kWholeRun ? 3 : 2,
-                            .store_crashes = plan.postgres ? 1 : 0,
-                            .crash_store = around.crash_database,
-                            .mark = around.mark}) {}
+      : plan_(plan), around_(around), cluster_(ClusterOf(plan, around)), nemesis_(cluster_, NemesisOf(plan, around)) {}
 
   RoundOutcome Run() {
     const auto begin = steady_clock::now();
     Invite();
     const auto faults_end = begin + plan_.faults;
-    while (!Done() && steady_clock::now() < faults_end) {
+    while ((soak_ || !Done()) && steady_clock::now() < faults_end) {
+      if (soak_) soak_->Invite();
       Tick();
       if (!plan_.calm) nemesis_.Step(steady_clock::now());
     }
@@ -72,6 +93,7 @@ class Round {
     const auto now = steady_clock::now();
     cluster_.Tick(now);
     for (Person& person : people_) person.Tick(now);
+    if (soak_) soak_->Watch(now);
     std::this_thread::sleep_for(kTick);
   }
   bool Done() const {
@@ -86,35 +108,17 @@ class Round {
       people_.emplace_back(cluster_, FERMENT_SOURCE_DIR "/tests/chaos/whole_run.yaml", run_dir("whole"), plain);
       return;
     }
-    const std::string spec = WriteStormSpec();
+    const std::string spec = WriteStormSpec(around_.folder, plan_.records, cluster_.options().lease).string();
+    if (plan_.kind == RoundKind::kSoak) {
+      soak_.emplace(cluster_, people_, spec);
+      return;
+    }
     people_.emplace_back(cluster_, spec, run_dir("plain"), plain);
     people_.emplace_back(cluster_, spec, run_dir("reopened"),
                          std::deque<Wish>{kSubmit, kWaitForCommits, kCancel, kWaitForEnd, kSubmit, kCancel, kWaitForEnd,
                                           kSubmit, kWaitForEnd});
     people_.emplace_back(cluster_, spec, run_dir("cancelled"),
                          std::deque<Wish>{kSubmit, kWaitForCommits, kCancel, kWaitForEnd});
-  }
-
-  std::string WriteStormSpec() const {
-    const fs::path data = around_.folder / "data";
-    std::vector<std::string> render = {(ProgramsFolder() / "ferment").string(), "data", "synth", "--out",
-                                       data.string()};
-    const std::pair<const char*, int> sizes[] = {
-        {"--faces-train", 32}, {"--faces-validation", 16}, {"--fr-records", plan_.records},
-        {"--identities", 20},  {"--videos-train", 1},      {"--videos-validation", 1},
-        {"--videos-test", 0},  {"--frames", 16},           {"--image-size", 32}};
-    for (const auto& [flag, size] : sizes) render.insert(render.end(), {flag, std::to_string(size)});
-    auto rendered = event::ChildProcess::Start({.argv = render, .output = around_.folder / "data.txt"});
-    FERMENT_CHECK(rendered && rendered->WaitFor(std::chrono::minutes(2)) == 0) << "no data: see data.txt";
-    const fs::path spec = around_.folder / "storm.yaml";
-    std::ofstream(spec) << "apiVersion: ferment/v1\nname: storm\ndata:\n  fer: {format: folder, path: "
-                        << (data / "fer").string() << ", train: train.csv, validation: val.csv}\n"
-                        << "  fr: {format: insightface, path: " << (data / "fr").string() << ", shard_records: 8}\n"
-                        << "model: {backbone: resnet18, width: 8, image_size: 32}\nteacher: {steps: 2, batch: 8}\n"
-                        << "labeling: {batch: 16, min_accuracy: 0, canary_share: 0, lease_seconds: 1}\n"
-                        << "cotrain: {rounds: 3, steps: 2, batch: 4, mu: 1}\nfinetune: {steps: 2, batch: 8}\n"
-                        << "resources: {device: cpu, ranks: 1, threads_per_rank: 1}\n";
-    return spec.string();
   }
 
   /// Once faults have ended, everything ends; and a run that nobody cancelled succeeds, or its job was broken too
@@ -154,10 +158,12 @@ class Round {
       return outcome;
     }
     evidence.history = std::move(*history);
+    if (soak_) evidence.removed = soak_->removed();
+    if (soak_) outcome.held = soak_->Judge(outcome.breaches);
     if (plan_.kind == RoundKind::kWholeRun) AddWhatLabelersLogged(evidence);
     const auto found = Judge(evidence);
     outcome.breaches.insert(outcome.breaches.end(), found.begin(), found.end());
-    if (plan_.kind == RoundKind::kLeaseStorm) {
+    if (plan_.kind != RoundKind::kWholeRun) {
       CompareWithUndisturbedLabels(evidence.rows, around_.folder / "undisturbed", outcome.breaches);
     }
     Count(evidence, outcome);
@@ -232,6 +238,7 @@ class Round {
   ChaosCluster cluster_;
   Nemesis nemesis_;
   std::deque<Person> people_;
+  std::optional<Soak> soak_;
 };
 
 }  // namespace
@@ -246,11 +253,34 @@ RoundPlan PlanOf(std::uint64_t seed) {
   return plan;
 }
 
+RoundPlan SoakOf(std::uint64_t seed) {
+  RoundPlan plan = PlanOf(seed);
+  plan.kind = RoundKind::kSoak;
+  plan.postgres = seed % 2 == 1;
+  plan.labelers = 4;
+  plan.records = 160;
+  plan.faults = std::chrono::hours(1);
+  plan.rarity = 20;
+  return plan;
+}
+
+std::string NameOf(RoundKind kind) {
+  switch (kind) {
+    case RoundKind::kLeaseStorm:
+      return "storm";
+    case RoundKind::kWholeRun:
+      return "whole";
+    case RoundKind::kSoak:
+      return "soak";
+  }
+  return "";
+}
+
 std::string FlagsOf(const RoundPlan& plan) {
-  return "--first " + std::to_string(plan.seed) + " --count 1 --kind " +
-         (plan.kind == RoundKind::kWholeRun ? "whole" : "storm") + " --store " +
+  return "--first " + std::to_string(plan.seed) + " --count 1 --kind " + NameOf(plan.kind) + " --store " +
          (plan.postgres ? "postgres" : "sqlite") + " --records " + std::to_string(plan.records) + " --seconds " +
-         std::to_string(plan.faults.count()) + (plan.clocks ? "" : " --steady");
+         std::to_string(plan.faults.count()) + " --rarity " + std::to_string(plan.rarity) +
+         (plan.clocks ? "" : " --steady");
 }
 
 RoundOutcome RunRound(const RoundPlan& plan, const RoundSurroundings& surroundings) {

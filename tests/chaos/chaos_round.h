@@ -19,6 +19,8 @@ enum class RoundKind {
   kLeaseStorm,
   /// One run of the real labeler and the real trainer, two ranks, through all phases.
   kWholeRun,
+  /// A storm without end: runs follow each other, and what processes and disk hold is watched.
+  kSoak,
 };
 
 struct RoundPlan {
@@ -31,12 +33,18 @@ struct RoundPlan {
   int records = 800;
   /// Faults stop after this, or when all is done.
   std::chrono::seconds faults{12};
+  /// Faults come so many times less often; a coordinator that leads and a labeler live for a sixth of the time.
+  int rarity = 1;
   /// Nothing is broken: what others are compared with.
   bool calm = false;
 };
 
 /// Returns: what the seed says.
 RoundPlan PlanOf(std::uint64_t seed);
+/// Returns: an hour of T6.3: a twentieth of a storm's faults, four labelers, a few commits a second.
+RoundPlan SoakOf(std::uint64_t seed);
+/// Returns: "storm", "whole", "soak".
+std::string NameOf(RoundKind kind);
 /// Returns: the flags of chaos_rounds that make this round again.
 std::string FlagsOf(const RoundPlan& plan);
 
@@ -61,6 +69,8 @@ struct RoundOutcome {
   std::chrono::milliseconds quiet{0};
   /// Of a whole run: what each job brought, by name; equal in all rounds.
   std::map<std::string, std::string> digests = {};
+  /// Of a soak: what was held, for people.
+  std::vector<std::string> held = {};
 };
 
 RoundOutcome RunRound(const RoundPlan& plan, const RoundSurroundings& surroundings);

@@ -169,8 +169,9 @@ void JudgeHistory(const Evidence& evidence, const LogFacts& log, std::vector<Bre
 
 std::vector<Breach> Judge(const Evidence& evidence) {
   std::vector<Breach> breaches;
-  const LogFacts log = JudgeLog(evidence.rows, breaches);
+  LogFacts log = JudgeLog(evidence.rows, breaches);
   JudgeHistory(evidence, log, breaches);
+  std::erase_if(log.runs, [&](const auto& run) { return evidence.removed.contains(run.first); });
   JudgeFolders(log, breaches);
   return breaches;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "coordinator/core/job_book.h"
 #include "coordinator/store/event_codec.h"
 #include "tests/chaos/chaos_oracle.h"
 #include "tests/simulation/sim_queue.h"
@@ -66,6 +67,7 @@ LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breac
       breaches.push_back({"P2", "a row is missing: sequence=" + std::to_string(former + 1)});
     }
     former = row.sequence;
+    if (OfSnapshot(*event)) continue;
     rules.Take(row.term, latest_term, {&*event, 1});
     latest_term = std::max(latest_term, row.term);
     if (verdict.violation()) {
@@ -77,6 +79,21 @@ LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breac
   }
   facts.runs = rules.runs();
   return facts;
+}
+
+void JudgeSnapshot(const KeptStore& store, std::vector<Breach>& breaches) {
+  JobBook whole;
+  JobBook present;
+  for (const StoredRow& row : store.all) {
+    const auto event = DecodeEvent(row.body);
+    if (event && !OfSnapshot(*event)) whole.Apply(*event);
+  }
+  for (const StoredRow& row : store.present) {
+    if (const auto event = DecodeEvent(row.body)) present.Apply(*event);
+  }
+  if (whole == present) return;
+  breaches.push_back({"P2", "the log behind its snapshot makes another book than all events: rows=" +
+                                std::to_string(store.all.size()) + " present=" + std::to_string(store.present.size())});
 }
 
 void MergeRows(std::vector<StoredRow> found, std::vector<StoredRow>& known, std::vector<Breach>& breaches) {

@@ -78,9 +78,9 @@ void Nemesis::Say(const std::string& what, const std::string& note) {
   cluster_.history().Add({.what = what, .outcome = "fault", .note = note});
 }
 
-bool Nemesis::KillLeader(Instant) {
+bool Nemesis::KillLeader(Instant now) {
   const int leads = cluster_.leader();
-  if (leads == ChaosCluster::kCoordinators) return false;
+  if (leads == ChaosCluster::kCoordinators || TooYoung(cluster_.coordinator(leads), now)) return false;
   Say("coordinator_killed", cluster_.coordinator(leads).name());
   cluster_.coordinator(leads).Kill();
   return true;
@@ -91,7 +91,8 @@ bool Nemesis::StopLeader(Instant now) {
   if (leads == ChaosCluster::kCoordinators || cluster_.coordinator(leads).stopped()) return false;
   // One in four stops is long enough for the other to take the lead where coordinators share a store.
   const bool shared = !cluster_.options().store.postgres.empty();
-  const milliseconds time = shared && draw_.Below(4) == 0 ? Between(9'500, 11'000) : Between(200, 3'000);
+  const bool ends = shared && draw_.Below(4) == 0 && !TooYoung(cluster_.coordinator(leads), now);
+  const milliseconds time = ends ? Between(9'500, 11'000) : Between(200, 3'000);
   Say("coordinator_stopped", cluster_.coordinator(leads).name() + " ms=" + std::to_string(time.count()));
   cluster_.coordinator(leads).StopUntil(now + time);
   return true;
@@ -107,9 +108,9 @@ bool Nemesis::KillStandby(Instant) {
   return true;
 }
 
-bool Nemesis::KillLabeler(Instant) {
+bool Nemesis::KillLabeler(Instant now) {
   ChaosProcess& labeler = AnyLabeler();
-  if (!labeler.running()) return false;
+  if (!labeler.running() || TooYoung(labeler, now)) return false;
   Say("labeler_killed", labeler.name());
   labeler.Kill();
   return true;
@@ -213,8 +214,11 @@ bool Nemesis::MoveClock(Instant) {
   return true;
 }
 
-bool Nemesis::CrashStore(Instant) {
+bool Nemesis::CrashStore(Instant now) {
   if (options_.store_crashes == 0 || !options_.crash_store) return false;
+  // Where the leader's session ends, the other may take over.
+  const int leads = cluster_.leader();
+  if (leads != ChaosCluster::kCoordinators && TooYoung(cluster_.coordinator(leads), now)) return false;
   --options_.store_crashes;
   Say("store_crashed", "");
   options_.crash_store();

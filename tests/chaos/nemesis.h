@@ -17,6 +17,8 @@ namespace ferment::chaos {
 struct NemesisOptions {
   /// From one fault to the next: drawn between a quarter of it and this.
   std::chrono::milliseconds pause{600};
+  /// A coordinator that leads and a labeler are not ended sooner than this after they were started.
+  std::chrono::milliseconds least_life{0};
   /// Trainers killed in the whole round: a job may be started again three times.
   int trainer_kills = 2;
   /// How often the database itself is ended as by a crash; `crash_store` does it and starts it again.
@@ -63,6 +65,9 @@ class Nemesis {
 
   std::chrono::milliseconds Between(int low_ms, int high_ms);
   ChaosProcess& AnyLabeler();
+  bool TooYoung(const ChaosProcess& process, Instant now) const {
+    return now < process.started() + options_.least_life;
+  }
   std::size_t AnyLink();
   void Later(Instant when, std::function<void()> undo) { undo_.emplace(when, std::move(undo)); }
   void Say(const std::string& what, const std::string& note);

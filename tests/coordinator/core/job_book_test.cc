@@ -42,6 +42,30 @@ TEST(JobBook, ARunStartsWithItsPlannedJobsPending) {
   EXPECT_EQ(book.FindLabelerByName("other"), nullptr);
 }
 
+TEST(JobBook, NamesTheRunsThatHaveNotEndedInOrderOfSubmission) {
+  const auto submit = [](const std::string& id) { return Submitted(id); };
+  const auto end = [](const std::string& id) { return RunEnded{id, RunState::kCancelled, {}, 1}; };
+  JobBook book;
+  for (const char* id : {"d", "c", "b", "a"}) book.Apply(submit(id));
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(book.unfinished(), (Names{"d", "c", "b", "a"}));
+  for (const char* id : {"c", "a", "b"}) book.Apply(end(id));
+  EXPECT_EQ(book.unfinished(), Names{"d"});
+  book.Apply(RunReopened{"b", "again", 0});
+  book.Apply(RunReopened{"c", "again", 0});
+  EXPECT_EQ(book.unfinished(), (Names{"d", "c", "b"}));
+  book.Apply(end("d"));
+  book.Apply(RunReopened{"a", "again", 0});
+  EXPECT_EQ(book.unfinished(), (Names{"c", "b", "a"}));
+  JobBook restored;
+  ASSERT_TRUE(book.Snapshot([&](const Event& event) {
+                    restored.Apply(event);
+                    return Status();
+                  })
+                  .ok());
+  EXPECT_EQ(restored.unfinished(), book.unfinished());
+}
+
 TEST(JobBook, ATrainerJobRunsEndsAndRemembersWhatItPublished) {
   JobBook book;
   book.Apply(Submitted());

@@ -78,6 +78,32 @@ TEST_F(LocalLauncherTest, TellsHowTheJobEnded) {
   EXPECT_TRUE(event::ReadProcessRecords(RunLayout(run_dir_).Processes()).empty());
 }
 
+TEST_F(LocalLauncherTest, HoldsNoFileOfAJobThatHasEnded) {
+  const auto files = [] {
+    const std::filesystem::directory_iterator open("/proc/self/fd");
+    return std::distance(begin(open), end(open));
+  };
+  const auto before = files();
+  LaunchRequest request = Request("exit 0");
+  for (; request.key.attempt <= 5; ++request.key.attempt) {
+    ASSERT_TRUE(launcher_->Launch(request).ok());
+    EXPECT_EQ(AwaitEnd(*launcher_, request.key).kind, Kind::kExited);
+  }
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(LocalLauncherTest, TellsHowTheLastThousandJobsEnded) {
+  LaunchRequest request = Request("exit 3");
+  for (; request.key.attempt <= 1'001; ++request.key.attempt) {
+    ASSERT_TRUE(launcher_->Launch(request).ok());
+    EXPECT_EQ(AwaitEnd(*launcher_, request.key).kind, Kind::kExited);
+  }
+  request.key.attempt = 2;
+  EXPECT_EQ(launcher_->Poll(request.key, run_dir_).exit_code, 3);
+  request.key.attempt = 1;
+  EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kUnknown);
+}
+
 TEST_F(LocalLauncherTest, KnowsNothingOfAJobThatWasNeverLaunched) {
   EXPECT_EQ(launcher_->Poll({"run", "teacher", 9}, run_dir_).kind, Kind::kUnknown);
   EXPECT_EQ(launcher_->Signal({"run", "teacher", 9}, run_dir_, SIGUSR2).code(), StatusCode::kNotFound);

@@ -1054,5 +1054,36 @@ TEST_F(RunEngineTest, ReplayingTheLogGivesAnEqualBook) {
   EXPECT_EQ(replayed, engine()->book());
 }
 
+TEST_F(RunEngineTest, FiguresOfTheLastHundredRunsThatEndedStayAndThoseOfEarlierOnesGo) {
+  for (int i = 1; i <= 101; ++i) {
+    run_id_ = *engine()->runs().Submit({"submit-" + std::to_string(i), SmallSpec(), "/runs/" + std::to_string(i)});
+    Settle();
+    TrainerProgress progress;
+    progress.step = 3;
+    EXPECT_FALSE(engine()->trainers().Report(TakeToken("teacher", 1), progress).value_or(true));
+    EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
+    Settle();
+    world_.launcher.Exit("teacher/1", exit_code::kTerminated);
+    Settle();
+    ASSERT_EQ(TheRun().state, RunState::kCancelled);
+    world_.launcher.Forget("teacher/1");
+  }
+  EXPECT_EQ(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
+  ASSERT_NE(engine()->trainers().ProgressOf("small-2", "teacher"), nullptr);
+  EXPECT_EQ(engine()->trainers().ProgressOf("small-2", "teacher")->step, 3U);
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 101\n"));
+  // And it can be looked at and opened again.
+  EXPECT_EQ(engine()->View("small-1")->state, RunState::kCancelled);
+  run_id_ = *engine()->runs().Submit({"again", SmallSpec(), "/runs/1"});
+  Settle();
+  EXPECT_EQ(run_id_, "small-1");
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 100\n"));
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"running\"} 1\n"));
+  Restart();
+  Settle();
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 100\n"));
+}
+
 }  // namespace
 }  // namespace ferment::coordinator

@@ -44,6 +44,18 @@ TEST_F(TrainerMetricsTest, CountsWhatIsNewInEachReport) {
   EXPECT_THAT(Text(), HasSubstr("ferment_train_nonfinite_total 3"));
 }
 
+TEST_F(TrainerMetricsTest, OfAJobThatWasForgottenNothingIsKept) {
+  metrics_.Begin("run/cotrain", 1);
+  metrics_.Report("run/cotrain", Phase::kCotrain, 100, {}, 1);
+  metrics_.End("run/cotrain");
+  metrics_.Forget("run/cotrain");
+  // The run was opened again: where this job stands is not known any more, and what it did before has been counted.
+  metrics_.Begin("run/cotrain", 2);
+  metrics_.Report("run/cotrain", Phase::kCotrain, 160, {}, 2);
+  metrics_.Report("run/cotrain", Phase::kCotrain, 170, {}, 3);
+  EXPECT_THAT(Text(), HasSubstr("ferment_train_samples_total{phase=\"cotrain\"} 110"));
+}
+
 TEST_F(TrainerMetricsTest, OfATrainerThatRanBeforeThisProcessOnlyTheRestCounts) {
   metrics_.Report("run/teacher", Phase::kTeacher, 1000, {{"checkpoint_write_seconds", 2}, {"checkpoint_bytes", 5}}, 1);
   metrics_.Report("run/teacher", Phase::kTeacher, 1064, {{"checkpoint_write_seconds", 2}, {"checkpoint_bytes", 5}}, 2);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/chaos/resource_watch.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace ferment::chaos {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+class ResourceWatchTest : public ::testing::Test {
+ protected:
+  void Take(const std::string& who, const std::string& what, double per_minute, double from = 30) {
+    for (seconds at{0}; at < minutes(10); at += seconds(2)) {
+      watch_.Take(begin_ + at, who, what, from + per_minute * static_cast<double>(at.count()) / 60);
+    }
+  }
+  std::vector<std::string> Promises() {
+    std::vector<Breach> breaches;
+    JudgeSeries(watch_.series(), book_mib_a_minute_, breaches);
+    std::vector<std::string> promises;
+    for (const Breach& breach : breaches) promises.push_back(breach.promise);
+    return promises;
+  }
+
+  const fs::path file_ = fs::path(::testing::TempDir()) / "resources.tsv";
+  const Instant begin_{};
+  double book_mib_a_minute_ = 0;
+  ResourceWatch watch_{file_, begin_};
+};
+
+TEST_F(ResourceWatchTest, SeesFilesThreadsAndMemoryOfAProcess) {
+  const auto before = ReadResources(getpid());
+  ASSERT_TRUE(before);
+  EXPECT_GT(before->rss_mib, before->anonymous_mib);
+  EXPECT_GE(before->threads, 1);
+  const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  EXPECT_EQ(ReadResources(getpid())->files, before->files + 1);
+  close(file);
+  EXPECT_FALSE(ReadResources(-1));
+}
+
+TEST_F(ResourceWatchTest, AProcessThatIsStartedAgainBeginsItsSeriesAnew) {
+  watch_.LookAt(begin_, "one", getpid());
+  watch_.LookAt(begin_ + seconds(2), "one", getpid());
+  ASSERT_EQ(watch_.series().size(), 4U);
+  EXPECT_EQ(watch_.series()[0].readings.size(), 2U);
+  watch_.LookAt(begin_ + seconds(4), "one", getppid());
+  ASSERT_EQ(watch_.series().size(), 8U);
+  EXPECT_EQ(watch_.series()[4].begin, seconds(4));
+  EXPECT_EQ(watch_.series()[4].readings.size(), 1U);
+}
+
+TEST_F(ResourceWatchTest, WhatStaysIsFlatAndToldInALine) {
+  Take("coordinator-0 leads", "rss_mib", 0.01);
+  Take("coordinator-0 leads", "files", 0);
+  EXPECT_TRUE(Promises().empty());
+  std::vector<Breach> breaches;
+  EXPECT_EQ(JudgeSeries(watch_.series(), book_mib_a_minute_, breaches).size(), 2U);
+}
+
+TEST_F(ResourceWatchTest, CatchesEachKindOfLeak) {
+  Take("coordinator-0 leads", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"});
+  Take("labeler-1", "files", 1);
+  Take("labeler-1", "threads", 1);
+  Take("store", "bytes", 4 << 20);
+  Take("run folders", "bytes", 1 << 20);
+  EXPECT_EQ(Promises(), std::vector<std::string>(5, "T6.3"));
+}
+
+TEST_F(ResourceWatchTest, WhatACoordinatorRemembersOfRunsIsAllowedForItAlone) {
+  book_mib_a_minute_ = 0.5;
+  Take("coordinator-1 leads", "rss_mib", 0.6);
+  EXPECT_TRUE(Promises().empty());
+  Take("labeler-0", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"});
+}
+
+TEST_F(ResourceWatchTest, CatchesAProcessThatIsTooLarge) {
+  Take("coordinator-0 leads", "rss_mib", 0, 257);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"P6"});
+}
+
+}  // namespace
+}  // namespace ferment::chaos
