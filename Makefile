@@ -39,7 +39,7 @@ MINUTES ?= 60
 soak: deps
 	@[ -f build/$(PRESET)/build.ninja ] || cmake --preset $(PRESET)
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target chaos_rounds
-	build/$(PRESET)/tests/chaos_rounds --kind soak --first $(SEED) --seconds $$(( 60 * $(MINUTES) ))
+	build/$(PRESET)/tests/chaos_rounds --kind soak --first $(SEED) --seconds $$(( 60 * $(MINUTES) )) --keep
 
 # Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
 test-python: build

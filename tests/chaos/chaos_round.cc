@@ -50,7 +50,7 @@ NemesisOptions NemesisOf(const RoundPlan& plan, const RoundSurroundings& around)
   const bool soak = plan.kind == RoundKind::kSoak;
   const int kills = plan.kind == RoundKind::kWholeRun ? 3 : 2;
   return {.pause = plan.rarity * std::chrono::milliseconds(plan.kind == RoundKind::kWholeRun ? 2'500 : 600),
-          .least_life = soak ? plan.faults / 6 : std::chrono::seconds(0),
+          .least_life = soak ? plan.faults / 4 : std::chrono::seconds(0),
           .trainer_kills = soak ? std::numeric_limits<int>::max() : kills,
           .store_crashes = !plan.postgres ? 0
                            : soak         ? std::numeric_limits<int>::max()

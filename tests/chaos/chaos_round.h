@@ -33,7 +33,7 @@ struct RoundPlan {
   int records = 800;
   /// Faults stop after this, or when all is done.
   std::chrono::seconds faults{12};
-  /// Faults come so many times less often; a coordinator that leads and a labeler live for a sixth of the time.
+  /// Faults come so many times less often; a coordinator that leads and a labeler live for a quarter of the time.
   int rarity = 1;
   /// Nothing is broken: what others are compared with.
   bool calm = false;

@@ -9,7 +9,7 @@ namespace ferment::chaos {
 namespace {
 
 constexpr std::size_t kParts = 12;
-constexpr std::size_t kReadingsAPart = 3;
+constexpr std::size_t kReadingsAPart = 5;
 constexpr int kFewestRises = 4;
 
 double Minutes(std::chrono::milliseconds time) { return std::chrono::duration<double, std::ratio<60>>(time).count(); }

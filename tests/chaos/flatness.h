@@ -37,7 +37,7 @@ struct Growth {
   double in_all = 0;
 };
 
-/// Returns: nothing for fewer than 36 readings in the last two thirds.
+/// Returns: nothing for fewer than 60 readings in the last two thirds.
 std::optional<Growth> GrowthOf(const std::vector<Reading>& readings);
 
 /// A leak lifts what is left at the lowest moment of each part, again and again. So both: the slope and the whole are

@@ -83,8 +83,8 @@ TEST(Flatness, GrowthWithinTheLimitsIsFlat) {
 
 TEST(Flatness, SaysNothingOfASeriesThatIsTooShort) {
   EXPECT_FALSE(GrowthOf({}));
-  EXPECT_FALSE(GrowthOf(Series(minutes(1), [](double t, double) { return t; })));
-  EXPECT_TRUE(GrowthOf(Series(minutes(2), [](double t, double) { return t; })));
+  EXPECT_FALSE(GrowthOf(Series(minutes(2), [](double t, double) { return t; })));
+  EXPECT_TRUE(GrowthOf(Series(minutes(4), [](double t, double) { return t; })));
 }
 
 TEST(Flatness, AGapIsNoGrowth) {

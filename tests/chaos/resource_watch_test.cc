@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace ferment::chaos {
 namespace {
 
@@ -61,6 +63,18 @@ TEST_F(ResourceWatchTest, WhatStaysIsFlatAndToldInALine) {
   EXPECT_TRUE(Promises().empty());
   std::vector<Breach> breaches;
   EXPECT_EQ(JudgeSeries(watch_.series(), book_mib_a_minute_, breaches).size(), 2U);
+}
+
+TEST_F(ResourceWatchTest, AProcessMayGrowWhileItIsYoung) {
+  for (seconds at{0}; at < minutes(10); at += seconds(2)) {
+    const double grown = std::min(3.0, static_cast<double>(at.count()) / 60);
+    watch_.Take(begin_ + at, "coordinator-0 leads", "rss_mib", 33 + 2 * grown);
+  }
+  // And one that does not live for longer is not judged.
+  for (seconds at{0}; at < minutes(4); at += seconds(2)) {
+    watch_.Take(begin_ + at, "labeler-0", "rss_mib", 20 + static_cast<double>(at.count()) / 30);
+  }
+  EXPECT_TRUE(Promises().empty());
 }
 
 TEST_F(ResourceWatchTest, CatchesEachKindOfLeak) {

@@ -323,3 +323,7 @@ ferment_mutant(was_taken_from_before_the_run_was_reopened P2
   job.failed_attempts = 0;]]
   [[  job.failed_attempts = 0;
   (void)number;]])
+ferment_mutant(reopened_run_is_not_gone_on_with P2,live
+  coordinator/core/job_book.cc
+  [[  Resume(event.run_id);]]
+  [[]])
