@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
-#include <sstream>
+
+#include "tests/support/process_resources.h"
 
 namespace ferment::chaos {
 namespace {
@@ -64,29 +64,10 @@ std::string Line(const Watched& watched, const Growth& growth) {
 
 }  // namespace
 
-std::optional<Resources> ReadResources(pid_t pid) {
-  const fs::path proc = fs::path("/proc") / std::to_string(pid);
-  Resources found;
-  std::ifstream status(proc / "status");
-  for (std::string line; std::getline(status, line);) {
-    std::istringstream words(line);
-    std::string name;
-    double value = 0;
-    words >> name >> value;
-    if (name == "VmRSS:") found.rss_mib = value / 1024;
-    if (name == "RssAnon:") found.anonymous_mib = value / 1024;
-    if (name == "Threads:") found.threads = static_cast<int>(value);
-  }
-  std::error_code gone;
-  found.files = static_cast<int>(std::distance(fs::directory_iterator(proc / "fd", gone), fs::directory_iterator()));
-  if (gone || found.rss_mib == 0) return std::nullopt;
-  return found;
-}
-
 ResourceWatch::ResourceWatch(const fs::path& file, Instant begin) : begin_(begin), file_(file) {}
 
 void ResourceWatch::LookAt(Instant now, const std::string& who, pid_t pid) {
-  const auto found = ReadResources(pid);
+  const auto found = testing::ReadResources(pid);
   if (!found) return;
   if (std::exchange(processes_[who], pid) != pid) {
     std::erase_if(open_, [&](const auto& one) { return one.first.first == who; });

@@ -20,18 +20,6 @@
 
 namespace ferment::chaos {
 
-/// What a process has now, from /proc.
-struct Resources {
-  double rss_mib = 0;
-  /// Of it, what is no file's.
-  double anonymous_mib = 0;
-  int files = 0;
-  int threads = 0;
-};
-
-/// Returns: nothing where the process has ended.
-std::optional<Resources> ReadResources(pid_t pid);
-
 /// One series: what it is of, and whose.
 struct Watched {
   /// "labeler-2", "coordinator-0 leads", "store" ...

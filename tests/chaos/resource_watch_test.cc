@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "tests/support/process_resources.h"
+
 namespace ferment::chaos {
 namespace {
 
@@ -36,14 +38,14 @@ class ResourceWatchTest : public ::testing::Test {
 };
 
 TEST_F(ResourceWatchTest, SeesFilesThreadsAndMemoryOfAProcess) {
-  const auto before = ReadResources(getpid());
+  const auto before = testing::ReadResources(getpid());
   ASSERT_TRUE(before);
   EXPECT_GT(before->rss_mib, before->anonymous_mib);
   EXPECT_GE(before->threads, 1);
   const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  EXPECT_EQ(ReadResources(getpid())->files, before->files + 1);
+  EXPECT_EQ(testing::ReadResources(getpid())->files, before->files + 1);
   close(file);
-  EXPECT_FALSE(ReadResources(-1));
+  EXPECT_FALSE(testing::ReadResources(-1));
 }
 
 TEST_F(ResourceWatchTest, AProcessThatIsStartedAgainBeginsItsSeriesAnew) {

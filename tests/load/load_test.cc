@@ -131,7 +131,7 @@ std::string Figures(const bench::Load& load) {
          " p50_ms=" + std::to_string(load.Quantile(0.5)) + " p99_ms=" + std::to_string(load.Quantile(0.99));
 }
 
-std::string Figures(const Holdings& held) {
+std::string Figures(const ProcessResources& held) {
   return "rss_mib=" + std::to_string(held.rss_mib) + " peak_rss_mib=" + std::to_string(held.peak_rss_mib) +
          " threads=" + std::to_string(held.threads) + " files=" + std::to_string(held.files);
 }
@@ -150,9 +150,9 @@ void HoldTheLoad(const Scale& scale) {
   Labelers labelers(coordinator.address());
   Watchers watchers(coordinator.address(), scale.watchers);
   (void)labelers.Work(1);
-  const Holdings before = coordinator.Now();
+  const ProcessResources before = coordinator.Now();
   const bench::Load load = labelers.Work(scale.seconds);
-  const Holdings after = coordinator.Now();
+  const ProcessResources after = coordinator.Now();
   Tell("held", Figures(load) + " " + Figures(after) + " seen=" + std::to_string(watchers.seen()));
   EXPECT_EQ(load.failed, 0U) << labelers.failure();
   EXPECT_EQ(load.calls, static_cast<std::uint64_t>(kCallsASecond * scale.seconds));
@@ -219,7 +219,7 @@ void BearTheOverload(const Scale& scale) {
   std::ofstream(log) << std::string(16 << 20, 'x');
   Labelers labelers(coordinator.address());
   (void)labelers.Work(1);
-  const Holdings before = coordinator.Now();
+  const ProcessResources before = coordinator.Now();
   const FloodReport report = Overload(coordinator, labelers, scale);
   Tell("flood", report.ToString());
   Tell("overloaded", Figures(coordinator.Now()));

@@ -73,28 +73,14 @@ LoadedCoordinator::~LoadedCoordinator() {
   process_->WaitFor(std::chrono::seconds(30));
 }
 
-Holdings LoadedCoordinator::Now() const {
-  Holdings now;
-  const fs::path proc = fs::path("/proc") / std::to_string(process_->pid());
-  std::ifstream status(proc / "status");
-  for (std::string line; std::getline(status, line);) {
-    std::istringstream words(line);
-    std::string name;
-    double value = 0;
-    words >> name >> value;
-    if (name == "VmRSS:") now.rss_mib = value / 1024;
-    if (name == "VmHWM:") now.peak_rss_mib = value / 1024;
-    if (name == "Threads:") now.threads = static_cast<int>(value);
-  }
-  std::error_code gone;
-  now.files = static_cast<int>(std::distance(fs::directory_iterator(proc / "fd", gone), fs::directory_iterator()));
-  return now;
+ProcessResources LoadedCoordinator::Now() const {
+  return testing::ReadResources(process_->pid()).value_or(ProcessResources{});
 }
 
-bool LoadedCoordinator::ComesDownTo(const Holdings& before, std::chrono::seconds patience) const {
+bool LoadedCoordinator::ComesDownTo(const ProcessResources& before, std::chrono::seconds patience) const {
   const auto deadline = steady_clock::now() + patience;
   while (steady_clock::now() < deadline) {
-    const Holdings now = Now();
+    const ProcessResources now = Now();
     if (now.files <= before.files + kMoreFiles && now.threads <= before.threads + kMoreThreads) return true;
     std::this_thread::sleep_for(kLookAgain);
   }

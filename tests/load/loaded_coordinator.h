@@ -11,17 +11,11 @@
 #include <vector>
 
 #include "common/event/child_process.h"
+#include "tests/support/process_resources.h"
 
 namespace ferment::load {
 
-/// What a process holds now, from /proc.
-struct Holdings {
-  double rss_mib = 0;
-  /// The most it ever had.
-  double peak_rss_mib = 0;
-  int threads = 0;
-  int files = 0;
-};
+using testing::ProcessResources;
 
 class LoadedCoordinator {
  public:
@@ -34,9 +28,9 @@ class LoadedCoordinator {
   const std::string& address() const { return address_; }
   const std::string& admin() const { return admin_; }
   bool IsAlive() { return !process_->Poll().has_value(); }
-  Holdings Now() const;
+  ProcessResources Now() const;
   /// Returns: whether it comes to hold no more files and threads than `before` and a few, within `patience`.
-  bool ComesDownTo(const Holdings& before, std::chrono::seconds patience) const;
+  bool ComesDownTo(const ProcessResources& before, std::chrono::seconds patience) const;
   /// Returns: a metric without labels of /metrics; nothing where the admin port does not answer.
   std::optional<double> Metric(const std::string& name) const;
 
