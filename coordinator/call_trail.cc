@@ -2,7 +2,7 @@
 #include "coordinator/call_trail.h"
 
 #include "common/base/logging.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 

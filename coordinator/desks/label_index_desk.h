@@ -14,7 +14,7 @@
 #include "common/base/clock.h"
 #include "coordinator/desks/ledger.h"
 #include "coordinator/desks/run_files.h"
-#include "coordinator/scheduler/task_runner.h"
+#include "coordinator/desks/task_runner.h"
 
 namespace ferment::coordinator {
 

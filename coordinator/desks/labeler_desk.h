@@ -16,8 +16,8 @@
 #include "common/base/result.h"
 #include "coordinator/core/lease_policy.h"
 #include "coordinator/desks/ledger.h"
-#include "coordinator/desks/rate_meter.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/rate_meter.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 

@@ -361,6 +361,12 @@ std::uint64_t LeaseDesk::RecordsInProgress(const Run& run, const Job& job) const
 }
 
 void LeaseDesk::Forget(const Run& run) {
+  // The sums that go are of these, should one still be held.
+  std::vector<LeaseKey> still_held;
+  for (const auto& [key, held] : held_) {
+    if (key.run_id == run.run_id) still_held.push_back(key);
+  }
+  for (const LeaseKey& key : still_held) Drop(key);
   for (const Job& job : run.jobs) {
     job_progress_.erase(JobName(run.run_id, job.plan.job_id));
     job_rates_.erase(JobName(run.run_id, job.plan.job_id));

@@ -16,9 +16,9 @@
 #include "coordinator/core/suspect.h"
 #include "coordinator/desks/labeler_desk.h"
 #include "coordinator/desks/ledger.h"
-#include "coordinator/desks/rate_meter.h"
 #include "coordinator/desks/shard_result.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/rate_meter.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 

@@ -17,9 +17,9 @@
 #include "coordinator/desks/ledger.h"
 #include "coordinator/desks/run_files.h"
 #include "coordinator/desks/steering_desk.h"
+#include "coordinator/desks/task_runner.h"
 #include "coordinator/desks/teacher_desk.h"
 #include "coordinator/desks/trainer_desk.h"
-#include "coordinator/scheduler/task_runner.h"
 
 namespace ferment::coordinator {
 

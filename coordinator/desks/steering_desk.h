@@ -11,7 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "coordinator/desks/ledger.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 

@@ -10,7 +10,7 @@
 #include "common/base/clock.h"
 #include "coordinator/core/job_book.h"
 #include "coordinator/desks/ledger.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 

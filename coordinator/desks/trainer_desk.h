@@ -14,10 +14,10 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "coordinator/desks/ledger.h"
-#include "coordinator/desks/rate_meter.h"
+#include "coordinator/desks/task_runner.h"
 #include "coordinator/launch/launcher.h"
-#include "coordinator/scheduler/task_runner.h"
-#include "coordinator/scheduler/trainer_metrics.h"
+#include "coordinator/metrics/rate_meter.h"
+#include "coordinator/metrics/trainer_metrics.h"
 
 namespace ferment::coordinator {
 

@@ -3,12 +3,12 @@
 // RunService over gRPC: translation only; run_service.proto says what each method promises.
 #pragma once
 
+#include "coordinator/desks/task_runner.h"
 #include "coordinator/rpc/caller_check.h"
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/run_streams.h"
 #include "coordinator/rpc/stream_places.h"
 #include "coordinator/scheduler/scheduler.h"
-#include "coordinator/scheduler/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::coordinator {

@@ -7,9 +7,9 @@
 
 #include <functional>
 
+#include "coordinator/desks/task_runner.h"
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
-#include "coordinator/scheduler/task_runner.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 
 namespace ferment::coordinator {

@@ -91,13 +91,14 @@ void RunEngine::NoteEnds(std::span<const Event> saved) {
   bool others_ended = false;
   for (const Event& event : saved) {
     const auto* end = std::get_if<RunEnded>(&event);
+    const auto* reopened = std::get_if<RunReopened>(&event);
     if (end != nullptr) ended_.push_back(end->run_id);
-    others_ended = others_ended || end != nullptr || std::holds_alternative<RunReopened>(event);
+    if (reopened != nullptr) std::erase(ended_, reopened->run_id);
+    others_ended = others_ended || end != nullptr || reopened != nullptr;
   }
   if (others_ended) parts_.metrics.SumUpEnded(book());
   for (; ended_.size() > kEndedInMind; ended_.pop_front()) {
     const Run& run = *book().FindRun(ended_.front());
-    if (run.state == RunState::kRunning) continue;  // reopened
     runs_.Forget(run);
     trainers_.Forget(run);
     leases_.Forget(run);

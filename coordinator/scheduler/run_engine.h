@@ -18,12 +18,12 @@
 #include "coordinator/desks/run_desk.h"
 #include "coordinator/desks/run_files.h"
 #include "coordinator/desks/steering_desk.h"
+#include "coordinator/desks/task_runner.h"
 #include "coordinator/desks/trainer_desk.h"
 #include "coordinator/launch/launcher.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 #include "coordinator/scheduler/operation.h"
 #include "coordinator/scheduler/run_view.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
-#include "coordinator/scheduler/task_runner.h"
 #include "coordinator/store/event_store.h"
 
 namespace ferment::coordinator {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "common/base/mutex.h"
-#include "coordinator/scheduler/task_runner.h"
+#include "coordinator/desks/task_runner.h"
 
 namespace ferment::coordinator {
 

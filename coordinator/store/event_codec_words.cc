@@ -1,10 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store/event_codec_words.h"
 
+#include <algorithm>
+#include <string>
+
+#include "common/config/spec_value.h"
+
 namespace ferment::coordinator {
 
+namespace {
+
+/// A message may quote a file of any bytes, and an event with a string that is not UTF-8 cannot be read again.
+std::string WellFormed(std::string text) {
+  if (IsUtf8(text)) return text;
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7F; }, '?');
+  return text;
+}
+
+}  // namespace
+
 void Put(const Failure& from, v1::EventFailure* to) {
-  to->set_message(from.message);
+  to->set_message(WellFormed(from.message));
   to->set_exit_code(from.exit_code);
 }
 

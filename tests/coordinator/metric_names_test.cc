@@ -10,7 +10,7 @@
 
 #include "common/metrics/prometheus_registry.h"
 #include "coordinator/call_trail.h"
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 namespace ferment::coordinator {
 namespace {

@@ -6,7 +6,10 @@
 #include <charconv>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "common/dataset/pictures/picture_decoder.h"
 
@@ -40,24 +43,45 @@ std::uint32_t Video::LastFrame() const {
   return std::max({last, static_cast<std::uint32_t>(labels.size()), listed_frames});
 }
 
+namespace {
+
+/// How frames of a video are named: filled up to so many digits, and an ending.
+using Naming = std::pair<int, std::string>;
+
+Naming NamingOf(const std::string& name) {
+  const std::size_t dot = name.rfind('.');
+  return {static_cast<int>(dot), name.substr(dot)};
+}
+
+/// Returns: the naming that most of the files have, on a tie the shorter. Requires: a file.
+Naming CommonNaming(Video video, const std::map<std::uint32_t, std::set<std::string>>& by_number) {
+  std::map<Naming, std::size_t> fits;
+  for (const auto& [number, names] : by_number)
+    for (const std::string& name : names) fits[NamingOf(name)] = 0;
+  for (auto& [naming, count] : fits) {
+    std::tie(video.digits, video.ending) = naming;
+    for (const auto& [number, names] : by_number) count += names.count(video.FramePath(number).filename().string());
+  }
+  return std::max_element(fits.begin(), fits.end(), [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
+}  // namespace
+
 std::uint64_t ReadFrames(const std::filesystem::path& folder, Video& video) {
   video.folder = folder;
   std::uint64_t files = 0;
-  std::map<std::uint32_t, std::vector<std::string>> by_number;
+  std::map<std::uint32_t, std::set<std::string>> by_number;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     ++files;
-    if (const auto number = FrameNumber(entry->path())) by_number[*number].push_back(entry->path().filename().string());
+    if (const auto number = FrameNumber(entry->path())) by_number[*number].insert(entry->path().filename().string());
   }
   video.frames_with_image.clear();
   if (by_number.empty()) return files;
-  auto& lowest = by_number.begin()->second;
-  const std::string& model = *std::min_element(lowest.begin(), lowest.end());
-  video.digits = static_cast<int>(model.rfind('.'));
-  video.ending = model.substr(model.rfind('.'));
+  std::tie(video.digits, video.ending) = CommonNaming(video, by_number);
   for (const auto& [number, names] : by_number) {
-    if (std::find(names.begin(), names.end(), video.FramePath(number).filename().string()) != names.end())
-      video.frames_with_image.push_back(number);
+    if (names.contains(video.FramePath(number).filename().string())) video.frames_with_image.push_back(number);
   }
   return files - video.frames_with_image.size();
 }

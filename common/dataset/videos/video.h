@@ -55,7 +55,8 @@ inline constexpr std::uint32_t kMostFrames = 1'000'000;
 std::optional<std::uint32_t> FrameNumber(const std::filesystem::path& picture);
 
 /// Takes `folder` as the video's, and its .jpg, .jpeg and .png files that are numbered from 1 as its frames: those that
-/// are named like the lowest. Returns: how many files are none; 0 where the folder cannot be read.
+/// are named as most of them are: filled up with zeros to one width, one ending. Returns: how many files are none; 0
+/// where the folder cannot be read.
 std::uint64_t ReadFrames(const std::filesystem::path& folder, Video& video);
 
 /// Adds what labels and pictures lack of each other to the oddities.

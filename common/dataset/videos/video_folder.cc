@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 
+#include "common/config/spec_value.h"
 #include "common/dataset/expression.h"
 #include "common/dataset/text_lines.h"
 #include "common/io/local_file_system.h"
@@ -16,9 +19,8 @@ namespace ferment::dataset {
 namespace {
 
 constexpr std::array<std::string_view, 4> kClassColumns = {"class", "label", "expression", "emotion"};
-/// Not annotated, as Aff-Wild2 writes it; and, while a list is read, not in it so far.
+/// Not annotated, as Aff-Wild2 writes it.
 constexpr int kNoClass = -1;
-constexpr int kNoRow = -2;
 
 struct Columns {
   std::optional<std::size_t> video;
@@ -49,6 +51,17 @@ struct ListPlace {
   }
 };
 
+/// One row of a list of frames.
+struct Row {
+  std::uint32_t frame;
+  std::uint32_t line;
+  std::int8_t label;
+};
+
+std::uint32_t LastPicture(const Video& video) {
+  return video.frames_with_image.empty() ? 0 : video.frames_with_image.back();
+}
+
 /// A video's name becomes a file's.
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), [](char c) {
@@ -63,6 +76,7 @@ class ListReader {
       : classes_(classes), set_(set), videos_(videos) {}
 
   Status Read(const std::filesystem::path& list) {
+    list_ = list;
     FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));
     const std::vector<std::string_view> lines = SplitLines(text);
     ListPlace place{list, 1};
@@ -72,20 +86,22 @@ class ListReader {
                           std::string(set_ == VideoSet::kTest ? "" : " and class") + " (and frame, for single frames)");
     for (std::size_t i = 1; i < lines.size(); ++i) {
       place.line = i + 1;
+      if (!IsUtf8(lines[i])) return place.Broken("row is not UTF-8");
       if (!Trimmed(lines[i]).empty()) FERMENT_RETURN_IF_ERROR(ReadRow(SplitCsv(lines[i]), place));
     }
     return {};
   }
 
-  /// Gives the frames of a clip that was listed as a whole its class, and frames that were not listed none. Requires:
-  /// pictures are known.
-  void Finish() {
-    for (auto& [name, video] : videos_) {
-      if (const auto clip = clips_.find(name); clip != clips_.end())
-        video.labels.assign(video.LastFrame(), static_cast<std::int8_t>(clip->second));
-      std::replace(video.labels.begin(), video.labels.end(), static_cast<std::int8_t>(kNoRow),
-                   static_cast<std::int8_t>(kNoClass));
+  /// Gives the videos of the list their labels: a clip's class to all its frames. Requires: pictures are known. Errors:
+  /// DataLoss for a frame that is listed twice.
+  Status Finish() {
+    for (const auto& [name, label] : clips_) {
+      Video& video = videos_.at(name);
+      if (video.other_class > 0) video.other_class = LastPicture(video);
+      video.labels.assign(LastPicture(video), label);
     }
+    for (auto& [name, rows] : rows_) FERMENT_RETURN_IF_ERROR(Label(videos_.at(name), rows));
+    return {};
   }
 
  private:
@@ -123,17 +139,33 @@ class ListReader {
     if (!frame || *frame < 1 || *frame > static_cast<int>(kMostFrames))
       return place.Broken("frame \"" + std::string(Trimmed(field)) + "\"; allowed: 1 .. " +
                           std::to_string(kMostFrames));
-    const auto at = static_cast<std::size_t>(*frame);
-    if (video.labels.size() < at) video.labels.resize(at, kNoRow);
-    if (video.labels[at - 1] != kNoRow)
-      return place.Broken("frame is listed twice: video=" + video.name + " frame=" + std::to_string(*frame));
-    video.labels[at - 1] = static_cast<std::int8_t>(label);
+    rows_[video.name].push_back(
+        {static_cast<std::uint32_t>(*frame), static_cast<std::uint32_t>(place.line), static_cast<std::int8_t>(label)});
     return {};
   }
 
   Status AddClip(const std::string& name, int label, bool fresh, const ListPlace& place) {
     if (!fresh) return place.Broken("clip is listed twice: video=" + name);
-    clips_[name] = label;
+    clips_[name] = static_cast<std::int8_t>(label);
+    return {};
+  }
+
+  /// Labels are kept by number, so that a row far past the pictures is counted and left out.
+  Status Label(Video& video, std::vector<Row>& rows) const {
+    std::sort(rows.begin(), rows.end(),
+              [](const Row& a, const Row& b) { return std::tie(a.frame, a.line) < std::tie(b.frame, b.line); });
+    const auto twice =
+        std::adjacent_find(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.frame == b.frame; });
+    if (twice != rows.end())
+      return ListPlace{list_, std::next(twice)->line}.Broken("frame is listed twice: video=" + video.name +
+                                                             " frame=" + std::to_string(twice->frame));
+    const std::uint32_t last = LastPicture(video);
+    const auto past = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.frame > last; });
+    if (past != rows.end())
+      video.oddities.push_back(std::to_string(rows.end() - past) + " rows are of frames past the last picture");
+    rows.erase(past, rows.end());
+    video.labels.assign(rows.empty() ? 0 : rows.back().frame, static_cast<std::int8_t>(kNoClass));
+    for (const Row& row : rows) video.labels[row.frame - 1] = row.label;
     return {};
   }
 
@@ -141,7 +173,9 @@ class ListReader {
   const VideoSet set_;
   std::map<std::string, Video>& videos_;
   Columns columns_;
-  std::map<std::string, int> clips_;
+  std::filesystem::path list_;
+  std::map<std::string, std::vector<Row>> rows_;
+  std::map<std::string, std::int8_t> clips_;
 };
 
 /// Returns: where the folders of pictures are.
@@ -194,6 +228,9 @@ Result<std::vector<Video>> LoadVideoFolder(const std::filesystem::path& path, co
   const auto train = FindList(path, {"train.csv"});
   const auto validation = FindList(path, {"val.csv", "validation.csv"});
   const auto test = FindList(path, {"test.csv"});
+  if (validation && *validation != path / "validation.csv" && FindList(path, {"validation.csv"}))
+    return Fail(
+        DataLossError("val.csv and validation.csv are both there, and one of them is meant: folder=" + path.string()));
   if (!train && !validation)
     return Fail(NotFoundError("no list of videos: folder=" + path.string() +
                               "; expected train.csv and val.csv or validation.csv with the columns video, class and, "
@@ -206,8 +243,8 @@ Result<std::vector<Video>> LoadVideoFolder(const std::filesystem::path& path, co
   const std::filesystem::path frames = FramesRoot(path);
   FERMENT_RETURN_IF_ERROR(test ? test_reader.Read(*test) : AddUnlisted(frames, by_name));
   for (auto& [name, video] : by_name) AddFrames(frames, video);
-  train_reader.Finish();
-  validation_reader.Finish();
+  FERMENT_RETURN_IF_ERROR(train_reader.Finish());
+  FERMENT_RETURN_IF_ERROR(validation_reader.Finish());
   std::vector<Video> videos;
   for (auto& [name, video] : by_name) {
     if (!video.folder.empty()) NoteGaps(video);

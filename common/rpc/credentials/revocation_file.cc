@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/credentials/revocation_file.h"
 
+#include <utility>
+
 #include "common/base/logging.h"
 
 namespace ferment::rpc {
@@ -39,21 +41,27 @@ void RevocationFile::Follow() {
   const FileStamp lists = StampOf(paths_.revocations);
   const FileStamp authorities = StampOf(paths_.authorities);
   if (lists != lists_stamp_ || authorities != authorities_stamp_) {
+    // A file that could not be read may be readable at the next look without being another one.
+    if (!ReadAnew()) {
+      TellOutdated();
+      return;
+    }
     lists_stamp_ = lists;
     authorities_stamp_ = authorities;
-    ReadAnew();
   }
   TellOutdated();
 }
 
-void RevocationFile::ReadAnew() {
+bool RevocationFile::ReadAnew() {
   auto read = ReadRevocations(paths_);
   const std::string file = paths_.revocations.string();
   if (!read) {
-    LogError("revocations.unreadable",
-             {{"error", read.error().message()}, {"next", "what was revoked before stays revoked"}});
-    return;
+    if (std::exchange(told_unreadable_, std::string(read.error().message())) != read.error().message())
+      LogError("revocations.unreadable",
+               {{"error", read.error().message()}, {"next", "what was revoked before stays revoked"}});
+    return false;
   }
+  told_unreadable_.clear();
   if (!read->empty()) {
     LogInfo("revocations.read",
             {{"file", file}, {"revoked", read->size()}, {"lists_of_other_authorities", read->left_out()}});
@@ -63,6 +71,7 @@ void RevocationFile::ReadAnew() {
   lists_ = std::move(*read);
   answers_.clear();
   told_outdated_ = false;
+  return true;
 }
 
 void RevocationFile::TellOutdated() {

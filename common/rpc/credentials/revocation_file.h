@@ -20,8 +20,9 @@
 namespace ferment::rpc {
 
 /// Looks once a second, when it is asked, whether the lists or the authorities are others. Lists that cannot be
-/// understood, or that no authority of ours has signed, leave the former ones in force and are logged; where the file
-/// is gone, and need not be there, nothing is revoked. Lists that are out of date stay in force and are logged once.
+/// understood, or that no authority of ours has signed, leave the former ones in force, are logged once and read again
+/// at each look; where the file is gone, and need not be there, nothing is revoked. Lists that are out of date stay in
+/// force and are logged once.
 ///
 /// Thread: any; guarded. The clock outlives it.
 class RevocationFile {
@@ -41,7 +42,8 @@ class RevocationFile {
 
   RevocationFile(const CredentialPaths& paths, const Clock& clock) : paths_(paths), clock_(clock) {}
   void Follow() FERMENT_REQUIRES(mutex_);
-  void ReadAnew() FERMENT_REQUIRES(mutex_);
+  /// Returns: whether lists and authorities could be read and understood.
+  bool ReadAnew() FERMENT_REQUIRES(mutex_);
   void TellOutdated() FERMENT_REQUIRES(mutex_);
 
   // Constant after construction.
@@ -54,6 +56,8 @@ class RevocationFile {
   FileStamp authorities_stamp_ FERMENT_GUARDED_BY(mutex_);
   RevocationLists lists_ FERMENT_GUARDED_BY(mutex_);
   bool told_outdated_ FERMENT_GUARDED_BY(mutex_) = false;
+  /// What is wrong with the lists, as it was logged last.
+  std::string told_unreadable_ FERMENT_GUARDED_BY(mutex_);
   std::unordered_map<std::string, bool, Hash, std::equal_to<>> answers_ FERMENT_GUARDED_BY(mutex_);
 };
 

@@ -56,6 +56,15 @@ TEST(EventCodec, ReadsBackEveryKindAsItWas) {
   }
 }
 
+TEST(EventCodec, AMessageOfAnyBytesCanBeReadAgain) {
+  const auto decoded =
+      DecodeEvent(EncodeEvent(JobFailureReported{"r", "teacher", 2, {"\"Fr\xF6hlich\" is no class", 65}}));
+  ASSERT_TRUE(decoded) << decoded.error().ToString();
+  EXPECT_EQ(std::get<JobFailureReported>(*decoded).failure.message, "\"Fr?hlich\" is no class");
+  const Event umlaut = JobFailureReported{"r", "teacher", 2, {"Fr\xC3\xB6hlich", 65}};
+  EXPECT_EQ(*DecodeEvent(EncodeEvent(umlaut)), umlaut);
+}
+
 TEST(EventCodec, AnUpdateThatLeavesARunsStateOrPriorityAloneStaysOne) {
   const Event event = RunUpdated{"r", "q", {}, {}, 12};
   EXPECT_EQ(*DecodeEvent(EncodeEvent(event)), event);

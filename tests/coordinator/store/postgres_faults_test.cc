@@ -34,9 +34,14 @@ class PostgresFaults : public PostgresStoreFixture {
   }
   void RefuseNothing() { RunSql(address_, "DROP FUNCTION refuse CASCADE"); }
   /// A coordinator led here, and its session has ended.
+  static void ExpectSoon(const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!holds() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    EXPECT_TRUE(holds());
+  }
   void LeadOnce() {
     Open(Options(address_));
-    while (LocksOfTerms() != "0") std::this_thread::yield();
+    ExpectSoon([&] { return LocksOfTerms() == "0"; });
   }
   void MakeRole(const std::string& name) {
     RunSql(address_, "DO $$ BEGIN CREATE ROLE " + name + " LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
@@ -223,7 +228,7 @@ TEST_F(PostgresFaults, AServerProcessThatHangsIsLeftAndWhatItDoesOnceItGoesOnIsN
   EXPECT_TRUE(store->Append(std::vector{Numbered(2)}).ok());
   EXPECT_GE(again, 1);
   kill(std::stoi(pid), SIGCONT);
-  while (RunSql(address_, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid) != "0") std::this_thread::yield();
+  ExpectSoon([&] { return RunSql(address_, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid) == "0"; });
   EXPECT_EQ(CountOf(*store), 2);
 }
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "worker/recipes/cotrain/cotrain_placement.h"
+#include "worker/train/ema.h"
 #include "worker/train/exchange/rank_statistics.h"
-#include "worker/train/optimizer/ema.h"
 
 namespace ferment::worker {
 

@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "worker/recipes/cotrain/cotrain_batch.h"
+#include "worker/train/ema.h"
 #include "worker/train/exchange/gradient_exchange.h"
-#include "worker/train/optimizer/ema.h"
 
 namespace ferment::worker {
 

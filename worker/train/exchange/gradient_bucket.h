@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/nn/tensor_io.h"
 #include "worker/collective/collective.h"
-#include "worker/train/recipe.h"
 
 namespace ferment::worker {
+
+using nn::NamedTensors;
 
 /// Returns: elements from the begin of a tensor in a flat buffer to that of the next: each begins at a cache line on
 /// the CPU, and where cuDNN may read 16 bytes at a time.

@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "worker/train/recipe.h"
+#include "common/nn/tensor_io.h"
 
 namespace ferment::worker {
+
+using nn::NamedTensors;
 
 struct AdamWOptions {
   double beta1 = 0.9;

@@ -49,10 +49,10 @@ TEST_F(VideoFolder, FramesHaveTheClassOfTheirRowAndOthersNone) {
   ASSERT_EQ(videos.size(), 1U);
   EXPECT_EQ(videos[0].name, "v");
   EXPECT_EQ(videos[0].set, VideoSet::kTrain);
-  EXPECT_EQ(videos[0].labels, (Labels{1, -1, -1, 4, 6, -1}));
+  EXPECT_EQ(videos[0].labels, (Labels{1, -1, -1, 4}));
   EXPECT_EQ(videos[0].frames_with_image, (std::vector<std::uint32_t>{1, 2, 4}));
   EXPECT_EQ(videos[0].FramePath(4), root_ / "v" / "0004.jpg");
-  EXPECT_THAT(videos[0].oddities, ::testing::Contains("2 label lines past the last picture"));
+  EXPECT_THAT(videos[0].oddities, ::testing::Contains("2 rows are of frames past the last picture"));
 }
 
 TEST_F(VideoFolder, AClipHasItsClassOnEveryFrame) {
@@ -109,10 +109,42 @@ TEST_F(VideoFolder, ABrokenListIsNamedWithItsLine) {
   ExpectBroken("video,frame,class\nv,1,Bored\n", "\"Bored\" is no class");
   for (const char* name : {"../v", "", "..", "a/b"})
     ExpectBroken(std::string("video,class\n") + name + ",Neutral\n", "is no name of a folder");
+  ExpectBroken("video,class\nv,Fr\xF6hlich\n", "row is not UTF-8");
   List("train.csv", "video,class\nv,Neutral\n");
   ExpectBroken("video,class\nv,Neutral\n", "video is in two lists: video=v sets=train,validation", "val.csv");
   std::filesystem::remove(root_ / "val.csv");
   ExpectBroken("name\nv\n", "header does not name the columns video", "test.csv");
+}
+
+TEST_F(VideoFolder, ARowFarPastThePicturesCostsNothing) {
+  Frames("v", {"1.jpg", "2.jpg"});
+  List("train.csv", "video,frame,class\nv,1,Neutral\nv,1000000,Fear\n");
+  const std::vector<Video> videos = Load();
+  EXPECT_EQ(videos.at(0).labels, (Labels{0}));
+  EXPECT_EQ(videos.at(0).LastFrame(), 2U);
+}
+
+TEST_F(VideoFolder, AClipOfAnotherClassCountsWithAllItsFrames) {
+  Frames("v", {"1.jpg", "2.jpg"});
+  List("train.csv", "video,class\nv,Fear\n");
+  EXPECT_EQ(Load({"Neutral"}).at(0).other_class, 2U);
+}
+
+TEST_F(VideoFolder, TwoListsOfOneSetAreRefused) {
+  Frames("v", {"1.jpg"});
+  List("val.csv", "video,class\nv,Fear\n");
+  List("validation.csv", "video,class\nv,Fear\n");
+  const auto videos = LoadVideoFolder(root_, kEight);
+  ASSERT_FALSE(videos);
+  EXPECT_THAT(std::string(videos.error().message()), HasSubstr("val.csv and validation.csv are both there"));
+}
+
+TEST_F(VideoFolder, ANameThatIsNotUtf8IsRefused) {
+  Frames("B\xE9", {"1.jpg"});
+  List("train.csv", "video,class\n");
+  const auto videos = LoadVideoSource("folder", root_, kEight);
+  ASSERT_FALSE(videos);
+  EXPECT_THAT(std::string(videos.error().message()), HasSubstr("not UTF-8: path=" + root_.string() + " video=B?"));
 }
 
 TEST_F(VideoFolder, WithoutListsItSaysWhichAreExpected) {

@@ -40,11 +40,16 @@ TEST_F(VideoFrames, AreNumberedWithoutZeros) {
   EXPECT_EQ(video.FramePath(11), root_ / "11.JPEG");
 }
 
-TEST_F(VideoFrames, AreNamedAsTheLowestIs) {
-  const Video video = Read({"001.jpg", "1.jpg", "002.png", "3.jpg", "004.jpg", "000.jpg", "x.jpg", "5", "-6.jpg",
-                            "4294967297.jpg", std::string(200, '0') + "7.jpg"},
+TEST_F(VideoFrames, AreNamedAsMostOfThemAre) {
+  const Video video = Read({"001.jpg", "005.jpg", "1.jpg", "002.png", "3.jpg", "004.jpg", "000.jpg", "x.jpg", "5",
+                            "-6.jpg", "4294967297.jpg", std::string(200, '0') + "7.jpg"},
                            9);
-  EXPECT_EQ(video.frames_with_image, (Numbers{1, 4}));
+  EXPECT_EQ(video.frames_with_image, (Numbers{1, 4, 5}));
+}
+
+TEST_F(VideoFrames, AreNotLostForAPictureBesideThem) {
+  const Video video = Read({"1.jpg", "00005.jpg", "00006.jpg", "09999.jpg"}, 1);
+  EXPECT_EQ(video.frames_with_image, (Numbers{5, 6, 9999}));
 }
 
 TEST_F(VideoFrames, MayBeNone) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "tests/support/manual_clock.h"
 #include "tests/support/test_certificates.h"
@@ -62,6 +63,22 @@ TEST_F(RevocationFileTest, ADamagedListChangesNothing) {
     EXPECT_FALSE(file->RevokeAnyOf(good_)) << text;
     EXPECT_EQ(Look(*file), "") << "once a file is enough";
   }
+}
+
+TEST_F(RevocationFileTest, AListThatCouldNotBeReadIsReadAtTheNextLook) {
+  const auto file = Open();
+  certificates_.Revoke(whose_);
+  clock_.Advance(1s);
+  rlimit allowed{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &allowed), 0);
+  rlimit none = allowed;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool without_files = file->RevokeAnyOf(stolen_);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &allowed), 0);
+  EXPECT_FALSE(without_files) << "it cannot know yet";
+  clock_.Advance(1s);
+  EXPECT_TRUE(file->RevokeAnyOf(stolen_));
 }
 
 TEST_F(RevocationFileTest, AListOfAnotherAuthorityChangesNothing) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/train/optimizer/ema.h"
+#include "worker/train/ema.h"
 
 namespace ferment::worker {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/scheduler/trainer_metrics.h"
+#include "coordinator/metrics/trainer_metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/scheduler/scheduler_metrics.h"
+#include "coordinator/metrics/scheduler_metrics.h"
 
 #include <algorithm>
 

@@ -13,7 +13,7 @@
 #include "common/metrics/distribution.h"
 #include "common/metrics/metric.h"
 #include "coordinator/core/job_book.h"
-#include "coordinator/scheduler/trainer_metrics.h"
+#include "coordinator/metrics/trainer_metrics.h"
 
 namespace ferment::coordinator {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/scheduler/task_runner.h"
+#include "coordinator/desks/task_runner.h"
 
 #include <utility>
 
