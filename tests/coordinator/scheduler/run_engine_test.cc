@@ -1054,20 +1054,38 @@ TEST_F(RunEngineTest, ReplayingTheLogGivesAnEqualBook) {
   EXPECT_EQ(replayed, engine()->book());
 }
 
-TEST_F(RunEngineTest, FiguresOfTheLastHundredRunsThatEndedStayAndThoseOfEarlierOnesGo) {
-  for (int i = 1; i <= 101; ++i) {
-    run_id_ = *engine()->runs().Submit({"submit-" + std::to_string(i), SmallSpec(), "/runs/" + std::to_string(i)});
+/// Runs whose teacher reports once before they are cancelled.
+class EndedRuns : public RunEngineTest {
+ protected:
+  /// In /runs/<folder>: a new run, or the one that ended there again.
+  void EndOne(int folder, std::uint32_t attempt = 1) {
+    const std::string start = "teacher/" + std::to_string(attempt);
+    run_id_ = *engine()->runs().Submit({"submit-" + std::to_string(folder) + '-' + std::to_string(attempt), SmallSpec(),
+                                        "/runs/" + std::to_string(folder)});
     Settle();
     TrainerProgress progress;
     progress.step = 3;
-    EXPECT_FALSE(engine()->trainers().Report(TakeToken("teacher", 1), progress).value_or(true));
+    EXPECT_FALSE(engine()->trainers().Report(TakeToken("teacher", attempt), progress).value_or(true));
     EXPECT_TRUE(engine()->steering().Cancel(run_id_, "").ok());
     Settle();
-    world_.launcher.Exit("teacher/1", exit_code::kTerminated);
+    world_.launcher.Exit(start, exit_code::kTerminated);
     Settle();
     ASSERT_EQ(TheRun().state, RunState::kCancelled);
-    world_.launcher.Forget("teacher/1");
+    world_.launcher.Forget(start);
   }
+};
+
+TEST_F(EndedRuns, ARunThatWasReopenedIsAsOldAsItsLastEnd) {
+  EndOne(1);
+  EndOne(1, 2);
+  for (int folder = 2; folder <= 100; ++folder) EndOne(folder);
+  EXPECT_NE(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
+  EndOne(101);
+  EXPECT_EQ(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
+}
+
+TEST_F(EndedRuns, FiguresOfTheLastHundredStayAndThoseOfEarlierOnesGo) {
+  for (int folder = 1; folder <= 101; ++folder) EndOne(folder);
   EXPECT_EQ(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
   ASSERT_NE(engine()->trainers().ProgressOf("small-2", "teacher"), nullptr);
   EXPECT_EQ(engine()->trainers().ProgressOf("small-2", "teacher")->step, 3U);
