@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "worker/recipes/cotrain/cotrain_batch.h"
+#include "worker/trace/trace.h"
 #include "worker/train/ema.h"
 #include "worker/train/exchange/gradient_exchange.h"
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "worker/recipes/cotrain/cotrain_batch.h"
+#include "worker/trace/trace.h"
 #include "worker/train/class_thresholds.h"
 #include "worker/train/exchange/gradient_exchange.h"
 #include "worker/train/losses.h"
