@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <sstream>
+#include <utility>
 
 #include "common/base/logging.h"
 #include "common/rpc/access_policy.h"
@@ -124,20 +125,25 @@ Result<std::unique_ptr<TokenFile>> TokenFile::Open(const std::filesystem::path& 
 void TokenFile::Follow() {
   const FileStamp now = StampOf(file_);
   if (now == stamp_) return;
-  stamp_ = now;
   if (now.OfNoFile()) {
+    stamp_ = now;
     entries_.clear();
     LogWarning("tokens.gone", {{"file", file_.string()}, {"next", "no token is taken until the file is back"}});
     return;
   }
   const auto text = ReadCredential(file_);
+  // What could not be read may be readable at the next question without being another file.
+  if (text) stamp_ = now;
   auto entries = text ? ParseTokens(*text) : Result<std::vector<TokenEntry>>(Fail(text.error()));
   if (!entries) {
-    LogError("tokens.unreadable", {{"file", file_.string()},
-                                   {"error", entries.error().message()},
-                                   {"next", "the tokens of before stay in force"}});
+    const std::string error(entries.error().message());
+    const bool told = std::exchange(told_unreadable_, error) == error;
+    if (text || !told)
+      LogError("tokens.unreadable",
+               {{"file", file_.string()}, {"error", error}, {"next", "the tokens of before stay in force"}});
     return;
   }
+  told_unreadable_.clear();
   LogInfo("tokens.read", {{"file", file_.string()}, {"tokens", entries->size()}});
   entries_ = std::move(*entries);
 }

@@ -58,6 +58,8 @@ class TokenFile {
   // Under mutex_.
   Mutex mutex_;
   FileStamp stamp_ FERMENT_GUARDED_BY(mutex_);
+  /// What is wrong with the file, as it was logged last.
+  std::string told_unreadable_ FERMENT_GUARDED_BY(mutex_);
   std::vector<TokenEntry> entries_ FERMENT_GUARDED_BY(mutex_);
 };
 

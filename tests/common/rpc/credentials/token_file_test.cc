@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <fstream>
@@ -80,6 +81,23 @@ TEST_F(TokenFileOnDisk, FollowsEveryChange) {
   fs::remove(file_);
   EXPECT_FALSE((*tokens)->Find("second"));
   Put(LineFor("bob", "second"));
+  EXPECT_TRUE((*tokens)->Find("second"));
+}
+
+TEST_F(TokenFileOnDisk, AFileThatCouldNotBeReadIsReadAtTheNextQuestion) {
+  Put(LineFor("ann", "first"));
+  const auto tokens = TokenFile::Open(file_);
+  ASSERT_TRUE(tokens) << tokens.error().message();
+  Put(LineFor("bob", "second"));
+  rlimit allowed{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &allowed), 0);
+  rlimit none = allowed;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool still_in = (*tokens)->Find("first").has_value();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &allowed), 0);
+  EXPECT_TRUE(still_in) << "it cannot know yet";
+  EXPECT_FALSE((*tokens)->Find("first"));
   EXPECT_TRUE((*tokens)->Find("second"));
 }
 
