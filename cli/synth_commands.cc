@@ -64,7 +64,7 @@ Result<std::vector<CaptionedImage>> SamplesOfPack(const std::string& path, const
   return samples;
 }
 
-Result<std::vector<CaptionedImage>> SamplesOfVideos(const std::string& path, const std::string& format,
+Result<std::vector<CaptionedImage>> SamplesOfVideos(const std::string& path, std::string_view format,
                                                     std::size_t wanted) {
   FERMENT_ASSIGN_OR_RETURN(const auto videos, dataset::LoadVideoSource(format, path, kClasses));
   std::vector<CaptionedImage> samples;
@@ -105,11 +105,10 @@ Status Show(const ShowFlags& flags) {
     FERMENT_ASSIGN_OR_RETURN(format, dataset::GuessFormat(flags.path));
   }
   const bool pack = format == "insightface" || format == "fr-folder";
-  const bool videos = format == "affwild2" || format == "video-folder";
-  FERMENT_ASSIGN_OR_RETURN(const auto samples,
-                           pack     ? SamplesOfPack(flags.path, format, flags.count)
-                           : videos ? SamplesOfVideos(flags.path, format == "affwild2" ? format : "folder", flags.count)
-                                    : SamplesOfFaces(flags.path, format, flags.count));
+  const auto videos = dataset::VideoFormatOf(format);
+  FERMENT_ASSIGN_OR_RETURN(const auto samples, pack     ? SamplesOfPack(flags.path, format, flags.count)
+                                               : videos ? SamplesOfVideos(flags.path, *videos, flags.count)
+                                                        : SamplesOfFaces(flags.path, format, flags.count));
   if (samples.empty()) return DataLossError("nothing to show: path=" + flags.path + " format=" + format);
   const dataset::Image page = dataset::ComposeContactSheet(samples, {.cell_pixels = flags.cell});
   std::vector<std::byte> bytes;

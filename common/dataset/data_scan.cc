@@ -222,6 +222,12 @@ Result<std::string> GuessFormat(const std::filesystem::path& path) {
                             "expw, rafdb, ferplus, root, fr-folder, video-folder)"));
 }
 
+std::optional<std::string_view> VideoFormatOf(std::string_view format) {
+  if (format == "affwild2") return format;
+  if (format == kVideoFolder) return "folder";
+  return std::nullopt;
+}
+
 Result<Json> ScanData(const std::filesystem::path& path, std::string_view format) {
   Json found = {{"format", format}, {"path", path.string()}};
   if (format == "insightface") {
@@ -230,8 +236,8 @@ Result<Json> ScanData(const std::filesystem::path& path, std::string_view format
     FERMENT_RETURN_IF_ERROR(ScanFolder(path, found));
   } else if (format == "root") {
     FERMENT_RETURN_IF_ERROR(ScanRoot(path, found));
-  } else if (format == "affwild2" || format == kVideoFolder) {
-    FERMENT_RETURN_IF_ERROR(ScanVideos(format == kVideoFolder ? "folder" : format, path, found));
+  } else if (const auto videos = VideoFormatOf(format)) {
+    FERMENT_RETURN_IF_ERROR(ScanVideos(*videos, path, found));
   } else {
     v1::FerSpec source;
     source.set_format(std::string(format));

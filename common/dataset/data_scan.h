@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@ inline constexpr std::uint64_t kMaxDecodedInScan = 50000;
 /// folder), root (a data.root: folders of these side by side) or fr-folder (pictures alone). Errors: NotFound where
 /// there is no such folder or nothing in it is known.
 Result<std::string> GuessFormat(const std::filesystem::path& path);
+
+/// Returns: the data.videos.format that a scan's format stands for; nothing where it is not one of videos.
+std::optional<std::string_view> VideoFormatOf(std::string_view format);
 
 /// Returns: the findings, with "format", "path" and
 ///   insightface, fr-folder: "records", "sound", "damaged", "decoded", "damage" {reason: count}, "damaged_records"

@@ -60,6 +60,15 @@ std::vector<std::string> SplitCsv(std::string_view line) {
   return fields;
 }
 
+std::optional<std::size_t> FindColumn(const std::vector<std::string>& fields, std::span<const std::string_view> names) {
+  for (const std::string_view name : names) {
+    const auto at =
+        std::find_if(fields.begin(), fields.end(), [&](const std::string& field) { return Trimmed(field) == name; });
+    if (at != fields.end()) return static_cast<std::size_t>(at - fields.begin());
+  }
+  return std::nullopt;
+}
+
 std::string_view Trimmed(std::string_view text) {
   const std::size_t first = std::min(text.find_first_not_of(" \t"), text.size());
   text.remove_prefix(first);

@@ -3,7 +3,9 @@
 // Cuts the text files of data sets into lines and fields, whatever system wrote them.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,9 @@ std::vector<std::string_view> SplitFields(std::string_view line, char separator)
 
 /// Returns: the fields of a CSV row; a field in double quotes may hold commas and doubled quotes.
 std::vector<std::string> SplitCsv(std::string_view line);
+
+/// Returns: the place of the first of `names` that is a field, spaces at its ends apart.
+std::optional<std::size_t> FindColumn(const std::vector<std::string>& fields, std::span<const std::string_view> names);
 
 /// Returns: the text without spaces and tabs at both ends.
 std::string_view Trimmed(std::string_view text);

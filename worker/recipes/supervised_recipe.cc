@@ -69,8 +69,10 @@ class SupervisedRecipe : public Recipe {
     }
     if (!Validation::Due(step, total_steps())) return figures;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, Evaluate(i, step + 1));
+      nn::Backbone& network = *networks_[i]->net;
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(network));
       figures.values[FigureOf("macro_f1", i)] = confusion.MacroF1();
+      if (plan_.publish_best) best_[i].Offer(nn::StateOf(network), step + 1, confusion);
     }
     return figures;
   }
@@ -103,12 +105,15 @@ class SupervisedRecipe : public Recipe {
   Result<RecipeResult> Finish() override {
     RecipeResult result;
     for (std::size_t i = 0; i < networks_.size(); ++i) {
-      FERMENT_ASSIGN_OR_RETURN(const auto confusion, Evaluate(i, total_steps()));
-      const auto& best = best_[i].kept();
-      result.metrics[FigureOf("macro_f1", i)] = best ? best->macro_f1 : confusion.MacroF1();
-      result.metrics[FigureOf("accuracy", i)] = best ? best->accuracy : confusion.Accuracy();
-      if (best) result.metrics[FigureOf("best_step", i)] = static_cast<double>(best->steps);
-      result.models.push_back({plan_.subjects[i].role, best ? best->state : PublishedState(*networks_[i]->net)});
+      nn::Backbone& network = *networks_[i]->net;
+      FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(network));
+      // The only offer where the last is to be published.
+      best_[i].Offer(nn::StateOf(network), total_steps(), confusion);
+      const BestCheckpoint::Kept& best = *best_[i].kept();
+      result.metrics[FigureOf("macro_f1", i)] = best.macro_f1;
+      result.metrics[FigureOf("accuracy", i)] = best.accuracy;
+      if (plan_.publish_best) result.metrics[FigureOf("best_step", i)] = static_cast<double>(best.steps);
+      result.models.push_back({plan_.subjects[i].role, best.state});
     }
     result.metrics["damaged_faces"] = static_cast<double>(feed_->DamagedFaces());
     return result;
@@ -125,14 +130,6 @@ class SupervisedRecipe : public Recipe {
   /// Returns: the name of a subject's figure; the first's have none of their own.
   std::string FigureOf(const std::string& figure, std::size_t subject) const {
     return subject == 0 ? figure : figure + '_' + plan_.subjects[subject].role;
-  }
-
-  /// Of a network after `steps` steps, which is kept where the best is to be published and this is it.
-  Result<report::ConfusionMatrix> Evaluate(std::size_t subject, std::uint64_t steps) {
-    nn::Backbone& network = *networks_[subject]->net;
-    FERMENT_ASSIGN_OR_RETURN(auto confusion, validation_->Evaluate(network));
-    if (plan_.publish_best) best_[subject].Offer(nn::StateOf(network), steps, confusion);
-    return confusion;
   }
 
   /// Leaves the gradient of a step of one network in it; equal on all ranks.

@@ -14,7 +14,6 @@
 #include "worker/feed/clip_feed.h"
 #include "worker/feed/rank_sampler.h"
 #include "worker/recipes/best_checkpoint.h"
-#include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/exchange/flat_reductions.h"
@@ -213,14 +212,12 @@ class TemporalRecipe final : public Recipe {
   void FinishStage() {
     const TemporalStage& stage = stages_[stage_];
     const std::string name = stage.features + '_' + stage.encoder;
-    const report::ConfusionMatrix last = Evaluate();
-    if (ReportsBest(spec_)) {
-      best_.Offer(nn::StateOf(*encoder_), spec_.temporal().steps(), last);
-      metrics_["best_step_" + name] = static_cast<double>(best_.kept()->steps);
-    }
-    const auto& best = best_.kept();
-    metrics_["macro_f1_" + name] = best ? best->macro_f1 : last.MacroF1();
-    finished_.push_back({stage.Role(), best ? best->state : PublishedState(nn::StateOf(*encoder_))});
+    // The only offer where the last is to be published.
+    best_.Offer(nn::StateOf(*encoder_), spec_.temporal().steps(), Evaluate());
+    const BestCheckpoint::Kept& best = *best_.kept();
+    metrics_["macro_f1_" + name] = best.macro_f1;
+    if (ReportsBest(spec_)) metrics_["best_step_" + name] = static_cast<double>(best.steps);
+    finished_.push_back({stage.Role(), best.state});
   }
 
   const RecipeContext& context_;

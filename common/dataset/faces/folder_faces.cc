@@ -13,6 +13,7 @@ namespace ferment::dataset {
 namespace {
 
 constexpr std::array<std::string_view, 5> kPathColumns = {"path", "image", "file", "filename", "image_path"};
+
 constexpr std::array<std::string_view, 5> kClassColumns = {"class", "label", "expression", "emotion", "name"};
 
 struct Columns {
@@ -20,17 +21,6 @@ struct Columns {
   std::size_t face_class = 1;
   bool header = false;
 };
-
-template <std::size_t N>
-std::optional<std::size_t> FindColumn(const std::vector<std::string>& fields,
-                                      const std::array<std::string_view, N>& names) {
-  for (const std::string_view name : names) {
-    const auto at =
-        std::find_if(fields.begin(), fields.end(), [&](const std::string& field) { return Trimmed(field) == name; });
-    if (at != fields.end()) return static_cast<std::size_t>(at - fields.begin());
-  }
-  return std::nullopt;
-}
 
 Columns ColumnsOf(std::string_view first_line) {
   const std::vector<std::string> fields = SplitCsv(first_line);

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <compare>
 #include <cstdio>
 #include <map>
-#include <set>
 #include <system_error>
-#include <tuple>
 #include <utility>
 
 #include "common/dataset/pictures/picture_decoder.h"
@@ -45,44 +44,53 @@ std::uint32_t Video::LastFrame() const {
 
 namespace {
 
-/// How frames of a video are named: filled up to so many digits, and an ending.
-using Naming = std::pair<int, std::string>;
+/// How a frame's file is named.
+struct Naming {
+  std::size_t digits;
+  /// The first digit is a zero: more digits than the number needs.
+  bool filled;
+  std::string ending;
 
-Naming NamingOf(const std::string& name) {
-  const std::size_t dot = name.rfind('.');
-  return {static_cast<int>(dot), name.substr(dot)};
-}
-
-/// Returns: the naming that most of the files have, on a tie the shorter. Requires: a file.
-Naming CommonNaming(Video video, const std::map<std::uint32_t, std::set<std::string>>& by_number) {
-  std::map<Naming, std::size_t> fits;
-  for (const auto& [number, names] : by_number)
-    for (const std::string& name : names) fits[NamingOf(name)] = 0;
-  for (auto& [naming, count] : fits) {
-    std::tie(video.digits, video.ending) = naming;
-    for (const auto& [number, names] : by_number) count += names.count(video.FramePath(number).filename().string());
+  auto operator<=>(const Naming&) const = default;
+  /// Returns: whether files named so are what numbers filled up to `other`'s digits look like.
+  bool Fits(const Naming& other) const {
+    return ending == other.ending && (digits == other.digits || (digits > other.digits && !filled));
   }
-  return std::max_element(fits.begin(), fits.end(), [](const auto& a, const auto& b) { return a.second < b.second; })
-      ->first;
+};
+
+/// Returns: the numbers of all files that fit.
+std::vector<std::uint32_t> Fitting(const std::map<Naming, std::vector<std::uint32_t>>& files, const Naming& naming) {
+  std::vector<std::uint32_t> numbers;
+  for (const auto& [one, its] : files) {
+    if (one.Fits(naming)) numbers.insert(numbers.end(), its.begin(), its.end());
+  }
+  return numbers;
 }
 
 }  // namespace
 
 std::uint64_t ReadFrames(const std::filesystem::path& folder, Video& video) {
   video.folder = folder;
+  video.frames_with_image.clear();
   std::uint64_t files = 0;
-  std::map<std::uint32_t, std::set<std::string>> by_number;
+  std::map<Naming, std::vector<std::uint32_t>> by_naming;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     ++files;
-    if (const auto number = FrameNumber(entry->path())) by_number[*number].insert(entry->path().filename().string());
+    const auto number = FrameNumber(entry->path());
+    if (!number) continue;
+    const std::string name = entry->path().filename().string();
+    const std::size_t dot = name.rfind('.');
+    by_naming[{dot, name.front() == '0', name.substr(dot)}].push_back(*number);
   }
-  video.frames_with_image.clear();
-  if (by_number.empty()) return files;
-  std::tie(video.digits, video.ending) = CommonNaming(video, by_number);
-  for (const auto& [number, names] : by_number) {
-    if (names.contains(video.FramePath(number).filename().string())) video.frames_with_image.push_back(number);
+  for (const auto& [naming, its] : by_naming) {
+    std::vector<std::uint32_t> numbers = Fitting(by_naming, naming);
+    if (numbers.size() <= video.frames_with_image.size()) continue;
+    video.digits = static_cast<int>(naming.digits);
+    video.ending = naming.ending;
+    video.frames_with_image = std::move(numbers);
   }
+  std::sort(video.frames_with_image.begin(), video.frames_with_image.end());
   return files - video.frames_with_image.size();
 }
 

@@ -18,6 +18,8 @@
 namespace ferment::dataset {
 namespace {
 
+constexpr std::array<std::string_view, 1> kVideoColumn = {"video"};
+constexpr std::array<std::string_view, 1> kFrameColumn = {"frame"};
 constexpr std::array<std::string_view, 4> kClassColumns = {"class", "label", "expression", "emotion"};
 /// Not annotated, as Aff-Wild2 writes it.
 constexpr int kNoClass = -1;
@@ -30,15 +32,7 @@ struct Columns {
 
 Columns ColumnsOf(std::string_view header) {
   const std::vector<std::string> fields = SplitCsv(header);
-  Columns columns;
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    const std::string_view name = Trimmed(fields[i]);
-    if (name == "video") columns.video = i;
-    if (name == "frame") columns.frame = i;
-    if (!columns.face_class && std::find(kClassColumns.begin(), kClassColumns.end(), name) != kClassColumns.end())
-      columns.face_class = i;
-  }
-  return columns;
+  return {FindColumn(fields, kVideoColumn), FindColumn(fields, kFrameColumn), FindColumn(fields, kClassColumns)};
 }
 
 /// One list while it is read, and where in it.
