@@ -136,6 +136,10 @@ std::optional<JobEnd> EndAfterStop(const Run& run, const Job& job) {
   return std::nullopt;
 }
 
+bool MayGoOn(const Run& run, const Job& job) {
+  return !run.cancel_requested && !run.suspended && !FirstFailure(run) && !EndAfterStop(run, job);
+}
+
 const Job* TeacherInUse(const Run& run) {
   for (auto job = run.jobs.rbegin(); job != run.jobs.rend(); ++job) {
     if (job->plan.phase != Phase::kLabel || !job->tripped.empty()) continue;

@@ -102,7 +102,7 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   }
   const Run& run = *parts_.ledger.book().FindRun(key.run_id);
   const bool never_ran = !job->attempt.launched && job->attempt.token == 0;
-  if (never_ran && !draining_ && !run.cancel_requested && !run.suspended && !FirstFailure(run)) {
+  if (never_ran && !draining_ && MayGoOn(run, *job)) {
     Launch(run, *job);
     return;
   }
@@ -129,7 +129,9 @@ bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
 
 void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
   const JobKey name{key.run_id, key.job_id};
-  const bool stopped = stopping_.contains(name);
+  // It may have left at its own question for the token, before anybody told it to.
+  const Run& run = *parts_.ledger.book().FindRun(key.run_id);
+  const bool stopped = stopping_.contains(name) || !MayGoOn(run, *run.FindJob(key.job_id));
   LogInfo("job.exit", {{"run", key.run_id},
                        {"job", key.job_id},
                        {"attempt", key.attempt},
@@ -182,6 +184,12 @@ Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   if (job->attempt.token != 0) {
     if (job->attempt.incarnation == request.incarnation) return job->attempt.token;
     return Fail(AbortedError("another process holds the run token; leave without writing: run=" + request.run_id +
+                             " job=" + request.job_id)
+                    .WithExitCode(exit_code::kFenced));
+  }
+  // The signal that tells it to leave may come after its first steps, or to nobody.
+  if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {
+    return Fail(AbortedError("this job is to stop; leave without writing: run=" + request.run_id +
                              " job=" + request.job_id)
                     .WithExitCode(exit_code::kFenced));
   }

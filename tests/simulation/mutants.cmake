@@ -306,8 +306,12 @@ ferment_mutant(was_replaced_by_an_older_labeler P12
   [[]])
 ferment_mutant(was_launched_although_cancelled P2
   coordinator/desks/trainer_desk.cc
-  [[  if (never_ran && !draining_ && !run.cancel_requested && !run.suspended && !FirstFailure(run)) {]]
+  [[  if (never_ran && !draining_ && MayGoOn(run, *job)) {]]
   [[  if (never_ran && !draining_) {]])
+ferment_mutant(job_to_stop_gets_the_token P16
+  coordinator/desks/trainer_desk.cc
+  [[  if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {]]
+  [[  if (draining_) {]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/desks/trainer_desk.cc
   [[  if (HolderMayLive(key, *job)) return;]]

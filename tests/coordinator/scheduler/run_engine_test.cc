@@ -717,6 +717,24 @@ TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing)
   EXPECT_TRUE(engine()->trainers().Complete(key, {}).ok());
 }
 
+TEST_F(RunEngineTest, AJobThatIsToStopIsNotGivenTheToken) {
+  run_id_ = Submit();
+  EXPECT_TRUE(engine()->steering().Update({run_id_, "suspend", true, {}}).ok());
+  // Nobody has looked at the run's folder yet, let alone told its trainer anything.
+  Restart();
+  const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1});
+  ASSERT_EQ(token.error().code(), StatusCode::kAborted);
+  EXPECT_EQ(token.error().exit_code(), exit_code::kFenced);
+  EXPECT_THAT(token.error().message(), HasSubstr("is to stop"));
+  world_.launcher.Exit("teacher/1", exit_code::kFenced);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "it left as it was asked to";
+  EXPECT_EQ(TheRun().state, RunState::kRunning);
+  EXPECT_TRUE(engine()->steering().Update({run_id_, "resume", false, {}}).ok());
+  Settle();
+  TakeToken("teacher", 2);
+}
+
 TEST_F(RunEngineTest, AResultThatWasTakenCountsHoweverTheTrainerLeaves) {
   run_id_ = Submit();
   EXPECT_TRUE(engine()->trainers().Complete(TakeToken("teacher", 1), {{}, {{"teacher", "f", "s"}}, {}}).ok());
