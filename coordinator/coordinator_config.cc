@@ -118,6 +118,7 @@ Status Check(const CoordinatorConfig& config) {
     return UsageError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()));
   }
   FERMENT_RETURN_IF_ERROR(CheckCoolDown(config.cool_down));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--keep-runs", config.keep_runs, 0, 1'000'000));
   if (!config.label_store.empty()) {
     const auto place = io::ParseObjectUrl(config.label_store);
     if (!place) return place.error().With("--label-store").WithExitCode(exit_code::kUsage);
@@ -133,7 +134,8 @@ std::string Describe(const CoordinatorConfig& config) {
          " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
          "\ncool-down-first = " + Seconds(config.cool_down.first) +
          " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
-         " s\nreflection = " + (ServesReflection(config) ? "on" : "off") +
+         " s\nkeep-runs = " + std::to_string(config.keep_runs) +
+         "\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
          "\ntls-ca = " + config.tls.tls_ca + "\ntls-crl = " + config.tls.tls_crl +

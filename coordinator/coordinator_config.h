@@ -45,6 +45,8 @@ struct CoordinatorConfig {
   std::chrono::seconds drain{50};
   /// after 0 to 1000 failures, first 1 s to longest, longest up to 1 h: whoever is silent for that long is forgotten.
   CoolDownRule cool_down;
+  /// Runs that have ended and are remembered, 0 to 1,000,000.
+  int keep_runs = 500;
   /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;
   /// Tell clients over gRPC what can be called: on, off, or auto: on without TLS.

@@ -78,6 +78,8 @@ int Main(int argc, char** argv) {
   app.add_option("--trainer", config.trainer, "The trainer program, the same on every host")->capture_default_str();
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   AddTimeOptions(app, config);
+  app.add_option("--keep-runs", config.keep_runs, "Runs that have ended and are remembered, the latest ones")
+      ->capture_default_str();
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");
   app.add_option("--reflection", config.reflection, "Tell gRPC clients what can be called; auto = on without TLS")

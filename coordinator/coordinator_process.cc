@@ -213,7 +213,8 @@ class CoordinatorProcess {
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
         SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting),
-                        .cool_down = config_.cool_down});
+                        .cool_down = config_.cool_down,
+                        .retention = {.runs = static_cast<std::size_t>(config_.keep_runs)}});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
     runs_ = std::make_unique<RunServiceImpl>(*scheduler_, authenticator, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);

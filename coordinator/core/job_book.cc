@@ -181,7 +181,7 @@ void JobBook::Resume(const std::string& run_id) {
 void JobBook::On(const RunCancelRequested& event) {
   Run& run = RunOf(event.run_id);
   if (run.state == RunState::kRunning) run.cancel_requested = true;
-  if (!event.request_id.empty()) changes_.insert(event.request_id);
+  if (!event.request_id.empty()) changes_[event.request_id] = event.run_id;
 }
 
 void JobBook::On(const RunUpdated& event) {
@@ -189,7 +189,7 @@ void JobBook::On(const RunUpdated& event) {
   FERMENT_CHECK(run.state == RunState::kRunning) << "run=" << event.run_id;
   if (event.suspended) run.suspended = *event.suspended;
   if (event.priority) run.priority = *event.priority;
-  if (!event.request_id.empty()) changes_.insert(event.request_id);
+  if (!event.request_id.empty()) changes_[event.request_id] = event.run_id;
 }
 
 void JobBook::On(const RunEnded& event) {
@@ -199,6 +199,16 @@ void JobBook::On(const RunEnded& event) {
   std::erase(unfinished_, event.run_id);
   run.failure = event.failure;
   run.ended_wall_ms = event.wall_ms;
+}
+
+void JobBook::On(const RunForgotten& event) {
+  FERMENT_CHECK(RunOf(event.run_id).state != RunState::kRunning) << "run=" << event.run_id;
+  const auto of_it = [&](const auto& request) { return request.second == event.run_id; };
+  std::erase_if(submissions_, of_it);
+  std::erase_if(changes_, of_it);
+  std::erase(run_order_, event.run_id);
+  runs_.erase(event.run_id);
+  ++forgotten_;
 }
 
 void JobBook::On(const AttemptIntended& event) {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +28,10 @@ class JobBook {
   /// Returns: shards of all jobs.
   std::uint64_t CountShards() const;
 
-  /// In order of submission.
+  /// In order of submission; without those that were forgotten.
   const std::vector<std::string>& run_order() const { return run_order_; }
+  /// Returns: how many runs there ever were.
+  std::uint64_t CountSubmitted() const { return forgotten_ + run_order_.size(); }
   /// Those that have not ended, in order of submission: what there is to do takes no longer for all that were before.
   const std::vector<std::string>& unfinished() const { return unfinished_; }
   const Run* FindRun(std::string_view run_id) const;
@@ -70,6 +71,7 @@ class JobBook {
   void On(const RunCancelRequested& event);
   void On(const RunUpdated& event);
   void On(const RunEnded& event);
+  void On(const RunForgotten& event);
   void On(const AttemptIntended& event);
   void On(const AttemptLaunched& event);
   void On(const TokenTaken& event);
@@ -91,12 +93,15 @@ class JobBook {
   void On(const ShardsRestored& event);
   void On(const LabelerRestored& event);
   void On(const RequestsRestored& event);
+  void On(const ForgottenRestored& event);
 
   std::map<std::string, Run, std::less<>> runs_;
   std::vector<std::string> run_order_;
   std::vector<std::string> unfinished_;
+  std::uint64_t forgotten_ = 0;
+  /// Request id -> run id.
   std::map<std::string, std::string, std::less<>> submissions_;
-  std::set<std::string, std::less<>> changes_;
+  std::map<std::string, std::string, std::less<>> changes_;
   std::map<std::string, Labeler, std::less<>> labelers_;
   std::map<std::string, std::string, std::less<>> labeler_by_name_;
 };

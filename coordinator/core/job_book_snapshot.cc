@@ -17,7 +17,8 @@ constexpr std::size_t kRequestsAnEvent = 4'096;
 
 bool OfSnapshot(const Event& event) {
   return std::holds_alternative<RunRestored>(event) || std::holds_alternative<ShardsRestored>(event) ||
-         std::holds_alternative<LabelerRestored>(event) || std::holds_alternative<RequestsRestored>(event);
+         std::holds_alternative<LabelerRestored>(event) || std::holds_alternative<RequestsRestored>(event) ||
+         std::holds_alternative<ForgottenRestored>(event);
 }
 
 Status JobBook::Snapshot(const std::function<Status(const Event&)>& take) const {
@@ -45,11 +46,13 @@ Status JobBook::Snapshot(const std::function<Status(const Event&)>& take) const 
     requests.submissions.emplace(request_id, run_id);
     FERMENT_RETURN_IF_ERROR(flush(kRequestsAnEvent));
   }
-  for (const std::string& request_id : changes_) {
-    requests.changes.push_back(request_id);
+  for (const auto& [request_id, run_id] : changes_) {
+    requests.changes.emplace(request_id, run_id);
     FERMENT_RETURN_IF_ERROR(flush(kRequestsAnEvent));
   }
-  return flush(1);
+  FERMENT_RETURN_IF_ERROR(flush(1));
+  // A version that forgets no runs can read the log of one that has forgotten none.
+  return forgotten_ == 0 ? Status() : take(ForgottenRestored{forgotten_});
 }
 
 void Job::Append(Shard shard) {
@@ -96,5 +99,7 @@ void JobBook::On(const RequestsRestored& event) {
   submissions_.insert(event.submissions.begin(), event.submissions.end());
   changes_.insert(event.changes.begin(), event.changes.end());
 }
+
+void JobBook::On(const ForgottenRestored& event) { forgotten_ = event.runs; }
 
 }  // namespace ferment::coordinator

@@ -13,11 +13,11 @@
 namespace ferment::coordinator {
 
 /// The order of the alternatives is nobody's business: event_codec names each on disk.
-using Event =
-    std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched, TokenTaken,
-                 JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded, LabelerRegistered,
-                 ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped, LabelerForgotten, RunRestored,
-                 ShardsRestored, LabelerRestored, RequestsRestored, RunUpdated, LabelerReturned, ShardCondemned>;
+using Event = std::variant<RunSubmitted, RunReopened, RunCancelRequested, RunEnded, AttemptIntended, AttemptLaunched,
+                           TokenTaken, JobCompleted, JobFailureReported, AttemptExited, ShardsPlanned, JobEnded,
+                           LabelerRegistered, ShardLeased, ShardReleased, ShardCommitted, ShardFailed, TeacherTripped,
+                           LabelerForgotten, RunRestored, ShardsRestored, LabelerRestored, RequestsRestored, RunUpdated,
+                           LabelerReturned, ShardCondemned, RunForgotten, ForgottenRestored>;
 
 /// Returns: whether it is one of snapshot_event.h.
 bool OfSnapshot(const Event& event);

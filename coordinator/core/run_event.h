@@ -58,4 +58,10 @@ struct RunEnded {
   friend bool operator==(const RunEnded&, const RunEnded&) = default;
 };
 
+/// A run that ended long ago is known no more, nor are the requests that made and changed it. Its folder stays.
+struct RunForgotten {
+  std::string run_id;
+  friend bool operator==(const RunForgotten&, const RunForgotten&) = default;
+};
+
 }  // namespace ferment::coordinator

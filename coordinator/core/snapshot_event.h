@@ -4,6 +4,7 @@
 // applied to an empty book, what all the events before them gave.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,9 +35,15 @@ struct LabelerRestored {
 struct RequestsRestored {
   /// Request id -> run id, of submissions.
   std::map<std::string, std::string> submissions;
-  /// Request ids of what changed a run otherwise.
-  std::vector<std::string> changes;
+  /// Of what changed a run otherwise, likewise; no run id where a version that forgot no runs wrote it.
+  std::map<std::string, std::string> changes;
   friend bool operator==(const RequestsRestored&, const RequestsRestored&) = default;
+};
+
+/// So many runs were submitted of which nothing is known any more.
+struct ForgottenRestored {
+  std::uint64_t runs = 0;
+  friend bool operator==(const ForgottenRestored&, const ForgottenRestored&) = default;
 };
 
 }  // namespace ferment::coordinator

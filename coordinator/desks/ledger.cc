@@ -5,6 +5,12 @@
 
 namespace ferment::coordinator {
 
+Status NoSuchRun(std::string_view run_id) {
+  return NotFoundError("no such run: run=" + std::string(run_id) +
+                       " (of those that ended the last ones are remembered, as --keep-runs says; the folder of an "
+                       "earlier one has its report)");
+}
+
 void Ledger::Record(Event event) {
   book_.Apply(event);
   if (const auto* end = std::get_if<RunEnded>(&event)) specs_.erase(end->run_id);

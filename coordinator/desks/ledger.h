@@ -7,12 +7,16 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/config/run_spec.h"
 #include "coordinator/core/job_book.h"
 
 namespace ferment::coordinator {
+
+/// Returns: NotFound.
+Status NoSuchRun(std::string_view run_id);
 
 /// Record applies at once, so that later decisions of the same batch see earlier ones; nobody outside sees any of it
 /// before the batch is saved, and a coordinator that cannot save stops.

@@ -76,7 +76,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       return run_id;
     }
   }
-  const std::string run_id = submission.spec.name() + "-" + std::to_string(book.run_order().size() + 1);
+  const std::string run_id = submission.spec.name() + "-" + std::to_string(book.CountSubmitted() + 1);
   LogInfo("run.submitted", {{"run", run_id}, {"run_dir", submission.run_dir}});
   parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), submission.run_dir, spec,
                                     PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});
@@ -115,7 +115,9 @@ void RunDesk::Prepare(const Run& run) {
 void RunDesk::HandlePrepared(const std::string& run_id, const Status& status) {
   preparing_.erase(run_id);
   if (!status.ok()) LogError("run.not_prepared", {{"run", run_id}, {"error", status.message()}});
-  const Run& run = *parts_.ledger.book().FindRun(run_id);
+  const Run* known = parts_.ledger.book().FindRun(run_id);
+  if (known == nullptr) return;  // a slow task's run may have been forgotten
+  const Run& run = *known;
   if (status.code() == StatusCode::kAborted && !run.cancel_requested && NextJob(run) == nullptr) {
     // No job is left that could fail for it: the run waits until it is given its folder.
     prepare_again_[run_id] = parts_.clock.Now() + kPrepareAgainAfter;
@@ -230,6 +232,7 @@ void RunDesk::LeaveOut(const Run& run, const Job& job, const JobEnd& end) {
 void RunDesk::HandleWithdrawn(const JobKey& key, const JobEnd& end, const Status& status) {
   withdrawing_.erase(key);
   const Run* run = parts_.ledger.book().FindRun(key.first);
+  if (run == nullptr) return;
   NoteDisk(*run, status);
   const Job* job = run->FindJob(key.second);
   if (run->state != RunState::kRunning || run->cancel_requested || HasEnded(job->state) || !HasNoTrainer(*job)) return;
@@ -263,6 +266,7 @@ void RunDesk::StartShards(const Run& run, const Job& job) {
 void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
   planning_.erase(key);
   const Run* run = parts_.ledger.book().FindRun(key.first);
+  if (run == nullptr) return;
   const Job* job = run->FindJob(key.second);
   if (run->state != RunState::kRunning || run->cancel_requested || run->suspended) return;
   if (job->state != JobState::kPending) return;
@@ -283,6 +287,7 @@ void RunDesk::HandlePlan(const JobKey& key, const Result<ShardPlan>& plan) {
 
 void RunDesk::HandleIndexFailed(const JobKey& key, const Status& status) {
   const Run* run = parts_.ledger.book().FindRun(key.first);
+  if (run == nullptr) return;
   NoteDisk(*run, status);
   const Job* job = run->FindJob(key.second);
   if (job->state != JobState::kRunning) return;
@@ -316,7 +321,7 @@ void RunDesk::WritePhaseTable(const Run& run) {
 void RunDesk::HandleTableNotWritten(const std::string& run_id, const Status& status) {
   LogError("phases.not_written", {{"run", run_id}, {"error", status.message()}});
   const Run* run = parts_.ledger.book().FindRun(run_id);
-  if (DiskFailed(status) && run->state == RunState::kRunning) FailBeforeNextJob(*run, status);
+  if (run != nullptr && DiskFailed(status) && run->state == RunState::kRunning) FailBeforeNextJob(*run, status);
 }
 
 void RunDesk::Finish(const Run& run) {
@@ -334,6 +339,7 @@ void RunDesk::Finish(const Run& run) {
 void RunDesk::HandleFinished(const std::string& run_id, const Status& report) {
   finishing_.erase(run_id);
   const Run* run = parts_.ledger.book().FindRun(run_id);
+  if (run == nullptr) return;
   NoteDisk(*run, report);
   auto outcome = Outcome(*run);
   if (run->state != RunState::kRunning || !outcome) return;

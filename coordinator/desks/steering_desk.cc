@@ -15,7 +15,7 @@ Status CheckPriority(std::int32_t priority) {
 
 Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
   const Run* run = ledger_.book().FindRun(run_id);
-  if (run == nullptr) return Fail(NotFoundError("no such run: run=" + run_id));
+  if (run == nullptr) return Fail(NoSuchRun(run_id));
   if (run->state == RunState::kRunning && !run->cancel_requested) return run;
   return Fail(FailedPreconditionError(
       "the run goes on no more: run=" + run_id +
@@ -24,7 +24,7 @@ Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
 
 Status SteeringDesk::Cancel(const std::string& run_id, const std::string& request_id) {
   const Run* run = ledger_.book().FindRun(run_id);
-  if (run == nullptr) return NotFoundError("no such run: run=" + run_id);
+  if (run == nullptr) return NoSuchRun(run_id);
   if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
   if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
   LogInfo("run.cancel", {{"run", run_id}});

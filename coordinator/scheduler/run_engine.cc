@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kEventsAShard = 2;
 
 /// Runs that have ended and of which figures are kept that are not in the log.
-constexpr std::size_t kEndedInMind = 100;
+constexpr std::size_t kEndedWithFigures = 100;
 
 /// A job of many shards has 20,000 letters; a page ends with the run that comes past this, or it would neither fit a
 /// message nor leave the scheduler time for others.
@@ -33,7 +33,8 @@ RunEngine::RunEngine(Parts parts)
       teachers_(ledger_, parts_.clock, parts_.metrics),
       steering_(ledger_, parts_.clock, parts_.metrics),
       runs_({ledger_, parts_.clock, trainers_, teachers_, parts_.run_files, parts_.files, parts_.come_back,
-             [this] { return parts_.store.Confirm(); }}) {}
+             [this] { return parts_.store.Confirm(); }}),
+      retention_(parts_.retention) {}
 
 Status RunEngine::Restore() {
   FERMENT_RETURN_IF_ERROR(parts_.store.Replay([this](const Event& event) {
@@ -43,6 +44,7 @@ Status RunEngine::Restore() {
   }));
   labelers_.HearAll();
   leases_.GiveFullLeaseTimes();
+  retention_.Restore(book(), parts_.clock.Now());
   parts_.metrics.SumUpEnded(book());
   parts_.metrics.Mirror(ledger_.book());
   return {};
@@ -84,26 +86,41 @@ Status RunEngine::Settle() {
     parts_.metrics.Mirror(ledger_.book());
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
+  // Here nothing is decided that retention_ has not heard of: no run goes that is being opened again.
+  ForgetRuns();
   return {};
+}
+
+void RunEngine::ForgetRuns() {
+  for (const std::string& run_id : retention_.TakeDue(parts_.clock.Now())) {
+    LogInfo("run.forgotten", {{"run", run_id}, {"run_dir", book().FindRun(run_id)->run_dir}});
+    ForgetFigures(*book().FindRun(run_id));
+    std::erase(with_figures_, run_id);
+    ledger_.Record(RunForgotten{run_id});
+  }
 }
 
 void RunEngine::NoteEnds(std::span<const Event> saved) {
   bool others_ended = false;
   for (const Event& event : saved) {
+    retention_.Note(event, parts_.clock.Now());
     const auto* end = std::get_if<RunEnded>(&event);
     const auto* reopened = std::get_if<RunReopened>(&event);
-    if (end != nullptr) ended_.push_back(end->run_id);
-    if (reopened != nullptr) std::erase(ended_, reopened->run_id);
-    others_ended = others_ended || end != nullptr || reopened != nullptr;
+    if (end != nullptr) with_figures_.push_back(end->run_id);
+    if (reopened != nullptr) std::erase(with_figures_, reopened->run_id);
+    others_ended = others_ended || end != nullptr || reopened != nullptr || std::holds_alternative<RunForgotten>(event);
   }
   if (others_ended) parts_.metrics.SumUpEnded(book());
-  for (; ended_.size() > kEndedInMind; ended_.pop_front()) {
-    const Run& run = *book().FindRun(ended_.front());
-    runs_.Forget(run);
-    trainers_.Forget(run);
-    leases_.Forget(run);
-    teachers_.Forget(run);
+  for (; with_figures_.size() > kEndedWithFigures; with_figures_.pop_front()) {
+    ForgetFigures(*book().FindRun(with_figures_.front()));
   }
+}
+
+void RunEngine::ForgetFigures(const Run& run) {
+  runs_.Forget(run);
+  trainers_.Forget(run);
+  leases_.Forget(run);
+  teachers_.Forget(run);
 }
 
 Status RunEngine::CompactIfLong() {
@@ -122,7 +139,7 @@ Status RunEngine::CompactIfLong() {
 
 Result<RunView> RunEngine::View(std::string_view run_id) {
   const Run* run = ledger_.book().FindRun(run_id);
-  if (run == nullptr) return Fail(NotFoundError("no such run: run=" + std::string(run_id)));
+  if (run == nullptr) return Fail(NoSuchRun(run_id));
   return MakeRunView(ledger_.book(), *run, *ledger_.SpecOf(*run),
                      {labelers_, leases_, trainers_, WallMs(parts_.clock), parts_.store.term()});
 }

@@ -23,6 +23,7 @@
 #include "coordinator/launch/launcher.h"
 #include "coordinator/metrics/scheduler_metrics.h"
 #include "coordinator/scheduler/operation.h"
+#include "coordinator/scheduler/run_retention.h"
 #include "coordinator/scheduler/run_view.h"
 #include "coordinator/store/event_store.h"
 
@@ -47,6 +48,7 @@ class RunEngine {
     /// Brings the outcome of a task back to this thread, to be followed by Settle.
     std::function<void(std::function<void()>)> come_back;
     CoolDownRule cool_down = {};
+    RetentionRule retention = {};
     /// How long a labeler without a lease may be silent before nothing is kept of it.
     std::chrono::milliseconds forget_labelers_after = std::chrono::hours(1);
     /// Events of the log before a snapshot takes their place; more where there are more shards than these.
@@ -81,8 +83,11 @@ class RunEngine {
   RunPage Page(std::size_t offset, std::size_t limit);
 
  private:
+  /// Of runs that ended too long ago nothing is kept.
+  void ForgetRuns();
   /// Figures of the last runs that ended stay for whoever looks at them; of those before only the book knows.
   void NoteEnds(std::span<const Event> saved);
+  void ForgetFigures(const Run& run);
   /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.
   Status CompactIfLong();
 
@@ -97,8 +102,9 @@ class RunEngine {
   TeacherDesk teachers_;
   SteeringDesk steering_;
   RunDesk runs_;
-  /// Runs that ended since this process started, those that are forgotten left out; in that order.
-  std::deque<std::string> ended_;
+  RunRetention retention_;
+  /// Runs that ended since this process started and of which there are figures; in that order.
+  std::deque<std::string> with_figures_;
 };
 
 }  // namespace ferment::coordinator

@@ -16,12 +16,10 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
       launches_(std::make_unique<ThreadTaskRunner>()),
       files_(std::make_unique<ThreadTaskRunner>()),
       looks_(config.looks) {
+  auto come_back = [this](std::function<void()> work) { (void)Enqueue(RequestKind::kOwn, {std::move(work), nullptr}); };
   engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
                                                          parts_.metrics, *launches_, *files_, parts_.plan_launch,
-                                                         [this](std::function<void()> work) {
-                                                           (void)Enqueue(RequestKind::kOwn, {std::move(work), nullptr});
-                                                         },
-                                                         config_.cool_down});
+                                                         std::move(come_back), config_.cool_down, config_.retention});
 }
 
 Scheduler::~Scheduler() { Stop(); }
@@ -214,6 +212,7 @@ Result<std::string> Scheduler::RunDirOf(const std::string& run_id) {
   });
   if (!run_dir) return run_dir;
   const MutexLock lock(mutex_);
+  if (run_dirs_.size() >= kRunDirsKept) run_dirs_.clear();
   run_dirs_[run_id] = *run_dir;
   return run_dir;
 }

@@ -27,17 +27,17 @@
 namespace ferment::coordinator {
 
 struct SchedulerConfig {
-  /// Requests that may wait; past it they are refused, as RequestQueue has it. Rises with the labelers that one
-  /// coordinator shall bear.
+  /// Requests that may wait; past it they are refused, as RequestQueue has it. Rises with the labelers to be borne.
   std::size_t queue_limit = 4096;
   /// Operations saved in one commit. A batch is what came in while the last one was being saved, so that a lone request
   /// waits for nobody.
   std::size_t batch_limit = 64;
-  /// How often leases are looked at and trainers asked after.
+  /// Leases are looked at and trainers asked after so often.
   std::chrono::milliseconds tick{100};
   /// Runs whose result files are looked at side by side; each may be on storage that does not answer.
   int looks = 16;
   CoolDownRule cool_down = {};
+  RetentionRule retention = {};
 };
 
 /// What to do is decided by LeaseDesk, TrainerDesk and RunDesk; this class orders it: queue, decide, append, answer. It
@@ -115,7 +115,7 @@ class Scheduler {
   Status Crowded(RequestKind kind, std::size_t waiting);
   Status MayTouch(const LeaseKey& key, const std::string& caller) const;
   Status CheckFiles(const ShardResult& result);
-  /// Waits. Errors: Aborted where there is no such run.
+  /// Waits. Errors: Aborted (no such run).
   Result<std::string> RunDirOf(const std::string& run_id);
   void Loop(std::stop_token stop);
   std::vector<Operation> TakeBatch(const std::stop_token& stop);
@@ -135,7 +135,8 @@ class Scheduler {
   bool idle_ FERMENT_GUARDED_BY(mutex_) = false;
   bool draining_ FERMENT_GUARDED_BY(mutex_) = false;
   Status stopped_ FERMENT_GUARDED_BY(mutex_);
-  /// A run's folder never changes, so that it need not be asked for twice.
+  /// A run's folder never changes, so that it need not be asked for with each commit.
+  static constexpr std::size_t kRunDirsKept = 1'000;
   std::map<std::string, std::string, std::less<>> run_dirs_ FERMENT_GUARDED_BY(mutex_);
 
   // of the scheduler's thread once Start has returned; the runners end before the engine that they come back to

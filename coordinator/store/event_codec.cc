@@ -116,6 +116,10 @@ Result<Event> DecodePlain(const v1::Event& event) {
     }
     case v1::Event::kLabelerForgotten:
       return LabelerForgotten{event.labeler_forgotten().labeler_id()};
+    case v1::Event::kRunForgotten:
+      return RunForgotten{event.run_forgotten().run_id()};
+    case v1::Event::kForgottenRestored:
+      return ForgottenRestored{event.forgotten_restored().runs()};
     case v1::Event::kLabelerReturned:
       return LabelerReturned{event.labeler_returned().labeler_id()};
     case v1::Event::kShardLeased:

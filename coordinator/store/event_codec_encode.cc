@@ -129,6 +129,7 @@ void Encode(const LabelerRegistered& from, v1::Event& event) {
 void Encode(const LabelerForgotten& from, v1::Event& event) {
   event.mutable_labeler_forgotten()->set_labeler_id(from.labeler_id);
 }
+void Encode(const RunForgotten& from, v1::Event& event) { event.mutable_run_forgotten()->set_run_id(from.run_id); }
 void Encode(const LabelerReturned& from, v1::Event& event) {
   event.mutable_labeler_returned()->set_labeler_id(from.labeler_id);
 }
@@ -185,6 +186,9 @@ void Encode(const RunRestored& from, v1::Event& event) { EncodeSnapshot(from, ev
 void Encode(const ShardsRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
 void Encode(const LabelerRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
 void Encode(const RequestsRestored& from, v1::Event& event) { EncodeSnapshot(from, event); }
+void Encode(const ForgottenRestored& from, v1::Event& event) {
+  event.mutable_forgotten_restored()->set_runs(from.runs);
+}
 
 }  // namespace
 

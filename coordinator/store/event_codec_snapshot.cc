@@ -235,7 +235,10 @@ void EncodeSnapshot(const LabelerRestored& from, v1::Event& event) {
 void EncodeSnapshot(const RequestsRestored& from, v1::Event& event) {
   v1::RequestsRestored* to = event.mutable_requests_restored();
   to->mutable_submissions()->insert(from.submissions.begin(), from.submissions.end());
-  to->mutable_changes()->Assign(from.changes.begin(), from.changes.end());
+  for (const auto& [request_id, run_id] : from.changes) {
+    to->add_changes(request_id);
+    to->add_changed_runs(run_id);
+  }
 }
 
 Result<Event> DecodeSnapshot(const v1::RunRestored& from) {
@@ -296,8 +299,14 @@ Result<Event> DecodeSnapshot(const v1::LabelerRestored& from) {
 }
 
 Result<Event> DecodeSnapshot(const v1::RequestsRestored& from) {
-  return RequestsRestored{{from.submissions().begin(), from.submissions().end()},
-                          {from.changes().begin(), from.changes().end()}};
+  RequestsRestored to{{from.submissions().begin(), from.submissions().end()}, {}};
+  if (from.changed_runs_size() != 0 && from.changed_runs_size() != from.changes_size()) {
+    return Fail(DataLossError("the lists of a snapshot's requests have different lengths"));
+  }
+  for (int i = 0; i < from.changes_size(); ++i) {
+    to.changes.emplace(from.changes(i), from.changed_runs_size() == 0 ? std::string() : from.changed_runs(i));
+  }
+  return to;
 }
 
 }  // namespace ferment::coordinator

@@ -26,6 +26,20 @@ TEST(CoordinatorConfig, RefusesACoolDownThatNobodyCanMeanAndNamesTheFlag) {
   EXPECT_THAT(refusal({3, 5s, 3601s}), HasSubstr("cool-down-longest=3601"));
 }
 
+TEST(CoordinatorConfig, RefusesToRememberFewerRunsThanNone) {
+  CoordinatorConfig config;
+  for (const int good : {0, 1'000'000}) {
+    config.keep_runs = good;
+    EXPECT_TRUE(Check(config).ok()) << good;
+  }
+  for (const int bad : {-1, 1'000'001}) {
+    config.keep_runs = bad;
+    EXPECT_EQ(ProcessExitCode(Check(config)), exit_code::kUsage);
+    EXPECT_THAT(Check(config).message(), HasSubstr("--keep-runs must be 0 to 1000000: value=" + std::to_string(bad)));
+  }
+  EXPECT_THAT(Describe({}), HasSubstr("\nkeep-runs = 500\n"));
+}
+
 TEST(CoordinatorConfig, PrintsTheCoolDown) {
   EXPECT_THAT(Describe({}), HasSubstr("cool-down-after = 3\ncool-down-first = 5 s\ncool-down-longest = 600 s\n"));
 }

@@ -223,8 +223,8 @@ ferment_mutant(canaries_are_not_logged P16
   [[result.peak_rss_bytes, {}});]])
 ferment_mutant(snapshot_forgets_requests P2
   coordinator/core/job_book_snapshot.cc
-  [[  return flush(1);]]
-  [[  return {};]])
+  [[  FERMENT_RETURN_IF_ERROR(flush(1));]]
+  [[]])
 ferment_mutant(snapshot_is_of_what_is_not_saved check
   coordinator/scheduler/run_engine.cc
   [[    FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
@@ -308,10 +308,18 @@ ferment_mutant(was_launched_although_cancelled P2
   coordinator/desks/trainer_desk.cc
   [[  if (never_ran && !draining_ && MayGoOn(run, *job)) {]]
   [[  if (never_ran && !draining_) {]])
-ferment_mutant(job_to_stop_gets_the_token P16
+ferment_mutant(job_to_stop_gets_the_token P2
   coordinator/desks/trainer_desk.cc
   [[  if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {]]
   [[  if (draining_) {]])
+ferment_mutant(run_is_forgotten_at_once T1.3
+  coordinator/scheduler/run_retention.cc
+  [[ && now - ended_.front().at >= rule_.least]]
+  [[]])
+ferment_mutant(number_of_a_forgotten_run_is_given_again P3
+  coordinator/desks/run_desk.cc
+  [[book.CountSubmitted() + 1]]
+  [[book.run_order().size() + 1]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/desks/trainer_desk.cc
   [[  if (HolderMayLive(key, *job)) return;]]

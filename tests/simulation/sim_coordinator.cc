@@ -25,11 +25,34 @@ bool TurnsARun(const coordinator::Event& event) {
 }
 
 std::string Describe(const coordinator::Event& event) {
-  static constexpr std::array<const char*, std::variant_size_v<coordinator::Event>> kNames = {
-      "submitted",    "reopened", "cancel",    "run-ended", "intended",   "launched", "token",    "completed",
-      "job-failure",  "exited",   "planned",   "ended",     "registered", "leased",   "released", "committed",
-      "shard-failed", "tripped",  "forgotten", "",          "",           "",         "",         "updated",
-      "returned",     "condemned"};
+  static constexpr std::array<const char*, std::variant_size_v<coordinator::Event>> kNames = {"submitted",
+                                                                                              "reopened",
+                                                                                              "cancel",
+                                                                                              "run-ended",
+                                                                                              "intended",
+                                                                                              "launched",
+                                                                                              "token",
+                                                                                              "completed",
+                                                                                              "job-failure",
+                                                                                              "exited",
+                                                                                              "planned",
+                                                                                              "ended",
+                                                                                              "registered",
+                                                                                              "leased",
+                                                                                              "released",
+                                                                                              "committed",
+                                                                                              "shard-failed",
+                                                                                              "tripped",
+                                                                                              "forgotten",
+                                                                                              "",
+                                                                                              "",
+                                                                                              "",
+                                                                                              "",
+                                                                                              "updated",
+                                                                                              "returned",
+                                                                                              "condemned",
+                                                                                              "run-forgotten",
+                                                                                              "forgotten-restored"};
   std::string text = kNames[event.index()];
   std::visit(
       [&text](const auto& one) {
@@ -98,7 +121,8 @@ SimCoordinator::SimCoordinator(Parts parts)
           Enqueue({work, nullptr});
         });
       },
-      world_.plan.cool_down, duration_cast<milliseconds>(world_.plan.forget_labelers), world_.plan.compact_after});
+      world_.plan.cool_down, world_.plan.retention, duration_cast<milliseconds>(world_.plan.forget_labelers),
+      world_.plan.compact_after});
 }
 
 void SimCoordinator::Start() {

@@ -45,6 +45,7 @@ void SimLogRules::Take(std::uint64_t term, std::uint64_t latest_term, std::span<
   for (const Event& event : events) {
     std::visit(
         [this](const auto& one) {
+          if (IsOfForgotten(one)) history_.Violate("P3", "something happens to a run that was forgotten");
           if constexpr (requires { On(one); }) {
             On(one);
           } else {
@@ -53,6 +54,14 @@ void SimLogRules::Take(std::uint64_t term, std::uint64_t latest_term, std::span<
         },
         event);
   }
+}
+
+template <typename One>
+bool SimLogRules::IsOfForgotten(const One& event) const {
+  const RunFacts* run = nullptr;
+  if constexpr (requires { event.run_id; }) run = FindRun(event.run_id);
+  if constexpr (requires { event.key.run_id; }) run = FindRun(event.key.run_id);
+  return run != nullptr && run->forgotten;
 }
 
 const RunFacts* SimLogRules::FindRun(const std::string& run_id) const {
@@ -84,6 +93,8 @@ std::uint32_t SimLogRules::GenerationOfCancel(const std::string& request_id, std
 
 std::uint64_t SimLogRules::MostIndexed(const std::string& folder) const {
   for (const auto& [run_id, run] : runs_) {
+    // Its folder may be another's by now.
+    if (run.forgotten) continue;
     for (const auto& [job_id, job] : run.jobs) {
       if (job.tripped && job.index_folder == folder) return job.indexable;
     }
@@ -103,6 +114,7 @@ void SimLogRules::NothingAfterCancel(const std::string& run_id, const std::strin
 
 void SimLogRules::On(const RunSubmitted& event) {
   OnceOnly(event.request_id, event.run_id, "submitted");
+  if (runs_.contains(event.run_id)) history_.Violate("P2", "two runs have one id: run=" + event.run_id);
   RunFacts& run = runs_[event.run_id];
   run.run_dir = event.run_dir;
   for (const PlannedJob& plan : event.jobs) {
@@ -166,6 +178,17 @@ void SimLogRules::On(const RunEnded& event) {
   }
 }
 
+void SimLogRules::On(const RunForgotten& event) {
+  RunFacts& run = runs_[event.run_id];
+  const auto ended =
+      std::ranges::count_if(runs_, [](const auto& one) { return !one.second.running && !one.second.forgotten; });
+  if (run.running) history_.Violate("P2", "a run that goes on is forgotten: run=" + event.run_id);
+  if (static_cast<std::size_t>(ended) <= keep_runs_) {
+    history_.Violate("P2", "a run is forgotten before there are too many: run=" + event.run_id);
+  }
+  run.forgotten = true;
+}
+
 void SimLogRules::On(const AttemptIntended& event) {
   NothingAfterCancel(event.run_id, "job=" + event.job_id + " is started");
   JobFacts& job = JobOf(event.run_id, event.job_id);
@@ -186,7 +209,11 @@ void SimLogRules::On(const AttemptIntended& event) {
 void SimLogRules::On(const AttemptLaunched&) {}
 
 void SimLogRules::On(const TokenTaken& event) {
+  NothingAfterCancel(event.run_id, "job=" + event.job_id + " is given the token");
   JobFacts& job = JobOf(event.run_id, event.job_id);
+  const std::string unfit =
+      event.job_id.starts_with("cotrain") ? UnfitTeacher(runs_[event.run_id], job.round) : std::string();
+  if (!unfit.empty()) history_.Violate("P16", "a student is given the token and " + unfit + ": run=" + event.run_id);
   if (event.attempt != job.attempt || job.token_of_attempt || job.exited || event.token <= job.token) {
     history_.Violate("P5", "a run token was given out wrongly: " + event.run_id + "/" + event.job_id + "/" +
                                std::to_string(event.attempt) + " token=" + std::to_string(event.token) +

@@ -68,13 +68,15 @@ struct RunFacts {
   bool suspended = false;
   /// When it was cancelled, nothing was left to do but the report.
   bool cancelled_too_late = false;
+  bool forgotten = false;
   std::uint32_t generation = 0;
   std::map<std::string, JobFacts> jobs;
 };
 
 class SimLogRules {
  public:
-  explicit SimLogRules(SimHistory& history) : history_(history) {}
+  /// `keep_runs`: of those that have ended, no fewer may be remembered.
+  SimLogRules(SimHistory& history, std::size_t keep_runs) : history_(history), keep_runs_(keep_runs) {}
 
   /// `latest_term`: of the store when these events were written.
   void Take(std::uint64_t term, std::uint64_t latest_term, std::span<const coordinator::Event> events);
@@ -99,6 +101,7 @@ class SimLogRules {
   void On(const coordinator::RunCancelRequested& event);
   void On(const coordinator::RunUpdated& event);
   void On(const coordinator::RunEnded& event);
+  void On(const coordinator::RunForgotten& event);
   void On(const coordinator::AttemptIntended& event);
   void On(const coordinator::AttemptLaunched& event);
   void On(const coordinator::TokenTaken& event);
@@ -120,12 +123,15 @@ class SimLogRules {
   JobFacts& JobOf(const std::string& run_id, const std::string& job_id) { return runs_[run_id].jobs[job_id]; }
   /// Returns: the shard of this lease; says so where the lease is not the shard's present one.
   ShardFacts& Held(const coordinator::LeaseKey& key, const std::string& what);
+  template <typename One>
+  bool IsOfForgotten(const One& event) const;
   /// Nor while it is suspended.
   void NothingAfterCancel(const std::string& run_id, const std::string& what);
   void OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what);
   void CheckSuccess(const std::string& run_id, const std::string& job_id, const JobFacts& job);
 
   SimHistory& history_;
+  const std::size_t keep_runs_;
   std::uint64_t term_ = 0;
   bool folders_fail_ = false;
   std::map<std::string, RunFacts> runs_;

@@ -30,6 +30,10 @@ std::string Name(const coordinator::LaunchKey& key) {
 void SimOracle::CheckBook(const JobBook& book, const std::string& when) {
   for (const auto& [run_id, facts] : log_.runs()) {
     const Run* run = book.FindRun(run_id);
+    if (facts.forgotten) {
+      if (run != nullptr) history_.Violate("P2", when + ": a run that was forgotten is there: run=" + run_id);
+      continue;
+    }
     if (run == nullptr) {
       history_.Violate("P2", when + ": a run is lost: run=" + run_id);
       return;
@@ -91,6 +95,7 @@ void SimOracle::Restored(std::uint64_t term, MonotonicTime now, const JobBook& b
   }
   for (const auto& [request_id, run_id] : submissions_) {
     const Run* run = book.FindSubmission(request_id);
+    if (log_.FindRun(run_id)->forgotten) continue;
     if (run == nullptr || run->run_id != run_id) {
       history_.Violate("P2", "an acknowledged submission is lost: request=" + request_id + " run=" + run_id);
     }
@@ -239,7 +244,8 @@ void SimOracle::Changed(const std::string& run_id, const std::string& request_id
 }
 
 void SimOracle::Seen(const std::string& run_id, const Status& answer) {
-  if (answer.code() == StatusCode::kNotFound) {
+  const RunFacts* run = log_.FindRun(run_id);
+  if (answer.code() == StatusCode::kNotFound && (run == nullptr || !run->forgotten)) {
     history_.Violate("P2", "an acknowledged run cannot be seen: run=" + run_id);
   }
 }
@@ -291,7 +297,7 @@ void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t p
   if (unfit.empty()) return;
   std::optional<SimTime>& since = writer->second.unfit_since;
   if (!since) since = now;
-  if (now - *since <= kStopOnItsWay && !fresh) return;
+  if (now - *since <= kStopOnItsWay) return;
   history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
 }
 
@@ -314,6 +320,8 @@ void SimOracle::Final(const JobBook& book) {
   CheckBook(book, "at the end");
   for (const auto& [run_id, run] : log_.runs()) {
     if (run.running) history_.Violate("live", "a run has not ended: run=" + run_id);
+    // Its folder may be another's by now.
+    if (run.forgotten) continue;
     const bool well = book.FindRun(run_id) != nullptr && book.FindRun(run_id)->state == RunState::kSucceeded;
     if (well && !files_.HasReport(run.run_dir)) history_.Violate("P1", "succeeded without a report: run=" + run_id);
     for (const auto& [job_id, job] : run.jobs) {

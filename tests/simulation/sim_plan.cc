@@ -79,6 +79,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   compact_after = random.Below(4) == 0 ? 1'000'000 : 1 + random.Below(80);
   DrawMachines();
   DrawDeadlyShards();
+  DrawRetention();
 }
 
 void SimPlan::DrawMachines() {
@@ -103,6 +104,16 @@ void SimPlan::DrawDeadlyShards() {
   const std::uint64_t count = 1 + random.Below(2);
   for (std::uint64_t i = 0; i < count; ++i) deadly_shards.insert(random.Below(label_shards));
   deadly_at = random.Uniform(0, 1);
+}
+
+void SimPlan::DrawRetention() {
+  RandomSequence random(seed, StreamOf("simulation.retention"));
+  if (random.Below(2) == 0) return;
+  retention.runs = random.Below(3);
+  retention.least = duration_cast<milliseconds>(Between(random, seconds(41), seconds(60)));
+  // Runs are so short, and so many, that some are forgotten while others go on.
+  trainer_work = std::min<SimTime>(trainer_work, seconds(2));
+  fault_time += 3 * retention.least;
 }
 
 void SimPlan::LetOnlyMachinesFail() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/core/lease_policy.h"
+#include "coordinator/scheduler/run_retention.h"
 #include "tests/simulation/sim_queue.h"
 
 namespace ferment::simulation {
@@ -103,6 +104,8 @@ struct SimPlan {
   std::uint64_t canaries = 0;
   /// How long a labeler is silent before it is forgotten; longer than any message is under way.
   SimTime forget_labelers{0};
+  /// Which runs are remembered that have ended; likewise.
+  coordinator::RetentionRule retention;
   /// Events of the log before a snapshot takes their place.
   std::uint64_t compact_after = 0;
   /// Clocks run at 1 - skew to 1 + skew.
@@ -129,6 +132,7 @@ struct SimPlan {
  private:
   void DrawMachines();
   void DrawDeadlyShards();
+  void DrawRetention();
   void LetOnlyMachinesFail();
 };
 

@@ -77,6 +77,11 @@ void SimUser::Watch() {
 }
 
 void SimUser::HandleView(const Result<RunView>& view) {
+  if (!view && view.error().code() == StatusCode::kNotFound) {
+    // It was cut off for so long that the run ended and was forgotten meanwhile; the oracle has looked at that.
+    content_ = true;
+    return;
+  }
   if (!view || view->state == RunState::kRunning) {
     // Also where the wish to suspend it arrives only after that to resume it.
     if (view && view->suspended && world_.queue.now() > wants_it_suspended_until_) Update(false);

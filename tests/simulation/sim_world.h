@@ -26,7 +26,7 @@ struct SimWorld {
       : plan(seed),
         random(seed, StreamOf("simulation.world")),
         history(queue, trace),
-        log(history),
+        log(history, plan.retention.runs),
         machines(plan, history),
         suspects(plan, history),
         files(plan, history, log),

@@ -24,6 +24,8 @@ struct EngineWorld {
   RecordedLauncher launcher;
   RecordedRunFiles run_files;
   ManualClock clock;
+  /// Of every coordinator from then on.
+  coordinator::RetentionRule retention = {};
 };
 
 class QueueRunner final : public coordinator::TaskRunner {
@@ -48,11 +50,19 @@ class EngineHarness {
       : store_(world.log),
         registry_(metrics::MakePrometheusRegistry()),
         metrics_(*registry_),
-        engine_({store_, world.launcher, world.run_files, world.clock, metrics_, launches_, files_,
+        engine_({store_,
+                 world.launcher,
+                 world.run_files,
+                 world.clock,
+                 metrics_,
+                 launches_,
+                 files_,
                  [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
                    return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};
                  },
-                 [this](std::function<void()> work) { back_.push_back(std::move(work)); }}) {
+                 [this](std::function<void()> work) { back_.push_back(std::move(work)); },
+                 {},
+                 world.retention}) {
     restored_ = engine_.Restore();
   }
 

@@ -271,6 +271,31 @@ TEST(JobBook, OtherShardsThanBeforeStartAboveEveryFormerEpoch) {
   EXPECT_EQ(book.FindJob("r", "label")->pending.size(), 3U);
 }
 
+TEST(JobBook, OfARunThatIsForgottenNothingStaysButItsNumber) {
+  JobBook book;
+  book.Apply(RunSubmitted{"other", "other's", "n", "/e", "", {}, 0});
+  const JobBook before = book;
+  book.Apply(Submitted());
+  book.Apply(RunUpdated{"r", "up", {}, 3, 0});
+  book.Apply(RunCancelRequested{"r", "stop", 0});
+  book.Apply(RunCancelRequested{"other", "other's stop", 0});
+  book.Apply(RunEnded{"r", RunState::kCancelled, {}, 0});
+  book.Apply(RunForgotten{"r"});
+  EXPECT_EQ(book.FindRun("r"), nullptr);
+  EXPECT_EQ(book.FindSubmission("q"), nullptr);
+  EXPECT_FALSE(book.KnowsChange("up"));
+  EXPECT_FALSE(book.KnowsChange("stop"));
+  EXPECT_TRUE(book.KnowsChange("other's stop")) << "another run's";
+  EXPECT_EQ(book.run_order(), before.run_order());
+  EXPECT_EQ(book.CountSubmitted(), 2U);
+}
+
+TEST(JobBookDeathTest, ARunThatGoesOnIsNotForgotten) {
+  JobBook book;
+  book.Apply(Submitted());
+  EXPECT_DEATH(book.Apply(RunForgotten{"r"}), "run=r");
+}
+
 TEST(JobBook, ANewIncarnationReplacesTheLabelerOfItsName) {
   JobBook book;
   book.Apply(LabelerRegistered{"n/1", "n", "1", "avx2"});

@@ -719,7 +719,7 @@ TEST_F(RunEngineTest, ALaunchThatFailsBesideAnUnseenHolderOfTheTokenEndsNothing)
 
 TEST_F(RunEngineTest, AJobThatIsToStopIsNotGivenTheToken) {
   run_id_ = Submit();
-  EXPECT_TRUE(engine()->steering().Update({run_id_, "suspend", true, {}}).ok());
+  world_.log->events.push_back(RunUpdated{run_id_, "suspend", true, {}, 1});
   // Nobody has looked at the run's folder yet, let alone told its trainer anything.
   Restart();
   const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1});
@@ -1100,6 +1100,45 @@ TEST_F(EndedRuns, ARunThatWasReopenedIsAsOldAsItsLastEnd) {
   EXPECT_NE(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
   EndOne(101);
   EXPECT_EQ(engine()->trainers().ProgressOf("small-1", "teacher"), nullptr);
+}
+
+TEST_F(EndedRuns, TheLastOnesAreRememberedAndThoseBeforeAreForgottenInTime) {
+  world_.retention = {2, 10min};
+  Restart();
+  for (int folder = 1; folder <= 4; ++folder) EndOne(folder);
+  EndOne(1, 2);
+  EXPECT_THAT(engine()->book().run_order(), ElementsAre("small-1", "small-2", "small-3", "small-4"))
+      << "who watches the first has had no time to see its end";
+  world_.clock.Advance(10min);
+  Settle();
+  Settle();
+  EXPECT_THAT(engine()->book().run_order(), ElementsAre("small-1", "small-4")) << "in order of their ends";
+  EXPECT_EQ(engine()->View("small-2").error().code(), StatusCode::kNotFound);
+  EXPECT_THAT(engine()->View("small-2").error().message(), HasSubstr("--keep-runs"));
+  EXPECT_EQ(engine()->steering().Cancel("small-2", "late").code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine()->trainers().ProgressOf("small-2", "teacher"), nullptr);
+  EXPECT_THAT(engine().Exposition(), HasSubstr("ferment_phases{phase=\"teacher\",state=\"cancelled\"} 2\n"));
+  run_id_ = *engine()->runs().Submit({"new", SmallSpec(), "/runs/2"});
+  EXPECT_EQ(run_id_, "small-5") << "a number is given once";
+  Settle();
+  const JobBook before = engine()->book();
+  Restart();
+  EXPECT_EQ(engine()->book(), before);
+}
+
+TEST_F(EndedRuns, ARestartKeepsTheOrderAndGivesThemTimeAnew) {
+  for (int folder = 1; folder <= 2; ++folder) {
+    EndOne(folder);
+    world_.clock.Advance(1s);
+  }
+  EndOne(1, 2);
+  world_.retention = {1, 10min};
+  Restart();
+  Settle();
+  EXPECT_EQ(engine()->book().run_order().size(), 2U);
+  world_.clock.Advance(10min);
+  Settle();
+  EXPECT_THAT(engine()->book().run_order(), ElementsAre("small-1")) << "it ended last";
 }
 
 TEST_F(EndedRuns, FiguresOfTheLastHundredStayAndThoseOfEarlierOnesGo) {

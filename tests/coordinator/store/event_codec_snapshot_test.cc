@@ -79,6 +79,22 @@ TEST(Snapshot, GivesAnEqualBookThroughItsBytes) {
   EXPECT_EQ(book.CountShards(), 5000U);
 }
 
+TEST(Snapshot, OfARunThatWasForgottenHoldsItsNumberAlone) {
+  JobBook book;
+  book.Apply(RunSubmitted{"r", "q", "", "/d", "", {}, 0});
+  book.Apply(RunCancelRequested{"r", "c", 0});
+  book.Apply(RunEnded{"r", RunState::kCancelled, {}, 0});
+  book.Apply(RunForgotten{"r"});
+  JobBook read_back;
+  const auto take = [&](const Event& event) {
+    EXPECT_EQ(event, Event(ForgottenRestored{1}));
+    read_back.Apply(event);
+    return Status();
+  };
+  ASSERT_TRUE(book.Snapshot(take).ok());
+  EXPECT_EQ(read_back, book);
+}
+
 TEST(Snapshot, OfAnEmptyBookIsEmpty) {
   EXPECT_TRUE(JobBook().Snapshot([](const Event&) { return InternalError("an event"); }).ok());
 }

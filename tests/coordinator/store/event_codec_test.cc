@@ -38,10 +38,12 @@ std::vector<Event> OneOfEachKind() {
       RunRestored{},
       ShardsRestored{"r", "label", {}},
       LabelerRestored{{"l", "n", "i", "avx2", 3, 30, 2, {key}, "h", 4, true, true, true}},
-      RequestsRestored{{{"q", "r"}}, {"c"}},
+      RequestsRestored{{{"q", "r"}}, {{"c", "r"}, {"d", "s"}}},
       RunUpdated{"r", "q", false, -7, 12},
       LabelerReturned{"l"},
       ShardCondemned{key, {"deadly", 65}},
+      RunForgotten{"r"},
+      ForgottenRestored{7},
   };
 }
 
@@ -54,6 +56,17 @@ TEST(EventCodec, ReadsBackEveryKindAsItWas) {
     ASSERT_TRUE(decoded) << i << ": " << decoded.error().ToString();
     EXPECT_EQ(*decoded, events[i]) << i;
   }
+}
+
+TEST(EventCodec, ChangesOfAVersionThatForgotNoRunsAreKnownWithoutTheirs) {
+  v1::Event event;
+  event.mutable_requests_restored()->add_changes("c");
+  const auto decoded = DecodeEvent(event.SerializeAsString());
+  ASSERT_TRUE(decoded) << decoded.error().ToString();
+  EXPECT_EQ(std::get<RequestsRestored>(*decoded).changes, (std::map<std::string, std::string>{{"c", ""}}));
+  event.mutable_requests_restored()->add_changed_runs("r");
+  event.mutable_requests_restored()->add_changed_runs("s");
+  EXPECT_EQ(DecodeEvent(event.SerializeAsString()).error().code(), StatusCode::kDataLoss);
 }
 
 TEST(EventCodec, AMessageOfAnyBytesCanBeReadAgain) {
