@@ -51,6 +51,8 @@ Status RunEngine::Restore() {
 }
 
 Status RunEngine::Round(std::span<const Operation> batch, bool poll) {
+  // First, while nothing is decided that retention_ has not heard of: no run goes that is being opened again.
+  ForgetRuns();
   for (const Operation& operation : batch) operation.decide();
   if (poll) Poll();
   const Status saved = Settle();
@@ -86,8 +88,6 @@ Status RunEngine::Settle() {
     parts_.metrics.Mirror(ledger_.book());
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
-  // Here nothing is decided that retention_ has not heard of: no run goes that is being opened again.
-  ForgetRuns();
   return {};
 }
 

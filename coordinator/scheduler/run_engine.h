@@ -60,9 +60,10 @@ class RunEngine {
 
   /// Replays the log and gives every granted lease a full lease time. Call once, first. Errors: those of EventStore.
   Status Restore();
-  /// One round over these requests, and then, where the log has grown long, its snapshot; with `poll`, the launcher is
-  /// asked how the trainers are, as a few times a second. Errors: those of Settle, of which each caller was told as
-  /// Unavailable; RunDesk::disk_failure, which befell one run's folder and is in the log. The process must end.
+  /// Forgets runs, then one round over these requests, and then, where the log has grown long, its snapshot; with
+  /// `poll`, the launcher is asked how the trainers are, as a few times a second. Errors: those of Settle, of which
+  /// each caller was told as Unavailable; RunDesk::disk_failure, which befell one run's folder and is in the log. The
+  /// process must end.
   Status Round(std::span<const Operation> batch, bool poll);
   /// Expires leases, drives the runs, appends what was recorded in one batch, or confirms that this coordinator still
   /// leads, then lets the effects happen. Errors: those of EventStore::Append; then nothing of this round may be

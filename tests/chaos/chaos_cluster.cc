@@ -128,6 +128,7 @@ ProcessRecipe ChaosCluster::CoordinatorRecipe(int index) const {
                        ClockEnvironment(name),
                        options_.folder / (name + ".txt")};
   recipe.argv.insert(recipe.argv.end(), {"--audit-file", AuditFile(index).string()});
+  recipe.argv.insert(recipe.argv.end(), {"--keep-runs", std::to_string(options_.keep_runs)});
   recipe.env.emplace_back("FERMENT_CHAOS_RELAY", relays_.at(relays_.size() - 2)->address());
   recipe.env.emplace_back("FERMENT_CHAOS_HISTORY", history_folder().string());
   if (options_.real_programs) {

@@ -36,6 +36,8 @@ struct ClusterOptions {
   int sleep_one_in = 60;
   /// The log lives long enough for snapshots: see KeepEveryRow.
   bool keep_rows = false;
+  /// Runs that have ended and that a coordinator remembers.
+  int keep_runs = 500;
   std::uint64_t seed = 1;
 };
 

@@ -30,6 +30,8 @@ constexpr std::chrono::milliseconds kTick{5};
 constexpr std::chrono::minutes kUntilAllHasEnded{5};
 /// Four labelers then commit up to eight shards a second, and leave a small machine idle enough to be in time.
 constexpr std::chrono::milliseconds kSoakWork{400};
+/// So few that most are forgotten once their ten minutes are over.
+constexpr int kSoakRuns = 20;
 
 ClusterOptions ClusterOf(const RoundPlan& plan, const RoundSurroundings& around) {
   const bool storm = plan.kind == RoundKind::kLeaseStorm;
@@ -43,6 +45,7 @@ ClusterOptions ClusterOf(const RoundPlan& plan, const RoundSurroundings& around)
           .work = soak ? kSoakWork : std::chrono::milliseconds(20),
           .sleep_one_in = 60 * plan.rarity,
           .keep_rows = soak,
+          .keep_runs = soak ? kSoakRuns : 500,
           .seed = plan.seed};
 }
 

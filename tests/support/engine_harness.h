@@ -76,7 +76,7 @@ class EngineHarness {
 
   /// Polls, saves and runs tasks until nothing moves any more. Returns: the first failure of saving.
   Status Settle() {
-    engine_.Poll();
+    FERMENT_RETURN_IF_ERROR(engine_.Round({}, true));
     while (true) {
       FERMENT_RETURN_IF_ERROR(engine_.Settle());
       bool moved = false;
