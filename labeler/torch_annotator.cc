@@ -130,13 +130,14 @@ Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::Rec
                                         torch::kBFloat16);
   }
   FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(source, subject.config().image_size, ending));
-  return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces);
+  return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces, ending);
 }
 
 Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subject) {
   const v1::LabelingSpec& labeling = subject.spec.labeling();
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(subject.spec, subject.ending));
   FERMENT_ASSIGN_OR_RETURN(auto plan, LoadReduced(subject, *source));
+  if (subject.ending.stop_requested()) return Fail(CancelledError("asked to stop"));
   auto reduced = subject.With(std::move(plan));
   FERMENT_ASSIGN_OR_RETURN(const auto exact, MakeFp32Annotator(subject));
   FERMENT_ASSIGN_OR_RETURN(

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "labeler/torch_annotator.h"
 
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
 
 #include "common/base/random.h"
 #include "common/dataset/pictures/picture_decoder.h"
@@ -128,6 +134,53 @@ TEST_F(Int8Annotator, IsNotMadeOnceTheLabelerIsToEnd) {
   const auto stopped = MakeTorchAnnotator(spec_, Weights(spec_), "", {}, ending.get_token());
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code(), StatusCode::kCancelled);
+}
+
+/// Asks to stop at one of LibTorch's operations, whichever thread comes to it, and counts all of them. One at a time.
+class StopAtOperation {
+ public:
+  explicit StopAtOperation(std::int64_t at) : at_(at) { current_ = this; }
+  ~StopAtOperation() { at::removeCallback(handle_); }
+  StopAtOperation(const StopAtOperation&) = delete;
+  StopAtOperation& operator=(const StopAtOperation&) = delete;
+
+  std::stop_token token() const { return ending_.get_token(); }
+  std::int64_t seen() const { return seen_; }
+
+ private:
+  static std::unique_ptr<at::ObserverContext> Count(const at::RecordFunction& /*operation*/) {
+    StopAtOperation& stop = *current_;
+    if (++stop.seen_ == stop.at_) stop.ending_.request_stop();
+    return nullptr;
+  }
+
+  static inline std::atomic<StopAtOperation*> current_;
+  const std::int64_t at_;
+  std::atomic<std::int64_t> seen_ = 0;
+  std::stop_source ending_;
+  at::CallbackHandle handle_ =
+      at::addGlobalCallback(at::RecordFunctionCallback(Count).scopes({at::RecordScope::FUNCTION}));
+};
+
+TEST_F(Int8Annotator, AStopEndsItsMakingWhereverItIs) {
+  SetInferenceThreads(1);
+  const std::string weights = Weights(spec_);
+  constexpr std::int64_t kNever = 0;
+  const auto operations = [&](std::int64_t stop_at) {
+    const StopAtOperation stop(stop_at);
+    const auto made = MakeTorchAnnotator(spec_, weights, "", {}, stop.token());
+    if (stop_at != kNever) {
+      EXPECT_EQ(made ? StatusCode::kOk : made.error().code(), StatusCode::kCancelled) << "at operation " << stop_at;
+    }
+    return stop.seen();
+  };
+  const std::int64_t all = operations(kNever);
+  constexpr std::int64_t kPlaces = 5;
+  for (std::int64_t place = 0; place < kPlaces; ++place) {
+    const std::int64_t at = 1 + place * all / kPlaces;
+    // A network's file is read in one piece.
+    EXPECT_LT(operations(at) - at, all / 4) << "after operation " << at << " of " << all;
+  }
 }
 
 /// A classifier that looks where the faces' features differ by nothing but rounding.
