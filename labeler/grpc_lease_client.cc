@@ -10,6 +10,7 @@
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_channel.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
+#include "labeler/late_stop.h"
 
 namespace ferment::labeler {
 namespace {
@@ -119,9 +120,10 @@ class GrpcLeaseClient final : public LeaseClient {
       confidence.set_sum(result.confidence.sum);
     }
     const Specs known = KnownSpecs();
-    *request.mutable_next() = LeaseRequest(known);
+    if (!ending_.stop_requested()) *request.mutable_next() = LeaseRequest(known);
+    const LateStop ending(ending_);
     FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
-                                                                 {.retry_for = kPatience, .stop = ending_}));
+                                                                 {.retry_for = kPatience, .stop = ending.token()}));
     return OfferOf(response.next(), known);
   }
 

@@ -10,6 +10,7 @@
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/records/open_sources.h"
 #include "labeler/feature_work.h"
+#include "labeler/late_stop.h"
 #include "labeler/shard_pipeline.h"
 
 namespace ferment::labeler {
@@ -107,7 +108,8 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
     outcome.failure = Damaged(set, spec.labeling().max_damage());
     return outcome;
   }
-  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set, ending_));
+  const LateStop ending(ending_);
+  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set, ending.token()));
   outcome.result.files.push_back({task.teacher.output_dir / file.file, file.sha256});
   return outcome;
 }

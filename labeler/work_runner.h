@@ -32,7 +32,8 @@ struct WorkOutcome {
 /// Thread: one at a time.
 class WorkRunner {
  public:
-  /// `ending`: stop of the whole process, which ends its waits for an object store.
+  /// `ending`: stop of the whole process, which ends its waits for an object store; of a finished shard's,
+  /// late_stop.h's time later.
   WorkRunner(OpenAnnotator open, int threads, std::stop_token ending = {})
       : open_(std::move(open)), threads_(threads), ending_(std::move(ending)) {}
 
