@@ -89,10 +89,10 @@ class OfflineLeaseClient final : public LeaseClient {
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }
 
-  Status FailShard(const LeaseKey& /*key*/, const Status& failure, const Counts& /*counts*/) override {
+  Status FailShard(const LeaseKey& /*key*/, const ShardFailure& failure) override {
     const MutexLock lock(mutex_);
-    failure_ = failure;
-    return failure;
+    failure_ = failure.status;
+    return failure.status;
   }
 
  private:

@@ -114,15 +114,6 @@ Result<torch::Tensor> CalibrationFaces(const dataset::RecordSource& source, int 
   return nn::Guard([&] { return torch::cat(faces); });
 }
 
-Status Refused(const Subject& subject, const PlanAgreement& agreement) {
-  return FailedPreconditionError(subject.spec.labeling().plan() +
-                                 " gives other labels than fp32; set labeling.plan to fp32: agreement=" +
-                                 std::to_string(agreement.Share()) + " allowed=" + std::to_string(kLeastAgreement) +
-                                 " to 1 same=" + std::to_string(agreement.same) +
-                                 " of=" + std::to_string(agreement.compared) + " weights=" + subject.weights.string())
-      .WithExitCode(exit_code::kBadData);
-}
-
 Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::RecordSource& source) {
   const auto& [spec, weights, device, ending] = subject;
   if (device.cuda) {
@@ -150,7 +141,6 @@ Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subj
                                        {"same", agreement.same},
                                        {"flipped", agreement.flipped},
                                        {"agreement", agreement.Share()}});
-  if (!agreement.Enough()) return Fail(Refused(subject, agreement));
   reduced->Agreed(agreement.Share());
   return reduced;
 }

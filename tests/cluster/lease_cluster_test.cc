@@ -240,6 +240,18 @@ TEST_F(LeaseCluster, ALabelerThatIsToldToLeaveCommitsWhatItHasDoneAndTakesNoMore
   EXPECT_EQ(JobNamed("label").shards().grid(), "cpp");
 }
 
+TEST_F(LeaseCluster, ARefusedPlansAdviceFollowsFromItsCause) {
+  StartLabelling();
+  const auto client = *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", "1", "avx2", ""}, {});
+  const auto offer = client->Take();
+  ASSERT_TRUE(offer) << offer.error().ToString();
+  ASSERT_EQ(offer->leases.size(), 1U);
+  const auto refused = FailedPreconditionError("other labels").WithExitCode(exit_code::kBadData);
+  EXPECT_TRUE(client->FailShard(offer->leases[0].key, {refused, labeler::FailureCause::kPlanRefused}).ok());
+  ASSERT_TRUE(JobIs("label", v1::JOB_STATE_FAILED));
+  EXPECT_THAT(JobNamed("label").failure(), ::testing::HasSubstr("start the run again with labeling.plan as named"));
+}
+
 TEST_F(LeaseCluster, AFileOutsideTheJobsFoldersIsRefused) {
   StartLabelling();
   ScriptedLabeler labeler(cluster_.address(), "labeler");

@@ -111,8 +111,8 @@ class OneLease final : public LeaseClient {
     ++returned;
     return {};
   }
-  Status FailShard(const LeaseKey&, const Status& failure, const Counts&) override {
-    ADD_FAILURE() << failure.ToString();
+  Status FailShard(const LeaseKey&, const ShardFailure& failure) override {
+    ADD_FAILURE() << failure.status.ToString();
     return {};
   }
   int committed = 0;

@@ -17,6 +17,7 @@
 #include "common/nn/convolution/quantized_convolution.h"
 #include "common/nn/preprocess.h"
 #include "common/nn/tensor_io.h"
+#include "labeler/plan_agreement.h"
 #include "tests/support/rendered_spec.h"
 
 namespace ferment::labeler {
@@ -184,7 +185,7 @@ TEST_F(Int8Annotator, AStopEndsItsMakingWhereverItIs) {
 }
 
 /// A classifier that looks where the faces' features differ by nothing but rounding.
-TEST_F(Int8Annotator, IsRefusedWhereItNamesOtherClasses) {
+TEST_F(Int8Annotator, SaysHowOftenItNamesOtherClasses) {
   const auto network = nn::MakeBackbone(nn::BackboneOf(spec_), 1, 0);
   {
     torch::NoGradGuard no_grad;
@@ -200,11 +201,9 @@ TEST_F(Int8Annotator, IsRefusedWhereItNamesOtherClasses) {
   }
   const std::string weights = ::testing::TempDir() + "/disagreeing.safetensors";
   ASSERT_TRUE(nn::SaveTensors(weights, nn::StateOf(*network)).ok());
-  const auto refused = MakeTorchAnnotator(spec_, weights, "", {.threads = 2});
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadData);
-  EXPECT_NE(refused.error().message().find("set labeling.plan to fp32"), std::string::npos)
-      << refused.error().message();
+  const auto annotator = MakeTorchAnnotator(spec_, weights, "", {.threads = 2});
+  ASSERT_TRUE(annotator) << annotator.error().message();
+  EXPECT_LT((*annotator)->agreement(), kLeastAgreement);
 }
 
 }  // namespace
