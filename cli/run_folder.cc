@@ -183,9 +183,9 @@ RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout) {
   return with_data;
 }
 
-Status RenderData(const RunSpec& spec, const RunLayout& layout) {
+Status RenderData(const RunSpec& spec, const RunLayout& layout, const std::stop_token& stop) {
   if (!dataset::WantsSyntheticSets(spec)) return {};
-  return dataset::RenderSyntheticSets(spec, layout.SyntheticData()).With("rendering the data");
+  return dataset::RenderSyntheticSets(spec, layout.SyntheticData(), stop).With("rendering the data");
 }
 
 Status CheckFolderFits(const RunSpec& spec, const fs::path& run_dir, bool begins_anew) {
@@ -203,7 +203,7 @@ Status CheckFolderFits(const RunSpec& spec, const fs::path& run_dir, bool begins
   return CheckDataExists(spec);
 }
 
-Status CheckDataExists(const RunSpec& spec) {
+Status CheckDataExists(const RunSpec& spec, const std::stop_token& stop) {
   std::string missing;
   const auto check = [&missing](const std::string& key, const std::string& path) {
     std::error_code error;
@@ -214,7 +214,7 @@ Status CheckDataExists(const RunSpec& spec) {
           spec.data().fer(source).path());
   }
   if (spec.data().has_fr() && io::IsObjectUrl(spec.data().fr().path())) {
-    FERMENT_RETURN_IF_ERROR(dataset::FindInsightfacePack(spec.data().fr().path()).With("data.fr.path"));
+    FERMENT_RETURN_IF_ERROR(dataset::FindInsightfacePack(spec.data().fr().path(), stop).With("data.fr.path"));
   } else if (spec.data().has_fr()) {
     check("data.fr.path", spec.data().fr().path());
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -52,14 +53,16 @@ std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& a
 RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout);
 
 /// Renders the sets of a spec that names no data into the run's folder, which takes a while the first time; nothing for
-/// another spec. Requires: `spec` without what WithRenderedData enters. Errors: of writing.
-Status RenderData(const RunSpec& spec, const RunLayout& layout);
+/// another spec. Requires: `spec` without what WithRenderedData enters. Errors: of writing; Cancelled once `stop` is
+/// requested.
+Status RenderData(const RunSpec& spec, const RunLayout& layout, const std::stop_token& stop = {});
 
 /// Looks at what is there as a run of this spec would, and writes nothing. `spec`: as RenderData's. Errors: those of
 /// RunFolder::Open but for its lock, of KeepSpec unless the run would begin anew, and of CheckDataExists.
 Status CheckFolderFits(const RunSpec& spec, const std::filesystem::path& run_dir, bool begins_anew = false);
 
 /// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once.
-Status CheckDataExists(const RunSpec& spec);
+/// `stop` ends the wait for an object store.
+Status CheckDataExists(const RunSpec& spec, const std::stop_token& stop = {});
 
 }  // namespace ferment::cli

@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 // A coordinator that was killed is back in well under a second; a machine that swaps takes longer.
 constexpr milliseconds kPatience{60'000};
 constexpr milliseconds kTick{100};
+constexpr milliseconds kOrphanGrace{10'000};
 
 /// Returns: the phase that runs now, or "" before the first and after the last.
 std::string PhaseOf(const v1::RunStatus& run) {
@@ -42,13 +43,10 @@ class RunSession {
   Result<int> Run() {
     FERMENT_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Open(options_.run_dir));
     FERMENT_RETURN_IF_ERROR(folder.CheckNoCoordinatorRuns());
-    FERMENT_ASSIGN_OR_RETURN(const int orphans, event::EndOrphans(folder.layout().Processes()));
-    if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
-    if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
     const RunSpec spec = WithRenderedData(options_.spec, folder.layout());
-    FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
-    FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, folder.layout()));
-    FERMENT_RETURN_IF_ERROR(CheckDataExists(spec));
+    const Status prepared = Prepare(folder, spec);
+    if (interruptions_.count > 0) return Stopped();
+    FERMENT_RETURN_IF_ERROR(prepared);
     Fleet fleet(folder.layout(), FleetConfigFor(spec), SystemClock(),
                 [this](const std::string& text) { bar_.Note(text); });
     const auto end = RunWith(fleet, spec, folder.layout());
@@ -60,6 +58,19 @@ class RunSession {
   }
 
  private:
+  /// Makes all ready for processes to be started.
+  Status Prepare(RunFolder& folder, const RunSpec& spec) {
+    const RunLayout& layout = folder.layout();
+    const std::stop_token leave = interruptions_.leave.get_token();
+    FERMENT_ASSIGN_OR_RETURN(const int orphans,
+                             event::EndOrphans(layout.Processes(), kOrphanGrace, interruptions_.hurry.get_token()));
+    if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
+    if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
+    FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
+    FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, layout, leave));
+    return CheckDataExists(spec, leave);
+  }
+
   FleetConfig FleetConfigFor(const RunSpec& spec) const {
     const std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
     const std::uint32_t labelers = std::max(1U, spec.labeling().labelers());
@@ -103,6 +114,10 @@ class RunSession {
       fleet.Drain([this] { return interruptions_.count > 1; });
     }
     fleet.Kill();
+    return Stopped();
+  }
+
+  int Stopped() {
     bar_.Note("stopped; the same command goes on from here");
     return interruptions_.first == SIGINT ? exit_code::kInterrupted : exit_code::kTerminated;
   }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 
 #include "cli/coordinator_client.h"
@@ -36,12 +37,14 @@ struct Interruptions {
   std::atomic<int> count = 0;
   /// The first one's number.
   std::atomic<int> first = 0;
+  /// Requested by the first one, and by the second.
+  std::stop_source leave, hurry;
 
   /// A terminal that is closed hangs up more than once, by the kernel and by the shell: that hurries nothing.
   void Take(int number) {
     if (count > 0 && number == SIGHUP) return;
     if (count == 0) first = number;
-    ++count;
+    (++count == 1 ? leave : hurry).request_stop();
   }
 };
 

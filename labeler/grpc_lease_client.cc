@@ -10,6 +10,7 @@
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_channel.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
+#include "labeler/late_stop.h"
 
 namespace ferment::labeler {
 namespace {
@@ -119,9 +120,10 @@ class GrpcLeaseClient final : public LeaseClient {
       confidence.set_sum(result.confidence.sum);
     }
     const Specs known = KnownSpecs();
-    *request.mutable_next() = LeaseRequest(known);
+    if (!ending_.stop_requested()) *request.mutable_next() = LeaseRequest(known);
+    const LateStop ending(ending_);
     FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
-                                                                 {.retry_for = kPatience, .stop = ending_}));
+                                                                 {.retry_for = kPatience, .stop = ending.token()}));
     return OfferOf(response.next(), known);
   }
 
@@ -134,16 +136,17 @@ class GrpcLeaseClient final : public LeaseClient {
     return response ? Status() : response.error();
   }
 
-  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) override {
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
     v1::FailShardRequest request;
     request.set_request_id(RequestId(key, "fail"));
     request.set_labeler_id(Id());
     FillKey(key, *request.mutable_key());
-    request.set_reason(std::string(failure.message()));
-    request.set_exit_code(ProcessExitCode(failure));
-    request.set_permanent(failure.code() != StatusCode::kUnavailable &&
-                          failure.code() != StatusCode::kResourceExhausted);
-    FillCounts(counts, *request.mutable_counts());
+    request.set_reason(std::string(failure.status.message()));
+    request.set_exit_code(ProcessExitCode(failure.status));
+    request.set_permanent(failure.status.code() != StatusCode::kUnavailable &&
+                          failure.status.code() != StatusCode::kResourceExhausted);
+    if (failure.cause == FailureCause::kPlanRefused) request.set_cause(v1::FAILURE_CAUSE_PLAN_REFUSED);
+    FillCounts(failure.counts, *request.mutable_counts());
     const auto response =
         rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, {.retry_for = kPatience, .stop = ending_});
     return response ? Status() : response.error();

@@ -25,7 +25,8 @@ struct LabelerIdentity {
 };
 
 /// Returns: a client that registers with its first Take, and again after a coordinator forgot it. Take and Commit try
-/// for ten minutes while the coordinator is gone; `ending` cuts that short.
+/// for ten minutes while the coordinator is gone; `ending` cuts that short, a commit's after
+/// late_stop.h's time.
 /// Errors: those of rpc::CheckCredentials.
 Result<std::unique_ptr<LeaseClient>> MakeGrpcLeaseClient(const std::string& address,
                                                          const rpc::CredentialPaths& credentials,

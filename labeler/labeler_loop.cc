@@ -89,7 +89,8 @@ Result<LeaseOffer> LabelerLoop::WorkOn(Held& held) {
   LeaseOffer next;
   if (!failure.ok()) {
     LogError("shard_failed", {{"job", key.job_id}, {"shard", key.shard}, {"why", failure.message()}});
-    reported = client_.FailShard(key, failure, outcome ? outcome->result.counts : Counts());
+    reported = client_.FailShard(
+        key, outcome ? ShardFailure{failure, outcome->cause, outcome->result.counts} : ShardFailure{failure});
     if (disk_failed) return Fail(failure);
   } else {
     auto committed = client_.Commit(held.lease, outcome->result);

@@ -98,6 +98,16 @@ struct ShardResult {
   double cpu_seconds = 0;
 };
 
+/// What a person is advised by, where a failure's exit code does not tell.
+enum class FailureCause { kOther, kPlanRefused };
+
+struct ShardFailure {
+  Status status;
+  FailureCause cause = FailureCause::kOther;
+  /// How far the shard came.
+  Counts counts = {};
+};
+
 /// Thread: any. Aborted from any method: the lease is lost, drop the work.
 class LeaseClient {
  public:
@@ -110,7 +120,7 @@ class LeaseClient {
   virtual Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) = 0;
   virtual Status Return(const LeaseKey& key) = 0;
   /// Ends the job where `failure` is for good (DataLoss, InvalidArgument ...); else the shard is given to another.
-  virtual Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) = 0;
+  virtual Status FailShard(const LeaseKey& key, const ShardFailure& failure) = 0;
 };
 
 }  // namespace ferment::labeler

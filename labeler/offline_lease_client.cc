@@ -15,6 +15,7 @@
 #include "common/dataset/labels/label_index.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/io/mapped_file.h"
+#include "labeler/late_stop.h"
 
 namespace ferment::labeler {
 namespace {
@@ -72,6 +73,7 @@ class OfflineLeaseClient final : public LeaseClient {
 
   Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     const MutexLock lock(mutex_);
+    const LateStop ending(ending_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
     FERMENT_RETURN_IF_ERROR(
@@ -79,7 +81,7 @@ class OfflineLeaseClient final : public LeaseClient {
                                     {file.file.filename().string(),
                                      file.sha256,
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}},
-                                    ending_));
+                                    ending.token()));
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
     return LeaseOffer();
@@ -87,10 +89,10 @@ class OfflineLeaseClient final : public LeaseClient {
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }
 
-  Status FailShard(const LeaseKey& /*key*/, const Status& failure, const Counts& /*counts*/) override {
+  Status FailShard(const LeaseKey& /*key*/, const ShardFailure& failure) override {
     const MutexLock lock(mutex_);
-    failure_ = failure;
-    return failure;
+    failure_ = failure.status;
+    return failure.status;
   }
 
  private:

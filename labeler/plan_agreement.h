@@ -15,7 +15,7 @@
 
 namespace ferment::labeler {
 
-/// Least share of equal labels.
+/// Least share of equal labels: a plan with less is refused.
 inline constexpr double kLeastAgreement = 0.99;
 
 struct PlanAgreement {
@@ -30,7 +30,6 @@ struct PlanAgreement {
 
   /// Returns: same / compared; 1 where nothing passes, so that nothing would be published.
   double Share() const;
-  bool Enough() const { return Share() >= kLeastAgreement; }
 };
 
 struct PlanPair {

@@ -114,15 +114,6 @@ Result<torch::Tensor> CalibrationFaces(const dataset::RecordSource& source, int 
   return nn::Guard([&] { return torch::cat(faces); });
 }
 
-Status Refused(const Subject& subject, const PlanAgreement& agreement) {
-  return FailedPreconditionError(subject.spec.labeling().plan() +
-                                 " gives other labels than fp32; set labeling.plan to fp32: agreement=" +
-                                 std::to_string(agreement.Share()) + " allowed=" + std::to_string(kLeastAgreement) +
-                                 " to 1 same=" + std::to_string(agreement.same) +
-                                 " of=" + std::to_string(agreement.compared) + " weights=" + subject.weights.string())
-      .WithExitCode(exit_code::kBadData);
-}
-
 Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::RecordSource& source) {
   const auto& [spec, weights, device, ending] = subject;
   if (device.cuda) {
@@ -130,13 +121,14 @@ Result<nn::InferencePlan> LoadReduced(const Subject& subject, const dataset::Rec
                                         torch::kBFloat16);
   }
   FERMENT_ASSIGN_OR_RETURN(const auto faces, CalibrationFaces(source, subject.config().image_size, ending));
-  return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces);
+  return nn::InferencePlan::LoadQuantized(weights, subject.config(), subject.FacesACall(), faces, ending);
 }
 
 Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subject) {
   const v1::LabelingSpec& labeling = subject.spec.labeling();
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(subject.spec, subject.ending));
   FERMENT_ASSIGN_OR_RETURN(auto plan, LoadReduced(subject, *source));
+  if (subject.ending.stop_requested()) return Fail(CancelledError("asked to stop"));
   auto reduced = subject.With(std::move(plan));
   FERMENT_ASSIGN_OR_RETURN(const auto exact, MakeFp32Annotator(subject));
   FERMENT_ASSIGN_OR_RETURN(
@@ -149,7 +141,6 @@ Result<std::unique_ptr<TorchAnnotator>> MakeReducedAnnotator(const Subject& subj
                                        {"same", agreement.same},
                                        {"flipped", agreement.flipped},
                                        {"agreement", agreement.Share()}});
-  if (!agreement.Enough()) return Fail(Refused(subject, agreement));
   reduced->Agreed(agreement.Share());
   return reduced;
 }

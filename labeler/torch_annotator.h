@@ -32,10 +32,10 @@ Result<InferenceDevice> ChooseInferenceDevice(std::string_view wanted, int turn)
 
 /// Returns: the network in `weights` with the spec's backbone, classes and labeling.plan; on the CPU at most
 /// labeling.batch faces a call, on a GPU that many. `digest` (sha256 in hex) may be empty. A plan of reduced precision
-/// is compared with fp32 on records of data.fr, which int8's ranges are taken from too; that takes as long as labelling
-/// some hundred faces twice, and ends once `ending` is requested, as waits for an object store do (Cancelled). Errors:
-/// DataLoss where the file has another digest; FailedPrecondition (65) where the plan agrees with fp32 on too few
-/// labels; Unimplemented (64) for int8 on a GPU and bf16 on the CPU; those of InferencePlan's loading, and of opening
+/// is compared with fp32 on records of data.fr, which int8's ranges are taken from too; how well it agrees is
+/// the annotator's agreement(), and not judged. That takes as long as labelling some hundred faces twice, and ends once
+/// `ending` is requested, as waits for an object store do (Cancelled). Errors: DataLoss where the file has another
+/// digest; Unimplemented (64) for int8 on a GPU and bf16 on the CPU; those of InferencePlan's loading, and of opening
 /// data.fr.
 Result<std::unique_ptr<Annotator>> MakeTorchAnnotator(const RunSpec& spec, const std::filesystem::path& weights,
                                                       const std::string& digest, const InferenceDevice& device = {},

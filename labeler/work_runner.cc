@@ -10,6 +10,8 @@
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/records/open_sources.h"
 #include "labeler/feature_work.h"
+#include "labeler/late_stop.h"
+#include "labeler/plan_agreement.h"
 #include "labeler/shard_pipeline.h"
 
 namespace ferment::labeler {
@@ -34,6 +36,14 @@ Status Damaged(const dataset::LabelSet& set, double max_damage) {
   return DataLossError("too many damaged records; mend the pack or raise labeling.max_damage: shard=" +
                        std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
                        std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
+      .WithExitCode(exit_code::kBadData);
+}
+
+Status PlanRefused(const RunSpec& spec, const Model& teacher, double agreement) {
+  return FailedPreconditionError(
+             spec.labeling().plan() +
+             " gives other labels than fp32; set labeling.plan to fp32: agreement=" + std::to_string(agreement) +
+             " allowed=" + std::to_string(kLeastAgreement) + " to 1 weights=" + teacher.file.string())
       .WithExitCode(exit_code::kBadData);
 }
 
@@ -88,6 +98,9 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
   const RunSpec& spec = *lease.spec;
   FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, SourceFor(spec));
   FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
+  if (const auto agreement = annotator->agreement(); agreement && *agreement < kLeastAgreement) {
+    return WorkOutcome{{}, PlanRefused(spec, task.teacher, *agreement), FailureCause::kPlanRefused};
+  }
   FERMENT_ASSIGN_OR_RETURN(const auto canaries, CanariesFor(lease, task));
   ShardPipeline pipeline(*source, *annotator, {spec.labeling().tau(), spec.labeling().threshold()}, threads_);
   FERMENT_ASSIGN_OR_RETURN(LabelledShard shard,
@@ -107,7 +120,8 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
     outcome.failure = Damaged(set, spec.labeling().max_damage());
     return outcome;
   }
-  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set, ending_));
+  const LateStop ending(ending_);
+  FERMENT_ASSIGN_OR_RETURN(const auto file, dataset::WriteLabelSet(task.teacher.output_dir, set, ending.token()));
   outcome.result.files.push_back({task.teacher.output_dir / file.file, file.sha256});
   return outcome;
 }

@@ -27,17 +27,20 @@ struct WorkOutcome {
   ShardResult result;
   /// Not ok: the shard is to be failed with this, and `result.counts` says how far it came.
   Status failure;
+  FailureCause cause = FailureCause::kOther;
 };
 
 /// Thread: one at a time.
 class WorkRunner {
  public:
-  /// `ending`: stop of the whole process, which ends its waits for an object store.
+  /// `ending`: stop of the whole process, which ends its waits for an object store; of a finished shard's,
+  /// late_stop.h's time later.
   WorkRunner(OpenAnnotator open, int threads, std::stop_token ending = {})
       : open_(std::move(open)), threads_(threads), ending_(std::move(ending)) {}
 
   /// Writes the lease's files, durably, and does not commit them. Errors: Cancelled when asked to stop; others are to
-  /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65).
+  /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65),
+  /// and so is a network whose plan agrees with float32 on less than kLeastAgreement (FailedPrecondition, exit 65).
   Result<WorkOutcome> Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done);
 
  private:

@@ -43,13 +43,14 @@ Result<ProcessRecord> ReadRecord(const std::filesystem::path& file) {
 }
 
 /// Returns: true once none of the processes lives, false when `patience` was over first.
-bool WaitUntilGone(const std::vector<ProcessRecord>& records, milliseconds patience) {
+bool WaitUntilGone(const std::vector<ProcessRecord>& records, milliseconds patience,
+                   const std::stop_token& hurry = {}) {
   const auto deadline = steady_clock::now() + patience;
   for (;;) {
     bool alive = false;
     for (const ProcessRecord& record : records) alive = alive || record.Alive();
     if (!alive) return true;
-    if (steady_clock::now() >= deadline) return false;
+    if (steady_clock::now() >= deadline || hurry.stop_requested()) return false;
     // They are not our children: nothing can be waited on but the clock.
     std::this_thread::sleep_for(milliseconds(20));
   }
@@ -116,7 +117,7 @@ std::vector<ProcessRecord> ReadProcessRecords(const std::filesystem::path& folde
   return records;
 }
 
-Result<int> EndOrphans(const std::filesystem::path& folder, milliseconds patience) {
+Result<int> EndOrphans(const std::filesystem::path& folder, milliseconds patience, const std::stop_token& hurry) {
   const std::vector<ProcessRecord> records = ReadProcessRecords(folder);
   std::vector<ProcessRecord> orphans;
   for (const ProcessRecord& record : records) {
@@ -126,7 +127,7 @@ Result<int> EndOrphans(const std::filesystem::path& folder, milliseconds patienc
     LogInfo("orphan.ending", {{"role", orphan.role}, {"pid", orphan.pid}, {"program", orphan.program}});
     kill(orphan.pid, orphan.role == "trainer" ? SIGUSR2 : SIGTERM);
   }
-  if (!WaitUntilGone(orphans, patience * 8 / 10)) {
+  if (!WaitUntilGone(orphans, patience * 8 / 10, hurry)) {
     for (const ProcessRecord& orphan : orphans) {
       if (orphan.Alive()) kill(-orphan.pid, SIGKILL);
     }

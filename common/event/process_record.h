@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,11 @@ void RemoveProcessRecord(const std::filesystem::path& folder, const ProcessRecor
 std::vector<ProcessRecord> ReadProcessRecords(const std::filesystem::path& folder);
 
 /// Ends every recorded process that still runs, and removes the records. A trainer gets USR2 (it saves a checkpoint;
-/// TERM would let mpirun kill its ranks after a second), the others TERM; what remains after `patience` is killed with
-/// its group. Returns: how many processes were ended. Errors: DeadlineExceeded where one survived even that.
+/// TERM would let mpirun kill its ranks after a second), the others TERM; what remains after `patience`, or once
+/// `hurry` is requested, is killed with its group. Returns: how many processes were ended. Errors: DeadlineExceeded
+/// where one survived even that.
 Result<int> EndOrphans(const std::filesystem::path& folder,
-                       std::chrono::milliseconds patience = std::chrono::seconds(10));
+                       std::chrono::milliseconds patience = std::chrono::seconds(10),
+                       const std::stop_token& hurry = {});
 
 }  // namespace ferment::event

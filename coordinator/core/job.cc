@@ -30,6 +30,10 @@ std::string_view TripCauseName(TripCause cause) {
   return kNames[static_cast<std::size_t>(cause)];
 }
 
+std::string_view FailureCauseName(FailureCause cause) {
+  return cause == FailureCause::kPlanRefused ? "plan-refused" : "";
+}
+
 std::string_view ReleaseReasonName(ReleaseReason reason) {
   static constexpr std::array<std::string_view, 4> kNames = {"returned", "expired", "replaced", "failed"};
   return kNames[static_cast<std::size_t>(reason)];

@@ -45,6 +45,9 @@ enum class JobState { kPending, kRunning, kSucceeded, kFailed, kSkipped, kCancel
 enum class ShardState { kPending, kLeased, kCommitted, kFailed };
 /// Why a teacher is stopped. kOperator: somebody asked for the one before it.
 enum class TripCause { kAccuracy, kCollapsed, kOperator };
+/// What a person is advised by, where a failure's exit code does not tell. kPlanRefused: labeling.plan gives other
+/// labels than fp32, and no data are amiss.
+enum class FailureCause { kOther, kPlanRefused };
 
 /// Returns: "teacher", "label" ...
 std::string_view PhaseName(Phase phase);
@@ -54,6 +57,8 @@ std::string_view RunStateName(RunState state);
 std::string_view JobStateName(JobState state);
 /// Returns: "accuracy", "collapsed", "operator".
 std::string_view TripCauseName(TripCause cause);
+/// Returns: "", "plan-refused".
+std::string_view FailureCauseName(FailureCause cause);
 
 /// Labelers work on these; all others are trainer jobs.
 inline bool IsShardPhase(Phase phase) { return phase == Phase::kLabel || phase == Phase::kFeatures; }
@@ -84,6 +89,7 @@ struct CanaryCounts {
 struct Failure {
   std::string message;
   int exit_code = 0;
+  FailureCause cause = FailureCause::kOther;
   friend bool operator==(const Failure&, const Failure&) = default;
 };
 

@@ -14,9 +14,6 @@ std::string IdOf(Phase phase, std::uint32_t round = 0) {
   return id;
 }
 
-/// A plan that gives other labels than fp32 is refused in these words (labeler/torch_annotator.cc); no data are amiss.
-bool PlanIsRefused(const Failure& reason) { return reason.message.find("set labeling.plan to") != std::string::npos; }
-
 std::string Advice(const Run& run, const Job& job, const Failure& reason) {
   if (!job.tripped.empty()) {
     return "look at the teacher (" + run.run_dir +
@@ -29,7 +26,7 @@ std::string Advice(const Run& run, const Job& job, const Failure& reason) {
     case exit_code::kBadSpec:
       return "mend the spec (`ferment config validate` names each fault), then start the run again";
     case exit_code::kBadData:
-      if (PlanIsRefused(reason)) {
+      if (reason.cause == FailureCause::kPlanRefused) {
         return "start the run again with labeling.plan as named: what is finished stays";
       }
       return "look at the data with `ferment data scan`, mend or replace what is named, then start the same command "

@@ -36,6 +36,10 @@ ShardResult FromProto(const v1::CommitShardRequest& request) {
   return result;
 }
 
+FailureCause FromProto(v1::FailureCause cause) {
+  return cause == v1::FAILURE_CAUSE_PLAN_REFUSED ? FailureCause::kPlanRefused : FailureCause::kOther;
+}
+
 void FillWork(const LeaseKey& key, const GrantedWork& granted, v1::JobWork& work) {
   work.set_run_id(key.run_id);
   work.set_job_id(key.job_id);
@@ -173,7 +177,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::FailShard(grpc::CallbackServerContex
                        {request->request_id(),
                         request->labeler_id(),
                         FromProto(request->key()),
-                        {request->reason(), request->exit_code()},
+                        {request->reason(), request->exit_code(), FromProto(request->cause())},
                         request->permanent(),
                         FromProto(request->counts())},
                        Finish(*context, call));

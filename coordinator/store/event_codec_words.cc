@@ -23,6 +23,7 @@ std::string WellFormed(std::string text) {
 void Put(const Failure& from, v1::EventFailure* to) {
   to->set_message(WellFormed(from.message));
   to->set_exit_code(from.exit_code);
+  to->set_cause(std::string(FailureCauseName(from.cause)));
 }
 
 void Put(const RecordCounts& from, v1::EventCounts* to) {
@@ -61,7 +62,11 @@ void Put(const WorkModel& from, v1::EventFile* to) {
   to->set_output_dir(from.output_dir);
 }
 
-Failure Take(const v1::EventFailure& from) { return {from.message(), from.exit_code()}; }
+Failure Take(const v1::EventFailure& from) {
+  // A newer version's changes nothing but an advice.
+  const bool refused = from.cause() == FailureCauseName(FailureCause::kPlanRefused);
+  return {from.message(), from.exit_code(), refused ? FailureCause::kPlanRefused : FailureCause::kOther};
+}
 
 RecordCounts Take(const v1::EventCounts& from) {
   return {from.read(),

@@ -56,9 +56,9 @@ class RecordingLeaseClient final : public labeler::LeaseClient {
     Answer(About("return", key), status);
     return status;
   }
-  Status FailShard(const LeaseKey& key, const Status& failure, const labeler::Counts& counts) override {
+  Status FailShard(const LeaseKey& key, const labeler::ShardFailure& failure) override {
     Invoke(About("fail_shard", key));
-    Status status = inner_->FailShard(key, failure, counts);
+    Status status = inner_->FailShard(key, failure);
     Answer(About("fail_shard", key), status);
     return status;
   }

@@ -85,8 +85,7 @@ TEST_F(RunSessionTest, DrainsOnTheFirstInterruptAndGoesOnLater) {
     std::jthread session = StartUntilTraining(interruptions, code);
     const auto started = Records();
     EXPECT_EQ(started.size(), 2U + options_.spec.labeling().labelers());
-    interruptions.first = SIGINT;
-    interruptions.count = 1;
+    interruptions.Take(SIGINT);
     session.join();
     EXPECT_EQ(code, exit_code::kInterrupted);
     ExpectNothingLeft(started);
@@ -96,17 +95,63 @@ TEST_F(RunSessionTest, DrainsOnTheFirstInterruptAndGoesOnLater) {
 }
 
 TEST_F(RunSessionTest, EndsAtOnceOnTheSecondInterrupt) {
+  const fs::path told = root_ / "told";
   Program("mpirun", "trap '' USR2 TERM; while :; do sleep 0.02; done");
-  Program("ferment-labeler", "trap '' TERM; while :; do sleep 0.02; done");
+  Program("ferment-labeler", "trap 'echo >> " + told.string() + "' TERM; while :; do sleep 0.02; done");
   Interruptions interruptions;
   std::optional<int> code;
   std::jthread session = StartUntilTraining(interruptions, code);
   const auto started = Records();
-  interruptions.first = SIGINT;
-  interruptions.count = 2;
+  interruptions.Take(SIGINT);
+  while (!fs::exists(told)) std::this_thread::yield();
+  EXPECT_FALSE(code) << "nobody has left yet";
+  const auto again = std::chrono::steady_clock::now();
+  interruptions.Take(SIGINT);
   session.join();
   EXPECT_EQ(code, exit_code::kInterrupted);
   ExpectNothingLeft(started);
+  // Those who do not leave by themselves are waited for for ten seconds, and then for a minute.
+  EXPECT_LT(std::chrono::steady_clock::now() - again, std::chrono::seconds(9));
+}
+
+TEST_F(RunSessionTest, AnInterruptEndsTheRenderingOfData) {
+  options_.spec.mutable_data()->clear_fer();
+  options_.spec.mutable_data()->clear_fr();
+  // For days, if it were not stopped.
+  options_.spec.mutable_data()->mutable_synthetic()->set_faces_train(1'000'000'000);
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session([&] { code = RunToTheEnd(options_, interruptions); });
+  while (!fs::exists(RunLayout(options_.run_dir).SyntheticData() / "fer") && !code) std::this_thread::yield();
+  interruptions.Take(SIGINT);
+  session.join();
+  EXPECT_EQ(code, exit_code::kInterrupted);
+  EXPECT_TRUE(Records().empty());
+}
+
+TEST_F(RunSessionTest, ASecondInterruptKillsWhatAnEarlierStartHadLeft) {
+  const fs::path told = root_ / "told";
+  Program("left", "trap 'echo >> " + told.string() + "' TERM; echo >> " + (root_ / "ready").string() +
+                      "; while :; do sleep 0.02; done");
+  auto left = event::ChildProcess::Start({.argv = {(root_ / "bin" / "left").string()}, .output = root_ / "left.log"});
+  ASSERT_TRUE(left) << left.error().message();
+  while (!fs::exists(root_ / "ready")) std::this_thread::yield();
+  ASSERT_TRUE(event::WriteProcessRecord(RunLayout(options_.run_dir).Processes(),
+                                        {"labeler", left->pid(), left->start_time(), "left"})
+                  .ok());
+  std::ofstream(RunLayout(options_.run_dir).root() / io::kCommandLock);
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session([&] { code = RunToTheEnd(options_, interruptions); });
+  while (!fs::exists(told) && !code) std::this_thread::yield();
+  const auto again = std::chrono::steady_clock::now();
+  interruptions.Take(SIGINT);
+  interruptions.Take(SIGINT);
+  session.join();
+  EXPECT_EQ(code, exit_code::kInterrupted);
+  EXPECT_EQ(left->Poll(), exit_code::kKilled);
+  EXPECT_TRUE(Records().empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - again, std::chrono::seconds(7));
 }
 
 TEST_F(RunSessionTest, AClosedTerminalDrainsHoweverOftenItHangsUp) {
@@ -139,8 +184,7 @@ TEST_F(RunSessionTest, SurvivesTheDeathOfItsCoordinator) {
   };
   while (!restarted() && !code) std::this_thread::yield();
   EXPECT_EQ(Trainers(), 1U);
-  interruptions.first = SIGTERM;
-  interruptions.count = 1;
+  interruptions.Take(SIGTERM);
   session.join();
   EXPECT_EQ(code, exit_code::kTerminated);
   EXPECT_TRUE(Records().empty());
@@ -153,8 +197,7 @@ TEST_F(RunSessionTest, RefusesAFolderThatALiveRunHolds) {
   Interruptions none;
   EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
   EXPECT_EQ(Trainers(), 1U);
-  interruptions.first = SIGINT;
-  interruptions.count = 1;
+  interruptions.Take(SIGINT);
 }
 
 /// A coordinator that nobody's `ferment run` started, with a store of its own.
@@ -272,8 +315,7 @@ TEST_F(RunSessionTest, ACommandEndsTheTrainerOfACoordinatorThatIsGone) {
   std::jthread session = StartUntilTraining(interruptions, code);
   EXPECT_FALSE(left[0].Alive());
   EXPECT_EQ(Trainers(), 1U);
-  interruptions.first = SIGINT;
-  interruptions.count = 1;
+  interruptions.Take(SIGINT);
 }
 
 TEST_F(RunSessionTest, NamesMissingDataBeforeAnythingStarts) {

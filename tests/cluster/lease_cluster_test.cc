@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <stop_token>
 #include <thread>
 
 #include "labeler/grpc_lease_client.h"
@@ -217,6 +218,38 @@ TEST_F(LeaseCluster, ANewProcessTakesItsNameAndTheFormerOneLeaves) {
     EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kFenced) << refused.error().ToString();
   }
   EXPECT_TRUE(latter->Take());
+}
+
+TEST_F(LeaseCluster, ALabelerThatIsToldToLeaveCommitsWhatItHasDoneAndTakesNoMore) {
+  StartLabelling();
+  std::stop_source ending;
+  const auto client =
+      *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", "1", "avx2", ""}, ending.get_token());
+  const auto offer = client->Take();
+  ASSERT_TRUE(offer) << offer.error().ToString();
+  ASSERT_EQ(offer->leases.size(), 1U);
+  const labeler::Lease& lease = offer->leases[0];
+  const auto& task = std::get<labeler::LabelTask>(lease.work);
+  labeler::ShardResult result;
+  result.files = {{task.teacher.output_dir / "one.npz", "sha"}};
+  result.counts = {task.record_count, task.record_count, 0, 0, {task.record_count}};
+  ending.request_stop();
+  const auto committed = client->Commit(lease, result);
+  ASSERT_TRUE(committed) << committed.error().ToString();
+  EXPECT_TRUE(committed->leases.empty());
+  EXPECT_EQ(JobNamed("label").shards().grid(), "cpp");
+}
+
+TEST_F(LeaseCluster, ARefusedPlansAdviceFollowsFromItsCause) {
+  StartLabelling();
+  const auto client = *labeler::MakeGrpcLeaseClient(cluster_.address(), {}, {"labeler", "1", "avx2", ""}, {});
+  const auto offer = client->Take();
+  ASSERT_TRUE(offer) << offer.error().ToString();
+  ASSERT_EQ(offer->leases.size(), 1U);
+  const auto refused = FailedPreconditionError("other labels").WithExitCode(exit_code::kBadData);
+  EXPECT_TRUE(client->FailShard(offer->leases[0].key, {refused, labeler::FailureCause::kPlanRefused}).ok());
+  ASSERT_TRUE(JobIs("label", v1::JOB_STATE_FAILED));
+  EXPECT_THAT(JobNamed("label").failure(), ::testing::HasSubstr("start the run again with labeling.plan as named"));
 }
 
 TEST_F(LeaseCluster, AFileOutsideTheJobsFoldersIsRefused) {

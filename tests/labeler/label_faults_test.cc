@@ -76,8 +76,8 @@ class FolderLeases final : public LeaseClient {
     returned.push_back(key.shard);
     return {};
   }
-  Status FailShard(const LeaseKey& key, const Status& failure, const Counts&) override {
-    failed.emplace_back(key.shard, ProcessExitCode(failure));
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
+    failed.emplace_back(key.shard, ProcessExitCode(failure.status));
     return {};
   }
 

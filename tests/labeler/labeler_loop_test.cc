@@ -30,13 +30,15 @@ class ScriptedLeaseClient final : public LeaseClient {
     returned.push_back(key.shard);
     return Status();
   }
-  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& /*counts*/) override {
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
     failed.push_back(key.shard);
-    return answer.ok() ? Status() : answer.With(std::string(failure.message()));
+    failures.push_back(failure);
+    return answer.ok() ? Status() : answer.With(std::string(failure.status.message()));
   }
 
   int taken = 0;
   std::vector<std::uint64_t> returned, failed;
+  std::vector<ShardFailure> failures;
   Status answer;
 
  private:
@@ -81,6 +83,34 @@ TEST(LabelerLoop, LeavesAndBlamesNoShardWhereItsDeviceIsLost) {
   EXPECT_EQ(ProcessExitCode(status), exit_code::kMissingService) << status.ToString();
   EXPECT_TRUE(client.failed.empty());
   EXPECT_EQ(client.returned, (std::vector<std::uint64_t>{0, 1}));
+}
+
+/// Says that it was made in reduced precision and names other classes.
+class Disagreeing final : public Annotator {
+ public:
+  std::size_t batch() const override { return 1; }
+  std::size_t classes() const override { return 4; }
+  std::optional<double> agreement() const override { return 0.98; }
+  Result<Annotation> Annotate(std::span<const dataset::Image> /*faces*/) override {
+    ADD_FAILURE() << "nothing is labelled with it";
+    return Fail(InternalError("it was asked"));
+  }
+};
+
+TEST(LabelerLoop, FailsAShardWhoseNetworkDisagreesWithFloat32AndSaysSoToPrograms) {
+  RunSpec spec;
+  spec.mutable_data()->mutable_fr()->set_format("folder");
+  spec.mutable_data()->mutable_fr()->set_path(FERMENT_FIXTURES "/jpeg");
+  spec.mutable_labeling()->set_plan("int8");
+  ScriptedLeaseClient client(1, spec);
+  WorkRunner runner([](const RunSpec&, const Model&) { return std::make_unique<Disagreeing>(); }, 1);
+  EXPECT_TRUE(LabelerLoop(client, runner, true).Run({}).ok());
+  ASSERT_EQ(client.failures.size(), 1U);
+  EXPECT_EQ(client.failures[0].cause, FailureCause::kPlanRefused);
+  EXPECT_EQ(ProcessExitCode(client.failures[0].status), exit_code::kBadData);
+  EXPECT_NE(client.failures[0].status.message().find("int8 gives other labels than fp32; set labeling.plan to fp32"),
+            std::string::npos)
+      << client.failures[0].status.message();
 }
 
 TEST(LabelerLoop, StopsAtOnceWhenAsked) {

@@ -155,9 +155,7 @@ class ListeningClient final : public LeaseClient {
     return inner_.Commit(lease, result);
   }
   Status Return(const LeaseKey& key) override { return inner_.Return(key); }
-  Status FailShard(const LeaseKey& key, const Status& failure, const Counts& counts) override {
-    return inner_.FailShard(key, failure, counts);
-  }
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override { return inner_.FailShard(key, failure); }
 
   std::map<std::uint64_t, CanaryCounts> canaries;
   std::map<std::uint64_t, metrics::Distribution> confidence;

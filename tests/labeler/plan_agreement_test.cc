@@ -67,8 +67,8 @@ TEST(PlanAgreement, OneOtherLabelInAHundredIsAllowedAndTwoAreNot) {
   const auto one = Compare(100, sure, [](int level) { return level < 1 ? -kSure : kSure; });
   EXPECT_EQ(one.compared, 100U);
   EXPECT_EQ(one.same, 99U);
-  EXPECT_TRUE(one.Enough());
-  EXPECT_FALSE(Compare(100, sure, [](int level) { return level < 2 ? -kSure : kSure; }).Enough());
+  EXPECT_GE(one.Share(), kLeastAgreement);
+  EXPECT_LT(Compare(100, sure, [](int level) { return level < 2 ? -kSure : kSure; }).Share(), kLeastAgreement);
 }
 
 TEST(PlanAgreement, LabelsCountThatPassInEitherPlan) {
@@ -99,14 +99,14 @@ TEST(PlanAgreement, WhereNothingPassesThereIsNothingToDisagreeAbout) {
   const auto agreement = Compare(
       5, [](int) { return 0.1F; }, [](int) { return -0.1F; });
   EXPECT_EQ(agreement.compared, 0U);
-  EXPECT_TRUE(agreement.Enough());
+  EXPECT_GE(agreement.Share(), kLeastAgreement);
 }
 
 TEST(PlanAgreement, ANetworkThatSaysNothingDoesNotAgree) {
   const auto agreement = Compare(
       10, [](int) { return kSure; }, [](int) { return std::numeric_limits<float>::quiet_NaN(); });
   EXPECT_EQ(agreement.same, 0U);
-  EXPECT_FALSE(agreement.Enough());
+  EXPECT_LT(agreement.Share(), kLeastAgreement);
 }
 
 TEST(PlanAgreement, AStopEndsTheComparisonAfterTheBatchesThatHaveBegun) {

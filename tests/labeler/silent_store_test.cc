@@ -10,12 +10,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "common/config/run_layout.h"
 #include "labeler/labeler_loop.h"
+#include "labeler/late_stop.h"
 #include "labeler/offline_lease_client.h"
 #include "labeler/torch_annotator.h"
 #include "tests/common/dataset/pack_builder.h"
@@ -84,6 +86,7 @@ class SilentStore {
   }
 
   const std::filesystem::path pack_;
+  /// Also sees all other calls.
   const std::function<bool(const HttpCall&)> silent_at_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -108,8 +111,8 @@ class OneLease final : public LeaseClient {
     ++returned;
     return {};
   }
-  Status FailShard(const LeaseKey&, const Status& failure, const Counts&) override {
-    ADD_FAILURE() << failure.ToString();
+  Status FailShard(const LeaseKey&, const ShardFailure& failure) override {
+    ADD_FAILURE() << failure.status.ToString();
     return {};
   }
   int committed = 0;
@@ -157,11 +160,15 @@ class SilentStoreTest : public ::testing::Test {
     return lease;
   }
 
+  void ReadFrom(const SilentStore& store) const {
+    setenv("AWS_ENDPOINT_URL", store.endpoint().c_str(), 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", (folder_ / "credentials").c_str(), 1);
+  }
+
   /// Has `work` done until the store falls silent, and asks it to stop then.
   void ExpectAnEndAtOnce(const SilentAt& silent_at, const std::function<Status(const std::stop_token&)>& work) {
     SilentStore store(pack_, silent_at);
-    setenv("AWS_ENDPOINT_URL", store.endpoint().c_str(), 1);
-    setenv("AWS_SHARED_CREDENTIALS_FILE", (folder_ / "credentials").c_str(), 1);
+    ReadFrom(store);
     std::stop_source ending;
     std::chrono::steady_clock::time_point asked;
     std::jthread operator_at_work([&] {
@@ -249,6 +256,38 @@ TEST_F(SilentStoreTest, AStopReturnsTheLeaseWhileThePackIsLookedForToCompareAPla
       },
       "int8");
 }
+
+TEST_F(SilentStoreTest, AStopBetweenAFinishedShardAndItsCommitLosesNothing) {
+  const RunLayout run = MakeRun();
+  PlaceLabelsInTheStore(run);
+  std::stop_source ending;
+  int committed = 0;
+  SilentStore store(pack_, [&](const HttpCall& call) {
+    if (call.method == "PUT" && call.target.ends_with(".npz")) ending.request_stop();
+    committed += call.method == "PUT" && call.target.ends_with("index.json") ? 1 : 0;
+    return false;
+  });
+  ReadFrom(store);
+  const auto client =
+      MakeOfflineLeaseClient(run.root(), "label", "s3://faces/labels", InstructionSetClass(), ending.get_token());
+  ASSERT_TRUE(client) << client.error().message();
+  WorkRunner runner(OpenScript, 2, ending.get_token());
+  const Status status = LabelerLoop(**client, runner, /*exit_when_idle=*/true).Run(ending.get_token());
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
+  EXPECT_EQ(committed, 1);
+}
+
+TEST(LateStop, ComesAfterTheOtherAndNotWithIt) {
+  std::stop_source first;
+  const LateStop late(first.get_token(), std::chrono::hours(1));
+  const LateStop next(first.get_token(), std::chrono::milliseconds(0));
+  EXPECT_FALSE(next.token().stop_requested());
+  first.request_stop();
+  while (!next.token().stop_requested()) std::this_thread::yield();
+  EXPECT_FALSE(late.token().stop_requested());
+}
+
+TEST(LateStop, NeverComesWhereNobodyCanAsk) { EXPECT_FALSE(LateStop({}).token().stop_requested()); }
 
 TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatLooksForThePack) {
   ExpectAnEndOfflineAtOnce(MakeRun(), [](const HttpCall&) { return true; });

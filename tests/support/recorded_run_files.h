@@ -28,6 +28,8 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   Status table_status;
   Status report_status;
   std::atomic<std::uint64_t> file_size{100};
+  std::atomic<int> prepared{0};
+  std::atomic<int> tables_written{0};
   /// Runs whose folders were given up.
   std::atomic<int> left{0};
   /// Called with each piece of an index.
@@ -36,6 +38,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
   std::function<void()> before_file_size;
 
   Status PrepareRun(const RunSpec&, const std::filesystem::path&, const std::string&) override {
+    ++prepared;
     return prepare_status;
   }
   void LeaveRun(const std::filesystem::path&) override { ++left; }
@@ -59,6 +62,7 @@ class RecordedRunFiles final : public coordinator::RunFiles {
     return std::make_unique<IndexMaking>(*this);
   }
   Status WritePhaseTable(const std::filesystem::path&, const std::string& text, const coordinator::Fence&) override {
+    ++tables_written;
     const MutexLock lock(mutex_);
     if (table_status.ok()) phase_table_ = text;
     return table_status;

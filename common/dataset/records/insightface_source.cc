@@ -176,7 +176,7 @@ struct RecPlace {
 };
 
 /// Returns: the .rec that `path` names, or the folder's train.rec, or its only .rec.
-Result<RecPlace> FindRec(const std::string& path, const std::stop_token& stop = {}) {
+Result<RecPlace> FindRec(const std::string& path, const std::stop_token& stop) {
   if (path.ends_with(".rec")) {
     const std::size_t slash = path.find_last_of('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -231,8 +231,8 @@ Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string
   return std::unique_ptr<InsightfaceSource>(std::move(pack));
 }
 
-Status FindInsightfacePack(const std::string& path) {
-  FERMENT_ASSIGN_OR_RETURN(const RecPlace place, FindRec(path));
+Status FindInsightfacePack(const std::string& path, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const RecPlace place, FindRec(path, stop));
   const auto rec = place.folder->OpenFile(place.rec);
   return rec ? Status() : rec.error();
 }

@@ -43,7 +43,8 @@ class InsightfaceSource : public RecordSource {
 Result<std::unique_ptr<InsightfaceSource>> OpenInsightfacePack(const std::string& path,
                                                                const std::stop_token& stop = {});
 
-/// Looks whether a pack is there, and reads nothing of it. Errors: as OpenInsightfacePack for one that is not.
-Status FindInsightfacePack(const std::string& path);
+/// Looks whether a pack is there, and reads nothing of it. `stop` as OpenInsightfacePack's. Errors: as its for one that
+/// is not.
+Status FindInsightfacePack(const std::string& path, const std::stop_token& stop = {});
 
 }  // namespace ferment::dataset

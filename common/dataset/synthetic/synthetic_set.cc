@@ -70,7 +70,16 @@ int DrawClass(RandomSequence& random, const Shares& shares) {
   return static_cast<int>(shares.size()) - 1;
 }
 
-Result<Face> MakeFace(std::uint64_t seed, const FaceSet& set, std::uint64_t index, int size) {
+/// What all sets of one call have in common.
+struct Rendering {
+  std::uint64_t seed;
+  int size;
+  const std::stop_token& stop;
+};
+
+Result<Face> MakeFace(const Rendering& rendering, const FaceSet& set, std::uint64_t index) {
+  if (rendering.stop.stop_requested()) return Fail(CancelledError("asked to stop while faces were rendered"));
+  const std::uint64_t seed = rendering.seed;
   RandomSequence random(seed, RandomBits(StreamOf(set.stream), index, 0));
   Face face;
   // Persons follow each other, as an FR pack has them.
@@ -82,18 +91,18 @@ Result<Face> MakeFace(std::uint64_t seed, const FaceSet& set, std::uint64_t inde
   face.annotated = !forced && random.Uniform(0, 1) < kWrongLabels ? static_cast<int>(random.Below(8)) : face.truth;
   FaceShot shot = DrawShot(random);
   shot.expression = DrawExpression(random, face.truth, random.Uniform(set.weakest, 1));
-  FERMENT_ASSIGN_OR_RETURN(
-      face.jpeg, EncodeJpeg(RenderFace(DrawIdentity(seed, set.first_person + face.person), shot, size), kJpegQuality));
+  const FaceIdentity identity = DrawIdentity(seed, set.first_person + face.person);
+  FERMENT_ASSIGN_OR_RETURN(face.jpeg, EncodeJpeg(RenderFace(identity, shot, rendering.size), kJpegQuality));
   return face;
 }
 
-Status RenderFaceList(std::uint64_t seed, const FaceSet& set, int size, const std::filesystem::path& folder,
+Status RenderFaceList(const Rendering& rendering, const FaceSet& set, const std::filesystem::path& folder,
                       const std::string& name, bool annotated) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder / "images"));
   std::string list = "path,class,name\n";
   for (std::uint64_t begin = 0; begin < set.faces; begin += kChunk) {
     const auto faces = RenderAll(std::min(kChunk, set.faces - begin), [&](std::uint64_t i) {
-      return std::make_unique<Result<Face>>(MakeFace(seed, set, begin + i, size));
+      return std::make_unique<Result<Face>>(MakeFace(rendering, set, begin + i));
     });
     for (std::size_t i = 0; i < faces.size(); ++i) {
       if (!*faces[i]) return faces[i]->error();
@@ -110,14 +119,14 @@ Status RenderFaceList(std::uint64_t seed, const FaceSet& set, int size, const st
   return io::WriteFileAtomically(folder / (name + ".csv"), list);
 }
 
-Status RenderPack(std::uint64_t seed, const FaceSet& set, int size, const std::filesystem::path& folder) {
+Status RenderPack(const Rendering& rendering, const FaceSet& set, const std::filesystem::path& folder) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
   FERMENT_ASSIGN_OR_RETURN(RecordioWriter pack, RecordioWriter::Create(folder / "train"));
   std::string truth = "key,class,name,identity\n";
   std::vector<std::uint64_t> first_key(set.persons + 1, set.faces + 1);
   for (std::uint64_t begin = 0; begin < set.faces; begin += kChunk) {
     const auto faces = RenderAll(std::min(kChunk, set.faces - begin), [&](std::uint64_t i) {
-      return std::make_unique<Result<Face>>(MakeFace(seed, set, begin + i, size));
+      return std::make_unique<Result<Face>>(MakeFace(rendering, set, begin + i));
     });
     for (std::size_t i = 0; i < faces.size(); ++i) {
       if (!*faces[i]) return faces[i]->error();
@@ -137,7 +146,7 @@ Status RenderPack(std::uint64_t seed, const FaceSet& set, int size, const std::f
         set.faces + 1 + person,
         {.labels = {static_cast<float>(first_key[person]), static_cast<float>(first_key[person + 1])}}, {}));
   FERMENT_RETURN_IF_ERROR(pack.Finish());
-  const std::string side = std::to_string(size);
+  const std::string side = std::to_string(rendering.size);
   FERMENT_RETURN_IF_ERROR(
       io::WriteFileAtomically(folder / "property", std::to_string(set.persons) + "," + side + "," + side + "\n"));
   return io::WriteFileAtomically(folder / "fr_truth.csv", truth);
@@ -175,14 +184,14 @@ void RemoveOldSets(const std::filesystem::path& out) {
 
 }  // namespace
 
-Status RenderSyntheticSets(const RunSpec& spec, const std::filesystem::path& out) {
+Status RenderSyntheticSets(const RunSpec& spec, const std::filesystem::path& out, const std::stop_token& stop) {
   const v1::SyntheticSpec& sizes = spec.data().synthetic();
   FERMENT_RETURN_IF_ERROR(CheckSizes(sizes));
   const std::string manifest = ManifestOf(spec);
   std::ifstream old_manifest(out / "manifest.json");
   if (old_manifest && std::string{std::istreambuf_iterator<char>(old_manifest), {}} == manifest) return {};
   RemoveOldSets(out);
-  const int size = static_cast<int>(sizes.image_size());
+  const Rendering rendering{spec.seed(), static_cast<int>(sizes.image_size()), stop};
   const std::uint64_t identities = std::min<std::uint64_t>(sizes.identities(), sizes.fr_records());
   const auto persons = [](std::uint64_t faces, std::uint64_t each) { return std::max<std::uint64_t>(1, faces / each); };
   const FaceSet train = {"synthetic/train",
@@ -200,10 +209,10 @@ Status RenderSyntheticSets(const RunSpec& spec, const std::filesystem::path& out
                               0.5,
                               true};
   const FaceSet fr = {"synthetic/fr", 10'000'000, sizes.fr_records(), identities, kFrShares, 0.4, false};
-  FERMENT_RETURN_IF_ERROR(RenderFaceList(spec.seed(), train, size, out / "fer", "train", true));
-  FERMENT_RETURN_IF_ERROR(RenderFaceList(spec.seed(), validation, size, out / "fer", "val", false));
-  FERMENT_RETURN_IF_ERROR(RenderPack(spec.seed(), fr, size, out / "fr"));
-  FERMENT_RETURN_IF_ERROR(RenderSyntheticVideos(spec.seed(), sizes, out / "videos"));
+  FERMENT_RETURN_IF_ERROR(RenderFaceList(rendering, train, out / "fer", "train", true));
+  FERMENT_RETURN_IF_ERROR(RenderFaceList(rendering, validation, out / "fer", "val", false));
+  FERMENT_RETURN_IF_ERROR(RenderPack(rendering, fr, out / "fr"));
+  FERMENT_RETURN_IF_ERROR(RenderSyntheticVideos(spec.seed(), sizes, out / "videos", stop));
   return io::WriteFileAtomically(out / "manifest.json", manifest);
 }
 

@@ -135,9 +135,11 @@ std::string FrameName(std::size_t frame) {
   return name;
 }
 
-Status RenderVideo(const SyntheticVideo& video, int size, const std::filesystem::path& folder) {
+Status RenderVideo(const SyntheticVideo& video, int size, const std::filesystem::path& folder,
+                   const std::stop_token& stop) {
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
   const auto written = RenderAll(video.frames.size(), [&](std::uint64_t i) -> Status {
+    if (stop.stop_requested()) return CancelledError("asked to stop while a video was rendered");
     if (!video.frames[i].has_image) return {};
     FERMENT_ASSIGN_OR_RETURN(const auto jpeg,
                              EncodeJpeg(RenderFace(video.identity, video.frames[i].shot, size), kJpegQuality));
@@ -174,7 +176,8 @@ std::vector<SyntheticVideo> ScriptVideos(std::uint64_t seed, VideoSplit split, s
   return videos;
 }
 
-Status RenderSyntheticVideos(std::uint64_t seed, const v1::SyntheticSpec& sizes, const std::filesystem::path& out) {
+Status RenderSyntheticVideos(std::uint64_t seed, const v1::SyntheticSpec& sizes, const std::filesystem::path& out,
+                             const std::stop_token& stop) {
   struct Split {
     VideoSplit split;
     std::uint32_t count;
@@ -193,7 +196,7 @@ Status RenderSyntheticVideos(std::uint64_t seed, const v1::SyntheticSpec& sizes,
     for (std::size_t v = 0; v < videos.size(); ++v) {
       const SyntheticVideo& video = videos[v];
       FERMENT_RETURN_IF_ERROR(RenderVideo(video, static_cast<int>(sizes.image_size()),
-                                          out / (v % 5 == 4 ? kSecondBatch : kFirstBatch) / video.name));
+                                          out / (v % 5 == 4 ? kSecondBatch : kFirstBatch) / video.name, stop));
       if (split.annotations != nullptr) {
         const auto folder = out / kAnnotations / split.annotations;
         FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,9 @@ enum class VideoSplit : std::uint64_t { kTrain = 4'000'000, kValidation = 5'000'
 std::vector<SyntheticVideo> ScriptVideos(std::uint64_t seed, VideoSplit split, std::uint32_t count,
                                          std::uint32_t mean_frames);
 
-/// Renders all three splits into `out`. Errors: those of writing files.
-Status RenderSyntheticVideos(std::uint64_t seed, const v1::SyntheticSpec& sizes, const std::filesystem::path& out);
+/// Renders all three splits into `out`. Errors: those of writing files; Cancelled once `stop` is requested, by the next
+/// frame.
+Status RenderSyntheticVideos(std::uint64_t seed, const v1::SyntheticSpec& sizes, const std::filesystem::path& out,
+                             const std::stop_token& stop = {});
 
 }  // namespace ferment::dataset

@@ -71,7 +71,7 @@ Result<InferencePlan> InferencePlan::Load(const std::filesystem::path& weights, 
 }
 
 Result<InferencePlan> InferencePlan::LoadQuantized(const std::filesystem::path& weights, const BackboneConfig& config,
-                                                   int batch, const torch::Tensor& faces, ConvolutionEngine engine) {
+                                                   int batch, const torch::Tensor& faces, const std::stop_token& stop) {
   if (!QuantizedConvolution::SuitsThisProcessor()) {
     return Fail(UnimplementedError("int8 needs a processor with AVX2 and FMA; use fp32: labeling.plan=int8")
                     .WithExitCode(exit_code::kBadSpec));
@@ -86,11 +86,13 @@ Result<InferencePlan> InferencePlan::LoadQuantized(const std::filesystem::path& 
         InvalidArgumentError("int8 needs finite weights; use fp32: file=" + weights.string() + " tensor=" + name)
             .WithExitCode(exit_code::kBadData));
   }
+  FERMENT_ASSIGN_OR_RETURN(auto quantized, Guard([&] {
+                             torch::InferenceMode inference;
+                             return QuantizedNetwork::Make(StepsOf(config, tensors), faces, EngineOfThisProcessor(),
+                                                           stop);
+                           }));
   InferencePlan plan(batch);
-  FERMENT_RETURN_IF_ERROR(Guard([&] {
-    torch::InferenceMode inference;
-    plan.quantized_ = std::make_shared<const QuantizedNetwork>(StepsOf(config, tensors), faces, engine);
-  }));
+  plan.quantized_ = std::make_shared<const QuantizedNetwork>(std::move(quantized));
   LogInfo(
       "inference_plan_ready",
       {{"weights", weights.string()}, {"arithmetic", "int8"}, {"batch", batch}, {"calibrated_with", faces.size(0)}});

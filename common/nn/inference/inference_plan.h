@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "common/base/result.h"
@@ -29,10 +30,10 @@ class InferencePlan {
 
   /// In 7-bit activations and 8-bit weights, with ranges taken from `faces` [n, 3, H, W], normalised, n > 0. How well
   /// it agrees with float32 is for the caller to measure. Errors: those of Load; Unimplemented (64) on a processor
-  /// without AVX2; InvalidArgument (65) where weights or activations are not finite.
+  /// without AVX2; InvalidArgument (65) where weights or activations are not finite; Cancelled once `stop` is
+  /// requested.
   static Result<InferencePlan> LoadQuantized(const std::filesystem::path& weights, const BackboneConfig& config,
-                                             int batch, const torch::Tensor& faces,
-                                             ConvolutionEngine engine = EngineOfThisProcessor());
+                                             int batch, const torch::Tensor& faces, const std::stop_token& stop = {});
 
   /// On a GPU, which the calling thread uses (cuda_device.h): in float32, or in bfloat16 up to the last feature map.
   /// How well bfloat16 agrees with float32 is for the caller to measure. Errors: those of Load; OfTheGpu's.

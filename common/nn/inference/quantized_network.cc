@@ -45,17 +45,22 @@ class FloatNetwork {
   std::vector<std::unique_ptr<const FoldedConvolution>> convolutions_;
 };
 
-std::vector<Quantization> RangesOf(const NetworkSteps& steps, const torch::Tensor& faces, ConvolutionEngine engine) {
+Status Stopped() { return CancelledError("asked to stop while a network was made int8"); }
+
+Result<std::vector<Quantization>> RangesOf(const NetworkSteps& steps, const torch::Tensor& faces,
+                                           ConvolutionEngine engine, const std::stop_token& stop) {
   const FloatNetwork network(steps, engine);
   std::vector<ActivationRange> ranges(steps.steps.size() + 1);
-  const auto look = [&](auto&& at) {
+  const auto look = [&](auto&& at) -> Status {
     for (std::int64_t face = 0; face < faces.size(0); ++face) {
+      if (stop.stop_requested()) return Stopped();
       const auto activations = network.Run(faces.slice(0, face, face + 1));
       for (std::size_t i = 0; i < ranges.size(); ++i) at(ranges[i], activations[i]);
     }
+    return {};
   };
-  look([](ActivationRange& range, const torch::Tensor& values) { range.LookForEnds(values); });
-  look([](ActivationRange& range, const torch::Tensor& values) { range.Count(values); });
+  FERMENT_RETURN_IF_ERROR(look([](ActivationRange& range, const torch::Tensor& values) { range.LookForEnds(values); }));
+  FERMENT_RETURN_IF_ERROR(look([](ActivationRange& range, const torch::Tensor& values) { range.Count(values); }));
   std::vector<Quantization> best;
   for (const ActivationRange& range : ranges) best.push_back(range.Best());
   // The largest of several bytes is the byte of the largest: pooling keeps their meaning.
@@ -67,20 +72,25 @@ std::vector<Quantization> RangesOf(const NetworkSteps& steps, const torch::Tenso
 
 }  // namespace
 
-QuantizedNetwork::QuantizedNetwork(const NetworkSteps& steps, const torch::Tensor& faces, ConvolutionEngine engine)
+QuantizedNetwork::QuantizedNetwork(const NetworkSteps& steps)
     : last_use_(steps.steps.size() + 1, 0),
       embedding_(steps.embedding),
       embedding_bias_(steps.embedding_bias),
       classifier_(steps.classifier),
-      classifier_bias_(steps.classifier_bias) {
-  const std::vector<Quantization> bytes = RangesOf(steps, faces, engine);
-  images_ = bytes[0];
+      classifier_bias_(steps.classifier_bias) {}
+
+Result<QuantizedNetwork> QuantizedNetwork::Make(const NetworkSteps& steps, const torch::Tensor& faces,
+                                                ConvolutionEngine engine, const std::stop_token& stop) {
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<Quantization> bytes, RangesOf(steps, faces, engine, stop));
+  QuantizedNetwork network(steps);
+  network.images_ = bytes[0];
   for (std::size_t i = 0; i < steps.steps.size(); ++i) {
+    if (stop.stop_requested()) return Fail(Stopped());
     const NetworkStep& step = steps.steps[i];
     const Quantization input = bytes[step.input], output = bytes[i + 1];
     Step made{step.kind, step.input, step.residual, nullptr, {}, {}};
-    last_use_[step.input] = i;
-    if (step.residual) last_use_[*step.residual] = i;
+    network.last_use_[step.input] = i;
+    if (step.residual) network.last_use_[*step.residual] = i;
     if (step.kind == Kind::kConvolution) {
       const bool last = i + 1 == steps.steps.size();
       made.convolution = std::make_shared<const QuantizedConvolution>(
@@ -96,8 +106,9 @@ QuantizedNetwork::QuantizedNetwork(const NetworkSteps& steps, const torch::Tenso
       made.factor = step.weight * (input.scale / output.scale);
       made.offset = step.bias / output.scale + output.zero - made.factor * input.zero;
     }
-    steps_.push_back(std::move(made));
+    network.steps_.push_back(std::move(made));
   }
+  return network;
 }
 
 torch::Tensor QuantizedNetwork::RunStep(const Step& step, const std::vector<torch::Tensor>& activations) const {

@@ -7,8 +7,10 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/nn/convolution/folded_convolution.h"
 #include "common/nn/convolution/quantized_convolution.h"
 #include "common/nn/inference/network_steps.h"
@@ -23,8 +25,10 @@ namespace ferment::nn {
 class QuantizedNetwork {
  public:
   /// `faces` [n, 3, H, W] normalised, n > 0: what the ranges of activations are taken from, a face at a time. Requires:
-  /// QuantizedConvolution::SuitsThisProcessor(). Throws where a weight or an activation is not finite.
-  QuantizedNetwork(const NetworkSteps& steps, const torch::Tensor& faces, ConvolutionEngine engine);
+  /// QuantizedConvolution::SuitsThisProcessor(). Throws where a weight or an activation is not finite. Errors:
+  /// Cancelled once `stop` is requested, by the next face or step.
+  static Result<QuantizedNetwork> Make(const NetworkSteps& steps, const torch::Tensor& faces, ConvolutionEngine engine,
+                                       const std::stop_token& stop = {});
 
   /// `images` [N, 3, H, W] normalised.
   Prediction Run(const torch::Tensor& images) const;
@@ -37,6 +41,8 @@ class QuantizedNetwork {
     std::shared_ptr<const QuantizedConvolution> convolution;  // shared, so that plans can be copied
     torch::Tensor factor, offset;                             // [C] of a scale
   };
+
+  explicit QuantizedNetwork(const NetworkSteps& steps);
 
   torch::Tensor RunStep(const Step& step, const std::vector<torch::Tensor>& activations) const;
 

@@ -76,7 +76,8 @@ FERMENT_VNNI_PART void Store(const QuantizedProblem& p, __m512i sums, std::int64
   _mm512_mask_cvtepi32_storeu_epi8(p.bytes + at, some, _mm512_cvtps_epi32(value));
 }
 
-/// All tiles of kBlocks blocks of output channels.
+/// All tiles of kBlocks blocks of output channels. The loop is that of float_tiles_avx512.cc, and stands here too: what
+/// is compiled for one instruction set is not inlined into what is compiled for another.
 template <int kPixels, int kBlocks, bool kResidual>
 FERMENT_VNNI void ConvolveRows(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block,
                                std::int64_t channel) {

@@ -144,12 +144,17 @@ TEST(Pipeline, AFailureSaysPhaseReasonAndWhatToDoAndKeepsItsCode) {
 
 TEST(Pipeline, ARefusedPlanSendsNobodyToTheData) {
   const auto run = RunOf({1, true});
-  const Failure failure =
-      DescribeFailure(run, *run.FindJob("label"),
-                      {"shard 0: int8 gives other labels than fp32; set labeling.plan to fp32: same=1", 65});
+  const Failure failure = DescribeFailure(
+      run, *run.FindJob("label"), {"shard 0: int8 gives other labels than fp32", 65, FailureCause::kPlanRefused});
   EXPECT_EQ(failure.exit_code, 65);
   EXPECT_THAT(failure.message, HasSubstr("What to do: start the run again with labeling.plan as named"));
   EXPECT_THAT(failure.message, testing::Not(HasSubstr("data scan")));
+}
+
+TEST(Pipeline, WordsAloneDoNotSayThatAPlanIsRefused) {
+  const auto run = RunOf({1, true});
+  const Failure failure = DescribeFailure(run, *run.FindJob("label"), {"set labeling.plan to fp32", 65});
+  EXPECT_THAT(failure.message, HasSubstr("What to do: look at the data with `ferment data scan`"));
 }
 
 TEST(Pipeline, AStoppedFirstTeacherFailsTheRunWith65AndSaysThatItStaysStopped) {

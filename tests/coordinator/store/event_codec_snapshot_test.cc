@@ -40,7 +40,7 @@ std::vector<Event> FullHistory() {
       ShardReleased{key(4999, 1), ReleaseReason::kFailed, "q2"},
       ShardLeased{key(4999, 2), "a/1", 2},
       ShardLeased{key(1, 1), "b/1", 2},
-      ShardFailed{key(1, 1), "q3", {"bad", 65}, {10, 0, 0, 10, {}}},
+      ShardFailed{key(1, 1), "q3", {"bad", 65, FailureCause::kPlanRefused}, {10, 0, 0, 10, {}}},
       ShardLeased{key(2, 1), "b/1", 3},
       ShardReleased{key(2, 1), ReleaseReason::kExpired, "", 4},
       ShardLeased{key(2, 2), "b/1", 4, true},

@@ -32,7 +32,7 @@ std::vector<Event> OneOfEachKind() {
       ShardLeased{key, "l", 4, true},
       ShardReleased{key, ReleaseReason::kReplaced, "q", 70},
       ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
-      ShardFailed{key, "q", {"bad", 65}, {1, 0, 0, 1, {}}},
+      ShardFailed{key, "q", {"bad", 65, FailureCause::kPlanRefused}, {1, 0, 0, 1, {}}},
       TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12, "q"},
       LabelerForgotten{"l"},
       RunRestored{},
@@ -130,6 +130,16 @@ TEST(EventCodec, SaysThatANewerVersionIsNeededForAWordItDoesNotKnowAndWhichItIs)
     EXPECT_EQ(ProcessExitCode(decoded.error()), exit_code::kUnreadableState) << word;
     EXPECT_THAT(std::string(decoded.error().message()), ::testing::HasSubstr(word));
   }
+}
+
+TEST(EventCodec, AFailuresCauseOfANewerVersionIsNone) {
+  v1::Event event;
+  v1::EventFailure& failure = *event.mutable_job_failure_reported()->mutable_failure();
+  failure.set_exit_code(65);
+  failure.set_cause("moon-phase");
+  const auto decoded = DecodeEvent(event.SerializeAsString());
+  ASSERT_TRUE(decoded) << decoded.error().message();
+  EXPECT_EQ(std::get<JobFailureReported>(*decoded).failure, (Failure{"", 65}));
 }
 
 TEST(EventCodec, WritesAVerdictForDeathsUnderAKindThatAVersionOfBeforeRefuses) {

@@ -91,7 +91,7 @@ TEST_P(QuantizedNetworkTest, SeesNearlyWhatTheNetworkSees) {
   const auto network = Network(GetParam());
   const auto faces = Faces(12, GetParam().image_size);
   const NetworkSteps steps = StepsOf(GetParam(), StateOf(*network));
-  const QuantizedNetwork quantized(steps, faces.slice(0, 0, 4), ConvolutionEngine::kOneDnn);
+  const auto quantized = *QuantizedNetwork::Make(steps, faces.slice(0, 0, 4), ConvolutionEngine::kOneDnn);
   const Prediction got = quantized.Run(faces);
   const auto features = network->Features(faces);
   const auto error = RelativeError(got.features, features);
@@ -110,7 +110,7 @@ TEST_P(QuantizedNetworkTest, IsTheSameWhateverTheThreadsAndTheCompany) {
   torch::Tensor expected;
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
-    const QuantizedNetwork quantized(steps, faces.slice(0, 0, 2), EngineOfThisProcessor());
+    const auto quantized = *QuantizedNetwork::Make(steps, faces.slice(0, 0, 2), EngineOfThisProcessor());
     const auto all = quantized.Run(faces);
     if (!expected.defined()) expected = all.logits;
     EXPECT_TRUE(torch::equal(all.logits, expected)) << threads << " threads";
