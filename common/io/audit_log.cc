@@ -262,7 +262,7 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
 
 Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
-  const int synced = Uninterrupted([&] { return fdatasync(handle_); });
+  const int synced = Uninterrupted([handle = handle_] { return fdatasync(handle); });
   return synced == 0 ? Status() : WriteErrno(errno, "sync", file_);
 }
 

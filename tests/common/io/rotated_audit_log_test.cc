@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -203,7 +204,7 @@ TEST_F(RotatedAuditLog, LosesAndDoublesNoLineUnderManyWriters) {
     for (int i = 0; i < kRotations; ++i) {
       files.push_back(file_.string() + "." + std::to_string(i));
       Move(files.back());
-      std::this_thread::yield();
+      while (log->summary().lines < static_cast<std::uint64_t>(9 + i * kLines / 4)) std::this_thread::yield();
       Rotate(*log);
       Rotate(*log);
     }
