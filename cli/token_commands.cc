@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "common/base/json.h"
@@ -70,14 +71,23 @@ Status MakeToken(const NewTokenFlags& flags) {
   return written;
 }
 
-void VerifyAudit(const std::string& file, const std::string& head, bool json) {
-  const auto summary = io::VerifyAuditLog(file, head);
+struct VerifyFlags {
+  std::vector<fs::path> files;
+  io::KnownHeads known;
+  bool json = false;
+};
+
+void VerifyAudit(const VerifyFlags& flags) {
+  const auto summary = io::VerifyAuditLog(flags.files, flags.known);
   if (!summary) LeaveIfFailed(summary.error());
-  if (json) {
-    std::cout << Json{{"lines", summary->lines}, {"head", summary->head}}.dump() << "\n";
-  } else {
-    std::cout << "as it was written: " << summary->lines << " lines, head " << summary->head << "\n";
+  const std::uint64_t lines = summary->lines + 1 - summary->first;
+  if (flags.json) {
+    std::cout << Json{{"first", summary->first}, {"lines", lines}, {"head", summary->head}}.dump() << "\n";
+    return;
   }
+  std::cout << "as it was written: " << lines << " lines";
+  if (summary->first > 1) std::cout << " from line " << summary->first << " on";
+  std::cout << ", head " << summary->head << "\n";
 }
 
 }  // namespace
@@ -99,13 +109,14 @@ void AddTokenCommands(CLI::App& app) {
   CLI::App* audit = app.add_subcommand("audit", "Look at a coordinator's audit log")->require_subcommand(1);
   CLI::App* verify =
       audit->add_subcommand("verify", "Check that no line was changed, dropped or moved; 65 where one was");
-  auto file = std::make_shared<std::string>();
-  auto head = std::make_shared<std::string>();
-  auto json = std::make_shared<bool>(false);
-  verify->add_option("FILE", *file, "The audit log")->required();
-  verify->add_option("--head", *head, "A head noted earlier: shows that the end was not cut off before it");
-  verify->add_flag("--json", *json, "As one JSON object");
-  verify->callback([file, head, json] { VerifyAudit(*file, *head, *json); });
+  auto look = std::make_shared<VerifyFlags>();
+  verify->add_option("FILES", look->files, "The audit log; of one that was rotated its files, oldest first")
+      ->required();
+  verify->add_option("--head", look->known.kept, "A head noted earlier: shows that the end was not cut off before it");
+  verify->add_option("--after", look->known.after,
+                     "The head with which the files before ended, where those are gone: it goes on behind that");
+  verify->add_flag("--json", look->json, "As one JSON object");
+  verify->callback([look] { VerifyAudit(*look); });
 }
 
 }  // namespace ferment::cli

@@ -6,15 +6,15 @@
 
 namespace ferment::coordinator {
 
-CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
-                     std::function<void(const Status&)> on_failed)
+CallTrail::CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry,
+                     std::unique_ptr<io::AuditLog> audit, std::function<void(const Status&)> on_failed)
     : registry_(registry),
       duration_(registry.MakeHistogram("ferment_rpc_server_duration_seconds", "How long unary calls took.",
                                        {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5})),
       connections_(registry.MakeGauge("ferment_rpc_server_connections", "Connections that are open.")),
       refused_full_(RejectedCounter(registry, "connections")),
       refused_peer_(RejectedCounter(registry, "connections_of_a_peer")),
-      audit_(audit),
+      audit_(std::move(audit)),
       on_failed_(std::move(on_failed)) {
   for (const rpc::MethodAccess& method : policy.methods()) HandledOf(method.path.substr(1), StatusCode::kOk);
 }
@@ -42,9 +42,24 @@ void CallTrail::Take(const rpc::CallRecord& record) {
                                {"reason", record.outcome.message()}});
   }
   if (audit_ == nullptr || !(record.audited || record.refused)) return;
-  const Status written = audit_->Append(
-      {record.who, record.role, record.method, record.run, std::string(StatusCodeName(record.outcome.code()))});
+  EndIfFailed(audit_->Append(
+      {record.who, record.role, record.method, record.run, std::string(StatusCodeName(record.outcome.code()))}));
+}
+
+void CallTrail::EndIfFailed(const Status& written) {
   if (!written.ok() && !failed_.exchange(true)) on_failed_(written.With("the audit log"));
+}
+
+void CallTrail::Rotate() {
+  if (audit_) EndIfFailed(audit_->Rotate({"coordinator", "", "audit.rotated", "", "OK"}));
+}
+
+Status CallTrail::Close() {
+  if (!audit_) return {};
+  const Status synced = audit_->Sync();
+  const io::AuditSummary summary = audit_->summary();
+  LogInfo("audit.closed", {{"lines", summary.lines}, {"head", summary.head}, {"outcome", synced.ToString()}});
+  return synced;
 }
 
 void CallTrail::Take(const rpc::ConnectionCounts& counts) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -18,19 +19,24 @@
 
 namespace ferment::coordinator {
 
-/// Thread: any. Owns nothing: all outlive it.
+/// Thread: any. Owns: the audit log; all else outlives it.
 class CallTrail {
  public:
   /// `audit` may be null. `on_failed` is called once, when the audit log cannot be written: the process must end then,
   /// since what is not written down shall not be done.
-  CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, io::AuditLog* audit,
+  CallTrail(const rpc::AccessPolicy& policy, metrics::MetricRegistry& registry, std::unique_ptr<io::AuditLog> audit,
             std::function<void(const Status&)> on_failed);
 
   void Take(const rpc::CallRecord& record);
   /// Thread: the gate's.
   void Take(const rpc::ConnectionCounts& counts);
+  /// Goes on in a new file where somebody moved the audit log away.
+  void Rotate();
+  /// The audit log's last words. Errors: those of AuditLog::Sync.
+  Status Close();
 
  private:
+  void EndIfFailed(const Status& written);
   metrics::Counter& HandledOf(const std::string& method, StatusCode code);
 
   metrics::MetricRegistry& registry_;
@@ -41,7 +47,7 @@ class CallTrail {
   metrics::Gauge& connections_;
   metrics::Counter& refused_full_;
   metrics::Counter& refused_peer_;
-  io::AuditLog* const audit_;
+  const std::unique_ptr<io::AuditLog> audit_;
   const std::function<void(const Status&)> on_failed_;
   std::atomic<bool> failed_{false};
 };

@@ -132,7 +132,7 @@ class CoordinatorProcess {
     FERMENT_RETURN_IF_ERROR(Announce());
     int code = ending_.Wait();
     Drain(code);
-    if (const Status closed = CloseAudit(); !closed.ok() && code == exit_code::kTerminated) {
+    if (const Status closed = trail_->Close(); !closed.ok() && code == exit_code::kTerminated) {
       code = ProcessExitCode(closed);
     }
     page.request_stop();
@@ -144,23 +144,27 @@ class CoordinatorProcess {
 
  private:
   /// USR1 is for trainers; here it must only not end the process.
-  void StayOn(int number) const {
+  void StayOn(int number) {
     if (number != SIGHUP) return;
+    if (rotates_ != nullptr) rotates_->Rotate();
     if (const auto paths = rpc::ResolveCredentials(config_.tls)) rpc::ReloadCredentials(*paths, config_.tokens);
   }
 
   Status OpenSecurity() {
     FERMENT_ASSIGN_OR_RETURN(policy_, rpc::AccessPolicy::Read(kServices));
     if (ServesReflection(config_)) policy_.AllowReflection();
+    std::unique_ptr<io::AuditLog> audit;
     if (!config_.audit_file.empty()) {
-      FERMENT_ASSIGN_OR_RETURN(audit_, io::AuditLog::Open(config_.audit_file, SystemClock()));
-      const io::AuditSummary summary = audit_->summary();
+      FERMENT_ASSIGN_OR_RETURN(audit, io::AuditLog::Open(config_.audit_file, SystemClock()));
+      const io::AuditSummary summary = audit->summary();
       LogInfo("audit.open", {{"file", config_.audit_file.string()}, {"lines", summary.lines}, {"head", summary.head}});
     }
-    trail_ = std::make_unique<CallTrail>(policy_, *registry_, audit_.get(), [this](const Status& failure) {
+    trail_ = std::make_unique<CallTrail>(policy_, *registry_, std::move(audit), [this](const Status& failure) {
       LogError("audit.failed", {{"error", failure.message()}, {"next", "the coordinator ends"}});
       ending_.Because(ProcessExitCode(failure));
     });
+    // And at once, for a HUP that came while it opened.
+    loop_.Post([this] { (rotates_ = trail_.get())->Rotate(); });
     FERMENT_ASSIGN_OR_RETURN(const auto tls, rpc::ResolveCredentials(config_.tls));
     if (tls.UseTls()) {
       FERMENT_ASSIGN_OR_RETURN(security_, rpc::ServerSecurity::Open(tls, config_.tokens, SystemClock()));
@@ -258,14 +262,6 @@ class CoordinatorProcess {
     server_->Shutdown(kShutdownGrace);
   }
 
-  Status CloseAudit() {
-    if (!audit_) return {};
-    const Status synced = audit_->Sync();
-    const io::AuditSummary summary = audit_->summary();
-    LogInfo("audit.closed", {{"lines", summary.lines}, {"head", summary.head}, {"outcome", synced.ToString()}});
-    return synced;
-  }
-
   const CoordinatorConfig config_;
   const ServedAddresses former_;
   Ending ending_;
@@ -276,8 +272,9 @@ class CoordinatorProcess {
   const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;
-  std::unique_ptr<io::AuditLog> audit_;
   std::unique_ptr<CallTrail> trail_;
+  /// Its trail, once there is one: the loop's alone.
+  CallTrail* rotates_ = nullptr;
   std::unique_ptr<rpc::ServerSecurity> security_;
   event::EventLoop loop_;
   std::unique_ptr<event::AdminServer> admin_;

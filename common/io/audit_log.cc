@@ -47,6 +47,7 @@ std::optional<Line> Unseal(const std::string& text) {
   if (number == json->end() || !number->is_number_unsigned()) return std::nullopt;
   if (before == json->end() || !before->is_string()) return std::nullopt;
   line.number = number->get<std::uint64_t>();
+  if (line.number == 0) return std::nullopt;
   line.before = before->get<std::string>();
   return line;
 }
@@ -73,43 +74,92 @@ std::string Missing(std::uint64_t expected, std::uint64_t found) {
   return "before it the lines " + first + " to " + last + " are missing";
 }
 
+/// Follows the lines from file to file.
+class AuditChain {
+ public:
+  explicit AuditChain(const KnownHeads& known)
+      : known_(known),
+        seen_(known.kept.empty() || known.kept == known.after),
+        last_{0, known.after.empty() ? kBeginning : known.after} {}
+
+  Status Follow(const std::filesystem::path& file) {
+    std::ifstream in(file);
+    if (!in) return ReadErrno(errno, "open", file);
+    std::string text;
+    while (std::getline(in, text)) {
+      if (in.eof()) return Broken(file, last_.lines + 1, "it has no end");
+      FERMENT_RETURN_IF_ERROR(Follow(file, text));
+    }
+    return in.bad() ? ReadErrno(EIO, "read", file) : Status();
+  }
+  bool seen() const { return seen_; }
+  const AuditSummary& last() const { return last_; }
+
+ private:
+  Status Follow(const std::filesystem::path& file, const std::string& text) {
+    const auto line = Unseal(text);
+    if (!line) return Broken(file, last_.lines + 1, "it was changed");
+    if (!begun_ && !known_.after.empty()) last_ = {line->number - 1, known_.after, line->number};
+    const std::uint64_t at = last_.lines + 1;
+    if (line->number != at) {
+      return Broken(file, at, Missing(at, line->number) + (begun_ ? "" : WhereTheyMayBe(line->before)));
+    }
+    if (line->before != last_.head) {
+      return Broken(file, at,
+                    begun_ || known_.after.empty()
+                        ? "it does not follow line " + std::to_string(at - 1) + ", which was replaced"
+                        : "it does not go on behind head=" + known_.after + " but behind head=" + line->before);
+    }
+    begun_ = true;
+    last_.lines = at;
+    last_.head = line->hash;
+    seen_ = seen_ || line->hash == known_.kept;
+    return {};
+  }
+  static std::string WhereTheyMayBe(const std::string& before) {
+    return "; name the file that has them before this one, or, where it is gone, the head that was kept of its end "
+           "(--after), which then was head=" +
+           before;
+  }
+
+  const KnownHeads& known_;
+  bool begun_ = false;
+  bool seen_;
+  AuditSummary last_;
+};
+
+/// Returns: the handle, with the lock. Errors: as AuditLog::Open.
+Result<int> OpenAlone(const std::filesystem::path& file) {
+  const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600); });
+  if (handle < 0) return Fail(WriteErrno(errno, "open", file));
+  if (flock(handle, LOCK_EX | LOCK_NB) == 0) return handle;
+  close(handle);
+  return Fail(
+      AbortedError("another process writes this audit log: file=" + file.string()).WithExitCode(exit_code::kFenced));
+}
+
+Result<int> OpenEmpty(const std::filesystem::path& file) {
+  FERMENT_ASSIGN_OR_RETURN(const int handle, OpenAlone(file));
+  struct stat status {};
+  if (fstat(handle, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0) return handle;
+  close(handle);
+  return Fail(FailedPreconditionError("what is there is not an empty file: file=" + file.string()));
+}
+
 }  // namespace
 
-Result<AuditSummary> VerifyAuditLog(const std::filesystem::path& file, const std::string& kept) {
-  std::ifstream in(file);
-  if (!in) return Fail(ReadErrno(errno, "open", file));
-  AuditSummary summary{0, kBeginning};
-  bool seen = kept.empty();
-  std::string text;
-  while (std::getline(in, text)) {
-    const std::uint64_t at = summary.lines + 1;
-    if (in.eof()) return Fail(Broken(file, at, "it has no end"));
-    const auto line = Unseal(text);
-    if (!line) return Fail(Broken(file, at, "it was changed"));
-    if (line->number != at) return Fail(Broken(file, at, Missing(at, line->number)));
-    if (line->before != summary.head) {
-      return Fail(Broken(file, at, "it does not follow line " + std::to_string(at - 1) + ", which was replaced"));
-    }
-    summary = {at, line->hash};
-    seen = seen || line->hash == kept;
-  }
-  if (in.bad()) return Fail(ReadErrno(EIO, "read", file));
-  if (!seen)
-    return Fail(Broken(file, summary.lines,
-                       "behind it lines are missing, or it is another log: no line has the "
-                       "head that was kept, head=" +
-                           kept));
-  return summary;
+Result<AuditSummary> VerifyAuditLog(const std::vector<std::filesystem::path>& files, const KnownHeads& known) {
+  AuditChain chain(known);
+  for (const std::filesystem::path& file : files) FERMENT_RETURN_IF_ERROR(chain.Follow(file));
+  if (chain.seen()) return chain.last();
+  return Fail(Broken(
+      files.back(), chain.last().lines,
+      "behind it lines are missing, or it is another log: no line has the head that was kept, head=" + known.kept));
 }
 
 Result<std::unique_ptr<AuditLog>> AuditLog::Open(const std::filesystem::path& file, const Clock& clock) {
-  const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600); });
-  if (handle < 0) return Fail(WriteErrno(errno, "open", file));
+  FERMENT_ASSIGN_OR_RETURN(const int handle, OpenAlone(file));
   std::unique_ptr<AuditLog> log(new AuditLog(file, handle, clock));
-  if (flock(handle, LOCK_EX | LOCK_NB) != 0) {
-    return Fail(
-        AbortedError("another process writes this audit log: file=" + file.string()).WithExitCode(exit_code::kFenced));
-  }
   FERMENT_RETURN_IF_ERROR(log->GoOn());
   return log;
 }
@@ -118,7 +168,8 @@ Status AuditLog::GoOn() {
   const MutexLock lock(mutex_);
   synced_ = clock_.Now();
   last_ = {0, kBeginning};
-  std::ifstream in(file_);
+  // By its handle: what was moved away meanwhile must not be measured by what is at its path now, and cut.
+  std::ifstream in("/proc/self/fd/" + std::to_string(handle_));
   if (!in) return ReadErrno(errno, "open", file_);
   std::string text;
   std::string last;
@@ -164,6 +215,37 @@ Status AuditLog::Sync() {
   return failed_;
 }
 
+Status AuditLog::Rotate(const AuditEntry& first) {
+  const MutexLock lock(mutex_);
+  if (failed_.ok() && WasMoved()) failed_ = BeginNext(first);
+  return failed_;
+}
+
+bool AuditLog::WasMoved() const {
+  struct stat named {};
+  struct stat opened {};
+  return stat(file_.c_str(), &named) != 0 || fstat(handle_, &opened) != 0 || named.st_dev != opened.st_dev ||
+         named.st_ino != opened.st_ino;
+}
+
+Status AuditLog::BeginNext(const AuditEntry& first) {
+  // No power cut may leave a line in the new file and take one before it.
+  FERMENT_RETURN_IF_ERROR(SyncLines());
+  const auto next = OpenEmpty(file_);
+  if (!next) {
+    LogError("audit.not_rotated", {{"file", file_.string()},
+                                   {"error", next.error().message()},
+                                   {"next", "lines go on into the file that was moved away; HUP tries again"}});
+    return {};
+  }
+  LogInfo("audit.rotated", {{"file", file_.string()}, {"lines", last_.lines}, {"head", last_.head}});
+  close(handle_);
+  handle_ = *next;
+  FERMENT_RETURN_IF_ERROR(AppendLine(first));
+  FERMENT_RETURN_IF_ERROR(SyncLines());
+  return SyncFolder(file_.parent_path());
+}
+
 Status AuditLog::AppendLine(const AuditEntry& entry) {
   std::string hash;
   const std::string text = Sealed(entry, last_, FormatUtc(clock_.WallNow()), hash);
@@ -180,7 +262,7 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
 
 Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
-  const int synced = Uninterrupted([&] { return fdatasync(handle_); });
+  const int synced = Uninterrupted([handle = handle_] { return fdatasync(handle); });
   return synced == 0 ? Status() : WriteErrno(errno, "sync", file_);
 }
 

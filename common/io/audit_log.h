@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
@@ -24,16 +25,27 @@ struct AuditEntry {
 };
 
 struct AuditSummary {
+  /// Number of the last line.
   std::uint64_t lines = 0;
   /// Digest of the last line; keep it elsewhere, since whoever may write the file may cut its end off.
   std::string head;
+  /// Number of the first line; past 1 only where the files before are gone.
+  std::uint64_t first = 1;
 };
 
-/// Reads the whole file. `kept` may be a head noted earlier, which must then be among its lines. Errors: DataLoss with
-/// exit code 65, naming the line that was changed, replaced or moved, or behind which lines are missing.
-Result<AuditSummary> VerifyAuditLog(const std::filesystem::path& file, const std::string& kept = "");
+/// Heads noted earlier; empty: none.
+struct KnownHeads {
+  /// Must be among the lines, or be `after`.
+  std::string kept;
+  /// What the files before, which are gone, ended with: the lines go on from there, and need not begin with line 1.
+  std::string after;
+};
 
-/// Appends to one file, which no second process may have open.
+/// Reads the whole of all `files`, oldest first, as one log. Errors: DataLoss with exit code 65, naming the file and
+/// the line that was changed, replaced or moved, or before or behind which lines are missing.
+Result<AuditSummary> VerifyAuditLog(const std::vector<std::filesystem::path>& files, const KnownHeads& known = {});
+
+/// Appends to one file after the other, each at the same path; no second process may have it open.
 ///
 /// Thread: any; guarded. Owns: the file's lock.
 class AuditLog {
@@ -50,23 +62,30 @@ class AuditLog {
   /// sync, which comes with the first line after a second, and with Sync. Errors: those of WriteErrno, and the same
   /// from then on; the file then ends with the line before, save where it was the sync that failed.
   Status Append(const AuditEntry& entry);
+  /// Where the path does not name the open file any more, since somebody moved that away, the log goes on in a new one
+  /// there, with `first` in it, so that whoever opens that file finds where to go on. What cannot be opened, or has
+  /// something in it, is not taken: an error is logged, and the moved file goes on until the next call. Errors: as
+  /// Append.
+  Status Rotate(const AuditEntry& first);
   /// The last words of a process that ends well. Errors: as Append.
   Status Sync();
   AuditSummary summary() const;
 
  private:
   AuditLog(std::filesystem::path file, int handle, const Clock& clock)
-      : file_(std::move(file)), handle_(handle), clock_(clock) {}
+      : file_(std::move(file)), clock_(clock), handle_(handle) {}
   Status GoOn();
+  bool WasMoved() const FERMENT_REQUIRES(mutex_);
+  Status BeginNext(const AuditEntry& first) FERMENT_REQUIRES(mutex_);
   Status AppendLine(const AuditEntry& entry) FERMENT_REQUIRES(mutex_);
   Status SyncLines() FERMENT_REQUIRES(mutex_);
 
   // Constant after construction.
   const std::filesystem::path file_;
-  const int handle_;
   const Clock& clock_;
   // Under mutex_.
   mutable Mutex mutex_;
+  int handle_ FERMENT_GUARDED_BY(mutex_);
   AuditSummary last_ FERMENT_GUARDED_BY(mutex_);
   Status failed_ FERMENT_GUARDED_BY(mutex_);
   MonotonicTime synced_ FERMENT_GUARDED_BY(mutex_);

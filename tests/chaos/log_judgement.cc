@@ -53,7 +53,8 @@ LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breac
   LogFacts facts;
   const simulation::SimQueue no_time;
   simulation::SimHistory verdict(no_time, /*trace=*/false);
-  simulation::SimLogRules rules(verdict);
+  // How many runs are remembered is a flag of the round's coordinators.
+  simulation::SimLogRules rules(verdict, 0);
   std::int64_t former = 0;
   std::uint64_t latest_term = 0;
   for (const StoredRow& row : rows) {

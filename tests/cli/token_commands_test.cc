@@ -102,5 +102,27 @@ TEST_F(TokenCommands, VerifiesAnAuditLog) {
   EXPECT_NE(Say({"audit", "verify", At("none")}).code, 0);
 }
 
+TEST_F(TokenCommands, VerifiesTheFilesOfAnAuditLogThatWasRotated) {
+  std::string former;
+  {
+    const auto log = io::AuditLog::Open(At("audit"), SystemClock());
+    ASSERT_TRUE(log);
+    ASSERT_TRUE((*log)->Append({"ann", "operator", "m", "run-1", "OK"}).ok());
+    former = (*log)->summary().head;
+    fs::rename(At("audit"), At("audit.1"));
+    ASSERT_TRUE((*log)->Rotate({"coordinator", "", "audit.rotated", "", "OK"}).ok());
+    ASSERT_TRUE((*log)->Append({"ann", "operator", "m", "run-2", "OK"}).ok());
+  }
+  EXPECT_THAT(Say({"audit", "verify", At("audit.1"), At("audit")}).text, HasSubstr("3 lines, head"));
+  EXPECT_EQ(Say({"audit", "verify", At("audit.1"), At("audit"), "--head", former}).code, 0);
+  EXPECT_EQ(Say({"audit", "verify", At("audit"), At("audit.1")}).code, exit_code::kBadData);
+  const Answer alone = Say({"audit", "verify", At("audit")});
+  EXPECT_EQ(alone.code, exit_code::kBadData);
+  EXPECT_THAT(alone.text, HasSubstr("head=" + former));
+  EXPECT_THAT(Say({"audit", "verify", At("audit"), "--after", former}).text, HasSubstr("2 lines from line 2 on, head"));
+  EXPECT_THAT(Say({"audit", "verify", At("audit"), "--after", former, "--json"}).text,
+              HasSubstr(R"("first":2,"lines":2,"head":)"));
+}
+
 }  // namespace
 }  // namespace ferment::cli

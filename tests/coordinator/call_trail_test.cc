@@ -30,8 +30,9 @@ class CallTrailTest : public ::testing::Test {
     (void)v1::FailJobRequest::descriptor();
     const char* const services[] = {"ferment.v1.RunService", "ferment.v1.LeaseService", "ferment.v1.TrainerService"};
     policy_ = rpc::AccessPolicy::Read(services).value();
-    audit_ = io::AuditLog::Open(file_, SystemClock()).value();
-    trail_ = std::make_unique<CallTrail>(policy_, *registry_, audit_.get(),
+    auto audit = io::AuditLog::Open(file_, SystemClock()).value();
+    audit_ = audit.get();
+    trail_ = std::make_unique<CallTrail>(policy_, *registry_, std::move(audit),
                                          [this](const Status& failure) { failure_ = failure; });
   }
   static rpc::CallRecord Record(const std::string& method, bool audited, Status outcome = {}) {
@@ -46,7 +47,7 @@ class CallTrailTest : public ::testing::Test {
   const fs::path file_ = fs::path(::testing::TempDir()) / "call_trail.jsonl";
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   rpc::AccessPolicy policy_;
-  std::unique_ptr<io::AuditLog> audit_;
+  io::AuditLog* audit_ = nullptr;
   std::unique_ptr<CallTrail> trail_;
   Status failure_;
 };
@@ -100,6 +101,20 @@ TEST(StreamPlaces, RefusesOneTooManyUntilOneIsGivenBack) {
   EXPECT_TRUE(places.Take());
 }
 
+TEST_F(CallTrailTest, GoesOnInANewAuditLogOnceTheFormerWasMovedAway) {
+  const fs::path former = file_.string() + ".1";
+  trail_->Take(Record("SubmitRun", true));
+  trail_->Rotate();
+  EXPECT_EQ(audit_->summary().lines, 1U) << "it was not moved";
+  fs::rename(file_, former);
+  trail_->Rotate();
+  trail_->Take(Record("CancelRun", true));
+  const auto summary = io::VerifyAuditLog({former, file_});
+  ASSERT_TRUE(summary) << summary.error().ToString();
+  EXPECT_EQ(summary->lines, 3U) << "two calls, and a line of the rotation";
+  EXPECT_TRUE(failure_.ok()) << failure_.ToString();
+}
+
 TEST_F(CallTrailTest, SaysSoWhenTheAuditLogCannotBeWritten) {
   std::signal(SIGXFSZ, SIG_IGN);
   trail_->Take(Record("SubmitRun", true));
@@ -112,7 +127,7 @@ TEST_F(CallTrailTest, SaysSoWhenTheAuditLogCannotBeWritten) {
   setrlimit(RLIMIT_FSIZE, &former);
   EXPECT_FALSE(failure_.ok());
   EXPECT_EQ(ProcessExitCode(failure_), exit_code::kStorageFailed);
-  const auto summary = io::VerifyAuditLog(file_);
+  const auto summary = io::VerifyAuditLog({file_});
   ASSERT_TRUE(summary) << "the half of a line was left: " << summary.error().ToString();
   EXPECT_EQ(summary->lines, 1U);
 }

@@ -49,7 +49,7 @@ class AuditLogTest : public ::testing::Test {
       std::ofstream out(changed);
       for (const std::string& line : lines) out << line << "\n";
     }
-    const auto summary = VerifyAuditLog(changed);
+    const auto summary = VerifyAuditLog({changed});
     return summary ? Status() : summary.error();
   }
 
@@ -60,7 +60,7 @@ class AuditLogTest : public ::testing::Test {
 TEST_F(AuditLogTest, IsALineACallAndGoesOnAfterARestart) {
   Write(3);
   Write(2);
-  const auto summary = VerifyAuditLog(file_);
+  const auto summary = VerifyAuditLog({file_});
   ASSERT_TRUE(summary) << summary.error().message();
   EXPECT_EQ(summary->lines, 5U);
   const auto json = ParseJson(Lines().at(1));
@@ -109,16 +109,16 @@ TEST_F(AuditLogTest, NamesALineThatWasReplacedByASealedOne) {
 
 TEST_F(AuditLogTest, AHeadThatWasKeptShowsACutEnd) {
   Write(3);
-  const std::string kept = VerifyAuditLog(file_)->head;
+  const std::string kept = VerifyAuditLog({file_})->head;
   Write(2);
-  EXPECT_TRUE(VerifyAuditLog(file_, kept));
+  EXPECT_TRUE(VerifyAuditLog({file_}, {.kept = kept, .after = ""}));
   const std::vector<std::string> lines = Lines();
   {
     std::ofstream out(file_);
     out << lines[0] << "\n" << lines[1] << "\n";
   }
-  EXPECT_TRUE(VerifyAuditLog(file_)) << "by itself the file cannot know";
-  const auto cut = VerifyAuditLog(file_, kept);
+  EXPECT_TRUE(VerifyAuditLog({file_})) << "by itself the file cannot know";
+  const auto cut = VerifyAuditLog({file_}, {.kept = kept, .after = ""});
   ASSERT_FALSE(cut);
   EXPECT_THAT(std::string(cut.error().message()), HasSubstr("line=2: behind it lines are missing"));
 }
@@ -126,9 +126,9 @@ TEST_F(AuditLogTest, AHeadThatWasKeptShowsACutEnd) {
 TEST_F(AuditLogTest, CutsTheHalfOfALineThatACrashLeft) {
   Write(2);
   std::ofstream(file_, std::ios::app) << R"({"line":3,"time":"20)";
-  EXPECT_FALSE(VerifyAuditLog(file_));
+  EXPECT_FALSE(VerifyAuditLog({file_}));
   Write(1);
-  EXPECT_EQ(VerifyAuditLog(file_)->lines, 3U);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
 }
 
 TEST_F(AuditLogTest, DoesNotGoOnBehindAChangedLine) {
@@ -154,7 +154,7 @@ TEST_F(AuditLogTest, TakesNamesThatAreNoText) {
     ASSERT_TRUE(log->Append({"\xff\"\n{", "r", "m", "", "OK"}).ok());
     ASSERT_TRUE(log->Append({"ann", "r", "m", R"(","hash":")", "OK"}).ok());
   }
-  EXPECT_EQ(VerifyAuditLog(file_)->lines, 2U);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 2U);
 }
 
 TEST_F(AuditLogTest, KeepsItsOrderUnderManyWriters) {
@@ -167,7 +167,7 @@ TEST_F(AuditLogTest, KeepsItsOrderUnderManyWriters) {
       });
     }
   }
-  EXPECT_EQ(VerifyAuditLog(file_)->lines, 400U);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 400U);
 }
 
 }  // namespace

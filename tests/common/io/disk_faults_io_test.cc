@@ -121,7 +121,46 @@ TEST(DiskFaultsIo, AnAuditLogKeepsEachLineItTookFailsForGoodAndIsNeverTorn) {
     } else if (taken > 0) {
       ADD_FAILURE() << log.error().ToString();
     }
-    EXPECT_TRUE(taken == 0 || VerifyAuditLog(file));
+    EXPECT_TRUE(taken == 0 || VerifyAuditLog({file}));
+    return testing::Struck{happened, !status.ok()};
+  });
+}
+
+TEST(DiskFaultsIo, AnAuditLogThatIsMovedAwayKeepsEachLineItTookOverBothFiles) {
+  (void)SweepDiskFaults([](const DiskFault& fault) {
+    const auto file = FreshFolder() / "audit.jsonl";
+    const auto moved = file.string() + ".1";
+    ManualClock clock;
+    auto log = AuditLog::Open(file, clock);
+    EXPECT_TRUE(log);
+    int taken = 0;
+    Status status;
+    const auto note = [&](const Status& written) {
+      EXPECT_TRUE(status.ok() || !written.ok()) << "nothing is taken after a failure";
+      if (status.ok()) status = written;
+      return written.ok();
+    };
+    const auto append = [&] {
+      for (int i = 0; i < 2; ++i) taken += note((*log)->Append({"ann", "operator", "m", "run", "OK"})) ? 1 : 0;
+    };
+    append();
+    std::filesystem::rename(file, moved);
+    const bool happened = fault.Strike(file.parent_path(), [&] {
+      note((*log)->Rotate({"coordinator", "", "audit.rotated", "", "OK"}));
+      append();
+    });
+    // What stood in the way is gone, and HUP comes again.
+    const bool goes_on = note((*log)->Rotate({"coordinator", "", "audit.rotated", "", "OK"}));
+    append();
+    ExpectStorageFailure(status, fault);
+    const bool begun = std::filesystem::exists(file);
+    EXPECT_TRUE(!goes_on || (begun && std::filesystem::file_size(file) > 0)) << "the second HUP did not begin it";
+    // Cuts what the end of the process left half written.
+    *log = nullptr;
+    EXPECT_TRUE(!begun || AuditLog::Open(file, clock));
+    const auto whole = begun ? VerifyAuditLog({moved, file}) : VerifyAuditLog({moved});
+    EXPECT_TRUE(whole) << whole.error().ToString();
+    EXPECT_TRUE(!whole || whole->lines >= static_cast<std::uint64_t>(taken));
     return testing::Struck{happened, !status.ok()};
   });
 }
@@ -144,7 +183,7 @@ TEST(DiskFaultsIo, AnAuditLogThatCannotBeReadIsNotCutOff) {
   const auto refused = AuditLog::Open(file, clock);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &former), 0);
   EXPECT_FALSE(refused);
-  const auto whole = VerifyAuditLog(file);
+  const auto whole = VerifyAuditLog({file});
   ASSERT_TRUE(whole) << whole.error().ToString();
   EXPECT_EQ(whole->lines, 1U);
 }
