@@ -81,6 +81,11 @@ const ShardFacts* SimLogRules::FindShard(const LeaseKey& key) const {
   return job == nullptr || key.shard >= job->shards.size() ? nullptr : &job->shards[key.shard];
 }
 
+bool SimLogRules::AnyForgottenIn(const std::string& run_dir) const {
+  return std::ranges::any_of(runs_,
+                             [&](const auto& one) { return one.second.forgotten && one.second.run_dir == run_dir; });
+}
+
 std::string SimLogRules::RunOfRequest(const std::string& request_id) const {
   const auto found = requests_.find(request_id);
   return found == requests_.end() ? "" : found->second;

@@ -90,6 +90,8 @@ class SimLogRules {
   const std::map<std::string, RunFacts>& runs() const { return runs_; }
   /// Returns: most shards that the index in this folder may name, where its teacher was stopped; else no limit.
   std::uint64_t MostIndexed(const std::string& folder) const;
+  /// Returns: whether a run in this folder was forgotten: the next one there begins anew.
+  bool AnyForgottenIn(const std::string& run_dir) const;
   /// Returns: the run that this request submitted or reopened, or "".
   std::string RunOfRequest(const std::string& request_id) const;
   /// Returns: how often the run had been reopened when this cancel was logged, or `otherwise` where it never was.

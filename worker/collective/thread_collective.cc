@@ -12,8 +12,8 @@
 namespace ferment::worker {
 namespace {
 
-/// Where the ranks meet. Guarded: every member under `mutex_`, but the buffers, which their owners lend between two
-/// meetings.
+/// Where the ranks meet. Guarded: every member under `mutex_`, but the buffers, which their owners lend from a meeting
+/// until they are given back.
 class MeetingPlace {
  public:
   MeetingPlace(int ranks, std::chrono::milliseconds deadline)
@@ -38,6 +38,19 @@ class MeetingPlace {
     return DeadlineExceededError("ranks did not meet: came=" + std::to_string(waiting_) +
                                  " of=" + std::to_string(ranks_) + " deadline_ms=" + std::to_string(deadline_.count()))
         .WithExitCode(exit_code::kHang);
+  }
+
+  /// Waits until every rank has read what a meeting lent. All of them came to it, so that they end by themselves:
+  /// neither an abort nor the deadline ends this wait, since who returns frees its buffer.
+  void GiveBack() {
+    MutexLock lock(mutex_);
+    const std::uint64_t mine = given_back_;
+    if (++done_ == ranks_) {
+      done_ = 0;
+      ++given_back_;
+      changed_.notify_all();
+    }
+    changed_.wait(mutex_, [&] { return given_back_ != mine; });
   }
 
   void Abort() {
@@ -72,6 +85,8 @@ class MeetingPlace {
   CondVar changed_;
   int waiting_ FERMENT_GUARDED_BY(mutex_) = 0;
   std::uint64_t generation_ FERMENT_GUARDED_BY(mutex_) = 0;
+  int done_ FERMENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t given_back_ FERMENT_GUARDED_BY(mutex_) = 0;
   bool aborted_ FERMENT_GUARDED_BY(mutex_) = false;
   std::map<int, std::shared_ptr<MeetingPlace>> parts_ FERMENT_GUARDED_BY(mutex_);
 };
@@ -91,7 +106,8 @@ class ThreadCollective : public Collective {
   Status Broadcast(std::span<std::byte> bytes, int root) override {
     FERMENT_RETURN_IF_ERROR(Lend(bytes));
     if (rank_ != root && !bytes.empty()) std::memcpy(bytes.data(), Of(root).data, bytes.size());
-    return place_->Meet();
+    place_->GiveBack();
+    return Status();
   }
 
   Status AllGather(std::span<const std::byte> mine, std::span<std::byte> all) override {
@@ -100,7 +116,8 @@ class ThreadCollective : public Collective {
     for (int r = 0; r < size_ && !mine.empty(); ++r) {
       std::memcpy(all.data() + static_cast<std::size_t>(r) * mine.size(), Of(r).data, mine.size());
     }
-    return place_->Meet();
+    place_->GiveBack();
+    return Status();
   }
 
   Status Barrier() override { return place_->Meet(); }
@@ -147,7 +164,8 @@ class ThreadCollective : public Collective {
       const T* theirs = reinterpret_cast<const T*>(Of(r).data);
       for (std::size_t i = 0; i < values.size(); ++i) values[i] = r == 0 ? theirs[i] : values[i] + theirs[i];
     }
-    return place_->Meet();
+    place_->GiveBack();
+    return Status();
   }
 
   std::shared_ptr<MeetingPlace> place_;

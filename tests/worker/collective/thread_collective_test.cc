@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
 #include "tests/contract/collective_contract.h"
 #include "tests/support/run_ranks.h"
 
@@ -33,6 +38,27 @@ TEST(ThreadCollectiveFailure, WakesTheWaitingWhenOneAborts) {
     std::vector<float> values(8, 1.0F);
     EXPECT_EQ(ProcessExitCode(collective.AllReduceSum(std::span<float>(values))), exit_code::kPeerLost);
   });
+}
+
+// The copy takes longer than the deadline, which is for coming: a root that left meanwhile would free what is read.
+TEST(ThreadCollectiveFailure, ARootStaysUntilItsBufferWasRead) {
+  constexpr std::size_t kBytes = std::size_t{16} << 20;
+  for (int round = 0; round < 8; ++round) {
+    std::barrier begin(2);
+    bool sent = false;
+    bool read = false;
+    testing::RunRanks(
+        2,
+        [&](Collective& collective) {
+          const bool root = collective.rank() == 0;
+          std::vector<std::byte> bytes(kBytes, root ? std::byte{1} : std::byte{0});
+          begin.arrive_and_wait();
+          const Status status = collective.Broadcast(bytes, 0);
+          (root ? sent : read) = root ? status.ok() : bytes.back() == std::byte{1};
+        },
+        std::chrono::milliseconds(1));
+    EXPECT_EQ(sent, read) << "round=" << round;
+  }
 }
 
 }  // namespace
