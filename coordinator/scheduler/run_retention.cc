@@ -5,6 +5,13 @@
 #include <variant>
 
 namespace ferment::coordinator {
+namespace {
+
+/// To forget one is to look through all that is known of requests: nobody is held up by thousands at once, as when
+/// --keep-runs was lowered.
+constexpr std::size_t kAtOnce = 8;
+
+}  // namespace
 
 void RunRetention::Restore(const JobBook& book, MonotonicTime now) {
   for (const std::string& run_id : book.run_order()) {
@@ -22,8 +29,9 @@ void RunRetention::Note(const Event& event, MonotonicTime now) {
 
 std::vector<std::string> RunRetention::TakeDue(MonotonicTime now) {
   std::vector<std::string> due;
-  for (; ended_.size() > rule_.runs && now - ended_.front().at >= rule_.least; ended_.pop_front()) {
-    due.push_back(ended_.front().run_id);
+  while (ended_.size() > rule_.runs && now - ended_.front().at >= rule_.least && due.size() < kAtOnce) {
+    due.push_back(std::move(ended_.front().run_id));
+    ended_.pop_front();
   }
   return due;
 }

@@ -31,7 +31,7 @@ class RunRetention {
   void Restore(const JobBook& book, MonotonicTime now);
   /// Takes what has happened; other events than ends and reopenings are nothing to it.
   void Note(const Event& event, MonotonicTime now);
-  /// Returns: those that are to be forgotten, oldest end first. They are not named again.
+  /// Returns: the next few that are to be forgotten, oldest end first. They are not named again.
   std::vector<std::string> TakeDue(MonotonicTime now);
 
  private:

@@ -1126,6 +1126,19 @@ TEST_F(EndedRuns, TheLastOnesAreRememberedAndThoseBeforeAreForgottenInTime) {
   EXPECT_EQ(engine()->book(), before);
 }
 
+TEST_F(EndedRuns, ManyAreForgottenAFewARound) {
+  for (int folder = 1; folder <= 20; ++folder) EndOne(folder);
+  world_.retention = {3, 10min};
+  Restart();
+  world_.clock.Advance(10min);
+  Settle();
+  EXPECT_EQ(engine()->book().run_order().size(), 12U);
+  Settle();
+  EXPECT_EQ(engine()->book().run_order().size(), 4U);
+  Settle();
+  EXPECT_THAT(engine()->book().run_order(), ElementsAre("small-18", "small-19", "small-20"));
+}
+
 TEST_F(EndedRuns, ARestartKeepsTheOrderAndGivesThemTimeAnew) {
   for (int folder = 1; folder <= 2; ++folder) {
     EndOne(folder);
