@@ -60,10 +60,11 @@ class LocalLauncher final : public Launcher {
     auto child = ChildProcess::Start({.argv = request.argv, .env = request.env, .output = request.log_file});
     if (!child) return child.error().With("launching " + NameOf(request.key));
     ProcessRecord record{kRole, child->pid(), child->start_time(), request.argv[0], NameOf(request.key)};
-    LogInfo("job.launched",
-            {{"job", record.job}, {"pid", record.pid}, {"command", ToShell({request.argv, request.env})}});
     const Status recorded = WriteProcessRecord(RecordsOf(request.run_dir), record);
     if (!recorded.ok()) LogWarning("job.not_recorded", {{"job", record.job}, {"error", recorded.message()}});
+    // Said once a coordinator that comes after this one can find it.
+    LogInfo("job.launched",
+            {{"job", record.job}, {"pid", record.pid}, {"command", ToShell({request.argv, request.env})}});
     starts_.insert_or_assign(record.job, Start{record, std::move(*child)});
     return {};
   }
