@@ -316,7 +316,7 @@ ferment_mutant(run_is_forgotten_at_once T1.3
   coordinator/scheduler/run_retention.cc
   [[ && now - ended_.front().at >= rule_.least]]
   [[]])
-ferment_mutant(number_of_a_forgotten_run_is_given_again P3
+ferment_mutant(number_of_a_forgotten_run_is_given_again P3,check
   coordinator/desks/run_desk.cc
   [[book.CountSubmitted() + 1]]
   [[book.run_order().size() + 1]])
