@@ -95,24 +95,24 @@ void RunEngine::ForgetRuns() {
   for (const std::string& run_id : retention_.TakeDue(parts_.clock.Now())) {
     LogInfo("run.forgotten", {{"run", run_id}, {"run_dir", book().FindRun(run_id)->run_dir}});
     ForgetFigures(*book().FindRun(run_id));
-    std::erase(with_figures_, run_id);
     ledger_.Record(RunForgotten{run_id});
   }
 }
 
 void RunEngine::NoteEnds(std::span<const Event> saved) {
+  std::size_t ends = 0;
   bool others_ended = false;
   for (const Event& event : saved) {
     retention_.Note(event, parts_.clock.Now());
-    const auto* end = std::get_if<RunEnded>(&event);
-    const auto* reopened = std::get_if<RunReopened>(&event);
-    if (end != nullptr) with_figures_.push_back(end->run_id);
-    if (reopened != nullptr) std::erase(with_figures_, reopened->run_id);
-    others_ended = others_ended || end != nullptr || reopened != nullptr || std::holds_alternative<RunForgotten>(event);
+    const bool end = std::holds_alternative<RunEnded>(event);
+    if (end) ++ends;
+    others_ended = others_ended || end || std::holds_alternative<RunReopened>(event) ||
+                   std::holds_alternative<RunForgotten>(event);
   }
   if (others_ended) parts_.metrics.SumUpEnded(book());
-  for (; with_figures_.size() > kEndedWithFigures; with_figures_.pop_front()) {
-    ForgetFigures(*book().FindRun(with_figures_.front()));
+  for (std::size_t i = 0; i < ends; ++i) {
+    const std::string* earlier = retention_.EndedBefore(kEndedWithFigures + i);
+    if (earlier != nullptr) ForgetFigures(*book().FindRun(*earlier));
   }
 }
 

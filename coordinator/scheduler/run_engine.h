@@ -4,7 +4,6 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <span>
 #include <string>
@@ -104,8 +103,6 @@ class RunEngine {
   SteeringDesk steering_;
   RunDesk runs_;
   RunRetention retention_;
-  /// Runs that ended since this process started and of which there are figures; in that order.
-  std::deque<std::string> with_figures_;
 };
 
 }  // namespace ferment::coordinator

@@ -36,4 +36,8 @@ std::vector<std::string> RunRetention::TakeDue(MonotonicTime now) {
   return due;
 }
 
+const std::string* RunRetention::EndedBefore(std::size_t others) const {
+  return others < ended_.size() ? &ended_[ended_.size() - 1 - others].run_id : nullptr;
+}
+
 }  // namespace ferment::coordinator

@@ -33,6 +33,8 @@ class RunRetention {
   void Note(const Event& event, MonotonicTime now);
   /// Returns: the next few that are to be forgotten, oldest end first. They are not named again.
   std::vector<std::string> TakeDue(MonotonicTime now);
+  /// Returns: the run after which so many have ended, or nullptr.
+  const std::string* EndedBefore(std::size_t others) const;
 
  private:
   struct Ended {
