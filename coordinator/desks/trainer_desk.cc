@@ -29,6 +29,12 @@ LaunchKey KeyOf(const Run& run, const Job& job) {
   return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms};
 }
 
+Status MustLeave(const std::string& why, const TokenRequest& request) {
+  return AbortedError(why + "; leave without writing: run=" + request.run_id + " job=" + request.job_id +
+                      " attempt=" + std::to_string(request.attempt))
+      .WithExitCode(exit_code::kFenced);
+}
+
 }  // namespace
 
 void TrainerDesk::Start(const Run& run, const Job& job) {
@@ -176,22 +182,14 @@ void TrainerDesk::Signal(const Run& run, const Job& job, int signal) {
 
 Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   const Job* job = LiveJob({request.run_id, request.job_id, request.attempt});
-  if (job == nullptr) {
-    return Fail(AbortedError("this attempt is over; leave without writing: run=" + request.run_id +
-                             " job=" + request.job_id + " attempt=" + std::to_string(request.attempt))
-                    .WithExitCode(exit_code::kFenced));
-  }
+  if (job == nullptr) return Fail(MustLeave("this attempt is over", request));
   if (job->attempt.token != 0) {
     if (job->attempt.incarnation == request.incarnation) return job->attempt.token;
-    return Fail(AbortedError("another process holds the run token; leave without writing: run=" + request.run_id +
-                             " job=" + request.job_id)
-                    .WithExitCode(exit_code::kFenced));
+    return Fail(MustLeave("another process holds the run token", request));
   }
   // The signal that tells it to leave may come after its first steps, or to nobody.
   if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {
-    return Fail(AbortedError("this job is to stop; leave without writing: run=" + request.run_id +
-                             " job=" + request.job_id)
-                    .WithExitCode(exit_code::kFenced));
+    return Fail(MustLeave("this job is to stop", request));
   }
   const std::uint64_t token = job->last_token + 1;
   parts_.ledger.Record(TokenTaken{request.run_id, request.job_id, request.attempt, token, request.incarnation,
