@@ -19,7 +19,6 @@ using std::chrono::milliseconds;
 // A coordinator that was killed is back in well under a second; a machine that swaps takes longer.
 constexpr milliseconds kPatience{60'000};
 constexpr milliseconds kTick{100};
-constexpr milliseconds kOrphanGrace{10'000};
 
 /// Returns: the phase that runs now, or "" before the first and after the last.
 std::string PhaseOf(const v1::RunStatus& run) {
@@ -63,7 +62,7 @@ class RunSession {
     const RunLayout& layout = folder.layout();
     const std::stop_token leave = interruptions_.leave.get_token();
     FERMENT_ASSIGN_OR_RETURN(const int orphans,
-                             event::EndOrphans(layout.Processes(), kOrphanGrace, interruptions_.hurry.get_token()));
+                             event::EndOrphans(layout.Processes(), interruptions_.hurry.get_token()));
     if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
     if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
     FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));

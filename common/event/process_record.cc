@@ -117,7 +117,7 @@ std::vector<ProcessRecord> ReadProcessRecords(const std::filesystem::path& folde
   return records;
 }
 
-Result<int> EndOrphans(const std::filesystem::path& folder, milliseconds patience, const std::stop_token& hurry) {
+Result<int> EndOrphans(const std::filesystem::path& folder, const std::stop_token& hurry, milliseconds patience) {
   const std::vector<ProcessRecord> records = ReadProcessRecords(folder);
   std::vector<ProcessRecord> orphans;
   for (const ProcessRecord& record : records) {

@@ -55,8 +55,7 @@ std::vector<ProcessRecord> ReadProcessRecords(const std::filesystem::path& folde
 /// TERM would let mpirun kill its ranks after a second), the others TERM; what remains after `patience`, or once
 /// `hurry` is requested, is killed with its group. Returns: how many processes were ended. Errors: DeadlineExceeded
 /// where one survived even that.
-Result<int> EndOrphans(const std::filesystem::path& folder,
-                       std::chrono::milliseconds patience = std::chrono::seconds(10),
-                       const std::stop_token& hurry = {});
+Result<int> EndOrphans(const std::filesystem::path& folder, const std::stop_token& hurry = {},
+                       std::chrono::milliseconds patience = std::chrono::seconds(10));
 
 }  // namespace ferment::event

@@ -82,7 +82,7 @@ TEST_F(ProcessRecordTest, KillsWhatDoesNotListen) {
   while (!std::filesystem::exists(deaf)) std::this_thread::yield();
   ASSERT_TRUE(Record("coordinator", child, child.start_time()).ok());
   kill(child.pid(), SIGSTOP);
-  EXPECT_EQ(EndOrphans(folder_, milliseconds(500)), 1);
+  EXPECT_EQ(EndOrphans(folder_, {}, milliseconds(500)), 1);
   EXPECT_EQ(child.WaitFor(seconds(10)), 128 + SIGKILL);
 }
 
