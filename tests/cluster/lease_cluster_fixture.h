@@ -9,7 +9,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 
+#include "labeler/lease_client.h"
 #include "tests/support/in_process_cluster.h"
 
 namespace ferment::testing {
@@ -21,6 +23,15 @@ inline bool Eventually(const std::function<bool()>& so) {
     if (so()) return true;
   }
   return false;
+}
+
+/// Returns: what is committed of a shard all of whose records are of the first class.
+inline labeler::ShardResult ResultOf(const labeler::Lease& lease) {
+  const auto& task = std::get<labeler::LabelTask>(lease.work);
+  labeler::ShardResult result;
+  result.files = {{task.teacher.output_dir / "one.npz", "sha"}};
+  result.counts = {task.record_count, task.record_count, 0, 0, {task.record_count}};
+  return result;
 }
 
 class LeaseCluster : public ::testing::Test {

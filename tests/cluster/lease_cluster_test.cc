@@ -228,13 +228,8 @@ TEST_F(LeaseCluster, ALabelerThatIsToldToLeaveCommitsWhatItHasDoneAndTakesNoMore
   const auto offer = client->Take();
   ASSERT_TRUE(offer) << offer.error().ToString();
   ASSERT_EQ(offer->leases.size(), 1U);
-  const labeler::Lease& lease = offer->leases[0];
-  const auto& task = std::get<labeler::LabelTask>(lease.work);
-  labeler::ShardResult result;
-  result.files = {{task.teacher.output_dir / "one.npz", "sha"}};
-  result.counts = {task.record_count, task.record_count, 0, 0, {task.record_count}};
   ending.request_stop();
-  const auto committed = client->Commit(lease, result);
+  const auto committed = client->Commit(offer->leases[0], ResultOf(offer->leases[0]));
   ASSERT_TRUE(committed) << committed.error().ToString();
   EXPECT_TRUE(committed->leases.empty());
   EXPECT_EQ(JobNamed("label").shards().grid(), "cpp");

@@ -54,10 +54,7 @@ TEST_F(ToldFigures, AShardsConfidencesComeWithItsCommit) {
   ASSERT_TRUE(offer) << offer.error().ToString();
   ASSERT_EQ(offer->leases.size(), 1U);
   const labeler::Lease& lease = offer->leases[0];
-  const auto& task = std::get<labeler::LabelTask>(lease.work);
-  labeler::ShardResult result;
-  result.files = {{task.teacher.output_dir / "one.npz", "sha"}};
-  result.counts = {task.record_count, task.record_count, 0, 0, {task.record_count}};
+  labeler::ShardResult result = ResultOf(lease);
   for (const double confidence : {0.3, 0.65, 0.65}) result.confidence.Observe(confidence, metrics::kConfidenceBounds);
   const auto committed = client->Commit(lease, result);
   ASSERT_TRUE(committed) << committed.error().ToString();
