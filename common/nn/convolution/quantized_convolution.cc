@@ -95,7 +95,8 @@ QuantizedConvolution::QuantizedConvolution(const QuantizedConvolutionSetup& setu
   const auto taps = WeightTaps(integers_, WholeRows());
   auto whole = torch::zeros({RoundUp(out_, kOut), taps.size(1), taps.size(2)}, torch::kInt8);
   whole.slice(0, 0, out_).copy_(taps);
-  packed_ = whole.view({-1, kOut, taps.size(1), taps.size(2) / 4, 4}).permute({0, 2, 3, 1, 4}).contiguous();
+  const auto panels = whole.view({-1, kOut, taps.size(1), taps.size(2) / 4, 4}).permute({0, 2, 3, 1, 4});
+  packed_ = torch::cat({panels.flatten(), torch::zeros({kWeightSlack}, torch::kInt8)});
 
   const double unit = setup.output ? setup.output->scale : 1;
   const auto multiplier = scale * (setup.input.scale / unit);

@@ -78,7 +78,7 @@ class QuantizedConvolution {
   float residual_scale_ = 0;
   torch::Tensor integers_;
   torch::Tensor weight_scale_;
-  torch::Tensor packed_;      // [blocks of 16 outputs][tap][four input channels][16 outputs][4]
+  torch::Tensor packed_;      // [blocks of 16 outputs][tap][four input channels][16 outputs][4], and slack
   torch::Tensor multiplier_;  // [whole blocks] float32: from a sum to the output's unit
   torch::Tensor offset_;      // [whole blocks] float32, in the output's unit
   torch::Tensor slope_;       // [whole blocks] float32, or undefined

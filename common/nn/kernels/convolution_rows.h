@@ -73,17 +73,20 @@ struct RowBlock {
 inline constexpr std::int64_t kManyBlocks = 64;  // enough for many threads
 inline constexpr std::int64_t kShortBlock = 96;
 
-/// Pixels of a tile, at most.
+/// Pixels of a tile in vectors, at most.
 inline constexpr std::int64_t kLongestTile = 12;
 
 /// All output pixels, cut into blocks that read about `together` values of `x`, or into kManyBlocks if that makes more.
 template <typename T>
 class RowBlocks {
  public:
-  /// `outside`: what is read where a tap lies outside of its image. Requires: `x` outlives this.
-  RowBlocks(const ConvolutionGeometry& at, const T* x, T outside, std::int64_t together)
+  /// `outside`: what is read where a tap lies outside of its image. `tile`: pixels of the longest one. Requires: `x`
+  /// outlives this.
+  RowBlocks(const ConvolutionGeometry& at, const T* x, T outside, std::int64_t together,
+            std::int64_t tile = kLongestTile)
       : at_(at),
         x_(x),
+        tile_(tile),
         table_(TapsOf(at)),
         outside_(static_cast<std::size_t>(table_.run + 4), outside),  // fours are read whole
         step_(StepOf(together / table_.run)) {}
@@ -95,16 +98,16 @@ class RowBlocks {
   RowBlock<T> At(std::int64_t block) const {
     const std::int64_t pixels = at_.oh * at_.ow, image_values = at_.h * at_.w * at_.in;
     RowBlock<T> made{table_, block * step_, RowsIn(block), {}, outside_.data()};
-    made.rows.reserve(static_cast<std::size_t>(made.count + kLongestTile));
+    made.rows.resize(static_cast<std::size_t>(made.count + tile_ - 1));
     std::int64_t pixel = made.first % pixels;
     const T* image = x_ + made.first / pixels * image_values;
-    for (std::int64_t row = 0; row < made.count; ++row) {
-      made.rows.push_back({image, table_.starts.data() + pixel * table_.taps});
+    for (auto row = made.rows.begin(), end = row + made.count; row != end; ++row) {
+      *row = {image, table_.starts.data() + pixel * table_.taps};
       if (++pixel < pixels) continue;
       pixel = 0;
       image += image_values;
     }
-    made.rows.resize(made.rows.size() + kLongestTile - 1, made.rows.back());
+    std::fill(made.rows.begin() + made.count, made.rows.end(), made.rows[static_cast<std::size_t>(made.count - 1)]);
     return made;
   }
 
@@ -113,11 +116,12 @@ class RowBlocks {
   /// Whole tiles; fewer than kShortBlock would read the weights too often.
   std::int64_t StepOf(std::int64_t most) const {
     const std::int64_t step = std::min(most, std::max(rows() / kManyBlocks, kShortBlock));
-    return std::clamp<std::int64_t>(step / kLongestTile, 1, 128) * kLongestTile;
+    return std::clamp<std::int64_t>(step / tile_, 1, 128) * tile_;
   }
 
   ConvolutionGeometry at_;
   const T* x_;
+  std::int64_t tile_;
   TapTable table_;
   std::vector<T> outside_;
   std::int64_t step_;

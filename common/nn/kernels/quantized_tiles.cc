@@ -9,7 +9,10 @@
 namespace ferment::nn {
 
 QuantizedTiles FastestQuantizedTiles() {
-  return HasQuantizedTiles(QuantizedTiles::kVnni) ? QuantizedTiles::kVnni : QuantizedTiles::kAvx2;
+  for (const QuantizedTiles tiles : {QuantizedTiles::kAmx, QuantizedTiles::kVnni}) {
+    if (HasQuantizedTiles(tiles)) return tiles;
+  }
+  return QuantizedTiles::kAvx2;
 }
 
 #if defined(__x86_64__)
@@ -26,13 +29,25 @@ bool HasQuantizedTiles(QuantizedTiles tiles) {
   static const bool vnni = HasVectors(Vectors::kAvx512) && __builtin_cpu_supports("avx512vnni") &&
                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vl");
-  return tiles == QuantizedTiles::kAvx2 ? HasVectors(Vectors::kAvx2) : vnni;
+  static const bool amx = vnni && MayUseAmx();
+  switch (tiles) {
+    case QuantizedTiles::kAvx2:
+      return HasVectors(Vectors::kAvx2);
+    case QuantizedTiles::kVnni:
+      return vnni;
+    case QuantizedTiles::kAmx:
+      return amx;
+  }
+  return false;
 }
 
 void ConvolveQuantized(const QuantizedProblem& p, QuantizedTiles tiles) {
   FERMENT_CHECK(HasQuantizedTiles(tiles));
-  const auto convolve = tiles == QuantizedTiles::kAvx2 ? ConvolveBlockAvx2 : ConvolveBlockVnni;
-  const RowBlocks<std::uint8_t> blocks(p.at, p.x, static_cast<std::uint8_t>(p.input_zero), kBlockBytes);
+  // For one block of outputs it does not pay to gather pixels for whole tiles.
+  const bool amx = tiles == QuantizedTiles::kAmx && p.at.out > kOut;
+  const auto convolve = amx ? ConvolveBlockAmx : tiles == QuantizedTiles::kAvx2 ? ConvolveBlockAvx2 : ConvolveBlockVnni;
+  const RowBlocks<std::uint8_t> blocks(p.at, p.x, static_cast<std::uint8_t>(p.input_zero), kBlockBytes,
+                                       amx ? kAmxPixels : kLongestTile);
   for (std::int64_t block = 0; block < blocks.count(); ++block) convolve(p, blocks.At(block));
 }
 
@@ -86,21 +101,41 @@ void ScaleBytes(const std::uint8_t*, std::int64_t, std::int64_t, const float*, c
 
 #endif
 
-FERMENT_AVX2 void MaxPoolBytes(const std::uint8_t* x, std::int64_t images, std::int64_t h, std::int64_t w,
-                               std::int64_t channels, std::uint8_t* y) {
-  const std::int64_t oh = (h - 1) / 2 + 1;
-  const std::int64_t ow = (w - 1) / 2 + 1;
-  for (std::int64_t image = 0; image < images; ++image, x += h * w * channels) {
+namespace {
+
+/// Wherever bytes may lie.
+using SixteenBytes = std::uint8_t __attribute__((vector_size(16), aligned(1)));
+
+/// y = the largest of each channel of `rows` rows of `length` pixels.
+void LargestBytes(const std::uint8_t* x, std::int64_t row_bytes, std::int64_t rows, std::int64_t length,
+                  std::int64_t channels, std::uint8_t* y) {
+  const auto largest = [&](auto most, std::int64_t channel) {
+    using Bytes = decltype(most);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t pixel = 0; pixel < length; ++pixel) {
+        const Bytes bytes = *reinterpret_cast<const Bytes*>(x + row * row_bytes + pixel * channels + channel);
+        most = most > bytes ? most : bytes;
+      }
+    }
+    *reinterpret_cast<Bytes*>(y + channel) = most;
+  };
+  std::int64_t channel = 0;
+  for (; channel + 16 <= channels; channel += 16) largest(SixteenBytes{}, channel);
+  for (; channel < channels; ++channel) largest(std::uint8_t{}, channel);
+}
+
+}  // namespace
+
+void MaxPoolBytes(const std::uint8_t* x, std::int64_t images, std::int64_t h, std::int64_t w, std::int64_t channels,
+                  std::uint8_t* y) {
+  const std::int64_t oh = (h - 1) / 2 + 1, ow = (w - 1) / 2 + 1, row_bytes = w * channels;
+  for (std::int64_t image = 0; image < images; ++image, x += h * row_bytes) {
     for (std::int64_t row = 0; row < oh; ++row) {
+      const std::int64_t top = std::max<std::int64_t>(0, 2 * row - 1), rows = std::min(h, 2 * row + 2) - top;
       for (std::int64_t column = 0; column < ow; ++column, y += channels) {
-        std::fill_n(y, channels, std::uint8_t{0});
-        for (std::int64_t ky = std::max<std::int64_t>(0, 2 * row - 1); ky <= std::min(h - 1, 2 * row + 1); ++ky) {
-          for (std::int64_t kx = std::max<std::int64_t>(0, 2 * column - 1); kx <= std::min(w - 1, 2 * column + 1);
-               ++kx) {
-            const std::uint8_t* from = x + (ky * w + kx) * channels;
-            for (std::int64_t c = 0; c < channels; ++c) y[c] = std::max(y[c], from[c]);
-          }
-        }
+        const std::int64_t left = std::max<std::int64_t>(0, 2 * column - 1),
+                           length = std::min(w, 2 * column + 2) - left;
+        LargestBytes(x + top * row_bytes + left * channels, row_bytes, rows, length, channels, y);
       }
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loops of QuantizedConvolution on bare memory, for AVX2 and, faster and to the same bytes, for AVX-512 with VNNI.
+// The loops of QuantizedConvolution on bare memory, for AVX2 and, faster and to the same bytes, for AVX-512 with VNNI
+// and for AMX.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +19,17 @@ inline constexpr std::int64_t kQuantizedTileOutputs = 16;
 /// Fours of input channels whose products AVX2 adds in 16 bits; a tap's last block may be shorter.
 inline constexpr std::int64_t kQuantizedBlock = 4;
 
+/// Output pixels that two of AMX's tiles hold.
+inline constexpr std::int64_t kAmxPixels = 32;
+/// Bytes behind the weights that may be read.
+inline constexpr std::int64_t kWeightSlack = 1024;
+
 /// One call, as its memory lies.
 struct QuantizedProblem {
   ConvolutionGeometry at;
   const std::uint8_t* x;
   std::int32_t input_zero;
-  const std::int8_t* weights;  // [blocks of 16 outputs][tap][four input channels][16][4]
+  const std::int8_t* weights;  // [blocks of 16 outputs][tap][four input channels][16][4], kWeightSlack behind
   /// Of each output channel, whole blocks. A sum becomes sum * multiplier + offset + residual * residual_scale.
   const float* multiplier;
   const float* offset;
@@ -38,8 +44,8 @@ struct QuantizedProblem {
   std::uint8_t* bytes;
 };
 
-/// kVnni: AVX-512's dot products of bytes.
-enum class QuantizedTiles { kAvx2, kVnni };
+/// kVnni: AVX-512's dot products of bytes. kAmx: those of whole tiles of them.
+enum class QuantizedTiles { kAvx2, kVnni, kAmx };
 
 /// Returns: whether this processor can run these; where it has kAvx2, all that follows.
 bool HasQuantizedTiles(QuantizedTiles tiles);
@@ -51,6 +57,9 @@ void ConvolveQuantized(const QuantizedProblem& problem, QuantizedTiles tiles);
 /// are added before they become 32; VNNI: in fours, in 32 bits.
 void ConvolveBlockAvx2(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
 void ConvolveBlockVnni(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
+void ConvolveBlockAmx(const QuantizedProblem& problem, const RowBlock<std::uint8_t>& block);
+/// Returns: whether processor and kernel let this process use AMX; asks the kernel for it.
+bool MayUseAmx();
 
 /// bytes = min(max(round(x * factor + zero), 0), 127)
 void QuantizeFloats(const float* x, std::int64_t count, float factor, std::int32_t zero, std::uint8_t* bytes);

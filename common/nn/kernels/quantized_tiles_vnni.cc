@@ -8,11 +8,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/nn/kernels/quantized_store.h"
+
 namespace ferment::nn {
 namespace {
-
-#define FERMENT_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
-#define FERMENT_VNNI_PART FERMENT_VNNI __attribute__((always_inline)) inline
 
 constexpr std::int64_t kOut = kQuantizedTileOutputs;
 
@@ -52,30 +51,6 @@ FERMENT_VNNI_PART void Multiply(const TapTable& table, const TileRow<std::uint8_
   }
 }
 
-/// Sixteen sums, those of `some`, to where they belong. Float by float as the loops for AVX2 do it.
-template <bool kResidual>
-FERMENT_VNNI_PART void Store(const QuantizedProblem& p, __m512i sums, std::int64_t at, std::int64_t channel,
-                             __mmask16 some) {
-  __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(p.multiplier + channel),
-                                 _mm512_loadu_ps(p.offset + channel));
-  if constexpr (kResidual) {
-    const __m128i bytes = _mm_maskz_loadu_epi8(some, p.residual + at);
-    value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), _mm512_set1_ps(p.residual_scale), value);
-  }
-  if (p.rectify) value = _mm512_max_ps(value, _mm512_setzero_ps());
-  if (p.slope != nullptr) {
-    value = _mm512_mask_mul_ps(value, _mm512_movepi32_mask(_mm512_castps_si512(value)), value,
-                               _mm512_loadu_ps(p.slope + channel));
-  }
-  if (p.moved_by != 0) value = _mm512_add_ps(value, _mm512_set1_ps(p.moved_by));
-  if (p.floats != nullptr) {
-    _mm512_mask_storeu_ps(p.floats + at, some, value);
-    return;
-  }
-  value = _mm512_max_ps(_mm512_min_ps(value, _mm512_set1_ps(static_cast<float>(kHighestByte))), _mm512_setzero_ps());
-  _mm512_mask_cvtepi32_storeu_epi8(p.bytes + at, some, _mm512_cvtps_epi32(value));
-}
-
 /// All tiles of kBlocks blocks of output channels. The loop is that of float_tiles_avx512.cc, and stands here too: what
 /// is compiled for one instruction set is not inlined into what is compiled for another.
 template <int kPixels, int kBlocks, bool kResidual>
@@ -96,8 +71,8 @@ FERMENT_VNNI void ConvolveRows(const QuantizedProblem& problem, const RowBlock<s
 #pragma GCC unroll 4
       for (int part = 0; part < kBlocks; ++part) {
         const std::int64_t left = std::min(kOut, p.at.out - channel - kOut * part);
-        Store<kResidual>(p, tile[i][part], at + kOut * part, channel + kOut * part,
-                         static_cast<__mmask16>((1U << left) - 1));
+        StoreSums<kResidual>(p, tile[i][part], at + kOut * part, channel + kOut * part,
+                             static_cast<__mmask16>((1U << left) - 1));
       }
     }
   }

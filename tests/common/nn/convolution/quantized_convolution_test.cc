@@ -15,6 +15,18 @@ class QuantizedConvolutionTest : public ::testing::TestWithParam<QuantizedTiles>
   }
 };
 
+std::string NameOf(QuantizedTiles tiles) {
+  switch (tiles) {
+    case QuantizedTiles::kAvx2:
+      return "Avx2";
+    case QuantizedTiles::kVnni:
+      return "Vnni";
+    case QuantizedTiles::kAmx:
+      return "Amx";
+  }
+  return "";
+}
+
 torch::Tensor BytesFrom(const torch::Tensor& values) {  // [N, H, W, C]
   return NewBytes(values.size(0), values.size(1), values.size(2), values.size(3)).copy_(values);
 }
@@ -146,23 +158,27 @@ TEST_P(QuantizedConvolutionTest, QuantizeRoundsToTheNearestAndCutsOff) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiles, QuantizedConvolutionTest,
-                         ::testing::Values(QuantizedTiles::kAvx2, QuantizedTiles::kVnni),
-                         [](const auto& tiles) { return tiles.param == QuantizedTiles::kAvx2 ? "Avx2" : "Vnni"; });
+                         ::testing::Values(QuantizedTiles::kAvx2, QuantizedTiles::kVnni, QuantizedTiles::kAmx),
+                         [](const auto& tiles) { return NameOf(tiles.param); });
 
-TEST(QuantizedTiles, GiveTheSameOnAnyProcessor) {
-  if (!HasQuantizedTiles(QuantizedTiles::kVnni)) GTEST_SKIP() << "this processor has tiles of one kind at most";
+class WiderTilesTest : public QuantizedConvolutionTest {};
+
+TEST_P(WiderTilesTest, GiveTheSameAsAvx2) {
   torch::manual_seed(5);
   for (const Case& c : Cases()) {
     for (int variant = 0; variant < kVariants; ++variant) {
       auto [setup, x, residual] = RandomProblem(c, variant);
       setup.tiles = QuantizedTiles::kAvx2;
       const auto expected = QuantizedConvolution(setup).Run(x, residual);
-      setup.tiles = QuantizedTiles::kVnni;
+      setup.tiles = GetParam();
       EXPECT_TRUE(torch::equal(QuantizedConvolution(setup).Run(x, residual), expected))
           << "in " << c.in << " out " << c.out << " variant " << variant;
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Tiles, WiderTilesTest, ::testing::Values(QuantizedTiles::kVnni, QuantizedTiles::kAmx),
+                         [](const auto& tiles) { return NameOf(tiles.param); });
 
 }  // namespace
 }  // namespace ferment::nn
