@@ -58,7 +58,7 @@ void WriteUpToLabelling(const std::string& run, const LeaseLogOptions& options, 
   log.Write(planned);
 }
 
-/// Leases that expired, and then those that were committed.
+/// Leases that were returned, and then those that were committed.
 void WriteLeases(const std::string& run, const LeaseLogOptions& options, LogWriter& log) {
   std::vector<std::uint64_t> epochs(options.shards, 0);
   const std::uint64_t needed = 2 * options.committed;
@@ -66,7 +66,7 @@ void WriteLeases(const std::string& run, const LeaseLogOptions& options, LogWrit
        shard = shard + 1 < options.shards ? shard + 1 : options.committed) {
     const coordinator::LeaseKey key{run, "label", shard, ++epochs[shard]};
     log.Write(coordinator::ShardLeased{key, "past/1"});
-    log.Write(coordinator::ShardReleased{key, coordinator::ReleaseReason::kExpired, ""});
+    log.Write(coordinator::ShardReleased{key, coordinator::ReleaseReason::kReturned, ""});
   }
   for (std::uint64_t shard = 0; shard < options.committed; ++shard) {
     const coordinator::LeaseKey key{run, "label", shard, ++epochs[shard]};

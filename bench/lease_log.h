@@ -21,7 +21,7 @@ struct LeaseLogOptions {
   std::uint64_t shards = 100'000;
   /// Shards with a result.
   std::uint64_t committed = 0;
-  /// Rows in all, by leases that expired.
+  /// Rows in all, by leases that were returned.
   std::uint64_t events = 0;
   /// Runs that have ended, each with as many shards.
   int past_runs = 0;

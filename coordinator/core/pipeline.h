@@ -62,8 +62,8 @@ struct JobEnd {
 /// what the round before it brought.
 std::optional<JobEnd> EndAfterStop(const Run& run, const Job& job);
 
-/// Returns: whether a trainer of this job has anything to do, or is to leave: the run was cancelled or suspended, one of
-/// its jobs failed, or the job's teacher was stopped.
+/// Returns: whether a trainer of this job has anything to do, or is to leave: the run was cancelled or suspended, one
+/// of its jobs failed, or the job's teacher was stopped.
 bool MayGoOn(const Run& run, const Job& job);
 
 /// Returns: the label job of the latest teacher that was published, while its labels are made or learned from; nullptr
