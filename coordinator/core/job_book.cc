@@ -2,6 +2,7 @@
 #include "coordinator/core/job_book.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 #include "coordinator/core/suspect.h"
@@ -19,7 +20,7 @@ void ReleaseShard(Job& job, std::uint64_t index) {
   job.shards[index].state = ShardState::kPending;
   job.leased.erase(index);
   job.alone.erase(index);
-  job.pending.insert(index);
+  job.Offer(index);
 }
 
 void Reopen(Job& job) {
@@ -34,11 +35,12 @@ void Reopen(Job& job) {
   job.ended_wall_ms = 0;
   job.failed = 0;
   job.deaths.clear();
+  job.pending.merge(job.suspects);
   for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
     if (job.shards[i].state != ShardState::kFailed) continue;
     job.shards[i].state = ShardState::kPending;
     job.shards[i].failures = 0;
-    job.pending.insert(i);
+    job.Offer(i);
   }
 }
 
@@ -276,6 +278,7 @@ void JobBook::On(const ShardsPlanned& event) {
   job.failed_by.clear();
   job.deaths.clear();
   job.pending.clear();
+  job.suspects.clear();
   job.committed = 0;
   job.records = {};
   job.canaries = {};
@@ -330,7 +333,8 @@ void JobBook::On(const ShardLeased& event) {
   shard.state = ShardState::kLeased;
   shard.epoch = event.key.epoch;
   shard.labeler_id = event.labeler_id;
-  job.leased.insert(job.leased.end(), job.pending.extract(event.key.shard));
+  std::set<std::uint64_t>& among = job.suspects.contains(event.key.shard) ? job.suspects : job.pending;
+  job.leased.insert(job.leased.end(), among.extract(event.key.shard));
   if (event.alone) job.alone.insert(event.key.shard);
   const auto labeler = labelers_.find(event.labeler_id);
   if (labeler == labelers_.end()) return;
@@ -392,6 +396,8 @@ void JobBook::ForgetDeathsOf(const std::string& labeler_id) {
         std::erase_if(deaths, [&](const Death& one) { return one.labeler_id == labeler_id; });
       }
       std::erase_if(job.deaths, [](const auto& one) { return one.second.empty(); });
+      const std::set<std::uint64_t> were = std::exchange(job.suspects, {});
+      for (const std::uint64_t shard : were) job.Offer(shard);
     }
   }
 }
@@ -435,6 +441,7 @@ void JobBook::On(const ShardFailed& event) {
   shard.counts = event.counts;
   ++shard.failures;
   job.pending.erase(event.key.shard);
+  job.suspects.erase(event.key.shard);
   job.leased.erase(event.key.shard);
   job.alone.erase(event.key.shard);
   job.failed_by.erase(event.key.shard);
@@ -445,7 +452,7 @@ void JobBook::On(const ShardFailed& event) {
 
 void JobBook::On(const ShardCondemned& event) {
   const Job* job = FindJob(event.key.run_id, event.key.job_id);
-  FERMENT_CHECK(job != nullptr && job->pending.contains(event.key.shard))
+  FERMENT_CHECK(job != nullptr && job->shards.at(event.key.shard).state == ShardState::kPending)
       << "job=" << event.key.job_id << " shard=" << event.key.shard;
   On(ShardFailed{event.key, "", event.failure, {}});
 }

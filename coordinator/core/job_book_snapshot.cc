@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/result.h"
 #include "coordinator/core/job_book.h"
+#include "coordinator/core/suspect.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -57,11 +58,16 @@ Status JobBook::Snapshot(const std::function<Status(const Event&)>& take) const 
 
 void Job::Append(Shard shard) {
   const std::uint64_t index = shards.size();
-  if (shard.state == ShardState::kPending) pending.insert(pending.end(), index);
+  if (shard.state == ShardState::kPending) Offer(index);
   if (shard.state == ShardState::kLeased) leased.insert(leased.end(), index);
   if (shard.state == ShardState::kCommitted) ++committed;
   if (shard.state == ShardState::kFailed) ++failed;
   shards.push_back(std::move(shard));
+}
+
+void Job::Offer(std::uint64_t shard) {
+  std::set<std::uint64_t>& among = IsSuspect(*this, shard) ? suspects : pending;
+  among.insert(among.end(), shard);
 }
 
 std::uint64_t JobBook::CountShards() const {

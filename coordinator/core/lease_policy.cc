@@ -49,7 +49,7 @@ class Chooser {
     for (const Job& job : run.jobs) {
       if (!IsShardPhase(job.plan.phase) || HasEnded(job.state)) continue;
       const bool open = IsOpen(run, job);
-      if (open && !job.pending.empty() && !Fits(job, labeler_)) {
+      if (open && job.CountPending() > 0 && !Fits(job, labeler_)) {
         if (choice.kind == LeaseChoice::Kind::kIdle) {
           choice.kind = LeaseChoice::Kind::kWrongMachine;
           choice.instruction_set = job.work.instruction_set;
@@ -75,7 +75,7 @@ class Chooser {
 
   bool ChooseSuspectIn(const Run& run, LeaseChoice& choice) {
     for (const Job& job : run.jobs) {
-      if (job.deaths.empty() || !IsOpen(run, job) || !Fits(job, labeler_)) continue;
+      if (job.suspects.empty() || !IsOpen(run, job) || !Fits(job, labeler_)) continue;
       const auto index = PickSuspectIn(job);
       if (!index) continue;
       if (book_.LeasesOf(labeler_.labeler_id).empty()) {
@@ -93,8 +93,8 @@ class Chooser {
     std::optional<std::uint64_t> best;
     std::size_t fewest = 0;
     std::optional<std::vector<Present>> others;
-    for (const auto& [index, deaths] : job.deaths) {
-      if (!IsSuspect(job, index) || !job.pending.contains(index)) continue;
+    for (const std::uint64_t index : job.suspects) {
+      const std::vector<Death>& deaths = job.deaths.at(index);
       if (best && CountAlone(deaths) >= fewest) continue;
       if (!others) {
         others = There();
@@ -103,6 +103,7 @@ class Chooser {
       if (!MayTryAlone(deaths, labeler_, *others, around_.may_return)) continue;
       best = index;
       fewest = CountAlone(deaths);
+      if (fewest == 0) break;
     }
     return best;
   }
@@ -116,7 +117,7 @@ class Chooser {
     std::optional<std::uint64_t> lost;
     int looked = 0;
     for (const std::uint64_t index : job.pending) {
-      if (IsSuspect(job, index) || !MayTry(job, index)) continue;
+      if (!MayTry(job, index)) continue;
       if (!HeldLast(job.shards[index], labeler_)) return index;
       if (!lost) lost = index;
       if (++looked == kLookAhead) break;
@@ -170,7 +171,7 @@ LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const Surro
 
 bool MustFail(const Job& job, std::uint64_t shard, const std::vector<Present>& alive, const MayReturn& may_return) {
   const auto deaths = job.deaths.find(shard);
-  if (deaths == job.deaths.end() || !job.pending.contains(shard)) return false;
+  if (deaths == job.deaths.end() || job.shards[shard].state != ShardState::kPending) return false;
   std::vector<const Labeler*> fit;
   for (const Present& one : alive) {
     if (Fits(job, *one.labeler)) fit.push_back(one.labeler);

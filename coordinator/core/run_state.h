@@ -108,15 +108,20 @@ struct JobSummary {
 
 struct Job : JobSummary {
   std::vector<Shard> shards;
+  /// Those that may be leased: suspects (IsSuspect) apart, so that nobody has to look past them.
   std::set<std::uint64_t> pending;
+  std::set<std::uint64_t> suspects;
   std::set<std::uint64_t> leased;
   std::uint64_t committed = 0;
   std::uint64_t failed = 0;
 
   /// Returns: what was committed for this shard of the job.
   std::vector<ResultFile> FilesOf(const Shard& shard) const { return shard.files.Unpack(result_folders); }
+  std::uint64_t CountPending() const { return pending.size() + suspects.size(); }
   /// Takes the shard as the job's next, and counts it.
   void Append(Shard shard);
+  /// Puts a shard that is nobody's among those that may be leased.
+  void Offer(std::uint64_t shard);
   friend bool operator==(const Job&, const Job&) = default;
 };
 

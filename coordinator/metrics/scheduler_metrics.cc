@@ -151,7 +151,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
 void SchedulerMetrics::Sums::Add(const Run& run) {
   for (const Job& job : run.jobs) {
     ++phases[static_cast<std::size_t>(job.plan.phase)][static_cast<std::size_t>(job.state)];
-    shards[0] += job.pending.size();
+    shards[0] += job.CountPending();
     shards[1] += job.leased.size();
     shards[2] += job.committed;
     shards[3] += job.failed;

@@ -12,7 +12,7 @@ constexpr std::size_t kGridLimit = 20'000;
 constexpr int kTermShift = 32;
 
 ShardsView ViewShards(const Job& job) {
-  ShardsView view{job.pending.size(), job.leased.size(), job.committed, job.failed, {}};
+  ShardsView view{job.CountPending(), job.leased.size(), job.committed, job.failed, {}};
   view.grid.reserve(std::min(job.shards.size(), kGridLimit));
   for (const Shard& shard : job.shards) {
     if (view.grid.size() == kGridLimit) break;

@@ -59,6 +59,18 @@ TEST_F(SuspectShard, LeavesItsLabelerNothingBesideIt) {
   EXPECT_EQ(Choose("e/1").key.shard, 1U);
 }
 
+TEST_F(SuspectShard, StandsApartFromTheOthersAsLongAsItIsOne) {
+  Plan(2);
+  Die("c", 1, false);
+  book_.Apply(ShardReleased{Lease(0, "d/1", false), ReleaseReason::kExpired, ""});
+  EXPECT_EQ(LabelJob().suspects, std::set<std::uint64_t>{0});
+  EXPECT_EQ(LabelJob().pending, std::set<std::uint64_t>{1});
+  EXPECT_EQ(LabelJob().CountPending(), 2U);
+  book_.Apply(LabelerReturned{"d/1"});
+  EXPECT_TRUE(LabelJob().suspects.empty());
+  EXPECT_EQ(LabelJob().pending, (std::set<std::uint64_t>{0, 1}));
+}
+
 TEST_F(SuspectShard, WaitsWhileOneThatLostItMayYetCallAgain) {
   Plan(1);
   Die("c", 1, false);
