@@ -2,6 +2,7 @@
 #include "cli/fleet.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -10,6 +11,8 @@
 #include "common/base/environment_names.h"
 #include "common/base/json.h"
 #include "common/base/random.h"
+#include "common/event/program_output.h"
+#include "common/event/slurm_record.h"
 
 namespace ferment::cli {
 namespace {
@@ -23,6 +26,7 @@ constexpr milliseconds kLook{50};
 // KILL needs no consent, only a moment of the kernel's time.
 constexpr milliseconds kKillGrace{3'000};
 constexpr milliseconds kKillLook{5};
+constexpr milliseconds kScancelPatience{5'000};
 
 /// Returns: whether starting it again would end the same way.
 bool IsPermanent(int code) {
@@ -145,6 +149,9 @@ void Fleet::Kill() {
   for (const event::ProcessRecord& record : left) {
     while (record.Alive() && clock_.Now() < give_up) std::this_thread::sleep_for(kKillLook);
     if (!record.Alive()) RemoveProcessRecord(layout_.Processes(), record);
+  }
+  for (const std::string& name : event::UnfinishedSlurmStarts(layout_.root())) {
+    (void)event::OutputOf({"scancel", "--user=" + std::to_string(geteuid()), "--name=" + name}, kScancelPatience);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <thread>
@@ -22,7 +23,9 @@
 #include "coordinator/admin_routes.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/ending.h"
+#include "coordinator/launch/launcher_choice.h"
 #include "coordinator/launch/local_launcher.h"
+#include "coordinator/launch/slurm_launcher.h"
 #include "coordinator/local_run_files.h"
 #include "coordinator/open_files.h"
 #include "coordinator/rpc/lease_service.h"
@@ -42,10 +45,12 @@ constexpr std::chrono::milliseconds kShutdownGrace{2'000};
 constexpr std::size_t kPageRuns = 20;
 
 /// A certificate has no name for "every address of this machine".
-std::string AddressForTrainers(const std::string& served) {
+std::string AddressForTrainers(const std::string& served, bool here) {
   const auto address = rpc::ParseListenAddress(served);
   if (!address || (address->host != "0.0.0.0" && address->host != "::")) return served;
-  return "localhost:" + std::to_string(address->port);
+  char host[256] = "localhost";
+  if (!here && gethostname(host, sizeof host) != 0) host[0] = '\0';
+  return std::string(host) + ":" + std::to_string(address->port);
 }
 
 /// Also where there are none: whatever the coordinator found in its own environment is not the trainers'.
@@ -59,12 +64,16 @@ void AddTrainerCredentials(const CoordinatorConfig& config, LaunchCommand& comma
 LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::string& address) {
   return [=](const RunSpec& spec, const Run& run, const Job& job) {
     TrainerLaunch launch = LaunchOnThisMachine();
+    const std::uint32_t ranks = std::max(1U, spec.resources().ranks());
+    const bool here = spec.resources().launcher() == "local";
+    // A job of a cluster gets a core for each thread.
+    if (!here) launch.cores = ranks * std::max(1U, spec.resources().threads_per_rank());
     launch.mpirun = config.mpirun;
     launch.trainer = config.trainer;
     launch.run_dir = run.run_dir;
     launch.phase = std::string(PhaseName(job.plan.phase));
     launch.round = job.plan.round;
-    launch.coordinator = AddressForTrainers(address);
+    launch.coordinator = AddressForTrainers(address, here);
     launch.run_id = run.run_id;
     launch.attempt = job.attempt.number;
     LaunchCommand command = MakeLaunchCommand(spec, launch);
@@ -74,7 +83,10 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
                          .rank_program = config.trainer.string(),
                          .env = std::move(command.env),
                          .log_file = RunLayout(run.run_dir).Log(job.plan.job_id),
-                         .run_dir = run.run_dir};
+                         .run_dir = run.run_dir,
+                         .ranks = ranks,
+                         .threads_per_rank = ThreadsPerRank(spec, launch.cores),
+                         .gpus = spec.resources().device() == "cuda"};
   };
 }
 
@@ -269,7 +281,7 @@ class CoordinatorProcess {
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
   metrics::ProcessMetrics process_metrics_{*registry_};
-  const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
+  const std::unique_ptr<Launcher> launcher_ = MakeLauncherChoice(MakeLocalLauncher(), MakeSlurmLauncher(SystemClock()));
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;
   std::unique_ptr<CallTrail> trail_;

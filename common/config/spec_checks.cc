@@ -107,8 +107,12 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
                 ShowText(spec.labeling().plan()) + " is not in this version for labels made on " +
                     (on_gpus ? "GPUs; allowed: auto | fp32 | bf16" : "CPUs; allowed: auto | fp32 | int8"));
   const std::string& launcher = spec.resources().launcher();
-  judge.Require(launcher == "local", {"resources.launcher"},
-                ShowText(launcher) + " is not in this version; allowed: local");
+  judge.Require(launcher != "kubernetes", {"resources.launcher"},
+                ShowText(launcher) + " is not in this version; allowed: local | slurm");
+  judge.Require(launcher != "slurm" || spec.resources().has_threads_per_rank(),
+                {"resources.threads_per_rank", "resources.launcher"},
+                "how many cores a rank shall get of a machine that is not known yet must be said with "
+                "resources.launcher slurm; allowed: 1 to 1024");
 }
 
 /// An object store holds packs of unlabelled faces alone: nothing else is read by range.

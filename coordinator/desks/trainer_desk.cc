@@ -25,10 +25,6 @@ bool IsLive(const Job& job) {
 
 std::string NameOf(const std::string& run_id, const std::string& job_id) { return run_id + "/" + job_id; }
 
-LaunchKey KeyOf(const Run& run, const Job& job) {
-  return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms};
-}
-
 Status MustLeave(const std::string& why, const TokenRequest& request) {
   return AbortedError(why + "; leave without writing: run=" + request.run_id + " job=" + request.job_id +
                       " attempt=" + std::to_string(request.attempt))
@@ -36,6 +32,12 @@ Status MustLeave(const std::string& why, const TokenRequest& request) {
 }
 
 }  // namespace
+
+LaunchKey TrainerDesk::KeyOf(const Run& run, const Job& job) {
+  const bool slurm = parts_.ledger.SpecOf(run)->resources().launcher() == "slurm";
+  return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms,
+          slurm ? LauncherKind::kSlurm : LauncherKind::kLocal};
+}
 
 void TrainerDesk::Start(const Run& run, const Job& job) {
   if (draining_) return;
@@ -72,7 +74,7 @@ void TrainerDesk::HandleLaunched(const LaunchKey& key, const Status& status) {
   // An earlier start of this attempt, which left no trace, has taken the token: PollAll sees to it.
   if (LiveJob(key)->attempt.token != 0) return;
   parts_.ledger.Record(JobFailureReported{key.run_id, key.job_id, key.attempt, {std::string(status.message()), code}});
-  RecordExit(key, code);
+  RecordExit(key, code, false);
 }
 
 void TrainerDesk::PollAll() {
@@ -99,9 +101,12 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   switch (state.kind) {
     case LaunchState::Kind::kRunning:
       if (!job->attempt.launched) parts_.ledger.Record(AttemptLaunched{key.run_id, key.job_id, key.attempt});
+      NoteWait({key.run_id, key.job_id}, state.wait);
       return;
     case LaunchState::Kind::kExited:
-      if (state.exit_code != exit_code::kFenced || job->attempt.token == 0) return RecordExit(key, state.exit_code);
+      if (state.exit_code != exit_code::kFenced || job->attempt.token == 0) {
+        return RecordExit(key, state.exit_code, state.asked);
+      }
       break;
     case LaunchState::Kind::kUnknown:
       break;
@@ -120,7 +125,18 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   } else if (job->attempt.reported) {
     code = job->attempt.reported->exit_code;
   }
-  RecordExit(key, code);
+  RecordExit(key, code, false);
+}
+
+void TrainerDesk::NoteWait(const JobKey& name, const std::string& wait) {
+  const auto noted = waits_.find(name);
+  if (wait == (noted == waits_.end() ? "" : noted->second)) return;
+  if (wait.empty()) {
+    waits_.erase(noted);
+  } else {
+    waits_[name] = wait;
+  }
+  ++changes_;
 }
 
 bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
@@ -133,11 +149,11 @@ bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
   return now - live->second.heard < kHolderSilence;
 }
 
-void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
+void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code, bool asked) {
   const JobKey name{key.run_id, key.job_id};
   // It may have left at its own question for the token, before anybody told it to.
   const Run& run = *parts_.ledger.book().FindRun(key.run_id);
-  const bool stopped = stopping_.contains(name) || !MayGoOn(run, *run.FindJob(key.job_id));
+  const bool stopped = asked || stopping_.contains(name) || !MayGoOn(run, *run.FindJob(key.job_id));
   LogInfo("job.exit", {{"run", key.run_id},
                        {"job", key.job_id},
                        {"attempt", key.attempt},
@@ -145,6 +161,7 @@ void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
                        {"on_request", stopped}});
   parts_.ledger.Record(AttemptExited{key.run_id, key.job_id, key.attempt, exit_code, stopped});
   stopping_.erase(name);
+  NoteWait(name, "");
   parts_.metrics.End(NameOf(key.run_id, key.job_id));
 }
 
@@ -267,6 +284,7 @@ double TrainerDesk::SampleRate(const std::string& run_id, const std::string& job
 }
 
 std::string TrainerDesk::WaitOf(const std::string& run_id, const std::string& job_id) const {
+  if (const auto noted = waits_.find({run_id, job_id}); noted != waits_.end()) return noted->second;
   const auto found = live_.find({run_id, job_id});
   if (found == live_.end() || !found->second.unseen) return "";
   const auto silent = parts_.clock.Now() - found->second.heard;
