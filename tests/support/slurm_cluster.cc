@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +88,8 @@ std::unique_ptr<SlurmCluster> SlurmCluster::Start() {
   if (mkdtemp(folder.data()) == nullptr) return nullptr;
   fs::permissions(folder, fs::perms(0755));
   std::unique_ptr<SlurmCluster> cluster(new SlurmCluster(folder));
+  // What daemons leave behind comes to this process, which waits for it.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   setenv("SLURM_CONF", (cluster->folder_ / "slurm.conf").c_str(), 1);
   if (!cluster->ChoosePorts() || !cluster->StartMunge()) {
     ADD_FAILURE() << "no ports, or no munged: see " << folder;
@@ -146,8 +149,9 @@ void SlurmCluster::WriteConfiguration() const {
        << "/slurmd-%n.pid\nSlurmctldPidFile=" << here << "/slurmctld.pid\nTmpFS=" << here
        << "/tmp-%n\nProctrackType=proctrack/pgid\nTaskPlugin=task/none\nSwitchType=switch/none\nMpiDefault=none\n"
           "JobAcctGatherType=jobacct_gather/none\nSelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\n"
-          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=3\nMessageTimeout=3\nOverTimeLimit=0\n"
-          "SlurmdParameters=config_overrides\n";
+          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=2\nOverTimeLimit=0\n"
+          "SlurmdParameters=config_overrides\nSchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_"
+          "interval=1\n";
   for (int node = 0; node < kNodes; ++node) {
     fs::create_directories(folder_ / ("tmp-n" + std::to_string(node + 1)));
     file << "NodeName=n" << node + 1 << " NodeAddr=127.0.0.1 NodeHostname=" << HostName()
@@ -211,7 +215,7 @@ bool SlurmCluster::AwaitNodes() const {
       [this] { return Shell("sinfo --noheader -N -t idle -o %N 2>/dev/null | sort -u | wc -l") == "3\n"; });
 }
 
-void SlurmCluster::StopController() { End(controller_, SIGKILL); }
+void SlurmCluster::StopController() { End(controller_, SIGTERM); }
 
 void SlurmCluster::StartController() {
   controller_ = Spawn({"slurmctld", "-D"}, "slurmctld.log");

@@ -27,7 +27,7 @@ class SlurmCluster {
   SlurmCluster(const SlurmCluster&) = delete;
   SlurmCluster& operator=(const SlurmCluster&) = delete;
 
-  /// At once; jobs go on.
+  /// In good order, with its state saved; jobs go on.
   void StopController();
   /// On the same state; waits until it answers.
   void StartController();

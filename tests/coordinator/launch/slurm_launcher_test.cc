@@ -140,9 +140,9 @@ TEST_F(SlurmLauncherTest, AdoptsAJobThatSlurmTookAndNobodyNoted) {
 TEST_F(SlurmLauncherTest, AJobThatWasSubmittedTwiceRunsOnce) {
   const LaunchRequest request = Request("sleep 0.5; exit 5");
   ASSERT_TRUE(launcher_->Launch(request).ok());
-  // As by an sbatch that outlived its coordinator, without the lines that keep two of a name apart.
+  // As by an sbatch that outlived its coordinator, without the line that keeps two of a name from running at a time.
   const std::string script = RecordOf(request.key).Script().string();
-  cluster_->Shell("sbatch --parsable --job-name=other --dependency= '" + script + "' >/dev/null");
+  cluster_->Shell("sbatch --parsable --dependency= '" + script + "' >/dev/null");
   EXPECT_EQ(AwaitEnd(*launcher_, request.key).exit_code, 5);
   EXPECT_TRUE(AwaitLog("does nothing: this start was begun, or withdrawn, before"));
   EXPECT_EQ(StartsOf(1), 1);
@@ -283,6 +283,7 @@ TEST_F(SlurmLauncherTest, WaitsForAControllerThatIsDown) {
   ASSERT_TRUE(launcher_->Launch(deaf).ok());
   ASSERT_TRUE(AwaitStart(2));
   cluster_->StopController();
+  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 100ms, .deadline = 500ms, .file_patience = 300ms});
   EXPECT_EQ(AwaitEnd(*launcher_, running.key).exit_code, 4) << "its own word needs no controller";
   ASSERT_TRUE(launcher_->Signal(deaf.key, run_dir_, SIGUSR2).ok());
   const LaunchRequest next = Request("exit 6", 3);
