@@ -66,8 +66,8 @@ Fleet::Fleet(RunLayout layout, FleetConfig config, const Clock& clock, std::func
 Fleet::~Fleet() { Kill(); }
 
 Status Fleet::Start(const std::function<bool()>& interrupted) {
-  std::error_code ignored;
-  std::filesystem::remove(AddressFile(), ignored);
+  // A coordinator takes the ports in the file again where they are free: trainers of a former one that Slurm runs find
+  // it.
   members_.push_back(MakeMember(
       "coordinator", "coordinator",
       {(config_.programs / "ferment-coordinator").string(), "--store", "sqlite:" + layout_.Database().string(),
@@ -202,6 +202,8 @@ bool Fleet::ReadAddressFile() {
   text << stream.rdbuf();
   const auto json = ParseJson(text.str());
   if (!json || !json->is_object() || !json->contains("grpc")) return false;
+  const pid_t pid = members_[0].process->pid();
+  if (json->value("pid", pid) != pid) return false;
   address_ = json->value("grpc", "");
   admin_address_ = json->value("admin", "");
   return !address_.empty();

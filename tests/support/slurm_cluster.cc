@@ -149,7 +149,7 @@ void SlurmCluster::WriteConfiguration() const {
        << "/slurmd-%n.pid\nSlurmctldPidFile=" << here << "/slurmctld.pid\nTmpFS=" << here
        << "/tmp-%n\nProctrackType=proctrack/pgid\nTaskPlugin=task/none\nSwitchType=switch/none\nMpiDefault=none\n"
           "JobAcctGatherType=jobacct_gather/none\nSelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\n"
-          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=2\nOverTimeLimit=0\n"
+          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=2\nMessageTimeout=3\nOverTimeLimit=0\n"
           "SlurmdParameters=config_overrides\nSchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_"
           "interval=1\n";
   for (int node = 0; node < kNodes; ++node) {
