@@ -97,6 +97,10 @@ class RunSession {
   Result<v1::RunStatus> RunWith(Fleet& fleet, const RunSpec& spec, const RunLayout& layout) {
     FERMENT_RETURN_IF_ERROR(fleet.Start([this] { return interruptions_.count > 0; }));
     bar_.Note("run folder " + layout.root().string() + ", status page http://" + fleet.admin_address() + "/");
+    if (spec.resources().launcher() == "slurm") {
+      bar_.Note("trainers of Slurm's nodes reach " + fleet.address() +
+                " where they are this machine; for others use ferment-coordinator and `ferment submit`");
+    }
     RunWatcher watcher(
         fleet.address(), [&](CoordinatorClient& client) { return SubmitOrContinue(client, spec, layout); }, kPatience);
     v1::RunStatus run;

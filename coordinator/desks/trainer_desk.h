@@ -126,9 +126,7 @@ class TrainerDesk {
   /// Returns: whether the holder of the attempt's token spoke lately, or has not had the time to since we started. It
   /// may be another process than the start that the launcher watches, and is the attempt then. Notes the wait for it.
   bool HolderMayLive(const LaunchKey& key, const Job& job);
-  /// `asked`: it left because its platform asked it to.
-  void RecordExit(const LaunchKey& key, int exit_code, bool asked);
-  void NoteWait(const JobKey& name, const std::string& wait);
+  void RecordExit(const LaunchKey& key, const LaunchState& end);
   void ShowRanks(const std::string& job, const TrainerProgress& progress);
   void Signal(const Run& run, const Job& job, int signal);
   /// Returns: the job, whose present attempt holds this token.
@@ -144,7 +142,7 @@ class TrainerDesk {
   std::set<JobKey> polling_;
   std::map<JobKey, Stopping> stopping_;
   std::map<JobKey, Live> live_;
-  /// What starts wait for, as their platform says.
+  /// What live starts wait for, as their platform says.
   std::map<JobKey, std::string> waits_;
   std::uint64_t changes_ = 0;
 };

@@ -68,7 +68,7 @@ TEST_F(SlurmRoad, TwoRanksOnTwoNodesComeToWhatOneMachineComesTo) {
 /// `ferment run` is killed with its coordinator; the job goes on, and the next `ferment run` with it.
 TEST_F(SlurmRoad, AJobOutlivesItsCoordinatorAndTheNextOneGoesOnWithIt) {
   std::vector<std::string> command = Command("slurm", run_dir());
-  command.insert(command.end(), {"--set", "teacher.steps=400"});
+  command.insert(command.end(), {"--set", "teacher.steps=100"});
   event::ChildProcess first = Start(command);
   ASSERT_TRUE(WaitUntil(first, [&] { return HasCheckpoint("teacher"); }));
   first.SignalGroup(SIGKILL);
