@@ -100,7 +100,8 @@ void CheckCanaries(const v1::LabelingSpec& labeling, Judge& judge) {
 }
 
 /// What the schema offers and this version does not do: told before anything is started.
-void CheckOffered(const RunSpec& spec, Judge& judge) {
+void CheckOffered(const LoadedSpec& loaded, Judge& judge) {
+  const RunSpec& spec = loaded.spec;
   const bool on_gpus = LabelsOnGpus(spec);
   judge.Require(spec.labeling().plan() != (on_gpus ? "int8" : "bf16"),
                 {"labeling.plan", "labeling.device", "resources.device"},
@@ -109,8 +110,10 @@ void CheckOffered(const RunSpec& spec, Judge& judge) {
   const std::string& launcher = spec.resources().launcher();
   judge.Require(launcher != "kubernetes", {"resources.launcher"},
                 ShowText(launcher) + " is not in this version; allowed: local | slurm");
-  judge.Require(launcher != "slurm" || spec.resources().has_threads_per_rank(),
-                {"resources.threads_per_rank", "resources.launcher"},
+  // The default is of this machine's cores.
+  const auto threads = loaded.origins.find("resources.threads_per_rank");
+  const bool said = threads != loaded.origins.end() && threads->second.kind != SpecOrigin::Kind::kDefault;
+  judge.Require(launcher != "slurm" || said, {"resources.threads_per_rank", "resources.launcher"},
                 "how many cores a rank shall get of a machine that is not known yet must be said with "
                 "resources.launcher slurm; allowed: 1 to 1024");
 }
@@ -142,7 +145,7 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckTemporal(loaded.spec.temporal(), judge);
   CheckPlacement(loaded.spec, judge);
   CheckCanaries(loaded.spec.labeling(), judge);
-  CheckOffered(loaded.spec, judge);
+  CheckOffered(loaded, judge);
   CheckObjectPlaces(loaded.spec, judge);
 }
 
