@@ -82,8 +82,10 @@ std::string Run(const SlurmJob& job) {
          " &\n"
          "  mpirun=$!\n"
          "  [[ -z $left ]] || kill -s USR2 \"$mpirun\" 2>/dev/null\n"
-         "  # A signal ends the wait before mpirun has ended.\n"
+         "  # A signal ends the wait before mpirun has ended; bash was seen to answer -1 where both came at once.\n"
          "  while caught=; wait \"$mpirun\"; code=$?; [[ -n $caught ]]; do :; done\n"
+         "  ((code >= 0)) || { wait \"$mpirun\"; code=$?; }\n"
+         "  ((code >= 0)) || code=143\n"
          "fi\n";
 }
 

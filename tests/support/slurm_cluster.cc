@@ -15,11 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <random>
+#include <string_view>
 #include <thread>
 
 namespace ferment::testing {
@@ -149,7 +151,7 @@ void SlurmCluster::WriteConfiguration() const {
        << "/slurmd-%n.pid\nSlurmctldPidFile=" << here << "/slurmctld.pid\nTmpFS=" << here
        << "/tmp-%n\nProctrackType=proctrack/pgid\nTaskPlugin=task/none\nSwitchType=switch/none\nMpiDefault=none\n"
           "JobAcctGatherType=jobacct_gather/none\nSelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\n"
-          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=2\nMessageTimeout=3\nOverTimeLimit=0\n"
+          "ReturnToService=2\nSlurmdTimeout=300\nKillWait=3\nMessageTimeout=3\nOverTimeLimit=0\n"
           "SlurmdParameters=config_overrides\nSchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_"
           "interval=1\n";
   for (int node = 0; node < kNodes; ++node) {
@@ -234,6 +236,16 @@ void SlurmCluster::LoseNode(int node) {
     }
   }
   Shell("scontrol update NodeName=" + name + " State=DOWN Reason=lost");
+}
+
+std::string SlurmCluster::Queue(const std::string& options) const {
+  constexpr std::string_view kAnswered = "answered\n";
+  std::string text;
+  EXPECT_TRUE(Eventually([&] {
+    text = Shell("squeue --noheader " + options + " 2>/dev/null && echo answered");
+    return text.ends_with(kAnswered);
+  }));
+  return text.substr(0, text.size() - std::min(text.size(), kAnswered.size()));
 }
 
 std::string SlurmCluster::Shell(const std::string& words) const {

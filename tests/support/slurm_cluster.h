@@ -31,8 +31,11 @@ class SlurmCluster {
   void StopController();
   /// On the same state; waits until it answers.
   void StartController();
-  /// Kills the node's daemon, what runs on it and all steps, as a power cut does; the controller is told that it is down.
+  /// Kills the node's daemon, what runs on it and all steps, as a power cut does; the controller is told that it is
+  /// down.
   void LoseNode(int node);
+  /// Returns: what squeue prints without its header; asks again where the controller is too busy to answer.
+  std::string Queue(const std::string& options = "") const;
   /// Returns: what the words printed, as a shell runs them.
   std::string Shell(const std::string& words) const;
 
