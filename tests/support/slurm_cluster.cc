@@ -90,8 +90,6 @@ std::unique_ptr<SlurmCluster> SlurmCluster::Start() {
   if (mkdtemp(folder.data()) == nullptr) return nullptr;
   fs::permissions(folder, fs::perms(0755));
   std::unique_ptr<SlurmCluster> cluster(new SlurmCluster(folder));
-  // What daemons leave behind comes to this process, which waits for it.
-  prctl(PR_SET_CHILD_SUBREAPER, 1);
   setenv("SLURM_CONF", (cluster->folder_ / "slurm.conf").c_str(), 1);
   if (!cluster->ChoosePorts() || !cluster->StartMunge()) {
     ADD_FAILURE() << "no ports, or no munged: see " << folder;
@@ -106,6 +104,9 @@ std::unique_ptr<SlurmCluster> SlurmCluster::Start() {
 }
 
 SlurmCluster::~SlurmCluster() {
+  // What daemons leave behind comes to this process, which waits for it. Not before: to slurmd a step that nobody has
+  // waited for still runs.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   // Daemons first, or they see their jobs die and do something about it.
   End(controller_, SIGKILL);
   for (pid_t& node : nodes_) End(node, SIGKILL);
@@ -117,6 +118,7 @@ SlurmCluster::~SlurmCluster() {
     }
     return left.empty();
   });
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
   EXPECT_TRUE(gone) << "processes of " << folder_ << " survive";
   End(munge_, SIGTERM);
   unsetenv("SLURM_CONF");
