@@ -60,7 +60,8 @@ TEST(ConfigCommands, TakesAFloorForTeachersWithoutAWord) {
 }
 
 TEST(ConfigCommands, RefusesWhatIsNotInThisVersion) {
-  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "resources.launcher=kubernetes"});
+  const Outcome outcome =
+      Ferment({"config", "validate", Example("demo.yaml"), "--set", "resources.launcher=kubernetes"});
   EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);
   EXPECT_THAT(outcome.err,
               StartsWith("--set resources.launcher=kubernetes: resources.launcher: \"kubernetes\" is not in this"));
