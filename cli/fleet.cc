@@ -2,6 +2,7 @@
 #include "cli/fleet.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -10,6 +11,8 @@
 #include "common/base/environment_names.h"
 #include "common/base/json.h"
 #include "common/base/random.h"
+#include "common/event/program_output.h"
+#include "common/event/slurm_record.h"
 
 namespace ferment::cli {
 namespace {
@@ -23,6 +26,7 @@ constexpr milliseconds kLook{50};
 // KILL needs no consent, only a moment of the kernel's time.
 constexpr milliseconds kKillGrace{3'000};
 constexpr milliseconds kKillLook{5};
+constexpr milliseconds kScancelPatience{5'000};
 
 /// Returns: whether starting it again would end the same way.
 bool IsPermanent(int code) {
@@ -62,8 +66,8 @@ Fleet::Fleet(RunLayout layout, FleetConfig config, const Clock& clock, std::func
 Fleet::~Fleet() { Kill(); }
 
 Status Fleet::Start(const std::function<bool()>& interrupted) {
-  std::error_code ignored;
-  std::filesystem::remove(AddressFile(), ignored);
+  // A coordinator takes the ports in the file again where they are free: trainers of a former one that Slurm runs find
+  // it.
   members_.push_back(MakeMember(
       "coordinator", "coordinator",
       {(config_.programs / "ferment-coordinator").string(), "--store", "sqlite:" + layout_.Database().string(),
@@ -146,6 +150,9 @@ void Fleet::Kill() {
     while (record.Alive() && clock_.Now() < give_up) std::this_thread::sleep_for(kKillLook);
     if (!record.Alive()) RemoveProcessRecord(layout_.Processes(), record);
   }
+  for (const std::string& name : event::UnfinishedSlurmStarts(layout_.root())) {
+    (void)event::OutputOf({"scancel", "--user=" + std::to_string(geteuid()), "--name=" + name}, kScancelPatience);
+  }
 }
 
 Fleet::Member Fleet::MakeMember(std::string role, std::string name, std::vector<std::string> argv) const {
@@ -195,6 +202,8 @@ bool Fleet::ReadAddressFile() {
   text << stream.rdbuf();
   const auto json = ParseJson(text.str());
   if (!json || !json->is_object() || !json->contains("grpc")) return false;
+  const pid_t pid = members_[0].process->pid();
+  if (json->value("pid", pid) != pid) return false;
   address_ = json->value("grpc", "");
   admin_address_ = json->value("admin", "");
   return !address_.empty();

@@ -5,18 +5,24 @@
 
 #include "common/config/launch_command.h"
 #include "common/config/run_layout.h"
+#include "common/config/slurm_script.h"
 #include "common/event/child_process.h"
 
 namespace ferment::cli {
 namespace {
 
-void PrintPhase(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& phase,
-                std::uint32_t round) {
+TrainerLaunch LaunchOf(const std::filesystem::path& run_dir, const std::string& phase, std::uint32_t round) {
   TrainerLaunch launch = LaunchOnThisMachine();
   launch.trainer = event::ProgramFolder() / "ferment-trainer";
   launch.run_dir = run_dir;
   launch.phase = phase;
   launch.round = round;
+  return launch;
+}
+
+void PrintPhase(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& phase,
+                std::uint32_t round) {
+  const TrainerLaunch launch = LaunchOf(run_dir, phase, round);
   out << "\n# " << JobId(phase, round) << "\n" << ToShell(MakeLaunchCommand(spec, launch)) << "\n";
 }
 
@@ -43,6 +49,22 @@ void PrintPhases(std::ostream& out, const RunSpec& spec, const std::filesystem::
     PrintPhase(out, spec, run_dir, "temporal", 0);
   }
   PrintPhase(out, spec, run_dir, "evaluate", 0);
+}
+
+void PrintSlurmPhase(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir,
+                     const std::string& phase, std::uint32_t round) {
+  const std::uint32_t ranks = std::max(1U, spec.resources().ranks());
+  const std::uint32_t threads = spec.resources().threads_per_rank();
+  TrainerLaunch launch = LaunchOf(run_dir, phase, round);
+  launch.cores = ranks * threads;
+  const std::string job_id = JobId(phase, round);
+  out << SlurmScript({.name = spec.name() + "-" + job_id,
+                      .command = MakeLaunchCommand(spec, launch),
+                      .ranks = ranks,
+                      .threads_per_rank = threads,
+                      .gpus = spec.resources().device() == "cuda",
+                      .run_dir = run_dir,
+                      .log_file = RunLayout(run_dir).Log(job_id)});
 }
 
 }  // namespace ferment::cli

@@ -9,6 +9,7 @@
 #include "cli/ablation_table.h"
 #include "common/base/logging.h"
 #include "common/event/process_record.h"
+#include "common/event/slurm_record.h"
 #include "common/report/run_report.h"
 
 namespace ferment::cli {
@@ -64,10 +65,24 @@ class RunSession {
     FERMENT_ASSIGN_OR_RETURN(const int orphans,
                              event::EndOrphans(layout.Processes(), interruptions_.hurry.get_token()));
     if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
-    if (options_.fresh) FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
+    if (options_.fresh) {
+      FERMENT_RETURN_IF_ERROR(CheckNoSlurmJob(layout));
+      FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
+    }
     FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
     FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, layout, leave));
     return CheckDataExists(spec, leave);
+  }
+
+  /// A coordinator goes on with the jobs of its store; with the store goes what is known of them.
+  static Status CheckNoSlurmJob(const RunLayout& layout) {
+    const auto names = event::UnfinishedSlurmStarts(layout.root());
+    if (names.empty()) return {};
+    const std::string& name = names.front();
+    return AbortedError("a Slurm job of this folder may still run: path=" + layout.root().string() + " job=" + name +
+                        "; end it (`scancel --name=" + name + "`), and once `squeue` does not show it, remove " +
+                        event::SlurmRecord(layout.root(), name).Script().string() + ", then give --fresh again")
+        .WithExitCode(exit_code::kFenced);
   }
 
   FleetConfig FleetConfigFor(const RunSpec& spec) const {
@@ -82,6 +97,10 @@ class RunSession {
   Result<v1::RunStatus> RunWith(Fleet& fleet, const RunSpec& spec, const RunLayout& layout) {
     FERMENT_RETURN_IF_ERROR(fleet.Start([this] { return interruptions_.count > 0; }));
     bar_.Note("run folder " + layout.root().string() + ", status page http://" + fleet.admin_address() + "/");
+    if (spec.resources().launcher() == "slurm") {
+      bar_.Note("trainers of Slurm's nodes reach " + fleet.address() +
+                " where they are this machine; for others use ferment-coordinator and `ferment submit`");
+    }
     RunWatcher watcher(
         fleet.address(), [&](CoordinatorClient& client) { return SubmitOrContinue(client, spec, layout); }, kPatience);
     v1::RunStatus run;

@@ -8,10 +8,7 @@
 #include <functional>
 #include <thread>
 
-#include "common/base/environment_names.h"
 #include "common/base/logging.h"
-#include "common/config/launch_command.h"
-#include "common/config/run_layout.h"
 #include "common/event/admin_server.h"
 #include "common/event/event_loop.h"
 #include "common/io/audit_log.h"
@@ -22,7 +19,10 @@
 #include "coordinator/admin_routes.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/ending.h"
+#include "coordinator/launch/launcher_choice.h"
 #include "coordinator/launch/local_launcher.h"
+#include "coordinator/launch/slurm_launcher.h"
+#include "coordinator/launch_planner.h"
 #include "coordinator/local_run_files.h"
 #include "coordinator/open_files.h"
 #include "coordinator/rpc/lease_service.h"
@@ -40,43 +40,6 @@ constexpr const char* kServices[] = {"ferment.v1.RunService", "ferment.v1.LeaseS
 constexpr std::chrono::milliseconds kPageInterval{500};
 constexpr std::chrono::milliseconds kShutdownGrace{2'000};
 constexpr std::size_t kPageRuns = 20;
-
-/// A certificate has no name for "every address of this machine".
-std::string AddressForTrainers(const std::string& served) {
-  const auto address = rpc::ParseListenAddress(served);
-  if (!address || (address->host != "0.0.0.0" && address->host != "::")) return served;
-  return "localhost:" + std::to_string(address->port);
-}
-
-/// Also where there are none: whatever the coordinator found in its own environment is not the trainers'.
-void AddTrainerCredentials(const CoordinatorConfig& config, LaunchCommand& command) {
-  for (const char* name : environment::kCredentials) {
-    command.env.emplace_back(name,
-                             std::string_view(name) == environment::kTlsDir ? config.trainer_tls_dir.string() : "");
-  }
-}
-
-LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::string& address) {
-  return [=](const RunSpec& spec, const Run& run, const Job& job) {
-    TrainerLaunch launch = LaunchOnThisMachine();
-    launch.mpirun = config.mpirun;
-    launch.trainer = config.trainer;
-    launch.run_dir = run.run_dir;
-    launch.phase = std::string(PhaseName(job.plan.phase));
-    launch.round = job.plan.round;
-    launch.coordinator = AddressForTrainers(address);
-    launch.run_id = run.run_id;
-    launch.attempt = job.attempt.number;
-    LaunchCommand command = MakeLaunchCommand(spec, launch);
-    AddTrainerCredentials(config, command);
-    return LaunchRequest{.key = {},
-                         .argv = std::move(command.argv),
-                         .rank_program = config.trainer.string(),
-                         .env = std::move(command.env),
-                         .log_file = RunLayout(run.run_dir).Log(job.plan.job_id),
-                         .run_dir = run.run_dir};
-  };
-}
 
 /// On port 0, the former process's port first, so that those who knew it find this one; then any.
 template <typename Start>
@@ -269,7 +232,7 @@ class CoordinatorProcess {
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
   metrics::ProcessMetrics process_metrics_{*registry_};
-  const std::unique_ptr<Launcher> launcher_ = MakeLocalLauncher();
+  const std::unique_ptr<Launcher> launcher_ = MakeLauncherChoice(MakeLocalLauncher(), MakeSlurmLauncher(SystemClock()));
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;
   std::unique_ptr<CallTrail> trail_;

@@ -16,6 +16,7 @@
 #include "common/dataset/records/open_sources.h"
 #include "common/dataset/videos/video_list.h"
 #include "common/event/process_record.h"
+#include "common/event/slurm_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
 #include "common/io/folder_hold.h"
@@ -225,6 +226,14 @@ class LocalRunFiles final : public RunFiles {
                                " job=" + record.job + " pid=" + std::to_string(record.pid) +
                                "; its coordinator is gone: start that one again, end the trainer, or choose another "
                                "folder with --run-dir")
+                      .WithExitCode(exit_code::kFenced));
+    }
+    for (const std::string& name : event::UnfinishedSlurmStarts(run_dir)) {
+      if (event::IsSlurmNameOf(name, owner, run_dir)) continue;
+      return Fail(AbortedError("a Slurm job of another run may work in this folder: path=" + run_dir.string() +
+                               " job=" + name + "; start its coordinator again, or end it (`scancel --name=" + name +
+                               "`) and remove " + event::SlurmRecord(run_dir, name).Script().string() +
+                               ", or choose another folder with --run-dir")
                       .WithExitCode(exit_code::kFenced));
     }
     return hold;

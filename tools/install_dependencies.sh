@@ -11,6 +11,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   libopenmpi-dev openmpi-bin openssh-client openssh-server iproute2
   prometheus-cpp-dev libboost1.81-dev libsqlite3-dev libpq-dev postgresql-15
+  slurm-wlm slurm-client munge
   libturbojpeg0-dev libjpeg62-turbo-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev
   libcli11-dev libexpected-dev libjemalloc-dev libssl-dev libcurl4-openssl-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev

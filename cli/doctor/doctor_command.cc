@@ -10,6 +10,7 @@
 #include "cli/doctor/doctor_hosts.h"
 #include "cli/doctor/doctor_machine.h"
 #include "cli/doctor/doctor_service.h"
+#include "cli/doctor/doctor_slurm.h"
 #include "cli/doctor/doctor_spec.h"
 #include "common/base/json.h"
 #include "common/base/whole_number.h"
@@ -81,6 +82,9 @@ Findings Examine(const DoctorFlags& flags) {
     if (auto revocations = CheckRevocations(flags.credentials)) findings.push_back(*std::move(revocations));
   }
   if (questions.spec) Append(findings, CheckData(*questions.spec));
+  if (questions.spec && questions.spec->resources().launcher() == "slurm") {
+    Append(findings, CheckSlurm(*questions.spec));
+  }
   if (!questions.hosts.empty()) {
     Append(findings, CheckHosts(questions.hosts, event::ProgramFolder() / "ferment-trainer", std::chrono::seconds(20)));
   }

@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "cli/doctor/doctor_network.h"
-#include "cli/program_output.h"
 #include "common/config/launch_command.h"
 #include "common/event/child_process.h"
+#include "common/event/program_output.h"
 
 namespace ferment::cli {
 namespace {
@@ -86,9 +86,9 @@ std::vector<std::string> Questions(const fs::path& trainer) { return {"sh", "-c"
 Result<HostAnswer> Ask(const std::string& host, const fs::path& trainer, std::chrono::milliseconds patience) {
   std::vector<std::string> argv = RemoteShell();
   argv.insert(argv.end(), {host, "exec " + ToShell({Questions(trainer), {}})});
-  FERMENT_ASSIGN_OR_RETURN(const ProgramOutput output, OutputOf(argv, patience));
+  FERMENT_ASSIGN_OR_RETURN(const event::ProgramOutput output, event::OutputOf(argv, patience));
   if (output.exit_code != 0) {
-    const std::string said = LastLine(output.text);
+    const std::string said = event::LastLine(output.text);
     return Fail(UnavailableError(argv[0] + " leaves with " + std::to_string(output.exit_code) +
                                  (said.empty() ? "" : ": " + said)));
   }
@@ -166,7 +166,7 @@ Finding NetworkFinding(const std::vector<Host>& hosts) {
 }
 
 Result<HostAnswer> AnswerHere(const fs::path& trainer, std::chrono::milliseconds patience) {
-  FERMENT_ASSIGN_OR_RETURN(const ProgramOutput output, OutputOf(Questions(trainer), patience));
+  FERMENT_ASSIGN_OR_RETURN(const event::ProgramOutput output, event::OutputOf(Questions(trainer), patience));
   FERMENT_ASSIGN_OR_RETURN(HostAnswer here,
                            ReadHostAnswer(output.text, SinceEpoch(output.begin), SinceEpoch(output.end)));
   if (!fs::exists(trainer)) return Fail(NotFoundError(here.trainer));
@@ -246,7 +246,7 @@ Result<HostAnswer> ReadHostAnswer(const std::string& text, Seconds asked, Second
     }
   }
   if (begin <= Seconds(0) || end < begin) {
-    return Fail(DataLossError("the answer is not whole: " + (text.empty() ? "nothing came" : LastLine(text))));
+    return Fail(DataLossError("the answer is not whole: " + (text.empty() ? "nothing came" : event::LastLine(text))));
   }
   // It began after it was asked and had ended when its answer came: the skew is no more than begin - asked, and no
   // less than end - came.

@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "cli/doctor/doctor_processes.h"
-#include "cli/program_output.h"
 #include "common/event/admin_server.h"
 #include "common/event/child_process.h"
+#include "common/event/program_output.h"
 
 namespace ferment::cli {
 namespace {
@@ -69,7 +69,7 @@ std::vector<std::string> Fields(const std::string& line) {
   std::vector<std::string> fields;
   for (std::size_t begin = 0; begin <= line.size();) {
     const std::size_t end = std::min(line.find(',', begin), line.size());
-    fields.push_back(FirstLine(line.substr(begin, end - begin)));
+    fields.push_back(event::FirstLine(line.substr(begin, end - begin)));
     begin = end + 1;
   }
   return fields;
@@ -133,14 +133,14 @@ Finding CheckStaleFiles(const fs::path& folder) {
 Finding CheckGpus() {
   if (!event::FindProgram("nvidia-smi"))
     return {"gpu", true, "no nvidia-smi: training and labeling use the processors"};
-  const auto answer = OutputOf({"nvidia-smi",
-                                "--query-gpu=index,name,ecc.errors.uncorrected.volatile.total,"
-                                "ecc.errors.uncorrected.aggregate.total",
-                                "--format=csv,noheader"},
-                               std::chrono::seconds(30));
+  const auto answer = event::OutputOf({"nvidia-smi",
+                                       "--query-gpu=index,name,ecc.errors.uncorrected.volatile.total,"
+                                       "ecc.errors.uncorrected.aggregate.total",
+                                       "--format=csv,noheader"},
+                                      std::chrono::seconds(30));
   const std::string driver = "look for the driver's reason in `dmesg | grep -i nvrm`; or set resources.device: cpu";
   if (!answer) return {"gpu", false, "nvidia-smi: " + std::string(answer.error().message()), driver};
-  if (answer->exit_code != 0) return {"gpu", false, "nvidia-smi: " + LastLine(answer->text), driver};
+  if (answer->exit_code != 0) return {"gpu", false, "nvidia-smi: " + event::LastLine(answer->text), driver};
   std::string found;
   bool good = true;
   for (std::size_t begin = 0; begin < answer->text.size();) {

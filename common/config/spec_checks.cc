@@ -100,15 +100,22 @@ void CheckCanaries(const v1::LabelingSpec& labeling, Judge& judge) {
 }
 
 /// What the schema offers and this version does not do: told before anything is started.
-void CheckOffered(const RunSpec& spec, Judge& judge) {
+void CheckOffered(const LoadedSpec& loaded, Judge& judge) {
+  const RunSpec& spec = loaded.spec;
   const bool on_gpus = LabelsOnGpus(spec);
   judge.Require(spec.labeling().plan() != (on_gpus ? "int8" : "bf16"),
                 {"labeling.plan", "labeling.device", "resources.device"},
                 ShowText(spec.labeling().plan()) + " is not in this version for labels made on " +
                     (on_gpus ? "GPUs; allowed: auto | fp32 | bf16" : "CPUs; allowed: auto | fp32 | int8"));
   const std::string& launcher = spec.resources().launcher();
-  judge.Require(launcher == "local", {"resources.launcher"},
-                ShowText(launcher) + " is not in this version; allowed: local");
+  judge.Require(launcher != "kubernetes", {"resources.launcher"},
+                ShowText(launcher) + " is not in this version; allowed: local | slurm");
+  // The default is of this machine's cores.
+  const auto threads = loaded.origins.find("resources.threads_per_rank");
+  const bool said = threads != loaded.origins.end() && threads->second.kind != SpecOrigin::Kind::kDefault;
+  judge.Require(launcher != "slurm" || said, {"resources.threads_per_rank", "resources.launcher"},
+                "how many cores a rank shall get of a machine that is not known yet must be said with "
+                "resources.launcher slurm; allowed: 1 to 1024");
 }
 
 /// An object store holds packs of unlabelled faces alone: nothing else is read by range.
@@ -138,7 +145,7 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckTemporal(loaded.spec.temporal(), judge);
   CheckPlacement(loaded.spec, judge);
   CheckCanaries(loaded.spec.labeling(), judge);
-  CheckOffered(loaded.spec, judge);
+  CheckOffered(loaded, judge);
   CheckObjectPlaces(loaded.spec, judge);
 }
 

@@ -44,7 +44,12 @@ class SpawnPlan {
     if (!options.output.empty()) {
       posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, options.output.c_str(), O_WRONLY | O_CREAT | O_APPEND,
                                        0644);
-      posix_spawn_file_actions_adddup2(&actions_, STDOUT_FILENO, STDERR_FILENO);
+      if (options.errors.empty()) {
+        posix_spawn_file_actions_adddup2(&actions_, STDOUT_FILENO, STDERR_FILENO);
+      } else {
+        posix_spawn_file_actions_addopen(&actions_, STDERR_FILENO, options.errors.c_str(),
+                                         O_WRONLY | O_CREAT | O_APPEND, 0644);
+      }
     }
     // Listening sockets and the database of the parent must not live on in a child that outlives it.
     posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);

@@ -24,6 +24,8 @@ struct ChildProcessOptions {
   std::vector<std::pair<std::string, std::string>> env = {};
   /// Standard output and error are appended to this file; its folder is made. Empty: inherited.
   std::filesystem::path output = {};
+  /// Standard error goes to this file in place of `output`, which is then not empty.
+  std::filesystem::path errors = {};
   /// Empty: this process's own.
   std::filesystem::path working_dir = {};
 };

@@ -25,10 +25,6 @@ bool IsLive(const Job& job) {
 
 std::string NameOf(const std::string& run_id, const std::string& job_id) { return run_id + "/" + job_id; }
 
-LaunchKey KeyOf(const Run& run, const Job& job) {
-  return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms};
-}
-
 Status MustLeave(const std::string& why, const TokenRequest& request) {
   return AbortedError(why + "; leave without writing: run=" + request.run_id + " job=" + request.job_id +
                       " attempt=" + std::to_string(request.attempt))
@@ -36,6 +32,12 @@ Status MustLeave(const std::string& why, const TokenRequest& request) {
 }
 
 }  // namespace
+
+LaunchKey TrainerDesk::KeyOf(const Run& run, const Job& job) {
+  const auto kind =
+      parts_.ledger.SpecOf(run)->resources().launcher() == "slurm" ? LauncherKind::kSlurm : LauncherKind::kLocal;
+  return {run.run_id, job.plan.job_id, job.attempt.number, run.submitted_wall_ms, kind};
+}
 
 void TrainerDesk::Start(const Run& run, const Job& job) {
   if (draining_) return;
@@ -72,7 +74,7 @@ void TrainerDesk::HandleLaunched(const LaunchKey& key, const Status& status) {
   // An earlier start of this attempt, which left no trace, has taken the token: PollAll sees to it.
   if (LiveJob(key)->attempt.token != 0) return;
   parts_.ledger.Record(JobFailureReported{key.run_id, key.job_id, key.attempt, {std::string(status.message()), code}});
-  RecordExit(key, code);
+  RecordExit(key, {LaunchState::Kind::kExited, code});
 }
 
 void TrainerDesk::PollAll() {
@@ -99,9 +101,10 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   switch (state.kind) {
     case LaunchState::Kind::kRunning:
       if (!job->attempt.launched) parts_.ledger.Record(AttemptLaunched{key.run_id, key.job_id, key.attempt});
+      if (std::exchange(waits_[{key.run_id, key.job_id}], state.wait) != state.wait) ++changes_;
       return;
     case LaunchState::Kind::kExited:
-      if (state.exit_code != exit_code::kFenced || job->attempt.token == 0) return RecordExit(key, state.exit_code);
+      if (state.exit_code != exit_code::kFenced || job->attempt.token == 0) return RecordExit(key, state);
       break;
     case LaunchState::Kind::kUnknown:
       break;
@@ -120,7 +123,7 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
   } else if (job->attempt.reported) {
     code = job->attempt.reported->exit_code;
   }
-  RecordExit(key, code);
+  RecordExit(key, {LaunchState::Kind::kExited, code});
 }
 
 bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
@@ -133,18 +136,19 @@ bool TrainerDesk::HolderMayLive(const LaunchKey& key, const Job& job) {
   return now - live->second.heard < kHolderSilence;
 }
 
-void TrainerDesk::RecordExit(const LaunchKey& key, int exit_code) {
+void TrainerDesk::RecordExit(const LaunchKey& key, const LaunchState& end) {
   const JobKey name{key.run_id, key.job_id};
   // It may have left at its own question for the token, before anybody told it to.
   const Run& run = *parts_.ledger.book().FindRun(key.run_id);
-  const bool stopped = stopping_.contains(name) || !MayGoOn(run, *run.FindJob(key.job_id));
+  const bool stopped = end.asked || stopping_.contains(name) || !MayGoOn(run, *run.FindJob(key.job_id));
   LogInfo("job.exit", {{"run", key.run_id},
                        {"job", key.job_id},
                        {"attempt", key.attempt},
-                       {"exit_code", exit_code},
+                       {"exit_code", end.exit_code},
                        {"on_request", stopped}});
-  parts_.ledger.Record(AttemptExited{key.run_id, key.job_id, key.attempt, exit_code, stopped});
+  parts_.ledger.Record(AttemptExited{key.run_id, key.job_id, key.attempt, end.exit_code, stopped});
   stopping_.erase(name);
+  waits_.erase(name);
   parts_.metrics.End(NameOf(key.run_id, key.job_id));
 }
 
@@ -267,6 +271,8 @@ double TrainerDesk::SampleRate(const std::string& run_id, const std::string& job
 }
 
 std::string TrainerDesk::WaitOf(const std::string& run_id, const std::string& job_id) const {
+  if (const auto wait = waits_.find({run_id, job_id}); wait != waits_.end() && !wait->second.empty())
+    return wait->second;
   const auto found = live_.find({run_id, job_id});
   if (found == live_.end() || !found->second.unseen) return "";
   const auto silent = parts_.clock.Now() - found->second.heard;

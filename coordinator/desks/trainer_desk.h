@@ -99,7 +99,8 @@ class TrainerDesk {
   /// Returns: the last report of the job's present attempt, or nullptr.
   const TrainerProgress* ProgressOf(const std::string& run_id, const std::string& job_id) const;
   double SampleRate(const std::string& run_id, const std::string& job_id) const;
-  /// Returns: what a person should know where a job waits to be sure of its former trainer's end; else "".
+  /// Returns: what a person should know where a job waits for its platform, or to be sure of its former trainer's end;
+  /// else "".
   std::string WaitOf(const std::string& run_id, const std::string& job_id) const;
   std::uint64_t changes() const { return changes_; }
 
@@ -118,13 +119,14 @@ class TrainerDesk {
     bool unseen = false;
   };
 
+  LaunchKey KeyOf(const Run& run, const Job& job);
   void Launch(const Run& run, const Job& job);
   void HandleLaunched(const LaunchKey& key, const Status& status);
   void HandlePolled(const LaunchKey& key, const LaunchState& state);
   /// Returns: whether the holder of the attempt's token spoke lately, or has not had the time to since we started. It
   /// may be another process than the start that the launcher watches, and is the attempt then. Notes the wait for it.
   bool HolderMayLive(const LaunchKey& key, const Job& job);
-  void RecordExit(const LaunchKey& key, int exit_code);
+  void RecordExit(const LaunchKey& key, const LaunchState& end);
   void ShowRanks(const std::string& job, const TrainerProgress& progress);
   void Signal(const Run& run, const Job& job, int signal);
   /// Returns: the job, whose present attempt holds this token.
@@ -140,6 +142,8 @@ class TrainerDesk {
   std::set<JobKey> polling_;
   std::map<JobKey, Stopping> stopping_;
   std::map<JobKey, Live> live_;
+  /// What live starts wait for, as their platform says.
+  std::map<JobKey, std::string> waits_;
   std::uint64_t changes_ = 0;
 };
 

@@ -19,6 +19,9 @@ inline std::string OwnerName(const std::string& run_id, std::int64_t submitted_m
   return run_id + "@" + std::to_string(submitted_ms);
 }
 
+/// Who starts a run's jobs: resources.launcher of its spec.
+enum class LauncherKind { kLocal, kSlurm };
+
 /// Names one start of one job; the object that a backend creates is named after it, so that it cannot exist twice.
 struct LaunchKey {
   std::string run_id;
@@ -26,6 +29,7 @@ struct LaunchKey {
   std::uint32_t attempt = 0;
   /// When the run was submitted.
   std::int64_t submitted_ms = 0;
+  LauncherKind launcher = LauncherKind::kLocal;
 
   friend bool operator==(const LaunchKey&, const LaunchKey&) = default;
 };
@@ -42,6 +46,10 @@ struct LaunchRequest {
   /// Receives standard output and error, appended.
   std::filesystem::path log_file;
   std::filesystem::path run_dir;
+  /// What the ranks need of a machine that is not known yet; argv has it in its own words.
+  std::uint32_t ranks = 1;
+  std::uint32_t threads_per_rank = 1;
+  bool gpus = false;
 };
 
 struct LaunchState {
@@ -49,17 +57,23 @@ struct LaunchState {
   Kind kind = Kind::kUnknown;
   /// The shell's view of how it ended: 128 + signal when a signal killed it. Only with kExited.
   int exit_code = 0;
+  /// It left because its platform asked it to, as at the end of its time: it has not failed. Only with kExited.
+  bool asked = false;
+  /// What it waits for, for a person; "": it does not wait. Only with kRunning.
+  std::string wait = {};
 };
 
 /// Thread: all calls come from one thread at a time. No call waits for the job.
 class Launcher {
  public:
   virtual ~Launcher() = default;
-  /// Starts the job. A second call with the same key starts nothing and is OK.
+  /// Starts the job, or sees to it that it is started once its platform answers: kRunning until then. A second call
+  /// with the same key starts nothing and is OK.
   /// Errors: NotFound with exit code 69 where a needed program is missing; PermissionDenied; Internal.
   virtual Status Launch(const LaunchRequest& request) = 0;
-  /// Returns: what became of it; kUnknown where no trace is left, such as after the machine went down. A job that a
-  /// former coordinator process started is found by what Launch recorded in `run_dir` (pid and start time).
+  /// Returns: what became of it; kUnknown where no trace is left, such as after the machine went down, and kRunning
+  /// while nobody can be asked. A job that a former coordinator process started is found by what Launch recorded in
+  /// `run_dir`.
   virtual LaunchState Poll(const LaunchKey& key, const std::filesystem::path& run_dir) = 0;
   /// Sends a signal to what Launch started, its children included where `signal` is SIGKILL. NotFound: it is gone.
   virtual Status Signal(const LaunchKey& key, const std::filesystem::path& run_dir, int signal) = 0;

@@ -12,6 +12,7 @@ namespace ferment::cli {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 struct Outcome {
   int code;
@@ -135,6 +136,22 @@ TEST(Command, RendersEachPhaseOfASpec) {
                            "/runs/x/spec.yaml"}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
   }
+}
+
+TEST(Command, RendersABatchScriptForSlurm) {
+  const std::string file = SpecFile("name: x\nresources:\n  ranks: 3\n  threads_per_rank: 4\n");
+  const Outcome outcome =
+      Type({"render", "slurm", file.c_str(), "--run-dir", "/runs/x", "--phase", "cotrain", "--round", "1"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(outcome.out.starts_with("#!/bin/bash\n"));
+  for (const char* line : {"--job-name=x-cotrain-1\n", "--ntasks=3\n", "--cpus-per-task=4\n",
+                           "--phase cotrain --round 1", "OMP_NUM_THREADS=4 ", "/runs/x/logs/cotrain-1.jsonl\n"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(line));
+  }
+  EXPECT_THAT(outcome.out, Not(HasSubstr("mpi_yield_when_idle")));
+  EXPECT_EQ(Type({"render", "slurm", file.c_str(), "--phase", "label"}).code, exit_code::kUsage);
+  const std::string without_threads = SpecFile("name: x\n");
+  EXPECT_EQ(Type({"render", "slurm", without_threads.c_str()}).code, exit_code::kBadSpec);
 }
 
 TEST(Command, SaysThatNoCoordinatorAnswers) {

@@ -60,9 +60,11 @@ TEST(ConfigCommands, TakesAFloorForTeachersWithoutAWord) {
 }
 
 TEST(ConfigCommands, RefusesWhatIsNotInThisVersion) {
-  const Outcome outcome = Ferment({"config", "validate", Example("demo.yaml"), "--set", "resources.launcher=slurm"});
+  const Outcome outcome =
+      Ferment({"config", "validate", Example("demo.yaml"), "--set", "resources.launcher=kubernetes"});
   EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec);
-  EXPECT_THAT(outcome.err, StartsWith("--set resources.launcher=slurm: resources.launcher: \"slurm\" is not in this"));
+  EXPECT_THAT(outcome.err,
+              StartsWith("--set resources.launcher=kubernetes: resources.launcher: \"kubernetes\" is not in this"));
 }
 
 TEST(ConfigCommands, RefusesAFlagWithoutAValue) {

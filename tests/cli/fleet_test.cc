@@ -28,7 +28,7 @@ class FleetTest : public testing::Test {
     Program("ferment-coordinator", "echo \"$@\" >> " + (root_ / "coordinator.args").string() +
                                        "\nwhile [ \"$1\" != --address-file ]; do shift; done\n"
                                        "echo '{\"grpc\": \"127.0.0.1:4711\", \"admin\": \"127.0.0.1:4712\", \"pid\": "
-                                       "1}' > $2.part; mv $2.part $2\n"
+                                       "'$$'}' > $2.part; mv $2.part $2\n"
                                        "trap 'exit 143' TERM; while :; do sleep 0.01; done");
     Program("ferment-labeler", "trap 'echo returned; exit 143' TERM; while :; do sleep 0.01; done");
   }
@@ -99,6 +99,15 @@ TEST_F(FleetTest, StartsRecordsAndDrains) {
   EXPECT_TRUE(fleet->Tend("teacher").ok());
   fleet->Drain(Never);
   EXPECT_TRUE(event::ReadProcessRecords(layout().Processes()).empty());
+}
+
+TEST_F(FleetTest, TakesNoAddressOfACoordinatorOfBefore) {
+  const auto file = root_ / "run" / "coordinator.json";
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file) << R"({"grpc": "127.0.0.1:1", "admin": "127.0.0.1:2", "pid": 1})";
+  const auto fleet = MakeFleet();
+  ASSERT_TRUE(fleet->Start(Never).ok());
+  EXPECT_EQ(fleet->address(), "127.0.0.1:4711");
 }
 
 TEST_F(FleetTest, StartsADeadCoordinatorAgainOnTheSamePort) {

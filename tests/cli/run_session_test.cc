@@ -11,6 +11,8 @@
 
 #include "common/base/json.h"
 #include "common/config/spec_defaults.h"
+#include "common/config/spec_loader.h"
+#include "common/event/slurm_record.h"
 #include "common/io/folder_hold.h"
 
 namespace ferment::cli {
@@ -315,6 +317,29 @@ TEST_F(RunSessionTest, ACommandEndsTheTrainerOfACoordinatorThatIsGone) {
   std::jthread session = StartUntilTraining(interruptions, code);
   EXPECT_FALSE(left[0].Alive());
   EXPECT_EQ(Trainers(), 1U);
+  interruptions.Take(SIGINT);
+}
+
+TEST_F(RunSessionTest, AFolderInWhichASlurmJobMayRunIsNeitherDeletedNorTakenOver) {
+  const std::string name = event::SlurmName("another run@1", options_.run_dir, "teacher", 1);
+  const event::SlurmRecord record(options_.run_dir, name);
+  ASSERT_TRUE(record.Want("#!/bin/bash\n").ok());
+  std::ofstream(options_.run_dir / "spec.yaml") << SpecToYaml(options_.spec);
+  options_.fresh = true;
+  Interruptions none;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("scancel --name=" + name));
+  EXPECT_TRUE(fs::exists(record.Script()));
+  options_.fresh = false;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("a Slurm job of another run"));
+  ASSERT_TRUE(record.NoteLost().ok());
+  Interruptions interruptions;
+  std::optional<int> code;
+  std::jthread session = StartUntilTraining(interruptions, code);
+  EXPECT_EQ(Trainers(), 1U) << "its end is known";
   interruptions.Take(SIGINT);
 }
 

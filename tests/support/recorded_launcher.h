@@ -40,6 +40,10 @@ class RecordedLauncher final : public coordinator::Launcher {
     const MutexLock lock(mutex_);
     states_[name] = {coordinator::LaunchState::Kind::kExited, exit_code};
   }
+  void Answer(const std::string& name, const coordinator::LaunchState& state) {
+    const MutexLock lock(mutex_);
+    states_[name] = state;
+  }
   /// As after the machine went down.
   void Forget(const std::string& name) {
     const MutexLock lock(mutex_);

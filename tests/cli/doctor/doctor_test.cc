@@ -17,6 +17,7 @@
 #include "cli/doctor/doctor_machine.h"
 #include "cli/doctor/doctor_network.h"
 #include "cli/doctor/doctor_service.h"
+#include "cli/doctor/doctor_slurm.h"
 #include "cli/doctor/doctor_spec.h"
 #include "common/base/json.h"
 #include "tests/support/rendered_spec.h"
@@ -102,6 +103,35 @@ TEST_F(Doctor, AGpuWithBadMemoryIsNamed) {
   EXPECT_THAT(CheckGpus().found, HasSubstr("couldn't communicate"));
   setenv("PATH", (folder_ / "empty").c_str(), 1);
   EXPECT_TRUE(CheckGpus().good) << "a machine without GPUs is none to mend";
+}
+
+TEST_F(Doctor, SlurmIsAskedWhetherItWouldTakeTheJob) {
+  RunSpec spec;
+  spec.mutable_resources()->set_ranks(3);
+  spec.mutable_resources()->set_threads_per_rank(4);
+  setenv("PATH", (folder_ / "empty").c_str(), 1);
+  Findings findings = CheckSlurm(spec);
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_FALSE(findings[0].good);
+  EXPECT_EQ(findings[0].found, "sbatch is missing");
+  EXPECT_THAT(findings[0].fix, HasSubstr("apt-get install slurm-client"));
+  for (const char* program : {"squeue", "scancel"}) Script(program, "");
+  Script("sbatch", "echo \"sbatch: asked for $*\" >&2\n");
+  Script("scontrol", "echo 'Slurmctld(primary) at a is DOWN'\n");
+  findings = CheckSlurm(spec);
+  ASSERT_EQ(findings.size(), 2U);
+  EXPECT_FALSE(findings[1].good);
+  EXPECT_EQ(findings[1].found, "Slurmctld(primary) at a is DOWN");
+  Script("scontrol", "echo 'Slurmctld(primary) at a is UP'\n");
+  findings = CheckSlurm(spec);
+  ASSERT_EQ(findings.size(), 3U);
+  EXPECT_TRUE(findings[2].good);
+  EXPECT_THAT(findings[2].found, HasSubstr("--test-only --ntasks=3 --cpus-per-task=4"));
+  Script("sbatch", "echo 'allocation failure: Invalid partition name specified' >&2; exit 1\n");
+  findings = CheckSlurm(spec);
+  EXPECT_FALSE(findings[2].good);
+  EXPECT_THAT(findings[2].found, HasSubstr("Invalid partition name"));
+  EXPECT_THAT(findings[2].fix, HasSubstr("SBATCH_PARTITION"));
 }
 
 TEST_F(Doctor, HostsAreReadAsMpirunWritesThem) {

@@ -303,8 +303,10 @@ TEST_F(SpecLoader, TellsEachKindOfFault) {
        "road.yaml:1:18: labeling.plan: \"bf16\" is not in this version for labels made on CPUs; allowed: auto | fp32 | "
        "int8"},
       {"resources: {launcher: slurm}",
-       "road.yaml:1:23: resources.launcher: \"slurm\" is not in this version; allowed: local"},
-      {"resources: {launcher: kubernetes}", "resources.launcher: \"kubernetes\" is not in this version"},
+       "road.yaml:1:23: resources.threads_per_rank: how many cores a rank shall get of a machine that is not known yet "
+       "must be said with resources.launcher slurm; allowed: 1 to 1024"},
+      {"resources: {launcher: kubernetes}",
+       "road.yaml:1:23: resources.launcher: \"kubernetes\" is not in this version; allowed: local | slurm"},
       {"cotrain: {placement: split}", "road.yaml:1:22: cotrain.placement: split needs a rank"},
       {"cotrain: {placement: split, placement_ranks: {teacher: 1, student: 2}}\nresources: {ranks: 2}",
        "road.yaml:1:56: cotrain.placement_ranks.teacher: 1 and 2 for the student make 3; allowed: a sum of "

@@ -694,6 +694,37 @@ TEST_F(RunEngineTest, AWaitForATrainerThatMayBeThereIsSaid) {
   EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
 }
 
+TEST_F(RunEngineTest, WhoLeavesAsItsPlatformAskedHasNotFailed) {
+  run_id_ = Submit();
+  for (std::uint32_t attempt = 1; attempt <= 8; ++attempt) {
+    world_.launcher.Answer("teacher/" + std::to_string(attempt),
+                           {LaunchState::Kind::kExited, exit_code::kTerminated, true});
+    Settle();
+    EXPECT_EQ(JobNamed("teacher").attempt.number, attempt + 1) << "its time was over, eight times";
+  }
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U);
+  world_.launcher.Exit("teacher/9", exit_code::kTerminated);
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").failed_attempts, 1U) << "nobody asked it to";
+}
+
+TEST_F(RunEngineTest, AWaitForThePlatformIsSaid) {
+  run_id_ = Submit();
+  const auto waiting = [this] {
+    Settle();
+    return engine()->View(run_id_)->jobs.front().waiting;
+  };
+  const auto running = LaunchState::Kind::kRunning;
+  world_.launcher.Answer("teacher/1", {.kind = running, .wait = "Slurm job 1 waits: Resources"});
+  EXPECT_EQ(waiting(), "Slurm job 1 waits: Resources");
+  world_.launcher.Answer("teacher/1", {.kind = running});
+  EXPECT_EQ(waiting(), "");
+  world_.launcher.Answer("teacher/1", {.kind = running, .wait = "Slurm job 1 waits: Priority"});
+  EXPECT_EQ(waiting(), "Slurm job 1 waits: Priority");
+  world_.launcher.Exit("teacher/1", exit_code::kTerminated);
+  EXPECT_EQ(waiting(), "") << "that attempt is over";
+}
+
 TEST_F(RunEngineTest, AJobThatIsDoneWaitsForNobody) {
   run_id_ = Submit();
   const TokenKey key = TakeToken("teacher", 1);

@@ -10,23 +10,27 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
-namespace ferment::cli {
+namespace ferment::event {
 
 struct ProgramOutput {
   int exit_code = 0;
-  /// Standard output and error, as they came.
   std::string text = {};
+  /// Standard error, where it was asked for apart.
+  std::string errors = {};
   /// Between which it ran, by this machine's clock.
   WallTime begin = {};
   WallTime end = {};
 };
 
+enum class StandardError { kInText, kApart };
+
 /// Returns: what it printed, whatever its exit code. It has no input and is killed with its group at the end of
-/// `patience`. Errors: those of event::ChildProcess::Start; DeadlineExceeded; those of making a temporary folder.
-Result<ProgramOutput> OutputOf(const std::vector<std::string>& argv, std::chrono::milliseconds patience);
+/// `patience`. Errors: those of ChildProcess::Start; DeadlineExceeded; those of making a temporary folder.
+Result<ProgramOutput> OutputOf(const std::vector<std::string>& argv, std::chrono::milliseconds patience,
+                               StandardError errors = StandardError::kInText);
 
 /// Returns: the first or last line that says anything; empty where none does.
 std::string FirstLine(const std::string& text);
 std::string LastLine(const std::string& text);
 
-}  // namespace ferment::cli
+}  // namespace ferment::event

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/program_output.h"
+#include "common/event/program_output.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #include "common/event/child_process.h"
 
-namespace ferment::cli {
+namespace ferment::event {
 namespace {
 
 namespace fs = std::filesystem;
@@ -33,6 +33,11 @@ class PrivateFolder {
   const fs::path path_;
 };
 
+std::string TextOf(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
 std::string Trimmed(const std::string& line) {
   const std::size_t begin = line.find_first_not_of(" \t\r");
   return begin == std::string::npos ? "" : line.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin);
@@ -40,15 +45,18 @@ std::string Trimmed(const std::string& line) {
 
 }  // namespace
 
-Result<ProgramOutput> OutputOf(const std::vector<std::string>& argv, std::chrono::milliseconds patience) {
+Result<ProgramOutput> OutputOf(const std::vector<std::string>& argv, std::chrono::milliseconds patience,
+                               StandardError errors) {
   std::error_code error;
   std::string name = (fs::temp_directory_path(error) / "ferment-XXXXXX").string();
   if (error || mkdtemp(name.data()) == nullptr) {
     return Fail(PermissionDeniedError("cannot make a temporary folder: path=" + name + " error=" + strerror(errno)));
   }
   const PrivateFolder folder(name);
+  ChildProcessOptions options{.argv = argv, .output = folder.path() / "output"};
+  if (errors == StandardError::kApart) options.errors = folder.path() / "errors";
   ProgramOutput output{.begin = SystemClock().WallNow()};
-  FERMENT_ASSIGN_OR_RETURN(auto child, event::ChildProcess::Start({.argv = argv, .output = folder.path() / "output"}));
+  FERMENT_ASSIGN_OR_RETURN(auto child, ChildProcess::Start(options));
   const auto exit_code = child.WaitFor(patience);
   output.end = SystemClock().WallNow();
   if (!exit_code) {
@@ -57,8 +65,8 @@ Result<ProgramOutput> OutputOf(const std::vector<std::string>& argv, std::chrono
     return Fail(DeadlineExceededError("no answer within " + std::to_string(patience.count() / 1000) + " s"));
   }
   output.exit_code = *exit_code;
-  std::ifstream file(folder.path() / "output");
-  output.text = {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  output.text = TextOf(options.output);
+  if (!options.errors.empty()) output.errors = TextOf(options.errors);
   return output;
 }
 
@@ -75,4 +83,4 @@ std::string LastLine(const std::string& text) {
   return Trimmed(text.substr(begin, end + 1 - begin));
 }
 
-}  // namespace ferment::cli
+}  // namespace ferment::event
