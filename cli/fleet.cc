@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -61,7 +62,11 @@ std::string LastLine(const std::filesystem::path& log) {
 }  // namespace
 
 Fleet::Fleet(RunLayout layout, FleetConfig config, const Clock& clock, std::function<void(const std::string&)> note)
-    : layout_(std::move(layout)), config_(std::move(config)), clock_(clock), note_(std::move(note)) {}
+    : layout_(std::move(layout)),
+      config_(std::move(config)),
+      clock_(clock),
+      note_(std::move(note)),
+      former_(event::UnfinishedSlurmStarts(layout_.root())) {}
 
 Fleet::~Fleet() { Kill(); }
 
@@ -151,6 +156,8 @@ void Fleet::Kill() {
     if (!record.Alive()) RemoveProcessRecord(layout_.Processes(), record);
   }
   for (const std::string& name : event::UnfinishedSlurmStarts(layout_.root())) {
+    if (std::find(former_.begin(), former_.end(), name) != former_.end()) continue;
+    (void)event::SlurmRecord(layout_.root(), name).Withdraw();
     (void)event::OutputOf({"scancel", "--user=" + std::to_string(geteuid()), "--name=" + name}, kScancelPatience);
   }
 }

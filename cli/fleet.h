@@ -92,6 +92,8 @@ class Fleet {
   std::string address_;
   std::string admin_address_;
   std::string phase_;
+  /// Starts under Slurm that were here before: of a run that may be somebody else's.
+  const std::vector<std::string> former_;
   // The coordinator first.
   std::vector<Member> members_;
 };

@@ -35,20 +35,29 @@ std::string Options(const SlurmJob& job) {
 }
 
 constexpr char kSignals[] = R"(
+set +o posix
 mpirun=
 left=
+ended=
 caught=
 pass_on() { caught=1; [[ -z $mpirun ]] || kill -s "$1" "$mpirun" 2>/dev/null; }
 # Save a checkpoint and go on.
 trap 'pass_on USR1' USR1
-# Save one and leave: the time is nearly over, somebody asks for it, or Slurm ends the job.
-trap 'left=${left:-$SECONDS}; pass_on USR2' USR2 TERM
+# Save one and leave: the time is nearly over or somebody asks for it; or Slurm ends the job.
+trap 'left=${left:-$SECONDS}; pass_on USR2' USR2
+trap 'ended=1; left=${left:-$SECONDS}; pass_on USR2' TERM
 )";
 
 std::string Begin(const SlurmJob& job) {
-  return "\nrecord=" + Word(job.record.string()) +
-         "\n# Only one job may begin this start, and only once: whoever makes this file.\n"
-         "if ! (set -o noclobber; echo \"$SLURM_JOB_ID\" >\"$record" +
+  return "\nrecord=" + Word(job.record.string()) + "\nif [[ -d ${record%/*} && ! -e $record" + kSlurmScript +
+         " ]]; then\n"
+         "  echo \"ferment: job $SLURM_JOB_ID does nothing: its run is not in this folder any more\" >&2\n"
+         "  exit 202\n"
+         "fi\n"
+         "# Only one job may begin this start, and only once: whoever makes this file. Nothing is written with that: a "
+         "full\n"
+         "# disk is not somebody else.\n"
+         "if ! (set -o noclobber; : >\"$record" +
          kSlurmBegin +
          "\") 2>/dev/null; then\n"
          "  if [[ -e $record" +
@@ -61,7 +70,9 @@ std::string Begin(const SlurmJob& job) {
          kSlurmBegin +
          ": the run folder must be on a file system that all nodes share\" >&2\n"
          "  exit 73\n"
-         "fi\n";
+         "fi\n"
+         "echo \"$SLURM_JOB_ID\" >\"$record" +
+         kSlurmBegin + "\"\n";
 }
 
 std::string Run(const SlurmJob& job) {
@@ -90,13 +101,14 @@ std::string Run(const SlurmJob& job) {
 }
 
 std::string End(const SlurmJob& job) {
+  const std::string long_enough = "left >= " + std::to_string(job.least_run.count());
   if (job.record.empty()) {
-    return "if ((code == 143)) && [[ -n $left ]]; then scontrol requeue \"$SLURM_JOB_ID\"; fi\n"
-           "exit \"$code\"\n";
+    return "# A job that was cancelled stays so.\n"
+           "if [[ -n $left && -z $ended ]] && ((" +
+           long_enough + " && code == 143)); then scontrol requeue \"$SLURM_JOB_ID\"; fi\nexit \"$code\"\n";
   }
-  return "asked=\n"
-         "if [[ -n $left ]] && ((left >= " +
-         std::to_string(job.least_run.count()) + " && (code == 1 || code >= 128))); then asked=' " + kSlurmAsked +
+  return "trap '' USR1 USR2 TERM\nasked=\nif [[ -n $left ]] && ((" + long_enough +
+         " && (code == 1 || code >= 128))); then asked=' " + kSlurmAsked +
          "'; fi\n"
          "echo \"$code$asked\" >\"$record" +
          kSlurmEnd + ".part\" && sync \"$record" + kSlurmEnd + ".part\" && mv \"$record" + kSlurmEnd +

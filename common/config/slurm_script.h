@@ -12,8 +12,9 @@
 
 namespace ferment {
 
-/// What the script leaves beside its own file, FILE.sh: who began it, before it does anything else (the job's number,
-/// in a file that can be made but once), and how it ended ("<exit code>", "<exit code> asked"), as its last act.
+/// What the script leaves beside its own file, FILE.sh, without which it does nothing: who began it, before it does
+/// anything else (the job's number, in a file that can be made but once, and is empty at first), and how it ended
+/// ("<exit code>", "<exit code> asked"), as its last act.
 inline constexpr char kSlurmScript[] = ".sh";
 inline constexpr char kSlurmBegin[] = ".begin";
 inline constexpr char kSlurmEnd[] = ".end";
@@ -36,12 +37,14 @@ struct SlurmJob {
   std::filesystem::path record = {};
   /// From Slurm's word that the time is nearly over to the end of it.
   std::chrono::seconds notice{120};
-  /// Who was asked to leave sooner than that after the start may have done no step: it counts as having failed.
+  /// Who was asked to leave sooner than that after the start may have done no step: it counts as having failed, and has
+  /// itself not queued anew.
   std::chrono::seconds least_run{60};
 };
 
-/// Requires: no line end in name and paths. Returns: a bash script with its #SBATCH lines. USR1 asks the ranks for a
-/// checkpoint, USR2 and TERM for one after which they leave; Slurm sends USR2 `notice` before the time is over. Pure.
+/// Requires: no line end and no backslash in name and paths, which sbatch would drop. Returns: a bash script with its
+/// #SBATCH lines. USR1 asks the ranks for a checkpoint, USR2 and TERM for one after which they leave; Slurm sends USR2
+/// `notice` before the time is over. Pure.
 std::string SlurmScript(const SlurmJob& job);
 
 }  // namespace ferment

@@ -98,11 +98,18 @@ Result<SlurmRecord::Begin> SlurmRecord::Began() const {
   return *text == kSlurmWithdrawn ? Begin::kWithdrawn : Begin::kBegun;
 }
 
-Result<bool> SlurmRecord::Withdraw() const {
-  // Linked, not written: whoever finds the file finds the word in it.
-  const fs::path file = stem_.string() + kSlurmBegin;
-  const fs::path draft = stem_.string() + ".withdraw";
-  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(draft, std::string(kSlurmWithdrawn) + "\n"));
+Result<std::string> SlurmRecord::BegunBy() const {
+  FERMENT_ASSIGN_OR_RETURN(const auto text, ReadLine(stem_.string() + kSlurmBegin));
+  return text && *text != kSlurmWithdrawn ? *text : std::string();
+}
+
+Result<bool> SlurmRecord::Withdraw() const { return MakeOnce(kSlurmBegin, kSlurmWithdrawn); }
+
+Result<bool> SlurmRecord::MakeOnce(const char* ending, std::string_view word) const {
+  // Linked, not written: whoever finds the file finds the word in it. And a network file system asks its server.
+  const fs::path file = stem_.string() + ending;
+  const fs::path draft = file.string() + ".draft";
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(draft, std::string(word) + "\n"));
   const bool linked = link(draft.c_str(), file.c_str()) == 0;
   const int error = errno;
   std::error_code ignored;
@@ -120,9 +127,7 @@ Result<std::optional<SlurmEnd>> SlurmRecord::End() const {
   return std::optional(end);
 }
 
-Status SlurmRecord::NoteLost() const {
-  return io::WriteFileAtomically(stem_.string() + kSlurmEnd, std::string(kLost) + "\n");
-}
+Result<bool> SlurmRecord::NoteLost() const { return MakeOnce(kSlurmEnd, kLost); }
 
 std::vector<std::string> UnfinishedSlurmStarts(const fs::path& run_dir) {
   std::vector<std::string> names;

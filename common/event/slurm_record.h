@@ -51,14 +51,20 @@ class SlurmRecord {
   /// From now on no job can begin this start. Returns: false where one has, or where it was withdrawn before.
   Result<bool> Withdraw() const;
   Result<std::optional<SlurmEnd>> End() const;
-  /// Slurm says that it is over, and it left no word of its own. A later word of its own replaces this one.
-  Status NoteLost() const;
+  /// Returns: the number of the job that began it; "": it was not, or that job could not write its number.
+  Result<std::string> BegunBy() const;
+  /// Slurm says that it is over, and it left no word of its own. A later word of its own replaces this one. Returns:
+  /// false where it has left one.
+  Result<bool> NoteLost() const;
 
  private:
+  /// Makes the file with this word in it. Returns: false where it is there.
+  Result<bool> MakeOnce(const char* ending, std::string_view word) const;
+
   std::filesystem::path stem_;
 };
 
-/// Returns: names of starts that were begun, or handed to Slurm, and of which no end is known. A missing folder has
+/// Returns: names of starts that were wanted, were not withdrawn, and of which no end is known. A missing folder has
 /// none.
 std::vector<std::string> UnfinishedSlurmStarts(const std::filesystem::path& run_dir);
 

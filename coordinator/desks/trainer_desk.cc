@@ -55,7 +55,7 @@ void TrainerDesk::Launch(const Run& run, const Job& job) {
   LaunchRequest request = parts_.plan_launch(*parts_.ledger.SpecOf(run), run, job);
   request.key = key;
   parts_.ledger.AfterSave([this, request = std::move(request)] {
-    parts_.launches.Post([this, request] {
+    parts_.launches(request.key.launcher).Post([this, request] {
       const Status status = parts_.launcher.Launch(request);
       parts_.come_back([this, key = request.key, status] { HandleLaunched(key, status); });
     });
@@ -87,7 +87,8 @@ void TrainerDesk::PollAll() {
       Signal(run, job, SIGKILL);
     }
     if (launching_.contains(name) || !polling_.insert(name).second) return;
-    parts_.launches.Post([this, key = KeyOf(run, job), run_dir = run.run_dir] {
+    const LaunchKey key = KeyOf(run, job);
+    parts_.launches(key.launcher).Post([this, key, run_dir = run.run_dir] {
       const LaunchState state = parts_.launcher.Poll(key, run_dir);
       parts_.come_back([this, key, state] { HandlePolled(key, state); });
     });
@@ -178,7 +179,8 @@ bool TrainerDesk::AnyLive() const {
 }
 
 void TrainerDesk::Signal(const Run& run, const Job& job, int signal) {
-  parts_.launches.Post([this, key = KeyOf(run, job), run_dir = run.run_dir, signal] {
+  const LaunchKey key = KeyOf(run, job);
+  parts_.launches(key.launcher).Post([this, key, run_dir = run.run_dir, signal] {
     const Status status = parts_.launcher.Signal(key, run_dir, signal);
     if (!status.ok()) LogInfo("job.signal", {{"job", key.job_id}, {"signal", signal}, {"error", status.message()}});
   });

@@ -57,14 +57,14 @@ struct TokenKey {
 /// Turns an attempt into what the launcher starts.
 using LaunchPlanner = std::function<LaunchRequest(const RunSpec& spec, const Run& run, const Job& job)>;
 
-/// Thread: the scheduler's. The launcher is called on `launches` only; what it answers comes back through `come_back`.
+/// Thread: the scheduler's. The launcher is called on `launches` of the job's kind; answers come back by `come_back`.
 class TrainerDesk {
  public:
   struct Parts {
     Ledger& ledger;
     const Clock& clock;
     Launcher& launcher;
-    TaskRunner& launches;
+    std::function<TaskRunner&(LauncherKind)> launches;
     /// Queues work for the scheduler's thread.
     std::function<void(std::function<void()>)> come_back;
     LaunchPlanner plan_launch;

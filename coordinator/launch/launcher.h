@@ -63,7 +63,7 @@ struct LaunchState {
   std::string wait = {};
 };
 
-/// Thread: all calls come from one thread at a time. No call waits for the job.
+/// Thread: all calls of one kind come from one thread at a time. No call waits for the job.
 class Launcher {
  public:
   virtual ~Launcher() = default;

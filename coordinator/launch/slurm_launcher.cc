@@ -17,15 +17,6 @@ using event::SlurmRecord;
 using Begin = SlurmRecord::Begin;
 using Kind = LaunchState::Kind;
 
-const LaunchState kIsRunning{Kind::kRunning, 0};
-
-/// Which way a start that no script began has ended.
-int CodeOf(const SlurmQueueJob& job) {
-  if (job.state == "FAILED" && job.ExitCode() != 0) return job.ExitCode();
-  if (job.state == "CANCELLED" || job.state == "PREEMPTED") return exit_code::kTerminated;
-  return exit_code::kKilled;
-}
-
 struct Start {
   explicit Start(const LaunchKey& key, const std::filesystem::path& run_dir)
       : name(event::SlurmName(OwnerName(key.run_id, key.submitted_ms), run_dir, key.job_id, key.attempt)),
@@ -41,9 +32,14 @@ struct Start {
   std::optional<MonotonicTime> gone_since;
   /// Not handed over so far; 0: none.
   int signal = 0;
+  /// When Slurm last did not take it.
+  std::optional<MonotonicTime> refused_at;
+  /// As of LaunchState.
   std::string wait;
   /// Told once.
   std::string trouble;
+
+  LaunchState Runs() const { return {Kind::kRunning, 0, false, wait}; }
 };
 
 class SlurmLauncher final : public Launcher {
@@ -52,13 +48,15 @@ class SlurmLauncher final : public Launcher {
       : clock_(clock), options_(options), queue_(options.deadline) {}
 
   Status Launch(const LaunchRequest& request) override {
-    if (request.run_dir.string().find('\n') != std::string::npos) {
-      return InvalidArgumentError("a run folder under Slurm must have no line end in its name: path=" +
+    if (request.run_dir.string().find_first_of("\n\\") != std::string::npos) {
+      return InvalidArgumentError("a run folder under Slurm must have no line end and no backslash in its name: path=" +
                                   request.run_dir.string());
     }
     Start& start = StartOf(request.key, request.run_dir);
-    FERMENT_ASSIGN_OR_RETURN(const bool wanted, start.record.Wanted());
-    if (wanted) return {};
+    FERMENT_ASSIGN_OR_RETURN(const Begin began, start.record.Began());
+    FERMENT_ASSIGN_OR_RETURN(const auto number, start.record.Job());
+    if (began != Begin::kNot || number) return {};
+    // Anew, if it was: a former coordinator had another address.
     FERMENT_RETURN_IF_ERROR(start.record.Want(ScriptOf(request, start)));
     const Status submitted = Submit(start);
     if (submitted.ok()) return {};
@@ -75,7 +73,7 @@ class SlurmLauncher final : public Launcher {
     const auto state = Look(start);
     if (!state) {
       Tell(start, state.error());
-      return kIsRunning;
+      return start.Runs();
     }
     if (state->kind == Kind::kRunning) return *state;
     if (start.end) {
@@ -92,7 +90,11 @@ class SlurmLauncher final : public Launcher {
     Start& start = StartOf(key, run_dir);
     FERMENT_ASSIGN_OR_RETURN(const bool wanted, start.record.Wanted());
     FERMENT_ASSIGN_OR_RETURN(const auto end, start.record.End());
-    if (!wanted || end) return NotFoundError("no such job runs: name=" + start.name);
+    if (!wanted || end) {
+      const Status gone = NotFoundError("no such job runs: name=" + start.name);
+      starts_.erase(std::string(start.name));
+      return gone;
+    }
     FERMENT_ASSIGN_OR_RETURN(Begin began, start.record.Began());
     if (began == Begin::kNot && signal == SIGUSR1) return NotFoundError("the job has not begun: name=" + start.name);
     if (began == Begin::kNot) {
@@ -152,30 +154,33 @@ class SlurmLauncher final : public Launcher {
     HandOver(start);
     const Listing& listing = List(options_.interval);
     if (!listing.jobs) return Fail(listing.jobs.error());
-    if (listing.begun < start.submitted) return kIsRunning;
+    if (listing.begun < start.submitted) return start.Runs();
     start.trouble.clear();
-    return Judge(start, began, JobOf(start, *listing.jobs), listing.begun);
+    FERMENT_ASSIGN_OR_RETURN(const std::string number, start.record.BegunBy());
+    return Judge(start, began, FindSlurmJob(*listing.jobs, start.name, number), listing.begun);
   }
 
   /// `job`: the living one of its name; where none lives, one that has ended; nullptr where Slurm knows none.
   Result<LaunchState> Judge(Start& start, Begin began, const SlurmQueueJob* job, MonotonicTime asked_at) {
     if (job != nullptr) FERMENT_RETURN_IF_ERROR(NoteJob(start, job->number));
-    if (job != nullptr && job->Lives()) {
+    // Of one that is being cleared away no rank is expected to live, however long that takes.
+    const bool cleared = job != nullptr && began == Begin::kBegun && job->state == "COMPLETING";
+    if (job != nullptr && job->Lives() && !cleared) {
       start.gone_since.reset();
-      LaunchState state = kIsRunning;
-      if (job->state == "PENDING") state.wait = "Slurm job " + job->number + " waits: " + job->reason;
-      if (state.wait != start.wait && !state.wait.empty()) {
+      const bool pending = began == Begin::kNot && job->state == "PENDING";
+      const std::string wait = pending ? "Slurm job " + job->number + " waits: " + job->reason : "";
+      if (wait != start.wait && pending) {
         LogInfo("slurm.pending", {{"name", start.name}, {"slurm_job", job->number}, {"reason", job->reason}});
       }
-      start.wait = state.wait;
-      return state;
+      start.wait = wait;
+      return start.Runs();
     }
     if (job == nullptr && began == Begin::kNot) {
       FERMENT_ASSIGN_OR_RETURN(const auto number, start.record.Job());
       if (!number) return Resubmit(start);
     }
     if (!start.gone_since) start.gone_since = clock_.Now();
-    if (asked_at - *start.gone_since < options_.file_patience) return kIsRunning;
+    if (asked_at - *start.gone_since < options_.file_patience) return start.Runs();
     LogWarning("slurm.no_word", {{"name", start.name},
                                  {"slurm_job", job == nullptr ? "forgotten" : job->number},
                                  {"state", job == nullptr ? "unknown" : job->state},
@@ -183,16 +188,17 @@ class SlurmLauncher final : public Launcher {
     if (began == Begin::kNot) {
       // Only where no script can begin it from now on; one that just did is seen with the next look.
       FERMENT_ASSIGN_OR_RETURN(const bool withdrawn, start.record.Withdraw());
-      if (!withdrawn) return kIsRunning;
-      return Ended(start, {Kind::kExited, job == nullptr ? exit_code::kTerminated : CodeOf(*job)});
+      if (!withdrawn) return start.Runs();
+      return Ended(start, {Kind::kExited, job == nullptr ? exit_code::kTerminated : job->UnbegunCode()});
     }
-    FERMENT_RETURN_IF_ERROR(start.record.NoteLost());
+    FERMENT_ASSIGN_OR_RETURN(const bool lost, start.record.NoteLost());
+    if (!lost) return start.Runs();
     return Ended(start, {Kind::kUnknown, 0});
   }
 
   Result<LaunchState> Resubmit(Start& start) {
     const Status submitted = Submit(start);
-    if (submitted.ok()) return kIsRunning;
+    if (submitted.ok()) return start.Runs();
     if (!start.end) return Fail(submitted);
     LogError("slurm.refused", {{"name", start.name}, {"error", submitted.message()}});
     return *start.end;
@@ -203,10 +209,13 @@ class SlurmLauncher final : public Launcher {
   Status Submit(Start& start) {
     const Listing& listing = List(std::chrono::milliseconds(0));
     if (!listing.jobs) return Refused(start, listing.jobs.error());
-    if (const SlurmQueueJob* job = JobOf(start, *listing.jobs)) return NoteJob(start, job->number);
+    if (const SlurmQueueJob* job = FindSlurmJob(*listing.jobs, start.name, "")) return NoteJob(start, job->number);
     const auto number = queue_.Submit(start.record.Script(), start.name);
     start.submitted = clock_.Now();
-    if (!number) return Refused(start, number.error());
+    if (!number) {
+      LeaveAloneAfter(number.error());
+      return Refused(start, number.error());
+    }
     LogInfo("job.launched", {{"name", start.name}, {"slurm_job", *number}, {"script", start.record.Script().string()}});
     return NoteJob(start, *number);
   }
@@ -224,14 +233,6 @@ class SlurmLauncher final : public Launcher {
     return noted == number ? Status() : start.record.NoteJob(number);
   }
 
-  static const SlurmQueueJob* JobOf(const Start& start, const std::vector<SlurmQueueJob>& jobs) {
-    const SlurmQueueJob* found = nullptr;
-    for (const SlurmQueueJob& job : jobs) {
-      if (job.name == start.name && (found == nullptr || !found->Lives())) found = &job;
-    }
-    return found;
-  }
-
   /// Returns: what Slurm answered, at most `age` ago. One that does not answer is left alone for an interval.
   const Listing& List(std::chrono::milliseconds age) {
     const MonotonicTime now = clock_.Now();
@@ -242,23 +243,31 @@ class SlurmLauncher final : public Launcher {
     return *listing_;
   }
 
+  /// One that did not answer one of its programs is asked by none for an interval.
+  void LeaveAloneAfter(const Status& failure) {
+    if (failure.code() != StatusCode::kUnavailable) return;
+    const MonotonicTime now = clock_.Now();
+    listing_.emplace(Listing{now, now, Fail(failure)});
+  }
+  bool IsLeftAlone() const { return listing_ && !listing_->jobs && clock_.Now() - listing_->ended < options_.interval; }
+
   Status Withdraw(const Start& start) {
     const auto withdrawn = start.record.Withdraw();
     return withdrawn ? Status() : withdrawn.error();
   }
 
   void HandOver(Start& start) {
-    if (start.signal == 0) return;
-    const MonotonicTime now = clock_.Now();
-    if (refused_at_ && now - *refused_at_ < options_.interval) return;
+    if (start.signal == 0 || IsLeftAlone()) return;
+    if (start.refused_at && clock_.Now() - *start.refused_at < options_.interval) return;
     const bool ends = start.signal == SIGTERM || start.signal == SIGKILL;
     const Status given = ends ? queue_.Cancel(start.name) : queue_.Signal(start.name, start.signal);
-    refused_at_.reset();
+    start.refused_at.reset();
     if (given.ok()) {
       start.signal = 0;
       return;
     }
-    refused_at_ = clock_.Now();
+    start.refused_at = clock_.Now();
+    LeaveAloneAfter(given);
     Tell(start, given);
   }
 
@@ -274,8 +283,6 @@ class SlurmLauncher final : public Launcher {
   const SlurmQueue queue_;
   std::map<std::string, Start> starts_;
   std::optional<Listing> listing_;
-  /// When Slurm last did not take a signal.
-  std::optional<MonotonicTime> refused_at_;
 };
 
 }  // namespace

@@ -14,11 +14,11 @@ namespace ferment::coordinator {
 struct SlurmLauncherOptions {
   /// Between two questions to Slurm, which are about all jobs at once; also after one that was not answered.
   std::chrono::milliseconds interval{5'000};
-  /// Of each call of Slurm's programs, which wait nine seconds for a controller that is down.
-  std::chrono::milliseconds deadline{15'000};
-  /// From Slurm's word that a job has ended until nobody expects its own any more, which a network file system may show
-  /// late.
-  std::chrono::milliseconds file_patience{15'000};
+  /// Of each call of Slurm's programs: a coordinator that leaves waits for the one that runs.
+  std::chrono::milliseconds deadline{8'000};
+  /// From Slurm's word that a job has ended until nobody expects its own any more: NFS may know for a minute that there
+  /// is no such file.
+  std::chrono::milliseconds file_patience{75'000};
   /// As SlurmJob::least_run.
   std::chrono::seconds least_run{60};
 };

@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 
+#include "common/event/child_process.h"
 #include "common/event/program_output.h"
 
 namespace ferment::coordinator {
@@ -24,15 +25,21 @@ constexpr std::array<string_view, 11> kEnded = {"COMPLETED", "FAILED",        "C
                                                 "REVOKED",   "OUT_OF_MEMORY", "SPECIAL_EXIT"};
 /// What Slurm's programs say where a controller cannot be reached, or is too busy to answer: nothing is wrong with the
 /// job then. SLURM_ERRORS(3) has the texts.
-constexpr std::array<string_view, 9> kPassing = {"Unable to contact slurm controller",
-                                                 "timed out",
-                                                 "Connection refused",
-                                                 "Zero Bytes were transmitted",
-                                                 "temporarily unavailable",
-                                                 "standby",
-                                                 "Transport endpoint",
-                                                 "Communication",
-                                                 "Unable to establish"};
+constexpr std::array<string_view, 12> kPassing = {"Unable to contact slurm controller",
+                                                  "timed out",
+                                                  "Connection refused",
+                                                  "Zero Bytes were transmitted",
+                                                  "temporarily unavailable",
+                                                  "standby",
+                                                  "Transport endpoint",
+                                                  "Communication",
+                                                  "Unable to establish",
+                                                  "authentication error",
+                                                  "Munge",
+                                                  "I/O error writing script"};
+/// Variables that narrow down what squeue lists and scancel ends.
+constexpr std::array<string_view, 2> kNarrowing = {"SQUEUE_", "SCANCEL_"};
+constexpr string_view kHeader = "JOBID|STATE|EXIT_CODE|REASON|NAME|\n";
 
 template <std::size_t kSize>
 bool Contains(const std::array<string_view, kSize>& words, string_view word) {
@@ -46,6 +53,29 @@ bool IsNumber(string_view text) {
 bool WillPass(string_view errors) {
   return std::any_of(kPassing.begin(), kPassing.end(),
                      [errors](string_view text) { return errors.find(text) != string_view::npos; });
+}
+
+/// Returns: whether the line is of a job that has a name as of event::SlurmName. What else this user runs may be named,
+/// and be in states, as it likes.
+bool IsOurs(string_view line) {
+  constexpr string_view kMark = "-ferment-";
+  constexpr std::size_t kDigits = 16;
+  if (line.size() < kMark.size() + kDigits + 1 || !line.ends_with('|')) return false;
+  return line.substr(line.size() - kDigits - kMark.size() - 1, kMark.size()) == kMark;
+}
+
+/// Returns: `argv` without this process's variables that would narrow it down.
+std::vector<std::string> WithoutNarrowing(std::vector<std::string> argv) {
+  std::vector<std::string> words = {"env"};
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const string_view name = string_view(*variable).substr(0, string_view(*variable).find('='));
+    for (const string_view start : kNarrowing) {
+      if (name.starts_with(start)) words.insert(words.end(), {"-u", std::string(name)});
+    }
+  }
+  if (words.size() == 1) return argv;
+  words.insert(words.end(), argv.begin(), argv.end());
+  return words;
 }
 
 std::string OfThisUser() { return "--user=" + std::to_string(geteuid()); }
@@ -85,15 +115,36 @@ int SlurmQueueJob::ExitCode() const {
   return signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff;
 }
 
+int SlurmQueueJob::UnbegunCode() const {
+  if (state == "FAILED" && ExitCode() != 0) return ExitCode();
+  return state == "CANCELLED" || state == "PREEMPTED" ? exit_code::kTerminated : exit_code::kKilled;
+}
+
+const SlurmQueueJob* FindSlurmJob(const std::vector<SlurmQueueJob>& jobs, string_view name, string_view begun_by) {
+  const SlurmQueueJob* found = nullptr;
+  for (const SlurmQueueJob& job : jobs) {
+    if (job.name != name || (!begun_by.empty() && job.number != begun_by)) continue;
+    if (found == nullptr || !found->Lives()) found = &job;
+  }
+  return found;
+}
+
 Result<std::vector<SlurmQueueJob>> ParseSlurmJobs(string_view text) {
+  if (!text.starts_with(kHeader)) {
+    return Fail(DataLossError("squeue: not a list of jobs: line=\"" + std::string(text.substr(0, text.find('\n'))) +
+                              "\" wanted=\"" + std::string(kHeader.substr(0, kHeader.size() - 1)) + "\""));
+  }
+  text.remove_prefix(kHeader.size());
   std::vector<SlurmQueueJob> jobs;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     if (end == string_view::npos) {
       return Fail(DataLossError("squeue: the last line is not whole: line=\"" + std::string(text) + "\""));
     }
-    FERMENT_ASSIGN_OR_RETURN(SlurmQueueJob job, ParseLine(text.substr(0, end)));
-    jobs.push_back(std::move(job));
+    if (const string_view line = text.substr(0, end); IsOurs(line)) {
+      FERMENT_ASSIGN_OR_RETURN(SlurmQueueJob job, ParseLine(line));
+      jobs.push_back(std::move(job));
+    }
     text.remove_prefix(end + 1);
   }
   return jobs;
@@ -107,7 +158,9 @@ Result<std::string> ParseSlurmNumber(string_view text) {
 }
 
 Result<std::string> SlurmQueue::Ask(const std::vector<std::string>& argv) const {
-  auto output = event::OutputOf(argv, deadline_, event::StandardError::kApart);
+  const auto program = event::FindProgram(argv[0]);
+  auto output = program ? event::OutputOf(WithoutNarrowing(argv), deadline_, event::StandardError::kApart)
+                        : Result<event::ProgramOutput>(Fail(program.error()));
   if (!output && output.error().code() == StatusCode::kDeadlineExceeded) {
     return Fail(UnavailableError(argv[0] + ": " + std::string(output.error().message())));
   }
@@ -125,8 +178,8 @@ Result<std::string> SlurmQueue::Ask(const std::vector<std::string>& argv) const 
 }
 
 Result<std::vector<SlurmQueueJob>> SlurmQueue::List() const {
-  const auto text = Ask(
-      {"squeue", OfThisUser(), "--states=all", "--noheader", "--Format=JobID:|,State:|,exit_code:|,Reason:|,Name:|"});
+  const auto text =
+      Ask({"squeue", OfThisUser(), "--states=all", "--Format=JobID:|,State:|,exit_code:|,Reason:|,Name:|"});
   // Whatever it refuses, it says nothing of the jobs.
   if (!text && text.error().code() == StatusCode::kFailedPrecondition) {
     return Fail(UnavailableError(std::string(text.error().message())));

@@ -17,7 +17,7 @@ namespace ferment::coordinator {
 struct SlurmQueueJob {
   /// Slurm's number of it.
   std::string number;
-  /// Such as RUNNING; one that IsKnownSlurmState knows.
+  /// Such as RUNNING; squeue(1), "JOB STATE CODES", has them all.
   std::string state;
   /// As of wait(2); of a job that has ended.
   int wait_status = 0;
@@ -29,7 +29,14 @@ struct SlurmQueueJob {
   bool Lives() const;
   /// Such as a shell tells it: 128 + signal where one ended it.
   int ExitCode() const;
+  /// Of a job that has ended and had begun nothing of ours: what the retry policy is to take that for.
+  int UnbegunCode() const;
 };
+
+/// Returns: of the jobs of this name, number `begun_by`; where that is empty one that lives, or else one that has
+/// ended; nullptr where there is none.
+const SlurmQueueJob* FindSlurmJob(const std::vector<SlurmQueueJob>& jobs, std::string_view name,
+                                  std::string_view begun_by);
 
 /// Thread: one at a time. A call takes as long as its program, at most `deadline`.
 /// Errors of all calls: NotFound with exit code 69 (no such program here); Unavailable (Slurm does not answer, or not
@@ -38,7 +45,7 @@ class SlurmQueue {
  public:
   explicit SlurmQueue(std::chrono::milliseconds deadline) : deadline_(deadline) {}
 
-  /// Returns: all jobs of this user.
+  /// Returns: all jobs of this user that have a name as of event::SlurmName.
   Result<std::vector<SlurmQueueJob>> List() const;
   /// Returns: the number of the new job. Errors: also FailedPrecondition with exit code 69 and sbatch's words where
   /// Slurm refuses the job.
@@ -54,7 +61,8 @@ class SlurmQueue {
   const std::chrono::milliseconds deadline_;
 };
 
-/// Reads what List asks squeue for: "NUMBER|STATE|STATUS|REASON|NAME|" a line. Errors: DataLoss naming the line.
+/// Reads what List asks squeue for: a header, without which nobody has answered, and "NUMBER|STATE|STATUS|REASON|NAME|"
+/// a line; other jobs than ours are passed over. Errors: DataLoss naming the line.
 Result<std::vector<SlurmQueueJob>> ParseSlurmJobs(std::string_view text);
 /// Reads what sbatch --parsable prints: "NUMBER" or "NUMBER;CLUSTER". Errors: DataLoss naming the text.
 Result<std::string> ParseSlurmNumber(std::string_view text);

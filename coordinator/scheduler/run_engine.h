@@ -39,8 +39,8 @@ class RunEngine {
     RunFiles& run_files;
     const Clock& clock;
     SchedulerMetrics& metrics;
-    /// Where the launcher is called.
-    TaskRunner& launches;
+    /// Where the launcher is called: a platform that does not answer holds up its own jobs only.
+    std::function<TaskRunner&(LauncherKind)> launches;
     /// Where run_files is called.
     TaskRunner& files;
     LaunchPlanner plan_launch;

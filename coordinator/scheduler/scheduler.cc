@@ -13,13 +13,17 @@ Scheduler::Scheduler(Parts parts, SchedulerConfig config)
     : parts_(std::move(parts)),
       config_(config),
       queue_(config.queue_limit),
-      launches_(std::make_unique<ThreadTaskRunner>()),
+      local_launches_(std::make_unique<ThreadTaskRunner>()),
+      slurm_launches_(std::make_unique<ThreadTaskRunner>()),
       files_(std::make_unique<ThreadTaskRunner>()),
       looks_(config.looks) {
   auto come_back = [this](std::function<void()> work) { (void)Enqueue(RequestKind::kOwn, {std::move(work), nullptr}); };
-  engine_ = std::make_unique<RunEngine>(RunEngine::Parts{*parts_.store, parts_.launcher, parts_.run_files, parts_.clock,
-                                                         parts_.metrics, *launches_, *files_, parts_.plan_launch,
-                                                         std::move(come_back), config_.cool_down, config_.retention});
+  auto launches = [this](LauncherKind kind) -> TaskRunner& {
+    return kind == LauncherKind::kSlurm ? *slurm_launches_ : *local_launches_;
+  };
+  engine_ = std::make_unique<RunEngine>(RunEngine::Parts{
+      *parts_.store, parts_.launcher, parts_.run_files, parts_.clock, parts_.metrics, std::move(launches), *files_,
+      parts_.plan_launch, std::move(come_back), config_.cool_down, config_.retention});
 }
 
 Scheduler::~Scheduler() { Stop(); }
@@ -36,7 +40,8 @@ void Scheduler::Stop() {
     thread_.request_stop();
     thread_.join();
   }
-  launches_.reset();
+  local_launches_.reset();
+  slurm_launches_.reset();
   files_.reset();
 }
 

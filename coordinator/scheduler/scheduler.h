@@ -141,7 +141,8 @@ class Scheduler {
 
   // of the scheduler's thread once Start has returned; the runners end before the engine that they come back to
   std::unique_ptr<RunEngine> engine_;
-  std::unique_ptr<ThreadTaskRunner> launches_;
+  std::unique_ptr<ThreadTaskRunner> local_launches_;
+  std::unique_ptr<ThreadTaskRunner> slurm_launches_;
   std::unique_ptr<ThreadTaskRunner> files_;
   /// A lane a run. It lives as long as the scheduler: a call that comes after Stop is refused by its look.
   TaskLanes looks_;

@@ -321,6 +321,7 @@ TEST_F(RunSessionTest, ACommandEndsTheTrainerOfACoordinatorThatIsGone) {
 }
 
 TEST_F(RunSessionTest, AFolderInWhichASlurmJobMayRunIsNeitherDeletedNorTakenOver) {
+  Program("scancel", "touch " + (root_ / "cancelled").string());
   const std::string name = event::SlurmName("another run@1", options_.run_dir, "teacher", 1);
   const event::SlurmRecord record(options_.run_dir, name);
   ASSERT_TRUE(record.Want("#!/bin/bash\n").ok());
@@ -335,7 +336,8 @@ TEST_F(RunSessionTest, AFolderInWhichASlurmJobMayRunIsNeitherDeletedNorTakenOver
   testing::internal::CaptureStderr();
   EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kFenced);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("a Slurm job of another run"));
-  ASSERT_TRUE(record.NoteLost().ok());
+  EXPECT_FALSE(fs::exists(root_ / "cancelled")) << "it is not this run's to end";
+  ASSERT_TRUE(record.NoteLost().value());
   Interruptions interruptions;
   std::optional<int> code;
   std::jthread session = StartUntilTraining(interruptions, code);

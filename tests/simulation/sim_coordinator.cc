@@ -110,7 +110,8 @@ SimCoordinator::SimCoordinator(Parts parts)
       launches_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}),
       files_({world_, process_, [this](const ProcessDied& death) { Die("killed " + death.where); }}) {
   engine_ = std::make_unique<coordinator::RunEngine>(coordinator::RunEngine::Parts{
-      store_, *parts_.launcher, run_files_, process_.clock(), metrics_, launches_, files_,
+      store_, *parts_.launcher, run_files_, process_.clock(), metrics_,
+      [this](coordinator::LauncherKind) -> coordinator::TaskRunner& { return launches_; }, files_,
       [this](const RunSpec&, const coordinator::Run& run, const coordinator::Job& job) {
         // Of a fenced one nothing comes: it cannot save.
         if (term() == world_.disk.term) world_.oracle.LaunchPlanned(run, job, world_.queue.now());

@@ -55,7 +55,7 @@ class EngineHarness {
                  world.run_files,
                  world.clock,
                  metrics_,
-                 launches_,
+                 [this](coordinator::LauncherKind) -> coordinator::TaskRunner& { return launches_; },
                  files_,
                  [](const RunSpec&, const coordinator::Run& run, const coordinator::Job&) {
                    return coordinator::LaunchRequest{{}, {"mpirun"}, {}, {}, {}, run.run_dir};

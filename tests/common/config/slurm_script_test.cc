@@ -57,6 +57,7 @@ class SlurmScriptRunTest : public testing::Test {
   SlurmScriptRunTest() {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
+    std::ofstream(folder_ / "start.sh").flush();
   }
   int Run(const std::string& lines) const {
     SlurmJob job = Job();

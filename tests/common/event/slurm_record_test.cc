@@ -62,15 +62,17 @@ TEST_F(SlurmRecordTest, WhatIsWithdrawnNobodyBegins) {
   EXPECT_TRUE(record_.Withdraw().value());
   EXPECT_EQ(record_.Began().value(), Begin::kWithdrawn);
   EXPECT_FALSE(record_.Withdraw().value());
+  EXPECT_EQ(record_.BegunBy().value(), "");
   EXPECT_THAT(UnfinishedSlurmStarts(run_dir_), IsEmpty());
 }
 
 TEST_F(SlurmRecordTest, ALostOneMayStillSpeak) {
   ASSERT_TRUE(record_.Want("").ok());
-  ASSERT_TRUE(record_.NoteLost().ok());
+  ASSERT_TRUE(record_.NoteLost().value());
   EXPECT_TRUE(record_.End().value()->lost);
   EXPECT_THAT(UnfinishedSlurmStarts(run_dir_), IsEmpty());
   Write(".end", "0\n");
+  EXPECT_FALSE(record_.NoteLost().value());
   EXPECT_EQ(record_.End().value(), SlurmEnd{});
 }
 

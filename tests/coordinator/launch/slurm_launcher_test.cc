@@ -123,7 +123,7 @@ TEST_F(SlurmLauncherTest, RunsAJobAndTellsItsExitCodeAlsoToWhoeverComesLater) {
 }
 
 TEST_F(SlurmLauncherTest, AdoptsAJobThatSlurmTookAndNobodyNoted) {
-  const LaunchRequest request = Request("sleep 0.5; exit 3");
+  const LaunchRequest request = Request("until [[ -e go ]]; do sleep 0.05; done; exit 3");
   ASSERT_TRUE(launcher_->Launch(request).ok());
   ASSERT_TRUE(AwaitStart());
   // As after a crash between sbatch and the note of its answer.
@@ -132,7 +132,11 @@ TEST_F(SlurmLauncherTest, AdoptsAJobThatSlurmTookAndNobodyNoted) {
   std::filesystem::remove(note);
   const auto second = MakeSlurmLauncher(SystemClock(), kQuick);
   EXPECT_EQ(second->Poll(request.key, run_dir_).kind, Kind::kRunning);
-  EXPECT_EQ(TextOf(note), number);
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_EQ(second->Poll(request.key, run_dir_).kind, Kind::kRunning);
+    return TextOf(note) == number;
+  }));
+  std::ofstream(run_dir_ / "go").flush();
   EXPECT_EQ(AwaitEnd(*second, request.key).exit_code, 3);
   EXPECT_EQ(StartsOf(1), 1);
 }
@@ -146,6 +150,26 @@ TEST_F(SlurmLauncherTest, AJobThatWasSubmittedTwiceRunsOnce) {
   EXPECT_EQ(AwaitEnd(*launcher_, request.key).exit_code, 5);
   EXPECT_TRUE(AwaitLog("does nothing: this start was begun, or withdrawn, before"));
   EXPECT_EQ(StartsOf(1), 1);
+}
+
+TEST_F(SlurmLauncherTest, ASecondJobThatWaitsDoesNotStandForTheOneThatBegan) {
+  const LaunchRequest request = Request("while :; do sleep 0.05; done");
+  ASSERT_TRUE(launcher_->Launch(request).ok());
+  ASSERT_TRUE(AwaitStart());
+  cluster_->Shell("sbatch --parsable --hold '" + RecordOf(request.key).Script().string() + "' >/dev/null");
+  EXPECT_EQ(launcher_->Poll(request.key, run_dir_).wait, "") << "it runs";
+  cluster_->LoseNode(0);
+  EXPECT_EQ(AwaitEnd(*launcher_, request.key).kind, Kind::kUnknown);
+}
+
+TEST_F(SlurmLauncherTest, AJobWhoseRunLeftTheFolderDoesNothing) {
+  LaunchRequest request = Request("exit 0");
+  request.ranks = 7;
+  ASSERT_TRUE(launcher_->Launch(request).ok());
+  std::filesystem::remove(RecordOf(request.key).Script());
+  cluster_->Shell("scontrol update JobId=1 NumTasks=1 NumCPUs=1 NumNodes=1");
+  EXPECT_TRUE(AwaitLog("does nothing: its run is not in this folder any more"));
+  EXPECT_EQ(StartsOf(1), 0);
 }
 
 /// T5.1, short: whoever launches dies at any time, and others come after it.
@@ -164,7 +188,7 @@ TEST_F(SlurmLauncherTest, StartsOnceWhereverTheLaunchIsCutShort) {
         (void)launcher->Launch(requests.back());
         for (;;) (void)launcher->Poll(requests.back().key, run_dir_);
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 120'000));
       kill(coordinator, SIGKILL);
       waitpid(coordinator, nullptr, 0);
     }
@@ -239,8 +263,12 @@ TEST_F(SlurmLauncherTest, AWaitingJobSaysWhyAndMayBeCancelledOrWithdrawn) {
   LaunchRequest request = Request("exit 0");
   request.ranks = 7;
   ASSERT_TRUE(launcher_->Launch(request).ok());
-  EXPECT_TRUE(Eventually([&] { return !launcher_->Poll(request.key, run_dir_).wait.empty(); }));
-  EXPECT_THAT(launcher_->Poll(request.key, run_dir_).wait, HasSubstr("Slurm job 1 waits: "));
+  std::string wait;
+  EXPECT_TRUE(Eventually([&] {
+    wait = launcher_->Poll(request.key, run_dir_).wait;
+    return !wait.empty();
+  }));
+  EXPECT_THAT(wait, HasSubstr("Slurm job 1 waits: "));
   cluster_->Shell("scancel 1");
   LaunchState end = AwaitEnd(*launcher_, request.key);
   EXPECT_EQ(end.kind, Kind::kExited);
@@ -263,7 +291,7 @@ TEST_F(SlurmLauncherTest, KillEndsTheJobAndAnUnwillingOneToo) {
   ASSERT_TRUE(launcher_->Signal(request.key, run_dir_, SIGKILL).ok());
   // Nobody was left to say how it ended, so whoever holds the run token has to be silent first.
   EXPECT_EQ(AwaitEnd(*launcher_, request.key).kind, Kind::kUnknown);
-  EXPECT_EQ(cluster_->Queue(), "");
+  EXPECT_TRUE(Eventually([&] { return cluster_->Queue().empty(); }));
   EXPECT_EQ(MakeSlurmLauncher(SystemClock(), kQuick)->Poll(request.key, run_dir_).kind, Kind::kUnknown);
 }
 
@@ -284,7 +312,7 @@ TEST_F(SlurmLauncherTest, WaitsForAControllerThatIsDown) {
   ASSERT_TRUE(launcher_->Launch(deaf).ok());
   ASSERT_TRUE(AwaitStart(2));
   cluster_->StopController();
-  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 100ms, .deadline = 500ms, .file_patience = 300ms});
+  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 100ms, .deadline = 2s, .file_patience = 300ms});
   EXPECT_EQ(AwaitEnd(*launcher_, running.key).exit_code, 4) << "its own word needs no controller";
   ASSERT_TRUE(launcher_->Signal(deaf.key, run_dir_, SIGUSR2).ok());
   const LaunchRequest next = Request("exit 6", 3);
@@ -327,6 +355,7 @@ class SlurmLauncherOnStandInsTest : public SlurmLauncherTest {
     std::ofstream(run_dir_ / "bin" / name) << "#!/bin/sh\n" << lines << "\n";
     std::filesystem::permissions(run_dir_ / "bin" / name, std::filesystem::perms::owner_all);
   }
+  const std::string kHeader = "echo 'JOBID|STATE|EXIT_CODE|REASON|NAME|'\n";
   std::string path_;
 };
 
@@ -340,23 +369,46 @@ TEST_F(SlurmLauncherOnStandInsTest, AnAnswerThatNobodyUnderstandsIsNoAnswer) {
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("slurm says hello"));
   EXPECT_EQ(TextOf(run_dir_ / "submitted"), "") << "nobody knows whether there is such a job";
   Program("squeue", "");
+  for (const auto until = std::chrono::steady_clock::now() + 1s; std::chrono::steady_clock::now() < until;) {
+    EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kRunning);
+  }
+  EXPECT_EQ(TextOf(run_dir_ / "submitted"), "") << "an answer without a header is none";
+  Program("squeue", kHeader + "[ -z \"$SQUEUE_PARTITION\" ] || exit 1");
+  setenv("SQUEUE_PARTITION", "nowhere", 1);
   EXPECT_TRUE(Eventually([&] {
     EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kRunning);
     return !TextOf(run_dir_ / "submitted").empty();
   }));
+  unsetenv("SQUEUE_PARTITION");
   EXPECT_EQ(RecordOf(request.key).Job().value(), "12");
 }
 
+TEST_F(SlurmLauncherOnStandInsTest, AWordOfItsOwnThatComesLateIsNotReplaced) {
+  const LaunchRequest request = Request("");
+  const event::SlurmRecord record = RecordOf(request.key);
+  ASSERT_TRUE(record.Want("#!/bin/bash\n").ok());
+  std::ofstream(record.stem().string() + ".begin") << "12\n";
+  // Written while Slurm is asked.
+  Program("squeue", kHeader + "echo '143 asked' >'" + record.stem().string() + ".end'");
+  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 0ms, .deadline = 5s, .file_patience = 0ms});
+  EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kRunning);
+  const LaunchState end = launcher_->Poll(request.key, run_dir_);
+  EXPECT_EQ(end.exit_code, 143);
+  EXPECT_TRUE(end.asked);
+}
+
 TEST_F(SlurmLauncherOnStandInsTest, ASlowProgramIsEndedAtItsDeadline) {
-  Program("squeue", "");
-  Program("sbatch", "sleep 60");
-  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 100ms, .deadline = 200ms, .file_patience = 300ms});
+  Program("squeue", kHeader);
+  Program("sbatch", "echo >>'" + (run_dir_ / "asked").string() + "'; sleep 60");
+  launcher_ = MakeSlurmLauncher(SystemClock(), {.interval = 1s, .deadline = 500ms, .file_patience = 300ms});
   const LaunchRequest request = Request("");
   const auto before = std::chrono::steady_clock::now();
   ASSERT_TRUE(launcher_->Launch(request).ok());
   EXPECT_LT(std::chrono::steady_clock::now() - before, 10s);
+  EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kRunning);
+  EXPECT_EQ(TextOf(run_dir_ / "asked"), "\n") << "Slurm is left alone for an interval";
   // It was accepted all the same.
-  Program("squeue", "echo '12|RUNNING|0|None|" + RecordOf(request.key).stem().filename().string() + "|'");
+  Program("squeue", kHeader + "echo '12|RUNNING|0|None|" + RecordOf(request.key).stem().filename().string() + "|'");
   Program("sbatch", "echo twice >>'" + (run_dir_ / "submitted").string() + "'; echo 13");
   EXPECT_TRUE(Eventually([&] {
     EXPECT_EQ(launcher_->Poll(request.key, run_dir_).kind, Kind::kRunning);
