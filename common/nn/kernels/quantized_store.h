@@ -41,7 +41,7 @@ FERMENT_VNNI_PART void StoreSums(const QuantizedProblem& p, __m512i sums, std::i
   _mm_mask_storeu_epi8(p.bytes + at, some, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value)));
 }
 
-/// Requires: bytes come out, of a rectifier or none that is not their cut at zero.
+/// Returns: whether bytes come out, and nothing but the residual lies between a sum and its rounding.
 FERMENT_VNNI_PART bool StoresPlainBytes(const QuantizedProblem& p) {
   return p.bytes != nullptr && !p.rectify && p.slope == nullptr && p.moved_by == 0;
 }
@@ -93,8 +93,10 @@ FERMENT_VNNI_PART void StoreRows(const QuantizedProblem& p, const std::int32_t* 
                                  std::int64_t at, std::int64_t channel) {
   constexpr std::int64_t kOut = kQuantizedTileOutputs;
   if constexpr (kBlocks == 2) {
-    if (StoresPlainBytes(p) && p.at.out - channel >= 2 * kOut)
-      return StoreWholeRows<kResidual>(p, sums, rows, at, channel);
+    if (StoresPlainBytes(p) && p.at.out - channel >= 2 * kOut) {
+      StoreWholeRows<kResidual>(p, sums, rows, at, channel);
+      return;
+    }
   }
   for (std::int64_t i = 0; i < rows; ++i, at += p.at.out) {
     for (int block = 0; block < kBlocks; ++block, sums += kOut) {

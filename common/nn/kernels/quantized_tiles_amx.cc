@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "common/nn/kernels/quantized_store.h"
@@ -33,18 +34,13 @@ struct alignas(kRowBytes) TileConfig {
   std::uint8_t palette = 1;
   std::uint8_t start_row = 0;
   std::uint8_t reserved[14] = {};
-  std::uint16_t row_bytes[16] = {};
-  std::uint8_t rows[16] = {};
+  std::uint16_t row_bytes[16] = {kRowBytes, kRowBytes, kRowBytes, kRowBytes,
+                                 kRowBytes, kRowBytes, kRowBytes, kRowBytes};
+  std::uint8_t rows[16] = {kRows, kRows, kRows, kRows, kRows, kRows, kRows, kRows};
 };
-
-FERMENT_AMX void Configure() {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.row_bytes[tile] = kRowBytes;
-    config.rows[tile] = kRows;
-  }
-  _tile_loadconfig(&config);
-}
+/// Static: GCC 12's intrinsic names its first eight bytes alone as what it reads, so of a local one the rest might
+/// never be written.
+constexpr TileConfig kWholeTiles;
 
 /// Sums of kTiles times sixteen pixels and kBlocks times sixteen outputs, to `sums` [16 kTiles][16 kBlocks].
 /// `pixels`: of `steps` tiles each, one behind the other; `stride`: bytes from one block of outputs' weights to the
@@ -168,7 +164,9 @@ FERMENT_AMX void ConvolveBlockAmx(const QuantizedProblem& p, const RowBlock<std:
   const auto needed = static_cast<std::size_t>(steps * tiles);
   if (gathered.size() < needed) gathered.resize(needed);
   for (std::int64_t tile = 0; tile < tiles; ++tile) Gather(block, tile * kRows, pieces, &gathered[tile * steps]);
-  Configure();
+  // Nor does it say that loading a tile reads memory.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  _tile_loadconfig(&kWholeTiles);
   p.residual == nullptr ? ConvolveGathered<false>(p, block, gathered.data(), steps)
                         : ConvolveGathered<true>(p, block, gathered.data(), steps);
   _tile_release();
