@@ -17,16 +17,24 @@
 
 namespace ferment::nn {
 
-/// Sixteen sums, those of `some`, to where they belong. Float by float as the loops for AVX2 do it.
+/// Returns: sixteen sums in the output's unit, with the bytes of `residual` added. Float by float as the loops for AVX2
+/// do it.
+template <bool kResidual>
+FERMENT_VNNI_PART __m512 ScaledSums(__m512i sums, __m512 multiplier, __m512 offset, __m128i residual,
+                                    __m512 residual_scale) {
+  const __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), multiplier, offset);
+  if constexpr (!kResidual) return value;
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(residual)), residual_scale, value);
+}
+
+/// Sixteen sums, those of `some`, to where they belong.
 template <bool kResidual>
 FERMENT_VNNI_PART void StoreSums(const QuantizedProblem& p, __m512i sums, std::int64_t at, std::int64_t channel,
                                  __mmask16 some) {
-  __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(p.multiplier + channel),
-                                 _mm512_loadu_ps(p.offset + channel));
-  if constexpr (kResidual) {
-    const __m128i bytes = _mm_maskz_loadu_epi8(some, p.residual + at);
-    value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), _mm512_set1_ps(p.residual_scale), value);
-  }
+  __m128i residual = _mm_setzero_si128();
+  if constexpr (kResidual) residual = _mm_maskz_loadu_epi8(some, p.residual + at);
+  __m512 value = ScaledSums<kResidual>(sums, _mm512_loadu_ps(p.multiplier + channel),
+                                       _mm512_loadu_ps(p.offset + channel), residual, _mm512_set1_ps(p.residual_scale));
   if (p.rectify) value = _mm512_max_ps(value, _mm512_setzero_ps());
   if (p.slope != nullptr) {
     value = _mm512_mask_mul_ps(value, _mm512_movepi32_mask(_mm512_castps_si512(value)), value,
@@ -49,11 +57,9 @@ FERMENT_VNNI_PART bool StoresPlainBytes(const QuantizedProblem& p) {
 template <bool kResidual>
 FERMENT_VNNI_PART __m512i RoundedSums(const std::int32_t* sums, __m512 multiplier, __m512 offset,
                                       const std::uint8_t* residual, __m512 residual_scale) {
-  __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), multiplier, offset);
-  if constexpr (kResidual) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(residual));
-    value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), residual_scale, value);
-  }
+  __m128i bytes = _mm_setzero_si128();
+  if constexpr (kResidual) bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(residual));
+  const __m512 value = ScaledSums<kResidual>(_mm512_load_si512(sums), multiplier, offset, bytes, residual_scale);
   // What is far below becomes the least integer, and zero below.
   return _mm512_cvtps_epi32(_mm512_min_ps(value, _mm512_set1_ps(static_cast<float>(kHighestByte))));
 }
