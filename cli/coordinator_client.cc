@@ -79,7 +79,11 @@ Result<std::string> CoordinatorClient::Submit(const v1::SubmitRunRequest& reques
 Result<std::string> CoordinatorClient::SubmitOrReopen(v1::SubmitRunRequest request) {
   request.set_request_id("run:" + request.run_dir());
   FERMENT_ASSIGN_OR_RETURN(const std::string run_id, Submit(request));
-  FERMENT_ASSIGN_OR_RETURN(const v1::RunStatus run, Get(run_id));
+  FERMENT_ASSIGN_OR_RETURN(v1::RunStatus run, Get(run_id));
+  if (run.ending()) {
+    // What stopped it is no news to who asks for it again.
+    FERMENT_ASSIGN_OR_RETURN(run, Watch(run_id, [](const v1::RunStatus&) {}));
+  }
   if (IsUnfinished(run) && request.priority() != 0 && request.priority() != run.priority()) {
     v1::UpdateRunRequest update;
     update.set_run_id(run_id);

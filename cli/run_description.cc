@@ -128,6 +128,7 @@ std::string Field(std::string text) {
 }  // namespace
 
 std::string StateName(const v1::RunStatus& run) {
+  if (run.ending()) return "ending";
   if (run.suspended()) return "suspended";
   return LastWord(v1::RunState_Name(run.state()), "RUN_STATE_");
 }

@@ -9,7 +9,8 @@
 
 namespace ferment::cli {
 
-/// Returns: "running", "succeeded" ...; "suspended" for a run of which nothing is started.
+/// Returns: "running", "succeeded" ...; "suspended" for a run of which nothing is started, "ending" for one that has
+/// failed or was cancelled and of which something still runs.
 std::string StateName(const v1::RunStatus& run);
 
 /// Returns: all that the coordinator tells of a run, in paragraphs: the run, each job, each labeler.

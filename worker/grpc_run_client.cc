@@ -54,6 +54,7 @@ class GrpcRunClient : public RunClient {
     request.set_incarnation(NewUniqueName());
     request.set_host(HostName());
     request.set_pid(getpid());
+    request.set_run_dir(options_.run_dir.string());
     auto response =
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
     if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);

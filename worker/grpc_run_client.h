@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,8 @@ struct GrpcRunClientOptions {
   std::string run_id;
   std::string job_id;
   std::uint32_t attempt = 1;
+  /// Absolute, as the coordinator knows it.
+  std::filesystem::path run_dir = {};
   /// How long the token and the completion are asked for while the coordinator is away.
   std::chrono::milliseconds patience = std::chrono::minutes(10);
 };

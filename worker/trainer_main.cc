@@ -106,10 +106,13 @@ std::string EnvironmentVariable(const std::string& name) {
 
 std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
   const std::string job = JobId(config.phase, config.round);
-  if (config.coordinator.empty())
-    return MakeOfflineRunClient(std::filesystem::absolute(config.run_dir), job, StopSignalled);
-  return MakeGrpcRunClient(
-      {.coordinator = config.coordinator, .run_id = config.run_id, .job_id = job, .attempt = config.attempt});
+  const auto run_dir = std::filesystem::absolute(config.run_dir);
+  if (config.coordinator.empty()) return MakeOfflineRunClient(run_dir, job, StopSignalled);
+  return MakeGrpcRunClient({.coordinator = config.coordinator,
+                            .run_id = config.run_id,
+                            .job_id = job,
+                            .attempt = config.attempt,
+                            .run_dir = run_dir});
 }
 
 /// What this rank computes on, and the collective that takes buffers there: null where that is `world`.

@@ -12,8 +12,7 @@ namespace {
 
 /// From the wish to stop until the kill; a checkpoint of the largest model takes a fraction of it.
 constexpr std::chrono::seconds kStopPatience{45};
-/// A trainer that holds the token, whose end nobody saw, and that is not heard for so long is gone. They report every
-/// second or every step.
+/// Who holds the token, whose end nobody saw, and who is not heard for so long is gone: a report comes every second.
 constexpr std::chrono::seconds kHolderSilence{30};
 /// A silence that long is worth a word.
 constexpr std::chrono::seconds kNotableSilence{3};
@@ -27,7 +26,7 @@ std::string NameOf(const std::string& run_id, const std::string& job_id) { retur
 
 Status MustLeave(const std::string& why, const TokenRequest& request) {
   return AbortedError(why + "; leave without writing: run=" + request.run_id + " job=" + request.job_id +
-                      " attempt=" + std::to_string(request.attempt))
+                      " attempt=" + std::to_string(request.attempt) + " run_dir=" + request.run_dir)
       .WithExitCode(exit_code::kFenced);
 }
 
@@ -189,14 +188,14 @@ void TrainerDesk::Signal(const Run& run, const Job& job, int signal) {
 Result<std::uint64_t> TrainerDesk::TakeToken(const TokenRequest& request) {
   const Job* job = LiveJob({request.run_id, request.job_id, request.attempt});
   if (job == nullptr) return Fail(MustLeave("this attempt is over", request));
+  const Run& run = *parts_.ledger.book().FindRun(request.run_id);
+  if (run.run_dir != request.run_dir) return Fail(MustLeave("its folder is " + run.run_dir, request));
   if (job->attempt.token != 0) {
     if (job->attempt.incarnation == request.incarnation) return job->attempt.token;
     return Fail(MustLeave("another process holds the run token", request));
   }
   // The signal that tells it to leave may come after its first steps, or to nobody.
-  if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {
-    return Fail(MustLeave("this job is to stop", request));
-  }
+  if (draining_ || !MayGoOn(run, *job)) return Fail(MustLeave("this job is to stop", request));
   const std::uint64_t token = job->last_token + 1;
   parts_.ledger.Record(TokenTaken{request.run_id, request.job_id, request.attempt, token, request.incarnation,
                                   request.host, request.pid});

@@ -28,6 +28,7 @@ struct TokenRequest {
   std::string incarnation;
   std::string host;
   std::int64_t pid = 0;
+  std::string run_dir;
 };
 
 struct TrainerProgress {
@@ -71,7 +72,6 @@ class TrainerDesk {
     TrainerMetrics& metrics;
   };
   explicit TrainerDesk(Parts parts) : parts_(std::move(parts)) {}
-
   /// Logs the intent of the next attempt; the launch follows once that is saved.
   void Start(const Run& run, const Job& job);
   /// Asks for the state of every live attempt. After a restart this is what adopts running trainers, and what launches
@@ -87,7 +87,7 @@ class TrainerDesk {
   /// Returns: whether any attempt is not known to have ended.
   bool AnyLive() const;
 
-  /// Errors: Aborted where the attempt is over or another incarnation holds its token.
+  /// Errors: Aborted where the attempt is over, another incarnation holds its token, or the run has another folder.
   Result<std::uint64_t> TakeToken(const TokenRequest& request);
   /// Returns: whether the trainer should save a checkpoint and leave. Errors: Aborted (not the job's token).
   Result<bool> Report(const TokenKey& key, TrainerProgress progress);

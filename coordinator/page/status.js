@@ -185,7 +185,7 @@ function draw(runs) {
   if (!runs.length) return;
   const run = choose(runs);
   const jobs = run.jobs || [];
-  const state = run.suspended ? 'suspended' : word(run.state, 'RUN_STATE_');
+  const state = run.ending ? 'ending' : run.suspended ? 'suspended' : word(run.state, 'RUN_STATE_');
   drawRuns(runs, run);
   at('name').textContent = run.name || run.run_id;
   at('folder').textContent = run.run_dir;

@@ -83,6 +83,7 @@ v1::RunStatus ToRunStatus(const RunView& view) {
   status.set_exit_code(view.failure.exit_code);
   status.set_revision(view.revision);
   status.set_suspended(view.suspended);
+  status.set_ending(view.ending);
   status.set_priority(view.priority);
   for (const JobView& job : view.jobs) FillJob(job, *status.add_jobs());
   for (const LabelerView& labeler : view.labelers) {

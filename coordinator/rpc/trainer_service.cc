@@ -23,7 +23,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::AcquireRunToken(grpc::CallbackServ
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.TakeToken(
       {request->run_id(), request->job_id(), request->attempt(), request->incarnation(), request->host(),
-       request->pid()},
+       request->pid(), request->run_dir()},
       Finish<std::uint64_t>(*context, call, [response](std::uint64_t token) { response->set_token(token); }));
   return call;
 }

@@ -60,6 +60,8 @@ struct RunView {
   std::string run_dir;
   RunState state = RunState::kRunning;
   bool suspended = false;
+  /// It has failed or was cancelled, and its processes have not all left.
+  bool ending = false;
   std::int32_t priority = 0;
   Failure failure;
   std::vector<std::string> classes;

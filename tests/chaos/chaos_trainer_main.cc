@@ -63,8 +63,11 @@ class ScriptedTrainer {
  public:
   ScriptedTrainer(const Flags& flags, HistoryWriter& history)
       : flags_(flags), job_(JobId(flags.phase, flags.round)), history_(history) {
-    client_ = worker::MakeGrpcRunClient(
-        {.coordinator = flags.coordinator, .run_id = flags.run_id, .job_id = job_, .attempt = flags.attempt});
+    client_ = worker::MakeGrpcRunClient({.coordinator = flags.coordinator,
+                                         .run_id = flags.run_id,
+                                         .job_id = job_,
+                                         .attempt = flags.attempt,
+                                         .run_dir = flags.run_dir});
   }
 
   int Run() {

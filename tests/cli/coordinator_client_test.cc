@@ -63,6 +63,20 @@ TEST_F(CoordinatorClientTest, WhatIsSubmittedAgainIsOpenedAndCancelledAgainEachT
   }
 }
 
+TEST_F(CoordinatorClientTest, WhatIsStillEndingWhenItIsSubmittedAgainIsOpenedAnewOnceItHasEnded) {
+  const auto run_id = client_.SubmitOrReopen(Request());
+  ASSERT_TRUE(run_id && Launched(1));
+  ASSERT_TRUE(client_.Cancel(*run_id).ok());
+  ASSERT_TRUE(client_.Get(*run_id)->ending());
+  std::jthread trainer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    cluster_.world().launcher.Exit("teacher/1", exit_code::kTerminated);
+  });
+  EXPECT_EQ(*client_.SubmitOrReopen(Request()), *run_id);
+  EXPECT_TRUE(Launched(2));
+  EXPECT_FALSE(client_.Get(*run_id)->ending());
+}
+
 TEST_F(CoordinatorClientTest, CommandsSayThatARunHasEndedAndThatNothingWasChanged) {
   ASSERT_TRUE(client_.SubmitOrReopen(Request()));
   ASSERT_TRUE(Launched(1));

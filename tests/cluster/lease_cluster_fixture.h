@@ -80,6 +80,7 @@ class LeaseCluster : public ::testing::Test {
     acquire.set_job_id("teacher");
     acquire.set_attempt(1);
     acquire.set_incarnation("i");
+    acquire.set_run_dir("/runs/small");
     const auto token = rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::AcquireRunToken, acquire);
     ASSERT_TRUE(token) << token.error().ToString();
     v1::CompleteJobRequest complete;

@@ -14,8 +14,9 @@ namespace {
 /// Gives the token and does not answer the first reports.
 class ForgetfulService : public v1::TrainerService::Service {
  public:
-  grpc::Status AcquireRunToken(grpc::ServerContext*, const v1::AcquireRunTokenRequest*,
+  grpc::Status AcquireRunToken(grpc::ServerContext*, const v1::AcquireRunTokenRequest* request,
                                v1::AcquireRunTokenResponse* response) override {
+    asked = *request;
     response->set_token(7);
     return grpc::Status::OK;
   }
@@ -26,6 +27,8 @@ class ForgetfulService : public v1::TrainerService::Service {
     return grpc::Status::OK;
   }
 
+  /// Read once the client has its token.
+  v1::AcquireRunTokenRequest asked;
   std::atomic<int> reports = 0;
   std::atomic<std::uint64_t> last_step = 0;
 };
@@ -38,9 +41,12 @@ TEST(RunClient, ALastReportThatWasLostIsSentAgainAndNotMoreOftenThanNeeded) {
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   {
-    const auto client = worker::MakeGrpcRunClient(
-        {.coordinator = "127.0.0.1:" + std::to_string(port), .run_id = "run", .job_id = "teacher"});
+    const auto client = worker::MakeGrpcRunClient({.coordinator = "127.0.0.1:" + std::to_string(port),
+                                                   .run_id = "run",
+                                                   .job_id = "teacher",
+                                                   .run_dir = "/runs/one"});
     ASSERT_TRUE(client->Acquire().ok());
+    EXPECT_EQ(service.asked.run_dir(), "/runs/one");
     worker::JobProgress progress;
     progress.step = progress.total_steps = 10;
     client->Report(progress);

@@ -23,8 +23,8 @@ class ToldFigures : public LeaseCluster {
 
 TEST_F(ToldFigures, ATrainersCountsAreServedAndItsRanksAlsoWhileItsLoopIsSilent) {
   StartRun();
-  const auto client =
-      worker::MakeGrpcRunClient({.coordinator = cluster_.address(), .run_id = run_id_, .job_id = "teacher"});
+  const auto client = worker::MakeGrpcRunClient(
+      {.coordinator = cluster_.address(), .run_id = run_id_, .job_id = "teacher", .run_dir = "/runs/small"});
   ASSERT_TRUE(client->Acquire().ok());
   client->ReportRanks({0, 0});  // before the first step
   worker::JobProgress progress{.step = 1, .total_steps = 10, .metrics = {{"feedback_dropped_undone", 2}}};

@@ -310,8 +310,8 @@ ferment_mutant(was_launched_although_cancelled P2
   [[  if (never_ran && !draining_) {]])
 ferment_mutant(job_to_stop_gets_the_token P2
   coordinator/desks/trainer_desk.cc
-  [[  if (draining_ || !MayGoOn(*parts_.ledger.book().FindRun(request.run_id), *job)) {]]
-  [[  if (draining_) {]])
+  [[  if (draining_ || !MayGoOn(run, *job)) return]]
+  [[  if (draining_) return]])
 ferment_mutant(run_is_forgotten_at_once T1.3
   coordinator/scheduler/run_retention.cc
   [[ && now - ended_.front().at >= rule_.least]]

@@ -10,6 +10,7 @@ namespace ferment::simulation {
 namespace {
 
 using coordinator::LaunchKey;
+using coordinator::LaunchRequest;
 using coordinator::LaunchState;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -19,7 +20,7 @@ std::string NameOf(const LaunchKey& key) { return key.run_id + "/" + key.job_id 
 class SimLauncher final : public coordinator::Launcher {
  public:
   SimLauncher(SimPlatform& platform, std::uint64_t number) : platform_(platform), number_(number) {}
-  Status Launch(const coordinator::LaunchRequest& request) override { return platform_.Launch(number_, request.key); }
+  Status Launch(const coordinator::LaunchRequest& request) override { return platform_.Launch(number_, request); }
   LaunchState Poll(const LaunchKey& key, const std::filesystem::path&) override { return platform_.Poll(number_, key); }
   Status Signal(const LaunchKey& key, const std::filesystem::path&, int signal) override {
     return platform_.Signal(key, signal);
@@ -36,7 +37,8 @@ std::unique_ptr<coordinator::Launcher> SimPlatform::MakeLauncher(std::uint64_t n
   return std::make_unique<SimLauncher>(*this, number);
 }
 
-std::uint64_t SimPlatform::Start(const LaunchKey& key) {
+std::uint64_t SimPlatform::Start(const LaunchRequest& request) {
+  const LaunchKey& key = request.key;
   const std::uint64_t number = next_trainer_++;
   const std::string job = key.run_id + "/" + key.job_id;
   SimTime& left =
@@ -47,13 +49,15 @@ std::uint64_t SimPlatform::Start(const LaunchKey& key) {
     entry->second.state = {LaunchState::Kind::kExited, exit_code};
     if (exit_code != exit_code::kFenced) world_.oracle.WatchedStartDied(key);
   };
-  auto trainer = std::make_unique<SimTrainer>(SimTrainer::Parts{network_, key, number, left, exited});
+  auto trainer =
+      std::make_unique<SimTrainer>(SimTrainer::Parts{network_, key, request.run_dir.string(), number, left, exited});
   trainer->Begin();
   trainers_.emplace(number, std::move(trainer));
   return number;
 }
 
-Status SimPlatform::Launch(std::uint64_t parent, const LaunchKey& key) {
+Status SimPlatform::Launch(std::uint64_t parent, const LaunchRequest& request) {
+  const LaunchKey& key = request.key;
   world_.oracle.Launched(key);
   const std::string name = NameOf(key);
   if (entries_.contains(name)) return {};
@@ -62,7 +66,7 @@ Status SimPlatform::Launch(std::uint64_t parent, const LaunchKey& key) {
     world_.history.Say("launcher fails " + name);
     return InternalError("the queue does not answer").WithExitCode(exit_code::kPeerLost);
   }
-  Entry entry{parent, Start(key), {LaunchState::Kind::kRunning, 0}};
+  Entry entry{parent, Start(request), {LaunchState::Kind::kRunning, 0}};
   world_.history.Say("launched " + name + " as trainer-" + std::to_string(entry.trainer));
   if (trouble && world_.Chance(0.3)) {
     trainers_.at(entry.trainer)->LoseTrace();
@@ -70,7 +74,7 @@ Status SimPlatform::Launch(std::uint64_t parent, const LaunchKey& key) {
   }
   if (world_.Faulty() && world_.Chance(world_.plan.started_twice)) {
     world_.history.Say("the platform starts " + name + " twice");
-    const std::uint64_t second = Start(key);
+    const std::uint64_t second = Start(request);
     const bool second_is_known = world_.Chance(0.5);
     trainers_.at(second_is_known ? entry.trainer : second)->LoseTrace();
     if (second_is_known) entry.trainer = second;

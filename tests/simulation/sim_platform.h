@@ -21,6 +21,7 @@ class SimTrainer {
   struct Parts {
     SimNetwork& network;
     coordinator::LaunchKey key;
+    std::string run_dir;
     std::uint64_t number = 0;
     /// Work that checkpoints of the job have not done yet; shared by its attempts.
     SimTime& work_left;
@@ -66,7 +67,7 @@ class SimPlatform {
   void PowerLoss();
   std::vector<SimTrainer*> Live();
 
-  Status Launch(std::uint64_t parent, const coordinator::LaunchKey& key);
+  Status Launch(std::uint64_t parent, const coordinator::LaunchRequest& request);
   coordinator::LaunchState Poll(std::uint64_t parent, const coordinator::LaunchKey& key);
   Status Signal(const coordinator::LaunchKey& key, int signal);
   void Continue(std::uint64_t trainer) { trainers_.at(trainer)->process().Continue(); }
@@ -78,7 +79,7 @@ class SimPlatform {
     std::uint64_t trainer = 0;
     coordinator::LaunchState state{coordinator::LaunchState::Kind::kRunning, 0};
   };
-  std::uint64_t Start(const coordinator::LaunchKey& key);
+  std::uint64_t Start(const coordinator::LaunchRequest& request);
 
   SimNetwork& network_;
   SimWorld& world_;

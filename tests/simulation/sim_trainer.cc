@@ -64,7 +64,8 @@ void SimTrainer::Signal(int signal) {
 }
 
 void SimTrainer::TakeToken() {
-  const TokenRequest request{parts_.key.run_id, parts_.key.job_id, parts_.key.attempt, name_, "host", 1};
+  const TokenRequest request{parts_.key.run_id, parts_.key.job_id, parts_.key.attempt, name_, "host", 1,
+                             parts_.run_dir};
   auto seen = [request, &oracle = world_.oracle](const Moment&, const Result<std::uint64_t>& token) {
     oracle.TokenGiven(request, token);
   };

@@ -23,7 +23,8 @@ class ForgetTest : public ::ferment::testing::EngineTest {
   ForgetTest() {
     run_id_ = *engine()->runs().Submit({"submit", SmallSpec(/*videos=*/false), "/runs/small"});
     Settle();
-    token_ = {run_id_, "teacher", *engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1})};
+    token_ = {run_id_, "teacher",
+              *engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1, "/runs/small"})};
     Settle();
   }
   const coordinator::Run& TheRun() { return *engine()->book().FindRun(run_id_); }

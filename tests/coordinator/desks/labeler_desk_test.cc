@@ -24,7 +24,7 @@ class LabelerDeskTest : public ::ferment::testing::EngineTest {
     world_.run_files.label_shards = 12;
     run_id_ = *engine()->runs().Submit({"submit", SmallSpec(/*videos=*/false), "/runs/small"});
     Settle();
-    const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1});
+    const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1, "/runs/small"});
     const TrainerResult result{{}, {{"teacher", "t", "t"}}, {}};
     EXPECT_TRUE(engine()->trainers().Complete({run_id_, "teacher", *token}, result).ok());
     world_.launcher.Exit("teacher/1", 0);

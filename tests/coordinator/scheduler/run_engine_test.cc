@@ -33,7 +33,8 @@ class RunEngineTest : public ::ferment::testing::EngineTest {
   const Job& JobNamed(std::string_view job_id) { return *TheRun().FindJob(job_id); }
 
   TokenKey TakeToken(const std::string& job_id, std::uint32_t attempt) {
-    const auto token = engine()->trainers().TakeToken({run_id_, job_id, attempt, "incarnation", "host", 1});
+    const auto token =
+        engine()->trainers().TakeToken({run_id_, job_id, attempt, "incarnation", "host", 1, TheRun().run_dir});
     EXPECT_TRUE(token) << token.error().ToString();
     return {run_id_, job_id, token.value_or(0)};
   }
@@ -161,15 +162,24 @@ TEST_F(RunEngineTest, AMissingMpirunFailsTheRunWithItsMessage) {
   EXPECT_THAT(TheRun().failure.message, HasSubstr("mpirun is missing"));
 }
 
+TEST_F(RunEngineTest, ATrainerOfAFormerStoresRunOfTheSameNameGetsNoToken) {
+  run_id_ = Submit();
+  const auto refused = engine()->trainers().TakeToken({run_id_, "teacher", 1, "other", "host", 2, "/runs/former"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kFenced);
+  EXPECT_THAT(std::string(refused.error().message()), AllOf(HasSubstr("/runs/former"), HasSubstr(kRunDir)));
+  EXPECT_NE(TakeToken("teacher", 1).token, 0U);
+}
+
 TEST_F(RunEngineTest, WhoeverTakesTheTokenFirstIsTheJob) {
   run_id_ = Submit();
   const TokenKey key = TakeToken("teacher", 1);
   EXPECT_EQ(TakeToken("teacher", 1).token, key.token) << "the same incarnation";
-  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "other", "", 2}).error().code(),
+  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "other", "", 2, kRunDir}).error().code(),
             StatusCode::kAborted);
   world_.launcher.Exit("teacher/1", 137);
   Settle();
-  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "", 1}).error().code(),
+  EXPECT_EQ(engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "", 1, kRunDir}).error().code(),
             StatusCode::kAborted)
       << "the attempt is over";
   const TokenKey second = TakeToken("teacher", 2);
@@ -753,7 +763,7 @@ TEST_F(RunEngineTest, AJobThatIsToStopIsNotGivenTheToken) {
   world_.log->events.push_back(RunUpdated{run_id_, "suspend", true, {}, 1});
   // Nobody has looked at the run's folder yet, let alone told its trainer anything.
   Restart();
-  const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1});
+  const auto token = engine()->trainers().TakeToken({run_id_, "teacher", 1, "incarnation", "host", 1, kRunDir});
   ASSERT_EQ(token.error().code(), StatusCode::kAborted);
   EXPECT_EQ(token.error().exit_code(), exit_code::kFenced);
   EXPECT_THAT(token.error().message(), HasSubstr("is to stop"));
