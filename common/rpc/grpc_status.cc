@@ -36,7 +36,30 @@ std::string MessageOf(const Status& status) {
          std::string(text.substr(tail));
 }
 
-std::string DetailsOf(const Status& status) {
+constexpr std::size_t kMaxName = 200;
+
+void AddSubject(const Status& status, const CallSubject& subject, google::rpc::Status& rich) {
+  const bool named = !subject.name.empty() && subject.name.size() <= kMaxName;
+  if (status.code() == StatusCode::kNotFound && named) {
+    google::rpc::ResourceInfo resource;
+    resource.set_resource_type(subject.type);
+    resource.set_resource_name(subject.name);
+    rich.add_details()->PackFrom(resource);
+  }
+  if (status.code() == StatusCode::kFailedPrecondition && named) {
+    google::rpc::PreconditionFailure failure;
+    failure.add_violations()->set_type("STATE");
+    failure.mutable_violations(0)->set_subject(subject.type + "/" + subject.name);
+    rich.add_details()->PackFrom(failure);
+  }
+  if (status.code() == StatusCode::kInvalidArgument && !subject.field.empty()) {
+    google::rpc::BadRequest request;
+    request.add_field_violations()->set_field(subject.field);
+    rich.add_details()->PackFrom(request);
+  }
+}
+
+std::string DetailsOf(const Status& status, const CallSubject& subject) {
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(MessageOf(status));
@@ -50,6 +73,7 @@ std::string DetailsOf(const Status& status) {
     *retry.mutable_retry_delay() = TimeUtil::MillisecondsToDuration(kRetryDelay.count());
     rich.add_details()->PackFrom(retry);
   }
+  AddSubject(status, subject, rich);
   return rich.SerializeAsString();
 }
 
@@ -67,9 +91,9 @@ std::optional<Detail> FindDetail(const grpc::Status& status) {
 
 }  // namespace
 
-grpc::Status ToGrpc(const Status& status) {
+grpc::Status ToGrpc(const Status& status, const CallSubject& subject) {
   if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()), MessageOf(status), DetailsOf(status)};
+  return {static_cast<grpc::StatusCode>(status.code()), MessageOf(status), DetailsOf(status, subject)};
 }
 
 Status FromGrpc(const grpc::Status& status) {

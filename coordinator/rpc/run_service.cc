@@ -34,9 +34,10 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* RunServiceImpl::GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
                                                  v1::GetRunResponse* response) {
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.View(request->run_id(), Finish<RunView>(*context, call, [response](const RunView& view) {
-                    *response->mutable_run() = ToRunStatus(view);
-                  }));
+  scheduler_.View(request->run_id(),
+                  Finish<RunView>(
+                      *context, call, [response](const RunView& view) { *response->mutable_run() = ToRunStatus(view); },
+                      AboutRun(request->run_id())));
   return call;
 }
 
@@ -46,7 +47,8 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* 
   std::size_t offset = 0;
   const auto parsed = std::from_chars(token.data(), token.data() + token.size(), offset);
   if (!token.empty() && (parsed.ec != std::errc() || parsed.ptr != token.data() + token.size())) {
-    return FinishNow(*context, InvalidArgumentError("not a page token of ours: page_token=" + token));
+    return FinishNow(*context, InvalidArgumentError("not a page token of ours: page_token=" + token),
+                     {.field = "page_token"});
   }
   const std::uint32_t size = request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
@@ -66,7 +68,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext*
                                                     const v1::CancelRunRequest* request,
                                                     v1::CancelRunResponse* /*response*/) {
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Cancel(request->run_id(), request->request_id(), Finish(*context, call));
+  scheduler_.Cancel(request->run_id(), request->request_id(), Finish(*context, call, AboutRun(request->run_id())));
   return call;
 }
 
@@ -77,7 +79,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::UpdateRun(grpc::CallbackServerContext*
   if (request->has_suspended()) update.suspended = request->suspended();
   if (request->has_priority()) update.priority = request->priority();
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Update(update, Finish(*context, call));
+  scheduler_.Update(update, Finish(*context, call, AboutRun(request->run_id())));
   return call;
 }
 
@@ -87,7 +89,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::RollBackTeacher(grpc::CallbackServerCo
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.RollBackTeacher(
       request->run_id(), request->request_id(), request->reason(),
-      Finish<std::string>(*context, call, [response](const std::string& job_id) { response->set_job_id(job_id); }));
+      Finish<std::string>(
+          *context, call, [response](const std::string& job_id) { response->set_job_id(job_id); },
+          AboutRun(request->run_id())));
   return call;
 }
 

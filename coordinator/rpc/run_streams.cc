@@ -8,6 +8,7 @@
 #include "common/config/run_layout.h"
 #include "common/rpc/grpc_status.h"
 #include "coordinator/rpc/run_status.h"
+#include "coordinator/rpc/unary_call.h"
 #include "coordinator/scheduler/job_log.h"
 
 namespace ferment::coordinator {
@@ -32,7 +33,7 @@ class RunStream : public grpc::ServerWriteReactor<Response> {
   }
   void LookAgain() { parts_.news.Next(run_id_, Looking()); }
   Status MayGoOn() const { return parts_.may_go_on(); }
-  void End(const Status& status = {}) { this->Finish(rpc::ToGrpc(status)); }
+  void End(const Status& status = {}) { this->Finish(rpc::ToGrpc(status, AboutRun(run_id_))); }
 
  private:
   RunNews::Look Looking() {

@@ -21,10 +21,11 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::AcquireRunToken(grpc::CallbackServ
   const Status may = check_.MayTouchRun(*context, request->run_id());
   if (!may.ok()) return FinishNow(*context, may);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.TakeToken(
-      {request->run_id(), request->job_id(), request->attempt(), request->incarnation(), request->host(),
-       request->pid(), request->run_dir()},
-      Finish<std::uint64_t>(*context, call, [response](std::uint64_t token) { response->set_token(token); }));
+  scheduler_.TakeToken({request->run_id(), request->job_id(), request->attempt(), request->incarnation(),
+                        request->host(), request->pid(), request->run_dir()},
+                       Finish<std::uint64_t>(
+                           *context, call, [response](std::uint64_t token) { response->set_token(token); },
+                           AboutRun(request->run_id())));
   return call;
 }
 
@@ -34,14 +35,16 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::ReportProgress(grpc::CallbackServe
   const Status may = check_.MayTouchRun(*context, request->run_id());
   if (!may.ok()) return FinishNow(*context, may);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Report({request->run_id(), request->job_id(), request->token()},
-                    {request->step(),
-                     request->total_steps(),
-                     {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
-                     {request->metrics().begin(), request->metrics().end()},
-                     DistributionsOf(request->distributions()),
-                     {request->rank_idle_seconds().begin(), request->rank_idle_seconds().end()}},
-                    Finish<bool>(*context, call, [response](bool stop) { response->set_stop(stop); }));
+  scheduler_.Report(
+      {request->run_id(), request->job_id(), request->token()},
+      {request->step(),
+       request->total_steps(),
+       {request->samples(), request->cpu_seconds(), request->peak_rss_bytes()},
+       {request->metrics().begin(), request->metrics().end()},
+       DistributionsOf(request->distributions()),
+       {request->rank_idle_seconds().begin(), request->rank_idle_seconds().end()}},
+      Finish<bool>(
+          *context, call, [response](bool stop) { response->set_stop(stop); }, AboutRun(request->run_id())));
   return call;
 }
 
@@ -58,7 +61,8 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::CompleteJob(grpc::CallbackServerCo
     result.models.push_back({model.role(), model.file(), model.sha256()});
   }
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result, Finish(*context, call));
+  scheduler_.Complete({request->run_id(), request->job_id(), request->token()}, result,
+                      Finish(*context, call, AboutRun(request->run_id())));
   return call;
 }
 
@@ -69,7 +73,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::FailJob(grpc::CallbackServerContex
   if (!may.ok()) return FinishNow(*context, may);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.FailJob({request->run_id(), request->job_id(), request->token()},
-                     {request->message(), request->exit_code()}, Finish(*context, call));
+                     {request->message(), request->exit_code()}, Finish(*context, call, AboutRun(request->run_id())));
   return call;
 }
 

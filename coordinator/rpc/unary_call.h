@@ -6,6 +6,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <string>
 #include <utility>
 
 #include "common/base/result.h"
@@ -14,24 +15,29 @@
 
 namespace ferment::coordinator {
 
-inline grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext& context, const Status& status) {
+inline rpc::CallSubject AboutRun(const std::string& run_id) { return {"ferment.v1.Run", run_id}; }
+
+inline grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext& context, const Status& status,
+                                           const rpc::CallSubject& subject = {}) {
   grpc::ServerUnaryReactor* call = context.DefaultReactor();
-  call->Finish(rpc::ToGrpc(status));
+  call->Finish(rpc::ToGrpc(status, subject));
   return call;
 }
 
 /// Returns: what ends the call with the status that it gets. The context, the request and the response live until then.
-inline Then<Status> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call) {
-  return {[call](const Status& status) { call->Finish(rpc::ToGrpc(status)); },
+inline Then<Status> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call,
+                           rpc::CallSubject subject = {}) {
+  return {[call, subject = std::move(subject)](const Status& status) { call->Finish(rpc::ToGrpc(status, subject)); },
           [&context] { return context.IsCancelled(); }};
 }
 
 /// Returns: the same, after `fill` has put the answer into the response.
 template <typename Value, typename Fill>
-Then<Result<Value>> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call, Fill fill) {
-  return {[call, fill = std::move(fill)](const Result<Value>& answer) {
+Then<Result<Value>> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call, Fill fill,
+                           rpc::CallSubject subject = {}) {
+  return {[call, fill = std::move(fill), subject = std::move(subject)](const Result<Value>& answer) {
             if (answer) fill(*answer);
-            call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error()));
+            call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error(), subject));
           },
           [&context] { return context.IsCancelled(); }};
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Starts a coordinator with TLS and tokens and calls it with a client that is not ours: what each credential gets."""
+"""Starts a coordinator and calls it with a client that is not ours: what each credential gets, and what grpcio_contract has."""
 import argparse
 import json
 import pathlib
@@ -14,6 +14,8 @@ import time
 import warnings
 
 import grpc
+
+from grpcio_contract import Contract
 
 LIST = "/ferment.v1.RunService/ListRuns"
 CANCEL = "/ferment.v1.RunService/CancelRun"
@@ -153,7 +155,8 @@ def main():
                              checks.expect("a labeler asks", checks.services(checks.channel("labeler")), "PERMISSION_DENIED"))),
             ([], lambda checks: checks.expect("anybody asks without TLS", checks.services(grpc.insecure_channel(checks.address)), everything)),
             (["--reflection", "off"],
-             lambda checks: checks.expect("it is off", checks.services(grpc.insecure_channel(checks.address)), "UNIMPLEMENTED"))):
+             lambda checks: checks.expect("it is off", checks.services(grpc.insecure_channel(checks.address)), "UNIMPLEMENTED")),
+            ([], lambda checks: Contract(checks, coordinator, folder).run())):
         coordinator, address = start(arguments, folder, *flags)
         try:
             checks = Checks(address, folder / "certs")

@@ -43,6 +43,36 @@ TEST(GrpcStatus, SendsDetailsThatOtherClientsRead) {
   EXPECT_EQ(info.metadata().at("exit_code"), "202");
 }
 
+template <typename Detail>
+Detail DetailOf(const grpc::Status& sent) {
+  google::rpc::Status rich;
+  EXPECT_TRUE(rich.ParseFromString(sent.error_details()));
+  Detail detail;
+  EXPECT_EQ(rich.details_size(), 2) << "and an ErrorInfo";
+  EXPECT_TRUE(rich.details(rich.details_size() - 1).UnpackTo(&detail));
+  return detail;
+}
+
+TEST(GrpcStatus, NamesWhatTheCallIsAboutInTheDetailOfItsCode) {
+  const CallSubject run{"ferment.v1.Run", "demo-1", "page_token"};
+  const auto resource = DetailOf<google::rpc::ResourceInfo>(ToGrpc(NotFoundError("no such run"), run));
+  EXPECT_EQ(resource.resource_type() + " " + resource.resource_name(), "ferment.v1.Run demo-1");
+  const auto failure = DetailOf<google::rpc::PreconditionFailure>(ToGrpc(FailedPreconditionError("it ended"), run));
+  ASSERT_EQ(failure.violations_size(), 1);
+  EXPECT_EQ(failure.violations(0).type() + " " + failure.violations(0).subject(), "STATE ferment.v1.Run/demo-1");
+  const auto request = DetailOf<google::rpc::BadRequest>(ToGrpc(InvalidArgumentError("not ours"), run));
+  ASSERT_EQ(request.field_violations_size(), 1);
+  EXPECT_EQ(request.field_violations(0).field(), "page_token");
+}
+
+TEST(GrpcStatus, NamesNothingThatIsNotKnownOrThatNoClientWouldTake) {
+  for (const CallSubject& subject : {CallSubject{}, CallSubject{"ferment.v1.Run", std::string(201, 'x')}}) {
+    for (const Status& status : {NotFoundError(""), FailedPreconditionError(""), InvalidArgumentError("")}) {
+      EXPECT_EQ(ToGrpc(status, subject).error_details(), ToGrpc(status).error_details());
+    }
+  }
+}
+
 TEST(GrpcStatus, LeavesOutTheMiddleOfAMessageThatNoClientWouldTake) {
   std::string text = "not a folder: ";
   for (int i = 0; i < 3'000; ++i) text += "\xC3\xA4";

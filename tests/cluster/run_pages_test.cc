@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "ferment/v1/run_service.grpc.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tests/cluster/lease_cluster_fixture.h"
+
+namespace ferment::testing {
+namespace {
+
+class RunPages : public LeaseCluster {
+ protected:
+  v1::ListRunsResponse Page(std::uint32_t size, const std::string& token) {
+    grpc::ClientContext context;
+    v1::ListRunsRequest request;
+    request.set_page_size(size);
+    request.set_page_token(token);
+    v1::ListRunsResponse response;
+    status_ = runs_->ListRuns(&context, request, &response);
+    return response;
+  }
+
+  std::unique_ptr<v1::RunService::Stub> runs_ = v1::RunService::NewStub(rpc::OpenChannel(cluster_.address()));
+  grpc::Status status_;
+};
+
+TEST_F(RunPages, FollowOneAnotherByTheirTokensUntilTheLastHasNone) {
+  std::set<std::string> submitted;
+  for (const char* name : {"a", "b", "c"}) {
+    const coordinator::Submission submission{name, SmallSpec(), std::string("/runs/") + name};
+    using Answer = Result<std::string>;
+    const auto run_id = coordinator::Await<Answer>(
+        [&](coordinator::Then<Answer> then) { cluster_.scheduler().Submit(submission, std::move(then)); });
+    ASSERT_TRUE(run_id) << run_id.error().ToString();
+    submitted.insert(*run_id);
+  }
+  std::set<std::string> listed;
+  std::string token;
+  for (int page = 1; page <= 3; ++page) {
+    const v1::ListRunsResponse response = Page(1, token);
+    ASSERT_TRUE(status_.ok()) << status_.error_message();
+    ASSERT_EQ(response.runs_size(), 1) << page;
+    listed.insert(response.runs(0).run_id());
+    token = response.next_page_token();
+    EXPECT_EQ(token.empty(), page == 3);
+  }
+  EXPECT_EQ(listed, submitted);
+  EXPECT_EQ(Page(0, "").runs_size(), 3) << "of the default size";
+}
+
+TEST_F(RunPages, ATokenThatIsNotOursIsRefusedAndTheFieldNamed) {
+  for (const char* token : {"next", "-1", "1x", "99999999999999999999"}) {
+    Page(1, token);
+    EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << token;
+    google::rpc::Status rich;
+    google::rpc::BadRequest request;
+    ASSERT_TRUE(rich.ParseFromString(status_.error_details()));
+    ASSERT_EQ(rich.details_size(), 2);
+    ASSERT_TRUE(rich.details(1).UnpackTo(&request));
+    EXPECT_EQ(request.field_violations(0).field(), "page_token");
+  }
+}
+
+}  // namespace
+}  // namespace ferment::testing
