@@ -113,6 +113,11 @@ Status Check(const CoordinatorConfig& config) {
   }
   if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
+  if (!config.advertise.empty()) {
+    const auto told = rpc::ParseListenAddress(config.advertise);
+    if (!told) return told.error().With("--advertise");
+    if (told->port == 0) return UsageError("--advertise needs a port: advertise=" + config.advertise);
+  }
   FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
     return UsageError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()));
@@ -127,10 +132,10 @@ Status Check(const CoordinatorConfig& config) {
 }
 
 std::string Describe(const CoordinatorConfig& config) {
-  return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
-         "\naddress-file = " + config.address_file.string() + "\nlabel-store = " + config.label_store +
-         "\ntrainer = " + config.trainer.string() + "\nmpirun = " + config.mpirun.string() +
-         "\ndrain = " + std::to_string(config.drain.count()) +
+  return "store = " + config.store + "\nlisten = " + config.listen + "\nadvertise = " + config.advertise +
+         "\nadmin = " + config.admin + "\naddress-file = " + config.address_file.string() +
+         "\nlabel-store = " + config.label_store + "\ntrainer = " + config.trainer.string() +
+         "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
          " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
          "\ncool-down-first = " + Seconds(config.cool_down.first) +
          " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
