@@ -91,6 +91,7 @@ bench-train:
 bench-label: bench
 	bench/bench_venv.sh
 	build/bench-venv/bin/python tools/bench_label.py --pack $(PACK)
+	tools/bench_label_idle.py
 
 # Needs clang; SECONDS_EACH is for each of the targets of tests/fuzz.
 SECONDS_EACH ?= 60
