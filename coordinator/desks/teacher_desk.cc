@@ -28,8 +28,12 @@ void TeacherDesk::Judge(const Run& run, const Job& job) {
 
   const auto spec = ledger_.SpecOf(run);
   const TeacherEvidence evidence{job.canaries, job.records, AcceptedBefore(run, job)};
-  const TeacherVerdict verdict =
-      JudgeTeacher(evidence, {spec->labeling().min_accuracy(), {spec->classes().begin(), spec->classes().end()}});
+  const auto& labeling = spec->labeling();
+  const TeacherVerdict verdict = JudgeTeacher(evidence, {labeling.min_accuracy(),
+                                                         {spec->classes().begin(), spec->classes().end()},
+                                                         labeling.min_acceptance(),
+                                                         labeling.max_acceptance(),
+                                                         labeling.max_drift()});
   if (evidence.accepted_before != nullptr) {
     metrics_.label_drift.Set(LabelDrift(evidence.records, *evidence.accepted_before));
   }
