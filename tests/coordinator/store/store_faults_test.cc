@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "coordinator/store/sqlite_event_store.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/disk_fault_sweep.h"
 
 namespace ferment::testing {
@@ -46,7 +49,8 @@ std::vector<Event> LogAfter(int steps) {
 }
 
 /// Opens the store and makes its steps. Returns: how it failed. `acknowledged`: steps that the store said were safe.
-Status Live(const std::filesystem::path& file, volatile int* acknowledged) {
+Status Live(
+    const std::filesystem::path& file, volatile int* acknowledged, const std::function<void()>& mark = [] {}) {
   FERMENT_ASSIGN_OR_RETURN(const std::unique_ptr<EventStore> store, OpenSqliteEventStore(file));
   int batch = 0;
   for (int step = 0; step <= kBatches; ++step) {
@@ -59,6 +63,7 @@ Status Live(const std::filesystem::path& file, volatile int* acknowledged) {
       return status;
     }
     *acknowledged = step + 1;
+    mark();
   }
   return {};
 }
@@ -81,6 +86,22 @@ void ExpectNothingLost(const std::filesystem::path& file, int acknowledged) {
   const std::vector<Event> log = ReadBack(file);
   EXPECT_TRUE(log == LogAfter(acknowledged) || (acknowledged <= kBatches && log == LogAfter(acknowledged + 1)))
       << "acknowledged=" << acknowledged << " events=" << log.size();
+}
+
+/// Returns: SQLite's own finding of what the file holds.
+std::string IntegrityOf(const std::filesystem::path& file) {
+  sqlite3* database = nullptr;
+  std::string found;
+  EXPECT_EQ(sqlite3_open(file.c_str(), &database), SQLITE_OK);
+  sqlite3_exec(
+      database, "PRAGMA integrity_check",
+      [](void* to, int, char** values, char**) {
+        *static_cast<std::string*>(to) += values[0];
+        return 0;
+      },
+      &found, nullptr);
+  sqlite3_close(database);
+  return found;
 }
 
 class StoreFaults : public ::testing::Test {
@@ -110,6 +131,43 @@ TEST_F(StoreFaults, EachDiskCallThatFailsEndsTheStoreWith204AndLosesNothingAckno
     return Struck{happened, !status.ok()};
   });
   EXPECT_GT(failed, 5 * 2 * kBatches) << "at least a write and a sync of each step, in each of five ways";
+}
+
+TEST_F(StoreFaults, APowerCutLosesNothingAcknowledged) {
+  const auto file = FreshFile(0);
+  int acknowledged = 0;
+  DiskTape tape(file.parent_path());
+  ASSERT_TRUE(Live(file, &acknowledged, [&] { tape.Mark(); }).ok());
+  const std::vector<DiskChange> changes = tape.changes();
+  const auto image = ImageFolder();
+  EXPECT_GT(ForEachCrash(changes, image,
+                         [&](int before) {
+                           ExpectNothingLost(image / "ferment.db", before);
+                           EXPECT_EQ(IntegrityOf(image / "ferment.db"), "ok");
+                         }),
+            900);
+}
+
+/// An append that is told before its sync, and what tells it.
+TEST_F(StoreFaults, APowerCutTellsOfAnAppendThatWasNotSynced) {
+  const auto file = FreshFile(0);
+  int acknowledged = 0;
+  DiskTape tape(file.parent_path());
+  ASSERT_TRUE(Live(file, &acknowledged, [&] { tape.Mark(); }).ok());
+  std::vector<DiskChange> changes = tape.changes();
+  std::erase_if(changes, [](const DiskChange& change) { return change.kind == DiskChange::Kind::kSync; });
+  const auto image = ImageFolder();
+  int lost = 0;
+  ForEachCrash(changes, image, [&](int before) {
+    const auto store = OpenSqliteEventStore(image / "ferment.db");
+    std::size_t events = 0;
+    const Status status = !store ? store.error() : (*store)->Replay([&](const Event&) {
+      ++events;
+      return Status();
+    });
+    if (!status.ok() || events < LogAfter(before).size()) ++lost;
+  });
+  EXPECT_GT(lost, 20);
 }
 
 TEST_F(StoreFaults, AKillBeforeAnyDiskCallLosesNothingAcknowledged) {

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "tests/support/crash_images.h"
 #include "tests/support/disk_faults.h"
 #include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
@@ -45,7 +46,8 @@ class CheckpointWriterTest : public testing::JobFolderTest {
     return TrainerLoop(recipe, context, client, {}).Run();
   }
   /// The job of six steps, with a checkpoint after 2, 4 and 6. Returns: the first failure.
-  Status TrainInThreeParts(const std::string& run) const {
+  Status TrainInThreeParts(
+      const std::string& run, const std::function<void()>& mark = [] {}) const {
     for (const std::uint64_t last : {1U, 3U, 5U}) {
       RecordedRunClient client;
       ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
@@ -54,6 +56,7 @@ class CheckpointWriterTest : public testing::JobFolderTest {
       }});
       const Status status = Train(run, recipe, client);
       if (!status.ok() && status.exit_code() != exit_code::kTerminated) return status;
+      mark();
     }
     return Status();
   }
@@ -78,6 +81,23 @@ class CheckpointWriterTest : public testing::JobFolderTest {
     return client.completed.at(0).models.at(0).sha256;
   }
 };
+
+TEST_F(CheckpointWriterTest, AfterAPowerCutTheJobGoesOnFromWhatWasToldToBeWrittenToTheSameBits) {
+  std::filesystem::create_directories(folder_ / "run");
+  std::vector<testing::DiskChange> changes;
+  {
+    testing::DiskTape tape(folder_ / "run");
+    ASSERT_EQ(TrainInThreeParts("run", [&] { tape.Mark(); }).exit_code(), 0);
+    changes = tape.changes();
+  }
+  // An absolute path stays what it is below folder_.
+  const std::string image = testing::ImageFolder().string();
+  const int images = testing::ForEachCrash(changes, image, [&](int parts) {
+    EXPECT_GE(NewestWhole(image), 2U * static_cast<unsigned>(parts));
+    ExpectToGoOn(image);
+  });
+  EXPECT_GT(images, 800);
+}
 
 TEST_F(CheckpointWriterTest, AnyCallOfTheDiskThatFailsEndsTheJobWith204AndLeavesTheCheckpointBefore) {
   int failed = 0;
