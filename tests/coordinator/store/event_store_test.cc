@@ -178,6 +178,18 @@ TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {
   EXPECT_NE(status.message().find("row 1"), std::string::npos) << status.message();
 }
 
+TEST(SqliteEventStore, NamesTheRowThatANewerVersionWrote) {
+  const auto file = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(file));
+  // LabelerReturned, and in the second row a field 1023 in it.
+  Sql(file, "INSERT INTO event (term, body) VALUES (1, x'ca0100'), (1, x'ca0103f83f01')");
+  const auto store = OpenSqliteEventStore(file);
+  ASSERT_TRUE(store);
+  const Status status = (*store)->Replay([](const coordinator::Event&) { return Status(); });
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+  EXPECT_NE(status.message().find("row 2: a newer version wrote it"), std::string::npos) << status.message();
+}
+
 TEST(MemoryEventStore, FailsForEverAfterOneFailure) {
   auto log = std::make_shared<MemoryLog>();
   MemoryEventStore store(log);
