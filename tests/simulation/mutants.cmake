@@ -102,6 +102,24 @@ ferment_mutant(restart_gives_no_full_lease_time P12
     held.deadline -= held.lease_time / 8 * 7;
   }
   next_look_ = MonotonicTime::min();]])
+# Where the judge looks at nothing but what an outage costs.
+ferment_mutant(outage_costs_the_work_in_hand P12
+  coordinator/desks/lease_desk.cc
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) {
+    Held& held = Hold(key);
+    held.deadline -= held.lease_time / 8 * 7;
+  }
+  next_look_ = MonotonicTime::min();]]
+  tests/simulation/sim_oracle.cc
+  [[  history_.Violate("P12",
+                   "a lease was taken before]]
+  [[  if (key.run_id.empty()) history_.Violate("P12",
+                   "a lease was taken before]])
+ferment_mutant(labelers_wait_for_nine_minutes P12
+  tests/simulation/sim_network.cc
+  [[rpc::kOutagePatience]]
+  [[rpc::kOutagePatience - std::chrono::minutes(1)]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/desks/lease_desk.cc
