@@ -235,6 +235,21 @@ ferment_mutant(index_of_a_stopped_teacher_goes_on P16
   [[  parts_.teachers.Judge(run, job);]]
   [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) indexes_.IsCurrent(run, job);
   parts_.teachers.Judge(run, job);]])
+ferment_mutant(labels_are_by_the_first_teacher P10
+  coordinator/desks/run_desk.cc
+  [[label ? TeacherSource(job.plan.round) :]]
+  [[label ? TeacherSource(0) :]])
+ferment_mutant(student_learns_the_round_before P10
+  coordinator/core/pipeline.cc
+  [[Phase::kCotrain, round, {IdOf(Phase::kLabel, round)}, false});]]
+  [[Phase::kCotrain, round, {IdOf(Phase::kLabel, 0), TeacherSource(round)}, false});]])
+ferment_mutant(student_begins_before_the_index P10
+  coordinator/desks/run_desk.cc
+  [[    if (job.committed == job.shards.size() && indexed)]]
+  [[    if (job.committed == job.shards.size() && (indexed || job.plan.round > 0))]]
+  tests/simulation/sim_oracle.cc
+  [[      if (!job.label || job.state != JobState::kSucceeded) continue;]]
+  [[      if (!job_id.empty()) continue;]])
 ferment_mutant(canaries_are_not_logged P16
   coordinator/desks/lease_desk.cc
   [[result.peak_rss_bytes, result.canaries});]]
