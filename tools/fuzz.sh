@@ -24,6 +24,7 @@ corpora=(
   slurm_words_fuzz:tests/fuzz/slurm
   event_codec_fuzz:tests/fuzz/events
   run_folder_fuzz:tests/fuzz/run_folders
+  side_file_fuzz:tests/fuzz/side_files
 )
 targets=("$@")
 ((${#targets[@]})) || targets=("${corpora[@]%%:*}")

@@ -9,6 +9,8 @@
 #include "common/io/object/http_client.h"
 #include "common/io/object/object_url.h"
 #include "common/io/object/s3_answer.h"
+#include "common/io/object/s3_settings.h"
+#include "tests/fuzz/fuzz_file.h"
 #include "tests/support/scripted_http_server.h"
 
 namespace ferment::io {
@@ -31,11 +33,18 @@ void CheckShown(std::string_view message) {
   FERMENT_CHECK(std::none_of(message.begin(), message.end(), [](char c) { return c >= 0 && c < ' '; })) << message;
 }
 
+void CheckCredentials(const std::uint8_t* data, std::size_t size) {
+  const auto credentials = ReadS3Credentials(FolderWith("credentials", data, size) / "credentials", "default");
+  FERMENT_CHECK(credentials ? !credentials->access_key.empty() && !credentials->secret_key.empty()
+                            : credentials.error().code() == StatusCode::kInvalidArgument)
+      << credentials.error().message();
+}
+
 }  // namespace
 }  // namespace ferment::io
 
 // Any bytes as what a store says to a request: an answer or a named failure, its list a page or damage, and its words
-// fit for one line of a log. As a place, they are one that reads back as itself.
+// fit for one line of a log. As a place they are one that reads back as itself, as a file of keys whole or refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ferment;
   const std::string text(reinterpret_cast<const char*>(data), size);
@@ -56,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto page = io::ParseObjectPage(document);
     FERMENT_CHECK(page || page.error().code() == StatusCode::kDataLoss) << page.error().message();
   }
+  io::CheckCredentials(data, size);
   if (const auto url = io::ParseObjectUrl(text)) {
     const auto again = io::ParseObjectUrl(url->Text());
     FERMENT_CHECK(again && *again == *url) << url->Text();
