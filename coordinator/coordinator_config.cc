@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
 #include "common/io/object/object_url.h"
 #include "common/rpc/listen_address.h"
@@ -28,11 +28,6 @@ Status RefusePassword(const std::string& uri) {
              "--store must not hold a password; put it into a file of mode 0600 and name that in "
              "PGPASSFILE")
       .WithExitCode(exit_code::kUsage);
-}
-
-std::string TextOf(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 std::string Seconds(std::chrono::milliseconds time) {
@@ -156,8 +151,8 @@ ServedAddresses ReadAddressFile(const std::filesystem::path& file) {
   std::ifstream in(file);
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   const auto object = ParseJson(text);
-  if (!object || !object->is_object()) return {};
-  return {TextOf(*object, "grpc"), TextOf(*object, "admin")};
+  if (!object) return {};
+  return {TextOr(Field(*object, "grpc"), ""), TextOr(Field(*object, "admin"), "")};
 }
 
 Status WriteAddressFile(const std::filesystem::path& file, const ServedAddresses& addresses) {

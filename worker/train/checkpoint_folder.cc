@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/json_field.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
 #include "common/io/atomic_file.h"
@@ -65,12 +66,15 @@ Result<RecipeState> Read(const std::filesystem::path& folder) {
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
     return Fail(DataLossError("the manifest has no files: " + (folder / kManifest).string()));
   }
-  if (manifest.value("format", 0) > kFormat) {
+  if (NumberOr(Field(manifest, "format"), 0) > kFormat) {
     return Fail(FailedPreconditionError("the checkpoint is of a newer version: path=" + folder.string())
                     .WithExitCode(exit_code::kUnreadableState));
   }
   RecipeState state;
-  state.scalars = manifest.value("scalars", Json::object());
+  state.scalars = Field(manifest, "scalars");
+  if (!state.scalars.is_object()) {
+    return Fail(DataLossError("the manifest has no scalars: " + (folder / kManifest).string()));
+  }
   for (const auto& [stem, digest] : manifest["files"].items()) {
     const std::filesystem::path path = folder / (stem + ".safetensors");
     FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(path));

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/base/json_field.h"
 #include "common/base/logging.h"
 #include "common/config/spec_loader.h"
 #include "common/io/atomic_file.h"
@@ -50,7 +51,7 @@ JobState::JobState(const RecipeContext& context) : context_(context), digest_(Jo
 
 bool JobState::HoldsOurWork() const {
   const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kDigestFile);
-  return identity && identity->is_object() && identity->value("digest", "") == digest_;
+  return identity && TextOr(Field(*identity, "digest"), "") == digest_;
 }
 
 Status JobState::TakeOver(std::uint64_t token, bool start_anew) {
@@ -101,10 +102,11 @@ Result<std::optional<SavedJob>> JobState::Newest() const {
   FERMENT_ASSIGN_OR_RETURN(auto state, CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest());
   if (!state) return std::optional<SavedJob>();
   SavedJob job;
-  job.next_step = state->scalars.value("next_step", std::uint64_t{0});
-  job.samples = state->scalars.value("samples", std::uint64_t{0});
-  job.nonfinite = state->scalars.value("nonfinite", std::uint64_t{0});
-  job.state.scalars = state->scalars.value("recipe", Json::object());
+  job.next_step = CountOr(Field(state->scalars, "next_step"), 0);
+  job.samples = CountOr(Field(state->scalars, "samples"), 0);
+  job.nonfinite = CountOr(Field(state->scalars, "nonfinite"), 0);
+  const Json& recipe = Field(state->scalars, "recipe");
+  job.state.scalars = recipe.is_object() ? recipe : Json::object();
   job.state.tensors = std::move(state->tensors);
   return std::optional<SavedJob>(std::move(job));
 }
@@ -115,13 +117,13 @@ Result<std::optional<JobResult>> JobState::Finished() const {
   if (!HoldsOurWork() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
   FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
   JobResult result;
-  result.last.samples = json.value("samples", std::uint64_t{0});
-  const Json metrics = json.value("metrics", Json::object());
-  for (const auto& [name, value] : metrics.items()) {
+  result.last.samples = CountOr(Field(json, "samples"), 0);
+  for (const auto& [name, value] : Field(json, "metrics").items()) {
     if (value.is_number()) result.last.metrics[name] = value.get<double>();
   }
-  for (const Json& model : json.value("models", Json::array())) {
-    result.models.push_back({model.value("role", ""), model.value("file", ""), model.value("sha256", "")});
+  for (const Json& model : Field(json, "models")) {
+    result.models.push_back(
+        {TextOr(Field(model, "role"), ""), TextOr(Field(model, "file"), ""), TextOr(Field(model, "sha256"), "")});
   }
   return std::optional<JobResult>(std::move(result));
 }

@@ -98,6 +98,21 @@ TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromItsLastCheckpointToTheSameBits) {
   EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4, 5}));
 }
 
+TEST_F(TrainerLoopTest, ACheckpointWhoseManifestHasFieldsOfAnotherTypeIsPassedOver) {
+  RecordedRunClient client;
+  const auto die_at_5 = [](std::uint64_t step) { return step == 5 ? UnavailableError("gone") : Status(); };
+  ScriptedRecipe first({.before = die_at_5});
+  EXPECT_FALSE(Train("run", first, client).ok());
+  const auto manifest = Layout("run").Checkpoints("teacher") / "step-4" / "MANIFEST.json";
+  ASSERT_TRUE(std::filesystem::exists(manifest));
+  for (const char* text : {R"({"format": "1", "files": {}, "scalars": 7})", R"({"files": {}, "scalars": ["a"]})"}) {
+    std::ofstream(manifest) << text;
+    ScriptedRecipe second({.before = die_at_5});
+    EXPECT_FALSE(Train("run", second, client).ok());
+    EXPECT_EQ(second.restored_at, 2U) << text;
+  }
+}
+
 TEST_F(TrainerLoopTest, AFinishedJobIsToldAgainAndNotTrainedAgain) {
   RecordedRunClient client;
   ScriptedRecipe first({});
