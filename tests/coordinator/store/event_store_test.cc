@@ -72,6 +72,10 @@ TEST(SqliteEventStore, RefusesAnotherProgramsDatabaseAndWhatIsNone) {
   const auto empty = FreshFile();
   Sql(empty, "PRAGMA application_id=5");
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(empty).error()), exit_code::kUnreadableState);
+  const auto without_version = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(without_version));
+  Sql(without_version, "PRAGMA user_version=0");
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(without_version).error()), exit_code::kUnreadableState);
   const auto text = FreshFile();
   std::ofstream(text) << std::string(4096, 'x');
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(text).error()), exit_code::kUnreadableState);

@@ -200,5 +200,50 @@ TEST_F(StoreFaults, AKillBeforeAnyDiskCallLosesNothingAcknowledged) {
   munmap(const_cast<int*>(acknowledged), sizeof(int));
 }
 
+std::int64_t Integer(const std::filesystem::path& file, const char* sql) {
+  sqlite3* database = nullptr;
+  sqlite3_stmt* statement = nullptr;
+  EXPECT_EQ(sqlite3_open(file.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_prepare_v2(database, sql, -1, &statement, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW) << sqlite3_errmsg(database);
+  const std::int64_t value = sqlite3_column_int64(statement, 0);
+  sqlite3_finalize(statement);
+  sqlite3_close(database);
+  return value;
+}
+
+TEST_F(StoreFaults, AKillWhileAFileIsMigratedLeavesTheFormerVersionOrTheNewOneWhole) {
+  int former = 0;
+  int newer = 0;
+  for (int call = 1;; ++call) {
+    SCOPED_TRACE("call=" + std::to_string(call));
+    ASSERT_LT(call, kMostCalls);
+    const auto file = FreshFile(call);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const DiskFaults faults(file.parent_path(), DiskFaults::Kind::kKill, call);
+      _exit(OpenSqliteEventStore(file) ? 0 : 1);
+    }
+    int ended = 0;
+    ASSERT_EQ(waitpid(child, &ended, 0), child);
+    const std::int64_t version = Integer(file, "PRAGMA user_version");
+    EXPECT_EQ(Integer(file, "SELECT count(*) FROM sqlite_master"), version == 0 ? 0 : 2);
+    EXPECT_EQ(Integer(file, "PRAGMA application_id") != 0, version != 0);
+    if (version != 0) {
+      EXPECT_EQ(Integer(file, "SELECT value FROM term"), 1) << "the term is of the same transaction";
+    }
+    ++(version == 0 ? former : newer);
+    EXPECT_TRUE(OpenSqliteEventStore(file)) << "whoever comes next goes on from there";
+    std::filesystem::remove_all(file.parent_path());
+    if (WIFEXITED(ended)) {
+      EXPECT_EQ(WEXITSTATUS(ended), 0);
+      break;
+    }
+  }
+  EXPECT_GT(former, 3);
+  EXPECT_GT(newer, 1);
+}
+
 }  // namespace
 }  // namespace ferment::testing
