@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/stubs/logging.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +13,7 @@
 // word of a newer version.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ferment;
+  static const google::protobuf::LogSilencer silent;
   const auto event = coordinator::DecodeEvent({reinterpret_cast<const char*>(data), size});
   if (!event) {
     const StatusCode code = event.error().code();
