@@ -20,6 +20,23 @@ namespace {
 
 constexpr std::string_view kAlive = "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n";
 
+using Part = std::array<char, 4096>;
+
+// libFuzzer's alarm interrupts both.
+ssize_t Send(int handle, std::string_view bytes) {
+  ssize_t sent = -1;
+  do sent = send(handle, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+ssize_t Receive(int handle, Part& part) {
+  ssize_t got = -1;
+  do got = recv(handle, part.data(), part.size(), 0);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
 /// One server for all inputs, as a program has one for all who come.
 class Port {
  public:
@@ -54,15 +71,14 @@ class Port {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     FERMENT_CHECK(connect(handle, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) << errno;
     while (!bytes.empty()) {
-      const ssize_t sent = send(handle, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent = Send(handle, bytes);
       if (sent <= 0) break;
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     shutdown(handle, SHUT_WR);
     std::string answer;
-    std::array<char, 4096> part = {};
-    for (ssize_t got = 0; (got = recv(handle, part.data(), part.size(), 0)) > 0;)
-      answer.append(part.data(), static_cast<std::size_t>(got));
+    Part part = {};
+    for (ssize_t got = 0; (got = Receive(handle, part)) > 0;) answer.append(part.data(), static_cast<std::size_t>(got));
     close(handle);
     return answer;
   }
