@@ -68,23 +68,6 @@ TEST(HttpClient, AWaitThatFailsIsAFailureOfTheRequestAndTheNextOneIsMade) {
   EXPECT_EQ(answer.status, 200);
 }
 
-// Found by object_answer_fuzz: in libcurl 7.88 the second answer was joined to memory that went with the first.
-TEST(HttpClient, AnAnswerThatBeginsWithASpaceIsNotJoinedToTheOneBeforeIt) {
-  constexpr int kRounds = 200;
-  const std::string words(60, 'w');
-  const ScriptedHttpServer server([&](const HttpCall&, std::size_t number) {
-    if (number % 2 == 0) return HttpText(200, "first", "x-last: " + words + "\r\n");
-    return ScriptedAnswer{"HTTP/1.1 200 OK\r\n " + words + words + "\r\nContent-Length: 6\r\n\r\nsecond"};
-  });
-  HttpClient client(
-      {.connect_deadline = std::chrono::minutes(1), .deadline = std::chrono::minutes(1), .ca_bundle = {}});
-  const HttpRequest request{"GET", server.endpoint() + "/k", {}, {}, 100};
-  for (int i = 0; i < kRounds; ++i) {
-    EXPECT_EQ(client.Perform(request).body.size(), 5U) << i;
-    EXPECT_EQ(client.Perform(request).transport.code(), StatusCode::kUnavailable) << i;
-  }
-}
-
 class HttpClientOverTls : public ::testing::Test {
  protected:
   ~HttpClientOverTls() override {
