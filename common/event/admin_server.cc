@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/event/admin_server.h"
 
-#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -54,10 +53,7 @@ HttpReply Answer(const std::map<std::string, HttpHandler>& handlers, const http:
 }
 
 Response ToResponse(HttpReply reply, const http::request<http::empty_body>& request) {
-  // Beast takes HTTP/2.1 for a version like any other, and would answer in it.
-  constexpr unsigned kOldest = 10;
-  constexpr unsigned kOurs = 11;
-  Response response(static_cast<http::status>(reply.status), std::clamp(request.version(), kOldest, kOurs));
+  Response response(static_cast<http::status>(reply.status), request.version());
   response.set(http::field::content_type, reply.content_type);
   response.set(http::field::cache_control, "no-store");
   response.set("X-Content-Type-Options", "nosniff");

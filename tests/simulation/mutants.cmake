@@ -226,7 +226,7 @@ ferment_mutant(stop_of_a_teacher_is_not_logged P16,cause
   coordinator/desks/teacher_desk.cc
   [[  ledger_.Record(TeacherTripped]]
   [[  ledger_.Restore(TeacherTripped]])
-ferment_mutant(student_learns_from_a_stopped_teacher P16
+ferment_mutant(student_learns_from_a_stopped_teacher P10,P16
   coordinator/core/pipeline.cc
   [[  if (!of_a_round || HasEnded]]
   [[  if (!of_a_round || job.plan.phase != Phase::kLabel || HasEnded]])

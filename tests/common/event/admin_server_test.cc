@@ -91,11 +91,6 @@ TEST_F(AdminServerTest, RefusesOtherPathsAndMethods) {
   EXPECT_THAT(Ask(server_->address(), "DELETE", "/"), StartsWith("HTTP/1.1 405"));
 }
 
-TEST_F(AdminServerTest, AnswersInItsOwnVersionWhateverIsAskedIn) {
-  EXPECT_THAT(Exchange(server_->address(), "GET / HTTP/2.1\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 "));
-  EXPECT_THAT(Exchange(server_->address(), "GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 200"));
-}
-
 TEST_F(AdminServerTest, SurvivesAHandlerThatThrows) {
   EXPECT_THAT(Ask(server_->address(), "GET", "/throws"), StartsWith("HTTP/1.1 500"));
   EXPECT_THAT(Ask(server_->address(), "GET", "/"), HasSubstr("home"));

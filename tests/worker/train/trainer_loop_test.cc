@@ -98,18 +98,19 @@ TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromItsLastCheckpointToTheSameBits) {
   EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4, 5}));
 }
 
-TEST_F(TrainerLoopTest, ACheckpointWhoseManifestHasFieldsOfAnotherTypeIsPassedOver) {
+TEST_F(TrainerLoopTest, ACheckpointWhoseManifestHasFieldsOfAnotherTypeCannotBeRead) {
   RecordedRunClient client;
-  const auto die_at_5 = [](std::uint64_t step) { return step == 5 ? UnavailableError("gone") : Status(); };
-  ScriptedRecipe first({.before = die_at_5});
-  EXPECT_FALSE(Train("run", first, client).ok());
+  ScriptedRecipe first(
+      {.before = [](std::uint64_t step) { return step == 5 ? UnavailableError("the machine went away") : Status(); }});
+  EXPECT_FALSE(Train("run", first, client, {.checkpoint_every = 4}).ok());
   const auto manifest = Layout("run").Checkpoints("teacher") / "step-4" / "MANIFEST.json";
   ASSERT_TRUE(std::filesystem::exists(manifest));
   for (const char* text : {R"({"format": "1", "files": {}, "scalars": 7})", R"({"files": {}, "scalars": ["a"]})"}) {
     std::ofstream(manifest) << text;
-    ScriptedRecipe second({.before = die_at_5});
-    EXPECT_FALSE(Train("run", second, client).ok());
-    EXPECT_EQ(second.restored_at, 2U) << text;
+    ScriptedRecipe second({});
+    const Status failed = Train("run", second, client);
+    EXPECT_EQ(failed.exit_code(), exit_code::kUnreadableState) << failed.ToString();
+    EXPECT_NE(failed.ToString().find("the manifest has no scalars"), std::string::npos) << failed.ToString();
   }
 }
 
