@@ -86,6 +86,7 @@ bench-train:
 	tools/bench_train.py --device $(DEVICE)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_all_reduce.py)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_placement.py)
+	$(if $(filter cpu,$(DEVICE)),tools/bench_ranks.py)
 
 # Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
 bench-label: bench
