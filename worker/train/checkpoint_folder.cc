@@ -141,9 +141,13 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
   const Json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"scalars", state.scalars}};
   FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(half / kManifest, manifest.dump(1) + "\n"));
   FERMENT_RETURN_IF_ERROR(claim.Check());
-  // One that was passed over as damaged.
-  std::filesystem::remove_all(whole, error);
   std::filesystem::rename(half, whole, error);
+  if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
+    // One that was passed over as damaged. Not removed beforehand: it may be a later trainer's, which has removed
+    // `half`.
+    std::filesystem::remove_all(whole, error);
+    std::filesystem::rename(half, whole, error);
+  }
   if (error) return io::WriteErrno(error.value(), "cannot rename to", whole);
   return io::SyncFolder(folder_);
 }
