@@ -49,7 +49,8 @@ Status Remove(const fs::path& file) {
 }
 
 Status Taken(const fs::path& folder) {
-  return AbortedError("another process writes this folder now; leave without writing: path=" + folder.string())
+  return AbortedError("another process writes this folder now; leave without writing: path=" + folder.string() +
+                      "; where none does, remove its " + std::string(kPrefix) + "* and start again")
       .WithExitCode(exit_code::kFenced);
 }
 
@@ -78,9 +79,9 @@ Result<FolderClaim> FolderClaim::Take(const fs::path& folder, std::uint64_t numb
 Status FolderClaim::Check() const {
   // Opened, as NFS asks its server then.
   const int handle = Uninterrupted([&] { return ::open(file_.c_str(), O_RDONLY | O_CLOEXEC); });
-  if (handle >= 0) ::close(handle);
-  if (handle >= 0) return {};
-  return errno == ENOENT ? Taken(file_.parent_path()) : WriteErrno(errno, "cannot see", file_);
+  if (handle < 0) return errno == ENOENT ? Taken(file_.parent_path()) : WriteErrno(errno, "cannot see", file_);
+  ::close(handle);
+  return {};
 }
 
 Status FolderClaim::UnlessTaken(Status failure) const {

@@ -100,19 +100,18 @@ void WarnOfSilence(const TeacherEvidence& evidence, const GuardLimits& limits, T
 }  // namespace
 
 TeacherVerdict JudgeTeacher(const TeacherEvidence& evidence, const GuardLimits& limits) {
-  const double drift =
-      evidence.accepted_before == nullptr ? 0 : LabelDrift(evidence.records, *evidence.accepted_before);
   TeacherVerdict verdict;
+  if (evidence.accepted_before != nullptr) verdict.drift = LabelDrift(evidence.records, *evidence.accepted_before);
   verdict.trip = JudgeAccuracy(evidence.canaries, limits.min_accuracy);
   if (!verdict.trip) verdict.trip = JudgeCollapse(evidence.records, limits);
   if (!verdict.trip) verdict.trip = JudgeAcceptance(evidence.records, limits);
-  if (!verdict.trip) verdict.trip = JudgeDrift(drift, limits);
+  if (!verdict.trip) verdict.trip = JudgeDrift(verdict.drift, limits);
   WarnOfShares(evidence.records, limits, verdict);
   WarnOfAcceptance(evidence.records, verdict);
   WarnOfSilence(evidence, limits, verdict);
-  if (drift > kMostDrift) {
+  if (verdict.drift > kMostDrift) {
     verdict.warnings.push_back({"drift", "its labels fall on the classes otherwise than the last teacher's: PSI " +
-                                             Number(drift) + ", unsuspicious: up to " + Number(kMostDrift)});
+                                             Number(verdict.drift) + ", unsuspicious: up to " + Number(kMostDrift)});
   }
   return verdict;
 }

@@ -60,6 +60,8 @@ struct TeacherVerdict {
     std::string text;
   };
   std::vector<Warning> warnings;
+  /// LabelDrift against the last accepted teacher; 0 where there was none.
+  double drift = 0;
 };
 
 /// Returns: what follows from the evidence so far. Stops are safe to ask for after every shard: the accuracy by a

@@ -34,9 +34,7 @@ void TeacherDesk::Judge(const Run& run, const Job& job) {
                                                          labeling.min_acceptance(),
                                                          labeling.max_acceptance(),
                                                          labeling.max_drift()});
-  if (evidence.accepted_before != nullptr) {
-    metrics_.label_drift.Set(LabelDrift(evidence.records, *evidence.accepted_before));
-  }
+  if (evidence.accepted_before != nullptr) metrics_.label_drift.Set(verdict.drift);
   for (const auto& [kind, text] : verdict.warnings) {
     if (!warned_.emplace(run.run_id, job.plan.job_id, kind).second) continue;
     LogWarning("teacher.suspicious", {{"run", run.run_id}, {"job", job.plan.job_id}, {"what", text}});
