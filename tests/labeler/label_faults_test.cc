@@ -120,6 +120,14 @@ class LabelFaults : public ::testing::Test {
     return LabelerLoop(leases, runner, /*exit_when_idle=*/true).Run({});
   }
 
+  /// Returns: what the labelling changes on the disk, with a mark after each commit.
+  std::vector<testing::DiskChange> RecordedLabelling(FolderLeases& leases) const {
+    testing::DiskTape tape(root_);
+    leases.on_commit = [&] { tape.Mark(); };
+    EXPECT_TRUE(Label(leases).ok());
+    return tape.changes();
+  }
+
   /// Whatever stands under a final name is whole, and what was committed is there and named.
   void ExpectIntact(const FolderLeases& leases) const { ExpectIntact(leases.committed); }
   void ExpectIntact(const std::map<std::uint64_t, std::string>& committed) const {
@@ -146,13 +154,7 @@ class LabelFaults : public ::testing::Test {
 
 TEST_F(LabelFaults, APowerCutLosesNoCommittedLabelSetAndLeavesNoneThatIsNotWhole) {
   FolderLeases leases(FreshLabels());
-  std::vector<testing::DiskChange> changes;
-  {
-    testing::DiskTape tape(root_);
-    leases.on_commit = [&] { tape.Mark(); };
-    ASSERT_TRUE(Label(leases).ok());
-    changes = tape.changes();
-  }
+  const std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
   ASSERT_EQ(leases.committed.size(), kShards);
   const std::filesystem::path recorded = root_;
   root_ = testing::ImageFolder();
@@ -167,13 +169,7 @@ TEST_F(LabelFaults, APowerCutLosesNoCommittedLabelSetAndLeavesNoneThatIsNotWhole
 
 TEST_F(LabelFaults, APowerCutTellsOfALabelSetWhoseFolderWasNotSynced) {
   FolderLeases leases(FreshLabels());
-  std::vector<testing::DiskChange> changes;
-  {
-    testing::DiskTape tape(root_);
-    leases.on_commit = [&] { tape.Mark(); };
-    ASSERT_TRUE(Label(leases).ok());
-    changes = tape.changes();
-  }
+  std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
   std::erase_if(changes, [](const auto& change) { return change.kind == testing::DiskChange::Kind::kSyncFolder; });
   const std::filesystem::path recorded = root_;
   root_ = testing::ImageFolder();
