@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "common/io/local_file_system.h"
 #include "labeler/feature_work.h"
 #include "labeler/labeler_loop.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/disk_fault_sweep.h"
 #include "tests/support/scripted_annotator.h"
 
@@ -70,6 +72,7 @@ class FolderLeases final : public LeaseClient {
                                      file.sha256,
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
     committed[lease.key.shard] = file.sha256;
+    if (on_commit) on_commit();
     return LeaseOffer();
   }
   Status Return(const LeaseKey& key) override {
@@ -82,6 +85,7 @@ class FolderLeases final : public LeaseClient {
   }
 
   std::map<std::uint64_t, std::string> committed;
+  std::function<void()> on_commit;
   Shards returned;
   Told failed;
 
@@ -116,11 +120,20 @@ class LabelFaults : public ::testing::Test {
     return LabelerLoop(leases, runner, /*exit_when_idle=*/true).Run({});
   }
 
+  /// Returns: what the labelling changes on the disk, with a mark after each commit.
+  std::vector<testing::DiskChange> RecordedLabelling(FolderLeases& leases) const {
+    testing::DiskTape tape(root_);
+    leases.on_commit = [&] { tape.Mark(); };
+    EXPECT_TRUE(Label(leases).ok());
+    return tape.changes();
+  }
+
   /// Whatever stands under a final name is whole, and what was committed is there and named.
-  void ExpectIntact(const FolderLeases& leases) const {
+  void ExpectIntact(const FolderLeases& leases) const { ExpectIntact(leases.committed); }
+  void ExpectIntact(const std::map<std::uint64_t, std::string>& committed) const {
     const auto index = dataset::ReadLabelIndex(Labels());
     ASSERT_TRUE(index) << index.error().ToString();
-    for (const auto& [shard, sha256] : leases.committed) {
+    for (const auto& [shard, sha256] : committed) {
       ASSERT_TRUE(index->contains(shard)) << shard;
       EXPECT_EQ(index->at(shard).sha256, sha256);
     }
@@ -138,6 +151,36 @@ class LabelFaults : public ::testing::Test {
 
   std::filesystem::path root_;
 };
+
+TEST_F(LabelFaults, APowerCutLosesNoCommittedLabelSetAndLeavesNoneThatIsNotWhole) {
+  FolderLeases leases(FreshLabels());
+  const std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
+  ASSERT_EQ(leases.committed.size(), kShards);
+  const std::filesystem::path recorded = root_;
+  root_ = testing::ImageFolder();
+  const int images = testing::ForEachCrash(changes, root_, [&](int acknowledged) {
+    std::map<std::uint64_t, std::string> committed = leases.committed;
+    committed.erase(committed.lower_bound(static_cast<std::uint64_t>(acknowledged)), committed.end());
+    ExpectIntact(committed);
+  });
+  root_ = recorded;
+  EXPECT_GT(images, 300);
+}
+
+TEST_F(LabelFaults, APowerCutTellsOfALabelSetWhoseFolderWasNotSynced) {
+  FolderLeases leases(FreshLabels());
+  std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
+  std::erase_if(changes, [](const auto& change) { return change.kind == testing::DiskChange::Kind::kSyncFolder; });
+  const std::filesystem::path recorded = root_;
+  root_ = testing::ImageFolder();
+  int lost = 0;
+  testing::ForEachCrash(changes, root_, [&](int acknowledged) {
+    const auto index = dataset::ReadLabelIndex(Labels());
+    if (!index || index->size() < static_cast<std::size_t>(acknowledged)) ++lost;
+  });
+  root_ = recorded;
+  EXPECT_GT(lost, 20);
+}
 
 TEST_F(LabelFaults, ALabelerWhoseDiskFailsTellsItOnceWritesNothingMoreAndLeavesWith204) {
   const int failures = SweepDiskFaults([&](const DiskFault& fault) {

@@ -3,7 +3,10 @@
 // Stands between a test program and the kernel: the n-th call that changes a folder fails, kills, or waits.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace ferment::testing {
 
@@ -36,5 +39,22 @@ class DiskFaults {
   bool happened() const;
   void Release();
 };
+
+/// Told of the calls that changed a folder, or asked that a change be kept, once they have succeeded: one at a time, on
+/// the threads that made them. Handles, and paths as they were given or below that of their folder's handle.
+class DiskWatcher {
+ public:
+  virtual ~DiskWatcher() = default;
+  virtual void Opened(int handle, const std::string& path, bool creates, bool truncates) = 0;
+  virtual void Wrote(int handle, std::uint64_t at, std::string_view bytes) = 0;
+  virtual void Truncated(int handle, std::uint64_t size) = 0;
+  virtual void Synced(int handle) = 0;
+  virtual void Renamed(const std::string& from, const std::string& to) = 0;
+  virtual void MadeFolder(const std::string& path) = 0;
+  virtual void Removed(const std::string& path) = 0;
+};
+
+/// Has the watcher told of calls below the folder from now on; nullptr: nobody. Not while a DiskFaults lives.
+void WatchDisk(DiskWatcher* watcher, const std::filesystem::path& folder);
 
 }  // namespace ferment::testing

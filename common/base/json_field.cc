@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/report/json_field.h"
+#include "common/base/json_field.h"
 
-namespace ferment::report {
+namespace ferment {
 
 const Json& Field(const Json& object, std::string_view key) {
   static const Json kNothing;
@@ -11,6 +11,10 @@ const Json& Field(const Json& object, std::string_view key) {
 }
 
 double NumberOr(const Json& value, double fallback) { return value.is_number() ? value.get<double>() : fallback; }
+
+std::uint64_t CountOr(const Json& value, std::uint64_t fallback) {
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() : fallback;
+}
 
 std::string TextOr(const Json& value, std::string_view fallback) {
   return value.is_string() ? value.get<std::string>() : std::string(fallback);
@@ -25,4 +29,4 @@ std::vector<double> Numbers(const Json& value) {
   return numbers;
 }
 
-}  // namespace ferment::report
+}  // namespace ferment
