@@ -304,7 +304,7 @@ void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t p
 
 void SimOracle::CheckLabelsToLearn(const coordinator::LaunchKey& key, std::uint32_t round) {
   for (const auto& [job_id, job] : log_.FindRun(key.run_id)->jobs) {
-    if (!job.label || job.round != round) continue;
+    if (!job.label || job.round != round || job.tripped) continue;
     const std::size_t visible = files_.Index(job.index_folder).size();
     if (visible >= job.shards.size()) continue;
     history_.Violate("P10", "a student begins, and its round's label sets cannot all be seen: " + Name(key) +

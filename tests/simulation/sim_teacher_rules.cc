@@ -54,7 +54,8 @@ std::string StaleLabels(const RunFacts& run, std::uint32_t round) {
   const std::string teacher = TeacherOf(run, round);
   if (teacher.empty()) return "its round has no teacher";
   for (const auto& [job_id, job] : run.jobs) {
-    if (!job.label || job.round != round) continue;
+    // Of a stopped teacher P16 speaks.
+    if (!job.label || job.round != round || job.tripped) continue;
     if (job.labelled_by != teacher) return job_id + " is by " + job.labelled_by + ", its round's teacher is " + teacher;
     if (job.shards.empty() || CommittedOf(job) < job.shards.size()) return job_id + " is not done";
   }
