@@ -3,6 +3,9 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
 
+# The checks in PyTorch, which comes into build/test-venv (3 GB with its CUDA libraries): make test FERMENT_PYTHON_CHECKS= leaves them out.
+export FERMENT_PYTHON_CHECKS ?= 1
+
 SEEDS ?= 200000
 FIRST ?= 1
 
@@ -16,7 +19,7 @@ test: build
 
 # What takes longer than a change should wait for.
 test-long: build
-	FERMENT_PYTHON_CHECKS=1 FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
+	FERMENT_LONG_TESTS=1 ctest --preset $(PRESET) -L long
 
 # The coordinator in simulated time, on all cores: make sim SEEDS=200000 FIRST=1. A failing seed says how to replay it.
 sim: deps
@@ -41,10 +44,10 @@ soak: deps
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target chaos_rounds
 	build/$(PRESET)/tests/chaos_rounds --kind soak --first $(SEED) --seconds $$(( 60 * $(MINUTES) )) --keep
 
-# Loads exports, that of the last demo among them, and replays recorded steps in PyTorch, which comes into build/test-venv.
+# Loads exports, that of the last demo among them, and replays recorded steps in PyTorch.
 test-python: build
-	FERMENT_PYTHON_CHECKS=1 ctest --preset $(PRESET) -L python
-	$(if $(wildcard runs/demo),FERMENT_PYTHON_CHECKS=1 tests/road/export_check.sh $(BIN) runs/demo)
+	ctest --preset $(PRESET) -L python
+	$(if $(wildcard runs/demo),tests/road/export_check.sh $(BIN) runs/demo)
 
 deps:
 	@tools/install_dependencies.sh
@@ -82,7 +85,7 @@ DEVICE ?= cpu
 bench-train:
 	$(if $(filter cuda,$(DEVICE)),@tools/install_cuda_libraries.sh)
 	@$(MAKE) --no-print-directory bench
-	FERMENT_PYTHON_CHECKS=1 tests/support/test_venv.sh
+	tests/support/test_venv.sh
 	tools/bench_train.py --device $(DEVICE)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_all_reduce.py)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_placement.py)

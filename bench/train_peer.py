@@ -190,10 +190,9 @@ def step_flops(what, net, faces, labelled, unlabelled):
 
 def best_rate(arguments):
     """-> of a product of matrices in the type that the training passes are in; a GPU needs larger ones."""
-    if arguments.device == "cpu":
-        return gemm_rate(size=2048, rounds=8)
     in_bfloat16 = arguments.bfloat16 and arguments.what == "cotrain"
-    return gemm_rate(size=8192, rounds=8, device="cuda", dtype=torch.bfloat16 if in_bfloat16 else torch.float32)
+    return gemm_rate(size=2048 if arguments.device == "cpu" else 8192, rounds=8, device=arguments.device,
+                     dtype=torch.bfloat16 if in_bfloat16 else torch.float32)
 
 
 def main():

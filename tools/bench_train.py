@@ -6,6 +6,8 @@ a step waits for a checkpoint (of PyTorch: torch.save). Prints a Markdown table 
 
     tools/bench_train.py --bin build/bench/bin --python build/test-venv/bin/python [--rounds 5] [--case cotrain,resnet50,64,112,16,1 ...]
     tools/bench_train.py --device cuda [--no-compile]     # a compiled case compiles in its first step
+
+A case is what,backbone,width,image size,B,mu, and ,bfloat16 where co-training's passes are in it, of PyTorch by autocast.
 """
 import argparse
 import contextlib
@@ -20,7 +22,9 @@ import tempfile
 CASES = ["cotrain,resnet50,64,112,16,1", "cotrain,resnet18,16,56,32,1", "cotrain,resnet18,16,56,32,4",
          "supervised,resnet50,64,112,16,1", "temporal,resnet18,8,32,2,1", "frames,resnet18,8,32,2,1",
          "checkpoint,resnet50,64,112,2,1"]
-GPU_CASES = ["cotrain,resnet50,64,112,64,1", "cotrain,resnet50,64,112,32,4", "cotrain,resnet18,16,56,32,4",
+BFLOAT16_CASE = "cotrain,resnet50,64,112,16,1,bfloat16"  # of CPUs that have instructions for it
+GPU_CASES = ["cotrain,resnet50,64,112,64,1", "cotrain,resnet50,64,112,64,1,bfloat16",
+             "cotrain,resnet50,64,112,32,4", "cotrain,resnet18,16,56,32,4",
              "supervised,resnet50,64,112,256,1", "temporal,resnet18,8,32,2,1", "frames,resnet18,8,32,2,1",
              "checkpoint,resnet50,64,112,2,1"]
 CLOSE = 1e-3  # of two right float32 steps in a row
@@ -69,10 +73,11 @@ def closeness(what, in_bfloat16):
 
 
 def run_case(arguments, case, folder):
-    what, backbone, width, size, batch, mu = case.split(",")
+    what, backbone, width, size, batch, mu, *dtype = case.split(",")
+    in_bfloat16 = dtype == ["bfloat16"]
     network = ["--what", what, "--backbone", backbone, "--width", width, "--threads", str(arguments.threads)]
     network += ["--device", arguments.device]
-    network += [flag for flag, on in (("--bfloat16", arguments.bfloat16), ("--cudnn-benchmark", arguments.cudnn_benchmark)) if on]
+    network += [flag for flag, on in (("--bfloat16", in_bfloat16), ("--cudnn-benchmark", arguments.cudnn_benchmark)) if on]
     peer = [arguments.python, "bench/train_peer.py", *network, "--load", folder]
     # As `ferment run` starts a trainer; PyTorch with libgomp's default, which spins ten times as long.
     spin = os.environ.get("GOMP_SPINCOUNT", "30000")
@@ -84,8 +89,8 @@ def run_case(arguments, case, folder):
     try:
         for name, command in commands:  # the first writes what the others read
             contestants.append(Contestant(name, command))
-        right = first_step([word for word in ours if word != "--bfloat16"]) if arguments.bfloat16 else None
-        check_first_step(contestants, closeness(what, arguments.bfloat16), right)
+        right = first_step([word for word in ours if word != "--bfloat16"]) if in_bfloat16 else None
+        check_first_step(contestants, closeness(what, in_bfloat16), right)
         for c in contestants:
             c.make(2, counted=False)  # compiling, and the memory of a first step
         for _ in range(arguments.rounds):
@@ -117,6 +122,13 @@ def check_first_step(contestants, close, right):
         print(f"in reduced precision {told}")
 
 
+def default_cases(on_gpu):
+    if on_gpu:
+        return GPU_CASES
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return CASES + ([BFLOAT16_CASE] if " avx512_bf16 " in file.read() else [])
+
+
 def milliseconds(seconds):
     return f"{seconds * 1e3:.{0 if seconds >= 0.1 else 1}f} ms"
 
@@ -142,10 +154,9 @@ def main():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="a round; default: 2, on a GPU 10")
-    parser.add_argument("--case", action="append", help="what,backbone,width,image size,B,mu; may be repeated; default: "
-                        + " ".join(CASES) + "; on a GPU: " + " ".join(GPU_CASES))
+    parser.add_argument("--case", action="append", help="may be repeated; default: " + " ".join(CASES)
+                        + f", and where the CPU has avx512_bf16 {BFLOAT16_CASE}; on a GPU: " + " ".join(GPU_CASES))
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--bfloat16", action="store_true", help="co-training's passes in bfloat16, of PyTorch by autocast")
     parser.add_argument("--cudnn-benchmark", action="store_true", help="cuDNN chooses its algorithms by trial, for all")
     arguments = parser.parse_args()
     on_gpu = arguments.device == "cuda"
@@ -155,7 +166,7 @@ def main():
     names = ["ferment", "eager"] + ([] if arguments.no_compile else ["compiled"])
     print(f"| case | {' | '.join(names)} | best peer / ferment | share of the GEMM rate | peak {'device ' if on_gpu else ''}MiB |\n|---|{'---|' * (len(names) + 3)}", flush=True)
     failed = False
-    for case in arguments.case or (GPU_CASES if on_gpu else CASES):
+    for case in arguments.case or default_cases(on_gpu):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 print(row(case, run_case(arguments, case, folder), len(names)), flush=True)
