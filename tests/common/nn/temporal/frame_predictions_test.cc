@@ -58,8 +58,7 @@ TEST(FillGaps, AVideoWithoutAFaceIsUniform) {
   EXPECT_FLOAT_EQ(filled.Row(1)[3], 0.25F);
 }
 
-// method.md section 10, check 10.
-TEST(BoxSmooth, Check10HalfWidthZeroIsIdentityAndConstantsStayConstant) {
+TEST(BoxSmooth, HalfWidthZeroIsIdentityAndConstantsStayConstant) {
   const FrameTable random = RandomProbabilities(50, 8);
   EXPECT_EQ(BoxSmooth(random, 0), random);
   FrameTable constant(30, 2);
