@@ -35,8 +35,8 @@ TEST(ClassificationMetrics, AgreesWithScikitLearnOnTheFixtures) {
   }
 }
 
-// Always Other on the histogram of Aff-Wild2's validation frames.
-TEST(ClassificationMetrics, AlwaysOtherScoresTheKnownFloor) {
+// method.md section 10, check 9: always Other on the Aff-Wild2 validation histogram.
+TEST(ClassificationMetrics, Check9AlwaysOtherScoresTheKnownFloor) {
   const std::vector<int> histogram = {82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444};
   ConfusionMatrix matrix(8);
   for (int label = 0; label < 8; ++label)

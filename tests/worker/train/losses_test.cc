@@ -47,7 +47,7 @@ TEST(Losses, NameAClassThatExistsEvenForLogitsThatAreNoNumbers) {
   EXPECT_TRUE(std::isnan(ConsistencySum(labels.probabilities, labels.mask, logits).item<double>()));
 }
 
-// The soft self-target that public code uses feeds nothing back, which is why ours is hard.
+// Section 10, check 4: the soft self-target that public code uses feeds nothing back, which is why ours is hard.
 TEST(Losses, Check4TheSoftSelfTargetHasNoGradient) {
   torch::Tensor logits = kLogits().requires_grad_();
   ConsistencySum(torch::softmax(logits, 1).detach(), torch::ones({2}, torch::kFloat64), logits).backward();

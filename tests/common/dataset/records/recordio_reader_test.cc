@@ -27,7 +27,7 @@ std::string ReasonAt(const RecordioReader& reader, std::uint64_t offset) {
   return record ? "" : DamageReason(record.error());
 }
 
-/// The magic everywhere it hurts, and every length modulo 4.
+/// The payloads of check 7: the magic everywhere it hurts, and every length modulo 4.
 std::vector<Bytes> AwkwardPayloads() {
   const Bytes magic = MagicBytes();
   return {"",

@@ -58,7 +58,8 @@ TEST(FillGaps, AVideoWithoutAFaceIsUniform) {
   EXPECT_FLOAT_EQ(filled.Row(1)[3], 0.25F);
 }
 
-TEST(BoxSmooth, HalfWidthZeroIsIdentityAndConstantsStayConstant) {
+// method.md section 10, check 10.
+TEST(BoxSmooth, Check10HalfWidthZeroIsIdentityAndConstantsStayConstant) {
   const FrameTable random = RandomProbabilities(50, 8);
   EXPECT_EQ(BoxSmooth(random, 0), random);
   FrameTable constant(30, 2);
