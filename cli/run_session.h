@@ -48,7 +48,7 @@ struct Interruptions {
   }
 };
 
-/// Runs it. Returns: the process exit code of settled.md section 7; what went wrong has been printed.
+/// Runs it. Returns: the process exit code (docs/operations.md); what went wrong has been printed.
 int RunToTheEnd(const RunOptions& options, Interruptions& interruptions);
 
 }  // namespace ferment::cli

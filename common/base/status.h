@@ -51,7 +51,7 @@ class [[nodiscard]] Status {
   StatusCode code() const { return failure_ ? failure_->code : StatusCode::kOk; }
   /// What went wrong; empty on success.
   std::string_view message() const { return failure_ ? std::string_view(failure_->message) : std::string_view(); }
-  /// The exit code of settled.md section 7 that a process should end with because of this, where the code alone
+  /// The exit code (docs/operations.md) that a process should end with because of this, where the code alone
   /// does not tell; 0 if none was named.
   int exit_code() const { return failure_ ? failure_->exit_code : 0; }
 
@@ -90,7 +90,7 @@ Status InternalError(std::string message);
 Status UnavailableError(std::string message);
 Status DataLossError(std::string message);
 
-/// Process exit codes of settled.md section 7.
+/// Process exit codes (docs/operations.md).
 namespace exit_code {
 inline constexpr int kOk = 0;
 inline constexpr int kBug = 1;

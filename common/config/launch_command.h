@@ -42,7 +42,7 @@ struct LaunchCommand {
   std::vector<std::pair<std::string, std::string>> env;
 };
 
-/// Returns: the mpirun command of settled.md section 2. Pure.
+/// Returns: the mpirun command (docs/decisions/0010-launch-command-in-config.md). Pure.
 LaunchCommand MakeLaunchCommand(const RunSpec& spec, const TrainerLaunch& launch);
 
 /// Returns: resources.threads_per_rank, or the rank's share of `cores`, at least 1.

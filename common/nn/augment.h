@@ -20,7 +20,7 @@ torch::Tensor WeakView(const torch::Tensor& images, std::span<const std::uint64_
 
 /// Strong: a weak view of its own, then two operations, each with p = 0.5 and a magnitude of 1..10: autocontrast,
 /// equalize, brightness, colour, contrast, sharpness (factors on both sides of 1), posterize, solarize (from 128 on),
-/// rotate, shear, translate, a covered forehead, a covered square (docs/method.md, section 6).
+/// rotate, shear, translate, a covered forehead, a covered square (docs/method.md, "Choices").
 torch::Tensor StrongView(const torch::Tensor& images, std::span<const std::uint64_t> keys, std::uint64_t seed,
                          std::uint64_t epoch);
 

@@ -7,7 +7,7 @@
 
 namespace ferment::worker {
 
-/// Averaged weights, and averaged statistics to go with them (docs/method.md, rule 11).
+/// Averaged weights, and averaged statistics to go with them (docs/method.md, rule 10).
 struct AveragedNetwork {
   explicit AveragedNetwork(std::shared_ptr<nn::Backbone> backbone)
       : net(std::move(backbone)), bucket(*net, /*trained=*/false), statistics(*net) {}

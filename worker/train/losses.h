@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loss terms of method.md's section 1 as sums over this rank's rows; the caller divides by the global count.
+// The loss terms of docs/method.md as sums over this rank's rows; the caller divides by the global count.
 #pragma once
 
 #include <torch/types.h>
@@ -19,7 +19,7 @@ torch::Tensor CrossEntropySum(const torch::Tensor& logits, const torch::Tensor& 
 /// Returns: sum_i mask_i * (-sum_c target_ic log softmax(logits_i)_c).
 torch::Tensor ConsistencySum(const torch::Tensor& target, const torch::Tensor& mask, const torch::Tensor& logits);
 
-/// What the teacher says about the weak views, method.md 11.4.
+/// What the teacher says about the weak views (docs/method.md, rule 4).
 struct PseudoLabels {
   torch::Tensor probabilities;  // [N, C] softmax(z / tau), detached
   torch::Tensor confidence;     // [N] their maximum

@@ -25,7 +25,7 @@ namespace ferment::worker {
 
 using nn::NamedTensors;
 
-/// Co-training only: write all that step `step` reads and makes into `folder` (docs/method.md, section 11).
+/// Co-training only: write all that step `step` reads and makes into `folder` (docs/formats.md, "Recorded step").
 struct StepRecording {
   std::uint64_t step = 0;
   std::filesystem::path folder;

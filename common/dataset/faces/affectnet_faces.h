@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AffectNet as its two releases lay it out (docs/method.md has the formats).
+// AffectNet as its two releases lay it out (docs/formats.md, "What labelled faces are read as").
 #pragma once
 
 #include "common/config/run_spec.h"

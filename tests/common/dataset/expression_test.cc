@@ -7,7 +7,7 @@ namespace ferment::dataset {
 namespace {
 
 TEST(Expression, EveryDataSetMapsToTheEightAsTheTableSays) {
-  // Rows of docs/method.md: neutral, anger, disgust, fear, happiness, sadness, surprise.
+  // Columns of the table in docs/formats.md: neutral, anger, disgust, fear, happiness, sadness, surprise.
   const std::array<int, 7> affectnet = {0, 6, 5, 4, 1, 2, 3};
   const std::array<int, 7> expw = {6, 0, 1, 2, 3, 4, 5};
   const std::array<int, 7> rafdb = {7, 6, 3, 2, 4, 5, 1};

@@ -18,7 +18,7 @@ CotrainStep::CotrainStep(TrainedNetwork* teacher, TrainedNetwork* student, Avera
   if (student != nullptr) student_.emplace(*student, *average, rules_, placement.group(), trace_);
 }
 
-// The numbers are those of the method's equations, docs/method.md section 1.
+// The numbers are those of the method's equations, docs/method.md.
 Result<CotrainOutcome> CotrainStep::Run(std::uint64_t step, const CotrainBatch& batch, const CotrainRates& rates) {
   CotrainOutcome outcome;
   Remember();

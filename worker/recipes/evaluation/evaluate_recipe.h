@@ -13,7 +13,7 @@ namespace ferment::worker {
 /// Trains nothing. A step is one batch of validation faces of one network (rows split over ranks, probabilities added),
 /// or one network's videos (every rank by itself: they are cheap). Finish puts the figures into result.json's
 /// "evaluation", marked as optimistic where evaluate.select chose networks by them, and, on rank 0, writes
-/// evaluation/*.csv, export/ and submission/. Evaluation is plain float32 (settled.md, sections 5 and 6).
+/// evaluation/*.csv, export/ and submission/. Evaluation is plain float32.
 std::unique_ptr<Recipe> MakeEvaluateRecipe(const RecipeContext& context);
 
 }  // namespace ferment::worker

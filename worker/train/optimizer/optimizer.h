@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// torch.optim.SGD over flat buffers, with the clip of method.md's section 11.
+// torch.optim.SGD over flat buffers, with the clip of docs/method.md, rule 6.
 #pragma once
 
 #include <optional>
