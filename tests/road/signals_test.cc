@@ -111,7 +111,7 @@ class TrainerSignals : public Signals {
 
 TEST_F(TrainerSignals, TheFirstIntEndsItWithACheckpointAndAsTerm) {
   Send(SIGINT);
-  EXPECT_FALSE(trainer_->Poll()) << Output();
+  ASSERT_FALSE(trainer_->Poll()) << Output();
   LetTheSpecCome();
   const Outcome outcome = Wait(*trainer_);
   EXPECT_EQ(outcome.exit_code, exit_code::kTerminated) << outcome.output;
