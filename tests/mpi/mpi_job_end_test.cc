@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// What ends a job of processes ends this program too, so that each test is a run of its own: with a filter, under
-// mpirun, whose exit code is what the test is about (expect_code.sh).
 #include <gtest/gtest.h>
 #include <mpi.h>
 
@@ -14,6 +11,8 @@
 namespace ferment::worker {
 namespace {
 
+/// What ends a job of processes ends this program too, so that each test is a run of its own: with a filter, under
+/// mpirun, whose exit code is what the test is about (expect_code.sh).
 class MpiJobEnd : public ::testing::TestWithParam<int> {};
 
 TEST_P(MpiJobEnd, IsAnAbortWithItsCode) {
