@@ -70,6 +70,16 @@ void ExpectSumsOverRanks(worker::Collective& collective, const ContractMemory& m
   }
 }
 
+/// As callers make an average, which the port leaves to them.
+template <typename T>
+void ExpectAveragesOverRanks(worker::Collective& collective, const ContractMemory& memory) {
+  ContractBuffer<T> buffer(memory, {static_cast<T>(collective.rank()), T(0.5)});
+  ASSERT_TRUE(collective.AllReduceSum(buffer.span()).ok());
+  std::vector<T> values = buffer.Values();
+  for (T& value : values) value /= static_cast<T>(collective.size());
+  EXPECT_EQ(values, (std::vector<T>{static_cast<T>(collective.size() - 1) / 2, T(0.5)}));
+}
+
 inline void ExpectBroadcastsFromAnyRoot(worker::Collective& collective, const ContractMemory& memory) {
   for (int root = 0; root < collective.size(); ++root) {
     for (const std::size_t length : kContractLengths) {
@@ -147,6 +157,8 @@ inline void ExpectTheContractIn(const ContractMemory& memory, worker::Collective
   ASSERT_LT(collective.rank(), collective.size());
   ExpectSumsOverRanks<float>(collective, memory);
   ExpectSumsOverRanks<double>(collective, memory);
+  ExpectAveragesOverRanks<float>(collective, memory);
+  ExpectAveragesOverRanks<double>(collective, memory);
   ExpectBroadcastsFromAnyRoot(collective, memory);
   ExpectGathersInRankOrder(collective, memory);
   ExpectSumsAreTheSameBitsEverywhere(collective, memory);

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "tests/contract/collective_contract.h"
+#include "tests/contract/collective_endings.h"
 
 namespace ferment::worker {
 namespace {
@@ -75,19 +75,12 @@ TEST(MpiCollective, SaysWhenTheOthersDoNotComeToASum) {
   }
 }
 
-TEST(MpiCollective, SaysWhenTheOthersDoNotCome) {
-  auto collective = MakeMpiCollective(std::chrono::milliseconds(100));
-  ASSERT_TRUE(collective);
-  auto all = MakeMpiCollective(std::chrono::seconds(60));
-  ASSERT_TRUE(all);
-  if ((*all)->size() > 1 && (*all)->rank() == 0) {
-    EXPECT_EQ(ProcessExitCode((*collective)->Barrier()), exit_code::kHang);
-  }
-  ASSERT_TRUE((*all)->Barrier().ok());
-  if ((*all)->rank() > 0) {
-    EXPECT_TRUE((*collective)->Barrier().ok());
-  }
-  ASSERT_TRUE((*all)->Barrier().ok());
+TEST(MpiCollective, ABarrierHasADeadline) {
+  constexpr std::chrono::milliseconds kDeadline(100);
+  const auto hurried = MakeMpiCollective(kDeadline);
+  const auto patient = MakeMpiCollective(std::chrono::seconds(60));
+  ASSERT_TRUE(hurried && patient);
+  testing::ExpectABarrierHasADeadline(**hurried, kDeadline, **patient);
 }
 
 }  // namespace

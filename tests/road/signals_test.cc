@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 
 #include "tests/road/road_fixture.h"
 
@@ -56,6 +60,70 @@ TEST_F(Signals, ALabelerStaysOnHupAndUsr1AndLeavesOnTheFirstIntAsOnTerm) {
     event::ChildProcess labeler = StartLabeler();
     ExpectStaysThenLeavesWith143(labeler, end);
   }
+}
+
+/// A trainer that has its handlers and waits for a spec that nobody has written yet, until LetTheSpecCome.
+class TrainerSignals : public Signals {
+ protected:
+  void SetUp() override {
+    Signals::SetUp();
+    data_ = RenderSets({{"faces-train", 32},
+                        {"faces-validation", 8},
+                        {"fr-records", 8},
+                        {"identities", 2},
+                        {"videos-train", 1},
+                        {"videos-validation", 1},
+                        {"videos-test", 1},
+                        {"frames", 16}});
+    ASSERT_EQ(mkfifo(spec().c_str(), 0600), 0);
+    trainer_.emplace(Start({(BinFolder() / "ferment-trainer").string(), "--spec", spec().string(), "--run-dir",
+                            run_dir().string(), "--phase", "teacher"}));
+    ASSERT_TRUE(Says(*trainer_, "rank_found")) << Output();
+  }
+  std::filesystem::path spec() const { return folder() / "spec.yaml"; }
+
+  /// Sends a signal and waits until it is taken: two that wait together would be one.
+  void Send(int number) {
+    trainer_->Signal(number);
+    const auto pending = [&] {
+      std::ifstream status("/proc/" + std::to_string(trainer_->pid()) + "/status");
+      std::string word;
+      while (status >> word && word != "ShdPnd:") {
+      }
+      std::uint64_t set = 0;
+      status >> std::hex >> set;
+      return (set >> (number - 1) & 1) != 0;
+    };
+    EXPECT_TRUE(WaitUntil(*trainer_, [&] { return !pending(); }) || trainer_->Poll());
+  }
+  void LetTheSpecCome() const {
+    std::ofstream(spec()) << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data_ / "fer").string()
+                          << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: "
+                          << (data_ / "fr").string()
+                          << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\n"
+                             "teacher: {steps: 100000, batch: 4}\ncheckpoint: {every_steps: 100000}\n"
+                             "resources: {device: cpu, threads_per_rank: 1}\n";
+  }
+
+  std::filesystem::path data_;
+  std::optional<event::ChildProcess> trainer_;
+};
+
+TEST_F(TrainerSignals, TheFirstIntEndsItWithACheckpointAndAsTerm) {
+  Send(SIGINT);
+  ASSERT_FALSE(trainer_->Poll()) << Output();
+  LetTheSpecCome();
+  const Outcome outcome = Wait(*trainer_);
+  EXPECT_EQ(outcome.exit_code, exit_code::kTerminated) << outcome.output;
+  EXPECT_TRUE(HasCheckpoint("teacher")) << outcome.output;
+  EXPECT_FALSE(HasResult("teacher"));
+}
+
+TEST_F(TrainerSignals, TheSecondIntEndsItAtOnceWith130) {
+  Send(SIGINT);
+  Send(SIGINT);
+  EXPECT_EQ(Wait(*trainer_).exit_code, exit_code::kInterrupted);
+  EXPECT_FALSE(HasCheckpoint("teacher"));
 }
 
 TEST_F(Signals, ARunWhoseTerminalIsClosedEndsItsProcessesAndGoesOnLater) {

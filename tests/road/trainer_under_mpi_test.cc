@@ -155,6 +155,16 @@ TEST_F(TrainerUnderMpi, TermOfOneRankEndsAllWithACheckpointAndHupDoesNothing) {
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
 }
 
+TEST_F(TrainerUnderMpi, IntOfOneRankEndsAllAsTermDoes) {
+  EXPECT_GT(StopInItsMidst(run_dir(),
+                           [](event::ChildProcess& mpirun) {
+                             const int rank = ChildOf(ChildOf(mpirun.pid()));
+                             EXPECT_GT(rank, 0);
+                             if (rank > 0) kill(rank, SIGINT);
+                           }),
+            0);
+}
+
 /// Promise 5, without a coordinator to see to it.
 TEST_F(TrainerUnderMpi, ASecondOneLeavesTheFolderToTheFirst) {
   Outcome second;

@@ -144,7 +144,7 @@ class NcclCollective : public Collective {
     });
   }
 
-  /// Orders processes. Nothing is under way on the devices between two verbs.
+  /// Orders processes. On the devices there is nothing to order but begun sums, which AwaitSums ends.
   Status Barrier() override {
     FERMENT_RETURN_IF_ERROR(failure_);
     return host_.Barrier();

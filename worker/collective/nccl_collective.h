@@ -20,8 +20,8 @@ struct NcclOptions {
 
 /// Returns: a communicator of the ranks of `host`, whose verbs take buffers of either memory, the same on every rank.
 /// Device memory goes by NCCL; a verb begins after all work that compute_stream() holds at the call, and returns when
-/// the result is there, so that a buffer is never in use outside of a verb. Host memory and Barrier go by `host`, which
-/// also carries NCCL's unique id; it outlives the result.
+/// the result is there, but for BeginSum: its buffer is in use until AwaitSums, and must not go back to an allocator
+/// before. Host memory and Barrier go by `host`, which also carries NCCL's unique id; it outlives the result.
 ///
 /// Every rank calls. Errors: those of Collective, and Internal where CUDA or NCCL refuse. What keeps one rank from
 /// making a stream on its device is every rank's failure; one that NCCL meets later is that rank's, which should end

@@ -3,10 +3,12 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/contract/collective_endings.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/fake_nccl/standin_nccl.h"
 #include "tests/support/run_ranks.h"
 #include "worker/collective/nccl_module.h"
+#include "worker/collective/thread_collective.h"
 
 namespace ferment::worker {
 namespace {
@@ -26,7 +28,14 @@ NcclOptions OptionsOf(const Collective& host, std::chrono::milliseconds deadline
   return {.device = host.rank(), .deadline = deadline, .compute_stream = [] { return nullptr; }};
 }
 
-class NcclCollective : public ::testing::TestWithParam<int> {};
+/// A device a rank, and four where ranks are fewer.
+class NcclCollective : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { testing::SetStandinDevices(std::max(kDevices, GetParam())); }
+  void TearDown() override { testing::SetStandinDevices(kDevices); }
+
+  static constexpr int kDevices = 4;
+};
 
 TEST_P(NcclCollective, KeepsTheContractOnTheDevice) {
   testing::RunRanks(GetParam(), [](Collective& host) {
@@ -55,7 +64,44 @@ TEST_P(NcclCollective, SplitsAPartAgain) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, NcclCollective, ::testing::Values(1, 2, 3));
+TEST_P(NcclCollective, ABarrierHasADeadline) {
+  constexpr std::chrono::seconds kDeadline(1);
+  const auto hurried_hosts = MakeThreadCollectives(GetParam(), kDeadline);
+  testing::RunRanks(GetParam(), [&](Collective& patient) {
+    Collective& host = *hurried_hosts[static_cast<std::size_t>(patient.rank())];
+    const Made hurried = Module().make_collective(host, OptionsOf(host, kDeadline));
+    ASSERT_TRUE(hurried) << hurried.error().ToString();
+    testing::ExpectABarrierHasADeadline(**hurried, kDeadline, patient);
+  });
+}
+
+// Host memory's verbs hear of it at once, those of the device at their deadline.
+TEST_P(NcclCollective, AnAbortEndsTheJob) {
+  testing::RunRanks(GetParam(), [](Collective& host) {
+    const Made made = Module().make_collective(host, OptionsOf(host, std::chrono::seconds(1)));
+    ASSERT_TRUE(made) << made.error().ToString();
+    testing::ExpectAnAbortEndsTheJob(testing::CudaMemory(), **made, exit_code::kHang);
+  });
+  EXPECT_EQ(testing::OpenStandinCommunicators(), 0);
+}
+
+TEST_P(NcclCollective, ADeathIsNobodysSuccess) {
+  for (const bool told : {true, false}) {
+    const auto tell_others = [&] {
+      for (int device = 0; told && device < GetParam() - 1; ++device)
+        testing::RaiseStandinError(device, ncclRemoteError);
+    };
+    testing::RunRanks(GetParam(), [&](Collective& host) {
+      const Made made =
+          Module().make_collective(host, OptionsOf(host, told ? std::chrono::minutes(10) : std::chrono::seconds(1)));
+      ASSERT_TRUE(made) << made.error().ToString();
+      testing::ExpectADeathIsNobodysSuccess(testing::CudaMemory(), **made, tell_others);
+    });
+    EXPECT_EQ(testing::OpenStandinCommunicators(), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, NcclCollective, ::testing::Values(1, 2, 3, 8));
 
 // One rank: others would give the compute stream time while they are waited for.
 TEST(NcclCollectiveOrder, BeginsAfterTheWorkOfTheComputeStream) {
@@ -139,21 +185,6 @@ TEST(NcclCollectiveFailure, OfASplitIsForGood) {
     ASSERT_TRUE(host.Barrier().ok());
   });
   EXPECT_EQ(testing::OpenStandinCommunicators(), 0);
-}
-
-TEST(NcclCollectiveFailure, FollowsAnAbort) {
-  testing::RunRanks(2, [](Collective& host) {
-    const Made made = Module().make_collective(host, OptionsOf(host));
-    ASSERT_TRUE(made) << made.error().ToString();
-    const testing::ContractMemory memory = testing::CudaMemory();
-    testing::ContractBuffer<float> buffer(memory, {1.0F});
-    if (host.rank() == 1) {
-      (*made)->Abort(1);
-      EXPECT_EQ(ProcessExitCode((*made)->AllReduceSum(buffer.span())), exit_code::kPeerLost);
-    } else {
-      EXPECT_EQ(ProcessExitCode((*made)->Barrier()), exit_code::kPeerLost);
-    }
-  });
 }
 
 TEST(NcclModule, NamesTheDevicesByTheirAddress) {

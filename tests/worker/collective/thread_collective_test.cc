@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "tests/contract/collective_contract.h"
+#include "tests/contract/collective_endings.h"
 #include "tests/support/run_ranks.h"
 
 namespace ferment::worker {
@@ -17,28 +17,32 @@ namespace {
 class ThreadCollective : public ::testing::TestWithParam<int> {};
 
 TEST_P(ThreadCollective, KeepsTheContract) { testing::RunRanks(GetParam(), testing::ExpectTheContract); }
-INSTANTIATE_TEST_SUITE_P(Ranks, ThreadCollective, ::testing::Values(1, 2, 3, 8));
 
-TEST(ThreadCollectiveFailure, NamesHowManyCameWhenOneStaysAway) {
-  testing::RunRanks(
-      3,
-      [](Collective& collective) {
-        if (collective.rank() == 2) return;
-        const Status status = collective.Barrier();
-        EXPECT_FALSE(status.ok());
-        EXPECT_TRUE(ProcessExitCode(status) == exit_code::kHang || ProcessExitCode(status) == exit_code::kPeerLost)
-            << status.ToString();
-      },
-      std::chrono::milliseconds(50));
-}
-
-TEST(ThreadCollectiveFailure, WakesTheWaitingWhenOneAborts) {
-  testing::RunRanks(2, [](Collective& collective) {
-    if (collective.rank() == 1) return collective.Abort(1);
-    std::vector<float> values(8, 1.0F);
-    EXPECT_EQ(ProcessExitCode(collective.AllReduceSum(std::span<float>(values))), exit_code::kPeerLost);
+TEST_P(ThreadCollective, ABarrierHasADeadline) {
+  constexpr std::chrono::milliseconds kDeadline(50);
+  const auto hurried = MakeThreadCollectives(GetParam(), kDeadline);
+  testing::RunRanks(GetParam(), [&](Collective& patient) {
+    testing::ExpectABarrierHasADeadline(*hurried[static_cast<std::size_t>(patient.rank())], kDeadline, patient);
   });
 }
+
+TEST_P(ThreadCollective, AnAbortEndsTheJob) {
+  testing::RunRanks(GetParam(), [](Collective& collective) {
+    testing::ExpectAnAbortEndsTheJob(testing::ContractMemory(), collective, exit_code::kHang);
+  });
+}
+
+// A thread cannot die alone: its rank leaves, and nobody tells the others.
+TEST_P(ThreadCollective, ADeathIsNobodysSuccess) {
+  testing::RunRanks(
+      GetParam(),
+      [](Collective& collective) {
+        testing::ExpectADeathIsNobodysSuccess(testing::ContractMemory(), collective, [] {});
+      },
+      std::chrono::milliseconds(500));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ThreadCollective, ::testing::Values(1, 2, 3, 8));
 
 // The copy takes longer than the deadline, which is for coming: a root that left meanwhile would free what is read.
 TEST(ThreadCollectiveFailure, ARootStaysUntilItsBufferWasRead) {

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "common/base/json.h"
-#include "tests/contract/collective_contract.h"
+#include "tests/contract/collective_endings.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/trace/trace_file.h"
 #include "worker/trace/traced_collective.h"
@@ -65,6 +65,12 @@ TEST(Trace, CountsWhatItForgets) {
 TEST(TracedCollective, KeepsTheContract) {
   for (const int ranks : {1, 2, 3})
     RunTraced(ranks, [](Collective& collective, Trace&) { testing::ExpectTheContract(collective); });
+}
+
+TEST(TracedCollective, AnAbortEndsTheJob) {
+  RunTraced(3, [](Collective& collective, Trace&) {
+    testing::ExpectAnAbortEndsTheJob(testing::ContractMemory(), collective, exit_code::kHang);
+  });
 }
 
 TEST(TracedCollective, DrawsEveryVerbAndABegunSumToItsEnd) {

@@ -253,6 +253,30 @@ TEST_F(TrainerLoopTest, AnEarlierTrainerThatComesLateWritesNothing) {
   EXPECT_TRUE(first.made.empty());
 }
 
+TEST_F(TrainerLoopTest, WhoIsKeptOutByAClaimOfAnotherStoreGoesOnOnceTheFilesThatItNamesAreRemoved) {
+  RecordedRunClient former;
+  former.held = 7;
+  ScriptedRecipe first(
+      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
+  EXPECT_FALSE(Train("run", first, former).ok());
+  RecordedRunClient of_new_store;
+  ScriptedRecipe second({});
+  const Status refused = Train("run", second, of_new_store);
+  EXPECT_EQ(refused.exit_code(), exit_code::kFenced);
+  const auto job = Layout("run").Job("teacher");
+  EXPECT_NE(refused.message().find("path=" + job.string() + "; where none does, remove its .writer-* "),
+            std::string::npos)
+      << refused.ToString();
+  std::set<std::filesystem::path> named;
+  for (const auto& entry : std::filesystem::directory_iterator(job)) {
+    if (entry.path().filename().string().starts_with(".writer-")) named.insert(entry.path());
+  }
+  EXPECT_EQ(named.size(), 1U);
+  for (const auto& file : named) std::filesystem::remove(file);
+  ASSERT_TRUE(Train("run", second, of_new_store).ok());
+  EXPECT_EQ(second.restored_at, 2U);
+}
+
 TEST_F(TrainerLoopTest, RanksThatReadDifferentCheckpointsSayWhichAndDoNotTrain) {
   RecordedRunClient client;
   for (const char* run : {"early", "late"}) {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <thread>
 
-#include "tests/contract/collective_contract.h"
+#include "tests/contract/collective_endings.h"
 #include "worker/collective/thread_collective.h"
 
 namespace ferment::worker {
@@ -32,6 +32,13 @@ class WatchedCollective : public ::testing::TestWithParam<int> {};
 TEST_P(WatchedCollective, KeepsTheContract) {
   RunWatched(GetParam(), [](Collective& collective, RankBoard&) { testing::ExpectTheContract(collective); });
 }
+
+TEST_P(WatchedCollective, AnAbortEndsTheJob) {
+  RunWatched(GetParam(), [](Collective& collective, RankBoard&) {
+    testing::ExpectAnAbortEndsTheJob(testing::ContractMemory(), collective, exit_code::kHang);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, WatchedCollective, ::testing::Values(1, 2, 3, 8));
 
 TEST(WatchedCollectiveBoard, CountsEveryVerbAndNamesTheLast) {
