@@ -12,7 +12,10 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <mutex>
 #include <string>
+#include <system_error>
+#include <utility>
 
 namespace ferment::testing {
 namespace {
@@ -70,13 +73,66 @@ size_t BytesOfWrite(size_t size) {
   return armed && fault == DiskFaults::Kind::kShort && calls == fault_at ? (size + 1) / 2 : size;
 }
 
+std::function<void(DiskCall)> told;
+std::mutex one_at_a_time;
+
+/// While it is held, no other thread's call comes between a call and the word of it.
+std::unique_lock<std::mutex> InTurn(bool ours) {
+  return armed && ours && told ? std::unique_lock(one_at_a_time) : std::unique_lock<std::mutex>();
+}
+
+std::filesystem::path Below(int folder, const char* path) {
+  std::error_code ignored;
+  const std::filesystem::path parent =
+      path[0] == '/' ? std::filesystem::path()
+                     : std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder), ignored);
+  return (parent / path).lexically_normal().lexically_relative(watched);
+}
+
+std::uint64_t InodeOf(int handle) {
+  struct stat status = {};
+  return fstat(handle, &status) == 0 ? status.st_ino : 0;
+}
+
+/// Requires: the turn.
+void Tell(const std::unique_lock<std::mutex>& turn, bool done, const std::function<DiskCall()>& call) {
+  const int error = errno;
+  if (turn && done) told(call());
+  errno = error;
+}
+
 int Open(int folder, const char* path, int flags, mode_t mode) {
   const bool mine = IsOurs(folder, path);
   const bool creates = (flags & O_CREAT) != 0;
   if (mine && creates && Fails(Call::kCreate)) return -1;
+  const auto turn = InTurn(mine);
+  const bool is_new = turn && creates && syscall(SYS_faccessat, folder, path, F_OK) != 0;
   const int handle = static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
   SetHandle(handle, !mine ? Handle::kForeign : creates ? Handle::kWritten : Handle::kRead);
+  Tell(turn, handle >= 0 && is_new, [&] {
+    return DiskCall{.kind = DiskCall::Kind::kCreate, .path = Below(folder, path), .inode = InodeOf(handle)};
+  });
+  Tell(turn, handle >= 0 && !is_new && (flags & O_TRUNC) != 0,
+       [&] { return DiskCall{.kind = DiskCall::Kind::kTruncate, .inode = InodeOf(handle)}; });
   return handle;
+}
+
+ssize_t Written(const std::unique_lock<std::mutex>& turn, int handle, const void* bytes, ssize_t size, off64_t at) {
+  Tell(turn, size > 0, [&] {
+    return DiskCall{.kind = DiskCall::Kind::kWrite,
+                    .inode = InodeOf(handle),
+                    .at = static_cast<std::uint64_t>(at),
+                    .bytes = std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size))};
+  });
+  return size;
+}
+
+int Sync(int handle, long call) {
+  if (!armed || !IsOurs(handle)) return static_cast<int>(syscall(call, handle));
+  if (Fails(Call::kSync)) return -1;
+  const auto turn = InTurn(true);
+  Tell(turn, true, [&] { return DiskCall{.kind = DiskCall::Kind::kSync, .inode = InodeOf(handle)}; });
+  return turn ? 0 : static_cast<int>(syscall(call, handle));
 }
 
 mode_t ModeOf(int flags, va_list arguments) {
@@ -95,8 +151,16 @@ DiskFaults::DiskFaults(const std::filesystem::path& folder, Kind kind, int at, i
   armed = true;
 }
 
+DiskFaults::DiskFaults(const std::filesystem::path& folder, std::function<void(DiskCall)> each)
+    : DiskFaults(folder, Kind::kFail, 0) {
+  const std::lock_guard lock(one_at_a_time);
+  told = std::move(each);
+}
+
 DiskFaults::~DiskFaults() {
+  const std::lock_guard lock(one_at_a_time);
   armed = false;
+  told = nullptr;
   Release();
 }
 
@@ -137,22 +201,30 @@ int openat(int folder, const char* path, int flags, ...) {
 }
 ssize_t write(int handle, const void* bytes, size_t size) {
   if (!armed || !IsOurs(handle)) return syscall(SYS_write, handle, bytes, size);
-  return Fails(Call::kWrite) ? -1 : syscall(SYS_write, handle, bytes, BytesOfWrite(size));
+  if (Fails(Call::kWrite)) return -1;
+  const auto turn = InTurn(true);
+  const ssize_t written = syscall(SYS_write, handle, bytes, BytesOfWrite(size));
+  return Written(turn, handle, bytes, written, turn ? lseek64(handle, 0, SEEK_CUR) - written : 0);
 }
 ssize_t pwrite64(int handle, const void* bytes, size_t size, off64_t at) {
   if (!armed || !IsOurs(handle)) return syscall(SYS_pwrite64, handle, bytes, size, at);
-  return Fails(Call::kWrite) ? -1 : syscall(SYS_pwrite64, handle, bytes, BytesOfWrite(size), at);
+  if (Fails(Call::kWrite)) return -1;
+  const auto turn = InTurn(true);
+  return Written(turn, handle, bytes, syscall(SYS_pwrite64, handle, bytes, BytesOfWrite(size), at), at);
 }
 int ftruncate64(int handle, off64_t size) noexcept {
-  return armed && IsOurs(handle) && Fails(Call::kTruncate) ? -1
-                                                           : static_cast<int>(syscall(SYS_ftruncate, handle, size));
+  const bool ours = armed && IsOurs(handle);
+  if (ours && Fails(Call::kTruncate)) return -1;
+  const auto turn = InTurn(ours);
+  const int cut = static_cast<int>(syscall(SYS_ftruncate, handle, size));
+  Tell(turn, cut == 0, [&] {
+    return DiskCall{
+        .kind = DiskCall::Kind::kTruncate, .inode = InodeOf(handle), .at = static_cast<std::uint64_t>(size)};
+  });
+  return cut;
 }
-int fdatasync(int handle) {
-  return armed && IsOurs(handle) && Fails(Call::kSync) ? -1 : static_cast<int>(syscall(SYS_fdatasync, handle));
-}
-int fsync(int handle) {
-  return armed && IsOurs(handle) && Fails(Call::kSync) ? -1 : static_cast<int>(syscall(SYS_fsync, handle));
-}
+int fdatasync(int handle) { return Sync(handle, SYS_fdatasync); }
+int fsync(int handle) { return Sync(handle, SYS_fsync); }
 int close(int handle) {
   const bool fails = armed && HandleOf(handle) == Handle::kWritten && Fails(Call::kClose);
   const int error = errno;
@@ -162,16 +234,35 @@ int close(int handle) {
   return fails ? -1 : closed;
 }
 int rename(const char* from, const char* to) noexcept {
-  return IsOurs(AT_FDCWD, to) && Fails(Call::kName)
-             ? -1
-             : static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+  const bool ours = IsOurs(AT_FDCWD, to);
+  if (ours && Fails(Call::kName)) return -1;
+  const auto turn = InTurn(ours);
+  const int renamed = static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+  Tell(turn, renamed == 0, [&] {
+    return DiskCall{.kind = DiskCall::Kind::kRename, .path = Below(AT_FDCWD, from), .to = Below(AT_FDCWD, to)};
+  });
+  return renamed;
 }
 int mkdir(const char* path, mode_t mode) noexcept {
-  return IsOurs(AT_FDCWD, path) && Fails(Call::kName) ? -1
-                                                      : static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+  const bool ours = IsOurs(AT_FDCWD, path);
+  if (ours && Fails(Call::kName)) return -1;
+  const auto turn = InTurn(ours);
+  const int made = static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+  Tell(turn, made == 0, [&] {
+    struct stat status = {};
+    stat(path, &status);
+    return DiskCall{.kind = DiskCall::Kind::kMakeFolder, .path = Below(AT_FDCWD, path), .inode = status.st_ino};
+  });
+  return made;
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  return IsOurs(folder, path) && Fails(Call::kName) ? -1 : static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+  const bool ours = IsOurs(folder, path);
+  if (ours && Fails(Call::kName)) return -1;
+  const auto turn = InTurn(ours);
+  const std::filesystem::path gone = turn ? Below(folder, path) : std::filesystem::path();
+  const int removed = static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
+  Tell(turn, removed == 0, [&] { return DiskCall{.kind = DiskCall::Kind::kRemove, .path = gone}; });
+  return removed;
 }
 int unlink(const char* path) noexcept { return unlinkat(AT_FDCWD, path, 0); }
 int remove(const char* path) noexcept {

@@ -3,9 +3,28 @@
 // Stands between a test program and the kernel: the n-th call that changes a folder fails, kills, or waits.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <string>
 
 namespace ferment::testing {
+
+/// A call that has changed the folder, or was to have the disk take what was changed.
+struct DiskCall {
+  enum class Kind { kCreate, kMakeFolder, kWrite, kTruncate, kSync, kRename, kRemove };
+  Kind kind;
+  /// Relative to the folder, of what has a name made, changed or taken away: kCreate, kMakeFolder, kRename, kRemove.
+  std::filesystem::path path;
+  /// kRename: its new one.
+  std::filesystem::path to;
+  /// What was made, written, truncated or synced.
+  std::uint64_t inode = 0;
+  /// kWrite: its first byte. kTruncate: the new size.
+  std::uint64_t at = 0;
+  /// kWrite.
+  std::string bytes;
+};
 
 /// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of
 /// every thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test
@@ -28,6 +47,8 @@ class DiskFaults {
   };
 
   DiskFaults(const std::filesystem::path& folder, Kind kind, int at, int error = 0);
+  /// Nothing fails: each call is made and told of, one after the other, save syncs, which are told of alone.
+  DiskFaults(const std::filesystem::path& folder, std::function<void(DiskCall)> told);
   ~DiskFaults();
   DiskFaults(const DiskFaults&) = delete;
   DiskFaults& operator=(const DiskFaults&) = delete;
