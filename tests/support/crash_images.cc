@@ -33,6 +33,14 @@ CrashImages::CrashImages(std::filesystem::path folder)
       before_(folder_),
       watch_(std::make_unique<DiskFaults>(folder_, [this](DiskCall call) { calls_.push_back(std::move(call)); })) {}
 
+bool CrashImages::Kill(int at, const std::function<void()>& life) {
+  watch_->FailFrom(at);
+  life();
+  const bool killed = watch_->happened();
+  watch_->FailFrom(0);
+  return killed;
+}
+
 void CrashImages::Stop() { watch_ = nullptr; }
 
 bool CrashImages::SawAll(const std::vector<std::filesystem::path>& unseen) const {

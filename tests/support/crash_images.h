@@ -34,6 +34,9 @@ class CrashImages {
 
   /// What was done so far has been acknowledged: one more thing that must survive.
   void Acknowledge() { acknowledged_at_.push_back(calls_.size()); }
+  /// A kill before the power cut: `life` is over at its n-th call; what it leaves unsynced stays so. Returns: whether
+  /// there was an n-th call.
+  bool Kill(int at, const std::function<void()>& life);
   void Stop();
   /// Returns: whether the folder, with the recorded calls made in order, is as it really is. Requires: Stop, and no
   /// change since. Those of `unseen` may be left out.

@@ -164,6 +164,12 @@ DiskFaults::~DiskFaults() {
   Release();
 }
 
+void DiskFaults::FailFrom(int at) {
+  fault = at == 0 ? Kind::kFail : Kind::kFailFrom;
+  fault_error = EIO;
+  fault_at = at == 0 ? 0 : calls + at;
+}
+
 bool DiskFaults::happened() const { return calls >= fault_at; }
 
 void DiskFaults::Release() {

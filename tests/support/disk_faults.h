@@ -50,6 +50,8 @@ class DiskFaults {
   /// Nothing fails: each call is made and told of, one after the other, save syncs, which are told of alone.
   DiskFaults(const std::filesystem::path& folder, std::function<void(DiskCall)> told);
   ~DiskFaults();
+  /// From the n-th call after this one on all fail with EIO, which leaves what a kill there would; 0: none any more.
+  void FailFrom(int at);
   DiskFaults(const DiskFaults&) = delete;
   DiskFaults& operator=(const DiskFaults&) = delete;
 

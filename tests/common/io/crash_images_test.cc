@@ -177,5 +177,38 @@ TEST_F(CrashImagesTest, AnAuditLogHasEachLineThatWasSyncedAndGoesOnBehindATornOn
   EXPECT_EQ(report.broken, 0) << report.first;
 }
 
+TEST_F(CrashImagesTest, AnAuditLogThatGoesOnWhereOneWasKilledWhileItBeganTheNextFileLosesNoLine) {
+  const std::filesystem::path file = folder_ / "audit.jsonl";
+  const std::filesystem::path moved = folder_ / "audit.jsonl.1";
+  testing::ManualClock clock;
+  const AuditEntry entry = {"ann", "operator", "CancelRun", "run", "OK"};
+  int tried = 0;
+  for (int call = 1;; ++call) {
+    SCOPED_TRACE("killed at call " + std::to_string(call));
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    CrashImages images(folder_);
+    {
+      const auto log = AuditLog::Open(file, clock);
+      ASSERT_TRUE(log && (*log)->Append(entry).ok());
+      ASSERT_EQ(::rename(file.c_str(), moved.c_str()), 0);
+      ASSERT_TRUE(SyncFolder(folder_).ok());
+      if (!images.Kill(call, [&] { (void)(*log)->Rotate(entry); })) break;
+    }
+    {
+      const auto log = AuditLog::Open(file, clock);
+      ASSERT_TRUE(log && (*log)->Append(entry).ok() && (*log)->Sync().ok());
+      images.Acknowledge();
+    }
+    images.Stop();
+    EXPECT_TRUE(images.SawAll());
+    const CrashReport report = images.Try(
+        1, [&](int) { return std::filesystem::exists(file) ? "" : "the line went with its file"; }, /*from=*/1);
+    EXPECT_EQ(report.broken, 0) << report.first;
+    ++tried;
+  }
+  EXPECT_GT(tried, 4);
+}
+
 }  // namespace
 }  // namespace ferment::io
