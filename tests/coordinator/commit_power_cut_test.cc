@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -23,7 +22,10 @@ constexpr std::uint64_t kRecords = 900;
 
 /// More than two pages of probabilities.
 dataset::LabelSet SetOf(std::uint64_t shard) {
-  dataset::LabelSet set{.origin = {"faces", "teacher", "config"}, .shard = shard, .classes = {"a", "b"}};
+  dataset::LabelSet set;
+  set.origin = {"faces", "teacher", "config"};
+  set.shard = shard;
+  set.classes = {"a", "b"};
   for (std::uint64_t i = 0; i < kRecords; ++i) {
     set.key.push_back(shard * kRecords + i);
     set.label.push_back(static_cast<std::uint8_t>((shard + i) % 2));
@@ -37,10 +39,6 @@ dataset::LabelSet SetOf(std::uint64_t shard) {
 /// A labeler's file, the coordinator's log, and the index that it keeps, all of one machine.
 class CommitPowerCut : public ::testing::Test {
  protected:
-  CommitPowerCut() {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
   ~CommitPowerCut() override { std::filesystem::remove_all(root_); }
 
   std::filesystem::path Store() const { return root_ / "ferment.db"; }
@@ -92,8 +90,7 @@ class CommitPowerCut : public ::testing::Test {
     return in_order && readable ? "" : "a commit whose label set is not there";
   }
 
-  const std::filesystem::path root_ =
-      std::filesystem::path(::testing::TempDir()) / ("commit-power-cut-" + std::to_string(::getpid()));
+  const std::filesystem::path root_ = testing::FreshImageFolder("commit-power-cut");
   std::map<std::uint64_t, dataset::LabelFile> written_;
   std::vector<LabelEntry> entries_;
 };

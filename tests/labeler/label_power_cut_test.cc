@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -23,10 +22,6 @@ constexpr std::uint64_t kShardRecords = 2;
 
 class LabelPowerCut : public ::testing::Test {
  protected:
-  LabelPowerCut() {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
   ~LabelPowerCut() override { std::filesystem::remove_all(root_); }
 
   /// As RUN/labels/faces/teacher/config.
@@ -55,8 +50,7 @@ class LabelPowerCut : public ::testing::Test {
     return "";
   }
 
-  const std::filesystem::path root_ =
-      std::filesystem::path(::testing::TempDir()) / ("label-power-cut-" + std::to_string(::getpid()));
+  const std::filesystem::path root_ = testing::FreshImageFolder("label-power-cut");
 };
 
 TEST_F(LabelPowerCut, WhatIsInTheIndexIsWholeAndWhatWasCommittedIsInIt) {

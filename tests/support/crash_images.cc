@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/crash_images.h"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstdio>
 #include <set>
@@ -27,6 +30,15 @@ std::size_t HashOf(const DiskTree& tree, int acknowledged) {
 }
 
 }  // namespace
+
+std::filesystem::path FreshImageFolder(const std::string& name) {
+  const bool in_memory = ::access("/dev/shm", W_OK | X_OK) == 0;
+  const auto folder = std::filesystem::path(in_memory ? "/dev/shm" : ::testing::TempDir()) /
+                      ("ferment-test-" + name + "-" + std::to_string(::getpid()));
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  return folder;
+}
 
 CrashImages::CrashImages(std::filesystem::path folder)
     : folder_(std::move(folder)),

@@ -22,6 +22,9 @@ struct CrashReport {
   std::string first;
 };
 
+/// Returns: an empty folder, in memory where the machine has /dev/shm: images are many, and nobody cuts its power.
+std::filesystem::path FreshImageFolder(const std::string& name);
+
 /// Records each change of a folder below the test's calls, while it lives or until Stop.
 ///
 /// Seen is what disk_faults.cc stands in for: neither mapped memory nor streams (fopen), which SawAll would tell.

@@ -15,15 +15,15 @@ struct DiskCall {
   enum class Kind { kCreate, kMakeFolder, kWrite, kTruncate, kSync, kRename, kRemove };
   Kind kind;
   /// Relative to the folder, of what has a name made, changed or taken away: kCreate, kMakeFolder, kRename, kRemove.
-  std::filesystem::path path;
+  std::filesystem::path path = {};
   /// kRename: its new one.
-  std::filesystem::path to;
+  std::filesystem::path to = {};
   /// What was made, written, truncated or synced.
   std::uint64_t inode = 0;
   /// kWrite: its first byte. kTruncate: the new size.
   std::uint64_t at = 0;
   /// kWrite.
-  std::string bytes;
+  std::string bytes = {};
 };
 
 /// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of

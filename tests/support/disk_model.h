@@ -63,19 +63,19 @@ class DiskModel {
     std::uint64_t number;
     std::uint64_t at = 0;
     /// Nothing: a truncation.
-    std::optional<std::string> bytes;
-    std::string removed;
-    std::string given;
+    std::optional<std::string> bytes = {};
+    std::string removed = {};
+    std::string given = {};
     std::size_t node = 0;
   };
   using Names = std::map<std::string, std::size_t>;
   struct Node {
     bool is_folder = false;
-    std::string bytes;
-    Names names;
-    std::vector<Change> unsynced;
+    std::string bytes = {};
+    Names names = {};
+    std::vector<Change> unsynced = {};
     /// Of a folder: as programs see it.
-    Names seen;
+    Names seen = {};
   };
   class Lot;
 

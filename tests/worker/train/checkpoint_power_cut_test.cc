@@ -45,7 +45,8 @@ bool SameBits(const RecipeState& a, const RecipeState& b) {
 
 class CheckpointPowerCut : public testing::JobFolderTest {
  protected:
-  RunLayout Layout() const { return RunLayout(folder_ / "run"); }
+  ~CheckpointPowerCut() override { std::filesystem::remove_all(run_); }
+  RunLayout Layout() const { return RunLayout(run_); }
 
   /// One process of the job.
   Status Train(ScriptedRecipe& recipe, RecordedRunClient& client) const {
@@ -54,12 +55,13 @@ class CheckpointPowerCut : public testing::JobFolderTest {
     const RecipeContext context{.spec = spec_, .layout = layout, .phase = "teacher", .world = *alone, .recording = {}};
     return TrainerLoop(recipe, context, client, {}).Run();
   }
+
+  const std::filesystem::path run_ = testing::FreshImageFolder("checkpoint-power-cut");
 };
 
 TEST_F(CheckpointPowerCut, TheNewestThatWasWrittenLoadsBitForBitAndNoDamagedOneEver) {
-  const std::filesystem::path place = folder_ / "run" / "checkpoints";
-  std::filesystem::create_directories(folder_ / "run");
-  CrashImages images(folder_ / "run");
+  const std::filesystem::path place = run_ / "checkpoints";
+  CrashImages images(run_);
   {
     CheckpointWriter writer(
         [&](const SavedJob& job) { return CheckpointFolder(place).Save(job.next_step, job.state, 2); });
@@ -88,9 +90,8 @@ TEST_F(CheckpointPowerCut, TheNewestThatWasWrittenLoadsBitForBitAndNoDamagedOneE
 }
 
 TEST_F(CheckpointPowerCut, AJobGoesOnFromWhatWasSavedToTheSameBits) {
-  std::filesystem::create_directories(folder_ / "run");
   std::vector<std::string> digests;
-  CrashImages images(folder_ / "run");
+  CrashImages images(run_);
   for (const std::uint64_t last : {1U, 3U, kNever}) {
     RecordedRunClient client;
     ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
@@ -127,9 +128,9 @@ TEST_F(CheckpointPowerCut, AJobThatGoesOnWhereOneWasKilledRestsOnNothingThatIsNo
   int tried = 0;
   for (int call = 1;; ++call) {
     SCOPED_TRACE("killed at call " + std::to_string(call));
-    std::filesystem::remove_all(folder_ / "run");
-    std::filesystem::create_directories(folder_ / "run");
-    CrashImages images(folder_ / "run");
+    std::filesystem::remove_all(run_);
+    std::filesystem::create_directories(run_);
+    CrashImages images(run_);
     const bool killed = images.Kill(call, [&] {
       RecordedRunClient client;
       ScriptedRecipe recipe({});
