@@ -28,6 +28,13 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
+/// Who made the folder may have been killed before its name was synced. A parent that we may not read, we did not
+/// write either.
+Status SyncNameOf(const std::filesystem::path& folder) {
+  Status synced = SyncFolder(folder.parent_path());
+  return synced.code() == StatusCode::kPermissionDenied ? Status() : synced;
+}
+
 }  // namespace
 
 Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
@@ -117,7 +124,8 @@ Status RemoveTemporariesOf(const std::filesystem::path& path) {
 
 Status CreateFolders(const std::filesystem::path& folder) {
   std::error_code error;
-  if (folder.empty() || std::filesystem::is_directory(folder, error)) return {};
+  if (folder.empty()) return {};
+  if (std::filesystem::is_directory(folder, error)) return SyncNameOf(folder);
   // A folder's name is its parent's to keep.
   FERMENT_RETURN_IF_ERROR(CreateFolders(folder.parent_path()));
   const bool created = std::filesystem::create_directory(folder, error);

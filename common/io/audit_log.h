@@ -50,9 +50,9 @@ Result<AuditSummary> VerifyAuditLog(const std::vector<std::filesystem::path>& fi
 /// Thread: any; guarded. Owns: the file's lock.
 class AuditLog {
  public:
-  /// Goes on where the file ends; the half of a line that a crash left behind is cut off, with a warning. Errors:
-  /// Aborted with exit code 202 (another process has it), DataLoss with 78 (its last line was changed), those of
-  /// WriteErrno.
+  /// Goes on where the file ends; what a crash left behind of lines that were not synced, half a line or zeros, is cut
+  /// off, with a warning. Errors: Aborted with exit code 202 (another process has it), DataLoss with 78 (its last line
+  /// was changed, or there are zeros a MiB or more before its end), those of WriteErrno.
   static Result<std::unique_ptr<AuditLog>> Open(const std::filesystem::path& file, const Clock& clock);
   ~AuditLog();
   AuditLog(const AuditLog&) = delete;

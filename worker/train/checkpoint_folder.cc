@@ -105,7 +105,6 @@ Status CheckpointFolder::Write(const std::filesystem::path& folder, std::uint64_
   std::error_code error;
   std::filesystem::remove_all(folder, error);
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  FERMENT_RETURN_IF_ERROR(io::SyncFolder(folder_.parent_path()));
   Json files = Json::object();
   for (const auto& [stem, tensors] : state.tensors) {
     const std::filesystem::path path = folder / (stem + ".safetensors");
