@@ -25,6 +25,7 @@ using testing::ScriptedRecipe;
 
 constexpr std::uint64_t kLast = 5;
 constexpr std::uint64_t kNever = 1'000;
+constexpr char kCurve[] = "logs/curve-teacher.jsonl";
 
 /// Two files, of which one has pages and one is smaller than a sector; a step's numbers are in no other's.
 RecipeState StateOf(std::uint64_t step) {
@@ -106,7 +107,7 @@ TEST_F(CheckpointPowerCut, AJobGoesOnFromWhatWasSavedToTheSameBits) {
   images.Stop();
   ASSERT_EQ(digests.size(), 1U);
   // Figures for people are written without a sync, as a stream.
-  EXPECT_TRUE(images.SawAll({"logs", "logs/curve-teacher.jsonl"}));
+  EXPECT_TRUE(images.SawAll({kCurve}));
   const CrashReport report = images.Try(1, [&](int acknowledged) -> std::string {
     const bool finished = std::filesystem::exists(Layout().Result("teacher"));
     if (acknowledged == 3 && !finished) return "the result is lost";
@@ -142,6 +143,7 @@ TEST_F(CheckpointPowerCut, AJobThatGoesOnWhereOneWasKilledRestsOnNothingThatIsNo
     ASSERT_TRUE(Train(recipe, client).ok());
     images.Acknowledge();
     images.Stop();
+    EXPECT_TRUE(images.SawAll({kCurve}));
     const JobResult& told = client.completed.at(0);
     const CrashReport report = images.Try(
         1,
