@@ -86,11 +86,13 @@ bench-train:
 	tools/bench_train.py --device $(DEVICE)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_all_reduce.py)
 	$(if $(filter cpu,$(DEVICE)),tools/bench_placement.py)
+	$(if $(filter cpu,$(DEVICE)),tools/bench_ranks.py)
 
 # Beside PyTorch, ONNX Runtime and OpenVINO, which come into build/bench-venv: make bench-label PACK=DIR, an InsightFace pack.
 bench-label: bench
 	bench/bench_venv.sh
 	build/bench-venv/bin/python tools/bench_label.py --pack $(PACK)
+	tools/bench_label_idle.py
 
 # Needs clang; SECONDS_EACH is for each of the targets of tests/fuzz.
 SECONDS_EACH ?= 60

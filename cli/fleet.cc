@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "common/base/environment_names.h"
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/base/random.h"
 #include "common/event/program_output.h"
 #include "common/event/slurm_record.h"
@@ -52,7 +52,7 @@ std::string LastLine(const std::filesystem::path& log) {
   }
   const auto json = ParseJson(last);
   if (!json || !json->is_object()) return last;
-  std::string text = json->value("msg", "");
+  std::string text = TextOr(Field(*json, "msg"), "");
   for (const char* key : {"error", "message", "reason"}) {
     if (json->contains(key) && (*json)[key].is_string()) text += ": " + (*json)[key].get<std::string>();
   }
@@ -208,11 +208,11 @@ bool Fleet::ReadAddressFile() {
   std::stringstream text;
   text << stream.rdbuf();
   const auto json = ParseJson(text.str());
-  if (!json || !json->is_object() || !json->contains("grpc")) return false;
-  const pid_t pid = members_[0].process->pid();
-  if (json->value("pid", pid) != pid) return false;
-  address_ = json->value("grpc", "");
-  admin_address_ = json->value("admin", "");
+  if (!json) return false;
+  const auto pid = static_cast<std::uint64_t>(members_[0].process->pid());
+  if (CountOr(Field(*json, "pid"), pid) != pid) return false;
+  address_ = TextOr(Field(*json, "grpc"), "");
+  admin_address_ = TextOr(Field(*json, "admin"), "");
   return !address_.empty();
 }
 

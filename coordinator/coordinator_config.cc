@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
 #include "common/io/object/object_url.h"
 #include "common/rpc/listen_address.h"
@@ -28,11 +28,6 @@ Status RefusePassword(const std::string& uri) {
              "--store must not hold a password; put it into a file of mode 0600 and name that in "
              "PGPASSFILE")
       .WithExitCode(exit_code::kUsage);
-}
-
-std::string TextOf(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 std::string Seconds(std::chrono::milliseconds time) {
@@ -113,6 +108,11 @@ Status Check(const CoordinatorConfig& config) {
   }
   if (const auto listen = rpc::ParseListenAddress(config.listen); !listen) return listen.error().With("--listen");
   if (const auto admin = rpc::ParseListenAddress(config.admin); !admin) return admin.error().With("--admin");
+  if (!config.advertise.empty()) {
+    const auto told = rpc::ParseListenAddress(config.advertise);
+    if (!told) return told.error().With("--advertise");
+    if (told->port == 0) return UsageError("--advertise needs a port: advertise=" + config.advertise);
+  }
   FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
   if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
     return UsageError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()));
@@ -127,10 +127,10 @@ Status Check(const CoordinatorConfig& config) {
 }
 
 std::string Describe(const CoordinatorConfig& config) {
-  return "store = " + config.store + "\nlisten = " + config.listen + "\nadmin = " + config.admin +
-         "\naddress-file = " + config.address_file.string() + "\nlabel-store = " + config.label_store +
-         "\ntrainer = " + config.trainer.string() + "\nmpirun = " + config.mpirun.string() +
-         "\ndrain = " + std::to_string(config.drain.count()) +
+  return "store = " + config.store + "\nlisten = " + config.listen + "\nadvertise = " + config.advertise +
+         "\nadmin = " + config.admin + "\naddress-file = " + config.address_file.string() +
+         "\nlabel-store = " + config.label_store + "\ntrainer = " + config.trainer.string() +
+         "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
          " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
          "\ncool-down-first = " + Seconds(config.cool_down.first) +
          " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
@@ -151,8 +151,8 @@ ServedAddresses ReadAddressFile(const std::filesystem::path& file) {
   std::ifstream in(file);
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   const auto object = ParseJson(text);
-  if (!object || !object->is_object()) return {};
-  return {TextOf(*object, "grpc"), TextOf(*object, "admin")};
+  if (!object) return {};
+  return {TextOr(Field(*object, "grpc"), ""), TextOr(Field(*object, "admin"), "")};
 }
 
 Status WriteAddressFile(const std::filesystem::path& file, const ServedAddresses& addresses) {

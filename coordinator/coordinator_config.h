@@ -32,6 +32,8 @@ struct CoordinatorConfig {
   std::string store = "sqlite:ferment.db";
   /// Where gRPC is served; port 0 takes any free one. Loopback by default, since TLS needs certificates.
   std::string listen = rpc::kDefaultGrpcAddress;
+  /// HOST:PORT that trainers are told to call, such as a name that follows the leader; empty: where gRPC is served.
+  std::string advertise;
   /// Where metrics, probes and the status page are served; not one of Prometheus' own ports.
   std::string admin = rpc::kDefaultAdminAddress;
   /// Written once serving, as {"grpc", "admin", "pid"}; a restart on port 0 takes the ports in it again where they are

@@ -69,6 +69,7 @@ int Main(int argc, char** argv) {
                  "Event log: sqlite:FILE, or postgresql://USER@HOST/DATABASE that several coordinators share")
       ->capture_default_str();
   app.add_option("--listen", config.listen, "gRPC HOST:PORT; port 0 = any")->capture_default_str();
+  app.add_option("--advertise", config.advertise, "gRPC HOST:PORT that trainers are told; default: where it is served");
   app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")
       ->capture_default_str();
   app.add_option("--address-file", config.address_file, "Written once serving: {\"grpc\", \"admin\", \"pid\"}");

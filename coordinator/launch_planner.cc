@@ -52,7 +52,7 @@ LaunchPlanner MakeLaunchPlanner(const CoordinatorConfig& config, const std::stri
     launch.run_dir = run.run_dir;
     launch.phase = std::string(PhaseName(job.plan.phase));
     launch.round = job.plan.round;
-    launch.coordinator = AddressForTrainers(address, here);
+    launch.coordinator = config.advertise.empty() ? AddressForTrainers(address, here) : config.advertise;
     launch.run_id = run.run_id;
     launch.attempt = job.attempt.number;
     LaunchCommand command = MakeLaunchCommand(spec, launch);

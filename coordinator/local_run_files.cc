@@ -19,6 +19,7 @@
 #include "common/event/slurm_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
+#include "common/io/folder_claim.h"
 #include "common/io/folder_hold.h"
 #include "common/io/local_file_system.h"
 #include "common/io/mapped_file.h"
@@ -216,8 +217,17 @@ class LocalRunFiles final : public RunFiles {
     return {};
   }
 
+  /// Another owner's run tokens begin anew.
+  static Status EndClaims(const std::filesystem::path& run_dir) {
+    std::error_code none;
+    for (const auto& job : std::filesystem::directory_iterator(RunLayout(run_dir).Job(""), none)) {
+      if (job.is_directory(none)) FERMENT_RETURN_IF_ERROR(io::RemoveClaims(job.path()));
+    }
+    return {};
+  }
+
   static Result<io::FolderHold> TakeFolder(const std::filesystem::path& run_dir, const std::string& owner) {
-    auto hold = io::FolderHold::Take(run_dir, owner);
+    auto hold = io::FolderHold::Take(run_dir, owner, [&run_dir] { return EndClaims(run_dir); });
     if (!hold) return hold;
     for (const event::ProcessRecord& record : event::ReadProcessRecords(RunLayout(run_dir).Processes())) {
       const bool others = record.job.find('@') != std::string::npos && !record.job.starts_with(owner + "/");

@@ -9,6 +9,7 @@
 
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_channel.h"
+#include "common/rpc/outage_patience.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
 #include "labeler/late_stop.h"
 
@@ -16,7 +17,6 @@ namespace ferment::labeler {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr std::chrono::minutes kPatience{10};
 
 std::uint64_t PeakRssBytes() {
   rusage usage{};
@@ -122,8 +122,9 @@ class GrpcLeaseClient final : public LeaseClient {
     const Specs known = KnownSpecs();
     if (!ending_.stop_requested()) *request.mutable_next() = LeaseRequest(known);
     const LateStop ending(ending_);
-    FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
-                                                                 {.retry_for = kPatience, .stop = ending.token()}));
+    FERMENT_ASSIGN_OR_RETURN(const auto response,
+                             rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
+                                            {.retry_for = rpc::kOutagePatience, .stop = ending.token()}));
     return OfferOf(response.next(), known);
   }
 
@@ -147,8 +148,8 @@ class GrpcLeaseClient final : public LeaseClient {
                           failure.status.code() != StatusCode::kResourceExhausted);
     if (failure.cause == FailureCause::kPlanRefused) request.set_cause(v1::FAILURE_CAUSE_PLAN_REFUSED);
     FillCounts(failure.counts, *request.mutable_counts());
-    const auto response =
-        rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, {.retry_for = kPatience, .stop = ending_});
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request,
+                                         {.retry_for = rpc::kOutagePatience, .stop = ending_});
     return response ? Status() : response.error();
   }
 
@@ -166,8 +167,9 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_instruction_set(identity_.arithmetic);
     request.set_host(identity_.host);
     while (true) {
-      FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
-                                                                   request, {.retry_for = kPatience, .stop = ending_}));
+      FERMENT_ASSIGN_OR_RETURN(const auto response,
+                               rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request,
+                                              {.retry_for = rpc::kOutagePatience, .stop = ending_}));
       const MutexLock lock(mutex_);
       if (response.held_by().empty()) {
         labeler_id_ = response.labeler_id();
@@ -217,7 +219,7 @@ class GrpcLeaseClient final : public LeaseClient {
 
   Result<v1::LeaseShardsResponse> CallLease(const Specs& known) {
     return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, LeaseRequest(known),
-                          {.retry_for = kPatience, .stop = ending_});
+                          {.retry_for = rpc::kOutagePatience, .stop = ending_});
   }
 
   std::atomic<std::uint64_t> calls_ = 0;

@@ -6,7 +6,7 @@
 #include <deque>
 #include <utility>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
 #include "common/config/run_layout.h"
@@ -42,9 +42,9 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
   if (!file) return Fail(file.error().With("the teacher's job " + job + " has not finished"));
   const auto bytes = file->bytes();
   FERMENT_ASSIGN_OR_RETURN(const Json result, ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-  for (const Json& model : result.value("models", Json::array())) {
-    if (model.value("role", "") == "teacher") {
-      return Model{layout.root() / model.value("file", ""), model.value("sha256", ""), {}};
+  for (const Json& model : Field(result, "models")) {
+    if (TextOr(Field(model, "role"), "") == "teacher") {
+      return Model{layout.root() / TextOr(Field(model, "file"), ""), TextOr(Field(model, "sha256"), ""), {}};
     }
   }
   return Fail(DataLossError("the job published no teacher: file=" + path.string()));

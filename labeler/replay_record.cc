@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/base/instruction_set.h"
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/labels/label_folders.h"
@@ -29,9 +29,9 @@ Result<std::filesystem::path> TeacherFile(const RunLayout& layout, const std::st
     const auto text = io::ReadTextFile(phase.path() / "result.json");
     if (!text) continue;
     const auto result = ParseJson(*text);
-    if (!result || !result->is_object()) continue;
-    for (const Json& model : result->value("models", Json::array())) {
-      if (model.value("sha256", "") == digest) return layout.root() / model.value("file", "");
+    if (!result) continue;
+    for (const Json& model : Field(*result, "models")) {
+      if (TextOr(Field(model, "sha256"), "") == digest) return layout.root() / TextOr(Field(model, "file"), "");
     }
   }
   return Fail(

@@ -16,6 +16,15 @@ corpora=(
   video_list_fuzz:tests/fuzz/video_lists
   torch_file_fuzz:tests/fixtures/torch:tests/fuzz/pickles
   rpc_request_fuzz:tests/fuzz/calls
+  admin_server_fuzz:tests/fuzz/http
+  object_answer_fuzz:tests/fuzz/object_answers
+  credentials_fuzz:tests/fuzz/credentials
+  audit_log_fuzz:tests/fuzz/audit_logs
+  command_line_fuzz:tests/fuzz/command_lines
+  slurm_words_fuzz:tests/fuzz/slurm
+  event_codec_fuzz:tests/fuzz/events
+  run_folder_fuzz:tests/fuzz/run_folders
+  side_file_fuzz:tests/fuzz/side_files
 )
 targets=("$@")
 ((${#targets[@]})) || targets=("${corpora[@]%%:*}")

@@ -60,6 +60,9 @@ manifests() {
 need clang-format clang-format && check clang-format clang-format --dry-run --Werror $sources
 need clang-tidy clang-tidy && check clang-tidy tidy
 check 'buf lint' buf lint proto
+for former in tests/fixtures/golden/*/protos.binpb; do
+  check "buf breaking against $former" buf breaking proto --exclude-imports --against "$former"
+done
 # shellcheck disable=SC2086
 need shellcheck shellcheck && check shellcheck shellcheck $scripts
 check hadolint hadolint docker/Dockerfile

@@ -64,6 +64,11 @@ class GrpcRunClient : public RunClient {
     return Status();
   }
 
+  std::uint64_t token() const override {
+    MutexLock lock(mutex_);
+    return token_;
+  }
+
   void Report(const JobProgress& progress) override {
     MutexLock lock(mutex_);
     last_.progress = progress;
@@ -128,11 +133,6 @@ class GrpcRunClient : public RunClient {
   void Address(Request& request) const {
     request.set_run_id(options_.run_id);
     request.set_job_id(options_.job_id);
-  }
-
-  std::uint64_t token() const {
-    MutexLock lock(mutex_);
-    return token_;
   }
 
   /// Whoever comes second does not wait for the first.

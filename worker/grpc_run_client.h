@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "common/rpc/outage_patience.h"
 #include "worker/run_client.h"
 
 namespace ferment::worker {
@@ -21,7 +22,7 @@ struct GrpcRunClientOptions {
   /// Absolute, as the coordinator knows it.
   std::filesystem::path run_dir = {};
   /// How long the token and the completion are asked for while the coordinator is away.
-  std::chrono::milliseconds patience = std::chrono::minutes(10);
+  std::chrono::milliseconds patience = rpc::kOutagePatience;
 };
 
 /// Reports go out on a thread of their own, the newest only, one attempt each: a coordinator that is away or slow never

@@ -43,6 +43,7 @@ class OfflineRunClient : public RunClient {
   void Report(const JobProgress&) override {}
   void ReportRanks(const std::vector<double>&) override {}
   bool StopRequested() const override { return false; }
+  std::uint64_t token() const override { return 0; }
   Status Fenced() const override { return Status(); }
   Status Complete(const JobResult&) override { return Status(); }
   void ReportFailure(int, std::string_view) override {}

@@ -45,6 +45,8 @@ class RunClient {
   virtual ~RunClient() = default;
   /// Takes the run token. Call before the first write. Errors: Aborted (202): another process is the job.
   virtual Status Acquire() = 0;
+  /// Returns: what Acquire took; larger than those of all former trainers of the job. 0: nobody gives out tokens.
+  virtual std::uint64_t token() const = 0;
   /// Never blocks and never fails; the newest report replaces one that is still waiting.
   virtual void Report(const JobProgress& progress) = 0;
   /// By rank, since when it has moved neither step nor collective nor activity. Goes along with the next report, and

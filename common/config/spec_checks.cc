@@ -92,11 +92,16 @@ void CheckPlacement(const RunSpec& spec, Judge& judge) {
           "; allowed: a sum of resources.ranks " + Number(ranks));
 }
 
-void CheckCanaries(const v1::LabelingSpec& labeling, Judge& judge) {
+void CheckTeacherLimits(const v1::LabelingSpec& labeling, Judge& judge) {
   judge.Require(labeling.min_accuracy() == 0 || labeling.canary_share() > 0,
                 {"labeling.canary_share", "labeling.min_accuracy"},
                 "0 leaves labeling.min_accuracy " + NumberText(labeling.min_accuracy()) +
                     " nothing to measure; allowed: above 0, or labeling.min_accuracy 0");
+  judge.Require(labeling.max_acceptance() == 0 || labeling.min_acceptance() <= labeling.max_acceptance(),
+                {"labeling.min_acceptance", "labeling.max_acceptance"},
+                NumberText(labeling.min_acceptance()) +
+                    " stops every teacher; allowed: at most labeling.max_acceptance " +
+                    NumberText(labeling.max_acceptance()));
 }
 
 /// What the schema offers and this version does not do: told before anything is started.
@@ -144,7 +149,7 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckClasses(loaded.spec, judge);
   CheckTemporal(loaded.spec.temporal(), judge);
   CheckPlacement(loaded.spec, judge);
-  CheckCanaries(loaded.spec.labeling(), judge);
+  CheckTeacherLimits(loaded.spec.labeling(), judge);
   CheckOffered(loaded, judge);
   CheckObjectPlaces(loaded.spec, judge);
 }

@@ -28,6 +28,23 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
                                std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
+/// Removes the temporary files in `folder` for whose name `of_these` is true.
+Status RemoveTemporaries(const std::filesystem::path& folder, const std::function<bool(const std::string&)>& of_these) {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!IsTemporaryName(name) || !of_these(name)) continue;
+    if (::unlink(entry->path().c_str()) != 0 && errno != ENOENT) {
+      return WriteErrno(errno, "cannot remove", entry->path());
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return WriteErrno(error.value(), "cannot list", folder);
+  }
+  return {};
+}
+
 /// Who made the folder may have been killed before its name was synced. A parent that we may not read, we did not
 /// write either.
 Status SyncNameOf(const std::filesystem::path& folder) {
@@ -92,46 +109,42 @@ Status AtomicFile::Appear(const std::function<Status()>& may_appear) {
   return SyncFolder(path_.parent_path());
 }
 
-Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                           const std::function<Status()>& may_appear) {
   FERMENT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   FERMENT_RETURN_IF_ERROR(file.Append(bytes));
-  return file.Appear();
+  return file.Appear(may_appear);
 }
 
-Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text) {
-  return WriteFileAtomically(path, std::as_bytes(std::span(text)));
+Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+                           const std::function<Status()>& may_appear) {
+  return WriteFileAtomically(path, std::as_bytes(std::span(text)), may_appear);
 }
 
 Status RemoveTemporariesOf(const std::filesystem::path& path) {
   const std::string prefix = TemporaryPrefix(path);
-  std::error_code error;
-  std::filesystem::directory_iterator entry(path.parent_path(), error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with(prefix) || !IsTemporaryName(name)) continue;
+  return RemoveTemporaries(path.parent_path(), [&prefix](const std::string& name) {
     // What stands between is numbers alone, else it is of a file with a longer name.
     const std::size_t end = name.size() - kTemporarySuffix.size();
-    if (name.find_first_not_of("0123456789-", prefix.size()) != end) continue;
-    if (::unlink(entry->path().c_str()) != 0 && errno != ENOENT) {
-      return WriteErrno(errno, "cannot remove", entry->path());
-    }
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return WriteErrno(error.value(), "cannot list the folder of", path);
-  }
-  return {};
+    return name.starts_with(prefix) && name.find_first_not_of("0123456789-", prefix.size()) == end;
+  });
+}
+
+Status RemoveTemporariesIn(const std::filesystem::path& folder) {
+  return RemoveTemporaries(folder, [](const std::string&) { return true; });
 }
 
 Status CreateFolders(const std::filesystem::path& folder) {
   std::error_code error;
-  if (folder.empty()) return {};
+  if (folder.empty() || folder == folder.root_path()) return {};
+  if (!folder.has_filename()) return CreateFolders(folder.parent_path());
   if (std::filesystem::is_directory(folder, error)) return SyncNameOf(folder);
   // A folder's name is its parent's to keep.
   FERMENT_RETURN_IF_ERROR(CreateFolders(folder.parent_path()));
-  const bool created = std::filesystem::create_directory(folder, error);
+  (void)std::filesystem::create_directory(folder, error);
   const bool is_a_file = error == std::errc::file_exists;
   if (error) return WriteErrno(is_a_file ? ENOTDIR : error.value(), "cannot create the folder", folder);
-  return created ? SyncFolder(folder.parent_path()) : Status();
+  return SyncFolder(folder.parent_path());
 }
 
 Status SyncFolder(const std::filesystem::path& folder) {

@@ -50,17 +50,20 @@ class AtomicFile {
   int handle_;
 };
 
-/// Writes a temporary file beside `path`, syncs it, renames it, syncs the folder; the temporary file is gone after a
-/// failure. Thread: any; the last of two writers wins. Errors: those of io::WriteErrno (73 for no permission or no
-/// parent folder, 204 for no space or a failed sync).
-Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
-Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
+/// Writes a temporary file beside `path`, syncs it, renames it where `may_appear` lets it, syncs the folder; the
+/// temporary file is gone after a failure. Thread: any; the last of two writers wins. Errors: those of `may_appear`;
+/// those of io::WriteErrno (73 for no permission or no parent folder, 204 for no space or a failed sync).
+Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                           const std::function<Status()>& may_appear = nullptr);
+Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+                           const std::function<Status()>& may_appear = nullptr);
 /// How a function that makes a file has it written.
 using WriteText = std::function<Status(const std::filesystem::path&, std::string_view)>;
 
-/// Removes what other writers of `path` have not renamed yet, so that they fail; a missing folder has none.
-/// Errors: those of io::WriteErrno.
+/// Removes what other writers of `path`, or of any file in `folder`, have not renamed yet, so that they fail; a missing
+/// folder has none. Errors: those of io::WriteErrno.
 Status RemoveTemporariesOf(const std::filesystem::path& path);
+Status RemoveTemporariesIn(const std::filesystem::path& folder);
 
 /// Creates the folder and its missing parents; they are there after a power cut, whoever made them. Errors: those of
 /// io::WriteErrno.

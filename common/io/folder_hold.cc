@@ -81,7 +81,8 @@ Status HeldBy(const FolderHolder& holder, const fs::path& folder) {
 
 }  // namespace
 
-Result<FolderHold> FolderHold::Take(const fs::path& folder, const std::string& owner) {
+Result<FolderHold> FolderHold::Take(const fs::path& folder, const std::string& owner,
+                                    const std::function<Status()>& end_former) {
   FERMENT_RETURN_IF_ERROR(CreateFolders(folder));
   const fs::path file = folder / kCoordinatorLock;
   const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
@@ -91,7 +92,7 @@ Result<FolderHold> FolderHold::Take(const fs::path& folder, const std::string& o
     // `ferment submit` has the command's lock for an instant, and who only looks the coordinator's.
     const Status command = CheckNoCommandRuns(folder);
     if (command.ok()) {
-      FERMENT_ASSIGN_OR_RETURN(const bool taken, hold.TryTake(file, owner));
+      FERMENT_ASSIGN_OR_RETURN(const bool taken, hold.TryTake(file, owner, end_former));
       if (taken) return hold;
     }
     if (tries == kTries) return Fail(command.ok() ? HeldBy(ReadHolder(handle), folder) : command);
@@ -99,10 +100,13 @@ Result<FolderHold> FolderHold::Take(const fs::path& folder, const std::string& o
   }
 }
 
-Result<bool> FolderHold::TryTake(const fs::path& file, const std::string& owner) {
+Result<bool> FolderHold::TryTake(const fs::path& file, const std::string& owner,
+                                 const std::function<Status()>& end_former) {
   // Names are written under the exclusive lock and believed under the shared one alone: while anybody holds that, the
   // name stays.
   if (flock(handle_, LOCK_EX | LOCK_NB) == 0) {
+    const std::string former = ReadHolder(handle_).owner;
+    if (end_former && !former.empty() && former != owner) FERMENT_RETURN_IF_ERROR(end_former());
     FERMENT_RETURN_IF_ERROR(WriteHolder(handle_, file, owner));
   } else if (errno != EWOULDBLOCK) {
     LogWarning("folder.not_locked", {{"file", file.string()},

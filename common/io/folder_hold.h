@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -34,8 +35,10 @@ class FolderHold {
  public:
   /// Makes the folder if need be. Tries for a second. Errors: Aborted with exit code 202, naming folder and holder,
   /// where another owner's process holds it, or a live `ferment run` that is not this process's parent; those of
-  /// writing. A file system without locks is logged (folder.not_locked) and holds nobody off.
-  static Result<FolderHold> Take(const std::filesystem::path& folder, const std::string& owner);
+  /// writing; of `end_former`, which ends what a former owner has left, before this one is written down.
+  /// A file system without locks is logged (folder.not_locked) and holds nobody off.
+  static Result<FolderHold> Take(const std::filesystem::path& folder, const std::string& owner,
+                                 const std::function<Status()>& end_former = nullptr);
 
   FolderHold(FolderHold&& other) noexcept;
   FolderHold& operator=(FolderHold&&) = delete;
@@ -45,7 +48,8 @@ class FolderHold {
 
  private:
   explicit FolderHold(int handle) : handle_(handle) {}
-  Result<bool> TryTake(const std::filesystem::path& file, const std::string& owner);
+  Result<bool> TryTake(const std::filesystem::path& file, const std::string& owner,
+                       const std::function<Status()>& end_former);
 
   int handle_;
 };

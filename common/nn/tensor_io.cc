@@ -57,7 +57,8 @@ std::string ShapeText(const torch::Tensor& tensor) {
 
 }  // namespace
 
-Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensors) {
+Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                   const std::function<Status()>& may_appear) {
   io::NamedTensorViews views;
   std::vector<torch::Tensor> kept;
   FERMENT_RETURN_IF_ERROR(Guard([&] {
@@ -69,7 +70,7 @@ Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensor
                                               {static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes()}});
     }
   }));
-  return io::WriteSafetensors(path, views);
+  return io::WriteSafetensors(path, views, {}, may_appear);
 }
 
 Result<NamedTensors> LoadTensors(const std::filesystem::path& path) {

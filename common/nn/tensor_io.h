@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,8 +18,10 @@ namespace ferment::nn {
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
-/// Writes atomically, in the given order. Errors: those of io::WriteSafetensors.
-Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensors);
+/// Writes atomically, in the given order; `may_appear` is io::WriteFileAtomically's. Errors: those of
+/// io::WriteSafetensors.
+Status SaveTensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                   const std::function<Status()>& may_appear = nullptr);
 
 /// Returns: tensors of their own memory, in the file's order. Errors: NotFound; DataLoss for a damaged file or a type
 /// that networks do not have.

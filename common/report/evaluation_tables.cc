@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
@@ -87,7 +88,8 @@ std::vector<ReliabilityBin> ReliabilityOf(std::string_view static_csv) {
     std::size_t prediction = 0;
     double confidence = 0;
     if (fields.empty() || !Parse(fields[0], label) || !Parse(fields[1], prediction)) continue;
-    if (prediction + 2 >= columns || !Parse(fields[prediction + 2], confidence)) continue;
+    if (prediction >= columns - 2 || !Parse(fields[prediction + 2], confidence)) continue;
+    if (!std::isfinite(confidence)) continue;
     bins.resize(kBins);
     const auto place = static_cast<std::size_t>(std::clamp(confidence * kBins - 1e-9, 0.0, kBins - 1.0));
     bins[place].count += 1;

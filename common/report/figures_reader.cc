@@ -8,10 +8,10 @@
 #include <map>
 #include <optional>
 
+#include "common/base/json_field.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/report/evaluation_tables.h"
-#include "common/report/json_field.h"
 #include "common/report/label_figures.h"
 
 namespace ferment::report {
@@ -32,13 +32,18 @@ Result<Json> ReadJson(const std::filesystem::path& path) {
   return json;
 }
 
+int WholeOf(const Json& value) {
+  constexpr double kMost = 1e9;
+  return static_cast<int>(std::clamp(NumberOr(value, 0), 0.0, kMost));
+}
+
 PhaseFigures PhaseOf(const Json& row) {
   PhaseFigures phase;
   phase.job_id = TextOr(Field(row, "job_id"), "");
   phase.phase = TextOr(Field(row, "phase"), phase.job_id);
-  phase.round = static_cast<int>(NumberOr(Field(row, "round"), 0));
+  phase.round = WholeOf(Field(row, "round"));
   phase.status = TextOr(Field(row, "status"), "unknown");
-  phase.attempts = static_cast<int>(NumberOr(Field(row, "attempts"), 0));
+  phase.attempts = WholeOf(Field(row, "attempts"));
   phase.seconds = NumberOr(Field(row, "seconds"), 0);
   phase.cpu_seconds = NumberOr(Field(row, "cpu_seconds"), 0);
   phase.peak_rss_bytes = NumberOr(Field(row, "peak_rss_bytes"), 0);
@@ -68,7 +73,7 @@ VideoFigures VideoOf(const Json& row) {
   VideoFigures figures;
   figures.features = TextOr(Field(row, "features"), "");
   figures.temporal = TextOr(Field(row, "temporal"), "none");
-  figures.smoothing_half_width = static_cast<int>(NumberOr(Field(row, "smoothing_half_width"), 0));
+  figures.smoothing_half_width = WholeOf(Field(row, "smoothing_half_width"));
   figures.macro_f1 = NumberOr(Field(row, "macro_f1"), 0);
   figures.per_class_f1 = Numbers(Field(row, "per_class_f1"));
   figures.optimistic = BoolOr(Field(row, "optimistic"), false);

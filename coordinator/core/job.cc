@@ -26,7 +26,8 @@ std::string_view JobStateName(JobState state) {
 }
 
 std::string_view TripCauseName(TripCause cause) {
-  static constexpr std::array<std::string_view, 3> kNames = {"accuracy", "collapsed", "operator"};
+  static constexpr std::array<std::string_view, 5> kNames = {"accuracy", "collapsed", "acceptance", "drift",
+                                                             "operator"};
   return kNames[static_cast<std::size_t>(cause)];
 }
 

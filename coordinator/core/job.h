@@ -44,7 +44,7 @@ enum class RunState { kRunning, kSucceeded, kFailed, kCancelled };
 enum class JobState { kPending, kRunning, kSucceeded, kFailed, kSkipped, kCancelled };
 enum class ShardState { kPending, kLeased, kCommitted, kFailed };
 /// Why a teacher is stopped. kOperator: somebody asked for the one before it.
-enum class TripCause { kAccuracy, kCollapsed, kOperator };
+enum class TripCause { kAccuracy, kCollapsed, kAcceptance, kDrift, kOperator };
 /// What a person is advised by, where a failure's exit code does not tell. kPlanRefused: labeling.plan gives other
 /// labels than fp32, and no data are amiss.
 enum class FailureCause { kOther, kPlanRefused };
@@ -55,7 +55,7 @@ std::string_view PhaseName(Phase phase);
 std::string_view RunStateName(RunState state);
 /// Returns: "pending", "running", "succeeded", "failed", "skipped", "cancelled".
 std::string_view JobStateName(JobState state);
-/// Returns: "accuracy", "collapsed", "operator".
+/// Returns: "accuracy", "collapsed", "acceptance", "drift", "operator".
 std::string_view TripCauseName(TripCause cause);
 /// Returns: "", "plan-refused".
 std::string_view FailureCauseName(FailureCause cause);

@@ -17,8 +17,10 @@ std::string IdOf(Phase phase, std::uint32_t round = 0) {
 std::string Advice(const Run& run, const Job& job, const Failure& reason) {
   if (!job.tripped.empty()) {
     return "look at the teacher (" + run.run_dir +
-           "/logs/teacher.jsonl) and at the lists of data.fer; give it more steps or more labelled faces, or lower "
-           "labeling.min_accuracy (0 = off), then start with --fresh: a stopped teacher stays stopped";
+           "/logs/teacher.jsonl) and at the lists of data.fer; give it more steps or more labelled faces, or move "
+           "the limit that it is past (labeling.min_accuracy, min_acceptance, max_acceptance, max_drift; 0 = off), "
+           "then "
+           "start with --fresh: a stopped teacher stays stopped";
   }
   const std::string log = run.run_dir + "/logs/" + job.plan.job_id + ".jsonl";
   switch (reason.exit_code) {

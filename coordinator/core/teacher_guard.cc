@@ -42,6 +42,32 @@ std::optional<TeacherVerdict::Trip> JudgeCollapse(const RecordCounts& records, c
                                   ClassName(limits, static_cast<std::size_t>(most - histogram.begin()))};
 }
 
+/// Returns: the share of the records that got a label; nothing where there are too few.
+std::optional<double> Acceptance(const RecordCounts& records) {
+  const std::uint64_t seen = records.labelled + records.abstained;
+  if (seen < kEnoughRecords) return std::nullopt;
+  return static_cast<double>(records.labelled) / static_cast<double>(seen);
+}
+
+std::optional<TeacherVerdict::Trip> JudgeAcceptance(const RecordCounts& records, const GuardLimits& limits) {
+  const auto accepted = Acceptance(records);
+  if (!accepted) return std::nullopt;
+  const bool too_many = limits.max_acceptance > 0 && *accepted > limits.max_acceptance;
+  if (!too_many && *accepted >= limits.min_acceptance) return std::nullopt;
+  return TeacherVerdict::Trip{TripCause::kAcceptance,
+                              "a share of " + Number(*accepted) + " of " +
+                                  std::to_string(records.labelled + records.abstained) +
+                                  " records got a label; labeling.min_acceptance=" + Number(limits.min_acceptance) +
+                                  ", labeling.max_acceptance=" + Number(limits.max_acceptance)};
+}
+
+std::optional<TeacherVerdict::Trip> JudgeDrift(double drift, const GuardLimits& limits) {
+  if (limits.max_drift <= 0 || drift <= limits.max_drift) return std::nullopt;
+  return TeacherVerdict::Trip{TripCause::kDrift,
+                              "its labels fall on the classes otherwise than the last teacher's: PSI " + Number(drift) +
+                                  ", above labeling.max_drift=" + Number(limits.max_drift)};
+}
+
 void WarnOfShares(const RecordCounts& records, const GuardLimits& limits, TeacherVerdict& verdict) {
   const auto& histogram = records.class_histogram;
   if (histogram.size() < 2 || records.labelled < kEnoughRecords) return;
@@ -56,11 +82,9 @@ void WarnOfShares(const RecordCounts& records, const GuardLimits& limits, Teache
 }
 
 void WarnOfAcceptance(const RecordCounts& records, TeacherVerdict& verdict) {
-  const std::uint64_t seen = records.labelled + records.abstained;
-  if (seen < kEnoughRecords) return;
-  const double accepted = static_cast<double>(records.labelled) / static_cast<double>(seen);
-  if (accepted >= kLeastAccepted && accepted <= kMostAccepted) return;
-  verdict.warnings.push_back({"acceptance", "a share of " + Number(accepted) + " of the records got a label; " +
+  const auto accepted = Acceptance(records);
+  if (!accepted || (*accepted >= kLeastAccepted && *accepted <= kMostAccepted)) return;
+  verdict.warnings.push_back({"acceptance", "a share of " + Number(*accepted) + " of the records got a label; " +
                                                 "unsuspicious: " + Number(kLeastAccepted) + " to " +
                                                 Number(kMostAccepted)});
 }
@@ -77,17 +101,17 @@ void WarnOfSilence(const TeacherEvidence& evidence, const GuardLimits& limits, T
 
 TeacherVerdict JudgeTeacher(const TeacherEvidence& evidence, const GuardLimits& limits) {
   TeacherVerdict verdict;
+  if (evidence.accepted_before != nullptr) verdict.drift = LabelDrift(evidence.records, *evidence.accepted_before);
   verdict.trip = JudgeAccuracy(evidence.canaries, limits.min_accuracy);
   if (!verdict.trip) verdict.trip = JudgeCollapse(evidence.records, limits);
+  if (!verdict.trip) verdict.trip = JudgeAcceptance(evidence.records, limits);
+  if (!verdict.trip) verdict.trip = JudgeDrift(verdict.drift, limits);
   WarnOfShares(evidence.records, limits, verdict);
   WarnOfAcceptance(evidence.records, verdict);
   WarnOfSilence(evidence, limits, verdict);
-  if (evidence.accepted_before != nullptr) {
-    const double drift = LabelDrift(evidence.records, *evidence.accepted_before);
-    if (drift > kMostDrift) {
-      verdict.warnings.push_back({"drift", "its labels fall on the classes otherwise than the last teacher's: PSI " +
-                                               Number(drift) + ", unsuspicious: up to " + Number(kMostDrift)});
-    }
+  if (verdict.drift > kMostDrift) {
+    verdict.warnings.push_back({"drift", "its labels fall on the classes otherwise than the last teacher's: PSI " +
+                                             Number(verdict.drift) + ", unsuspicious: up to " + Number(kMostDrift)});
   }
   return verdict;
 }

@@ -18,7 +18,8 @@ inline constexpr std::uint64_t kEnoughRecords = 2000;
 inline constexpr double kCollapsedShare = 0.99;
 
 // These only warn, and are the limits of the alerts in deploy/prometheus: rare expressions are rare in any crowd, the
-// threshold is the spec's, and a better teacher labels otherwise than the one before it.
+// threshold is the spec's, and a better teacher labels otherwise than the one before it. Whoever knows better for his
+// data sets limits that stop.
 inline constexpr double kMostOfAClass = 0.6;
 /// Of an equal share.
 inline constexpr double kLeastOfAClass = 0.2;
@@ -39,6 +40,11 @@ struct GuardLimits {
   /// labeling.min_accuracy; 0: canaries stop nobody.
   double min_accuracy = 0;
   std::vector<std::string> classes;
+  /// labeling.min_acceptance and max_acceptance; 0: the share of records that get a label stops nobody.
+  double min_acceptance = 0;
+  double max_acceptance = 0;
+  /// labeling.max_drift; 0: other labels than the last teacher's stop nobody.
+  double max_drift = 0;
 };
 
 struct TeacherVerdict {
@@ -54,10 +60,13 @@ struct TeacherVerdict {
     std::string text;
   };
   std::vector<Warning> warnings;
+  /// LabelDrift against the last accepted teacher; 0 where there was none.
+  double drift = 0;
 };
 
 /// Returns: what follows from the evidence so far. Stops are safe to ask for after every shard: the accuracy by a
-/// confidence sequence, a collapse by its size.
+/// confidence sequence, a collapse by its size. Those by acceptance and drift are of what is committed at the time: a
+/// limit near to what the data give may be passed by the first shards and not by all.
 TeacherVerdict JudgeTeacher(const TeacherEvidence& evidence, const GuardLimits& limits);
 
 /// Returns: the population stability index, sum (p - q) ln (p / q) over the classes, half a record added to each; 0

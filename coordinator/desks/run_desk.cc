@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "common/base/logging.h"
+#include "common/config/newer_fields.h"
 #include "coordinator/desks/phase_table.h"
 #include "coordinator/desks/wall_time.h"
 
@@ -22,6 +23,13 @@ Status CheckSubmission(const Submission& submission) {
   if (submission.spec.name().empty()) return InvalidArgumentError("the spec has no name");
   if (submission.spec.classes().empty() || !submission.spec.has_teacher()) {
     return InvalidArgumentError("the spec is not resolved: submit it with `ferment submit`, which fills in defaults");
+  }
+  const std::string newer = FieldOfANewerVersion(submission.spec);
+  if (!newer.empty()) {
+    return InvalidArgumentError(
+        "the client is newer than this coordinator, which does not know a setting of its spec: "
+        "field=spec." +
+        newer);
   }
   return {};
 }

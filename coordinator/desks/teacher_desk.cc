@@ -28,11 +28,13 @@ void TeacherDesk::Judge(const Run& run, const Job& job) {
 
   const auto spec = ledger_.SpecOf(run);
   const TeacherEvidence evidence{job.canaries, job.records, AcceptedBefore(run, job)};
-  const TeacherVerdict verdict =
-      JudgeTeacher(evidence, {spec->labeling().min_accuracy(), {spec->classes().begin(), spec->classes().end()}});
-  if (evidence.accepted_before != nullptr) {
-    metrics_.label_drift.Set(LabelDrift(evidence.records, *evidence.accepted_before));
-  }
+  const auto& labeling = spec->labeling();
+  const TeacherVerdict verdict = JudgeTeacher(evidence, {labeling.min_accuracy(),
+                                                         {spec->classes().begin(), spec->classes().end()},
+                                                         labeling.min_acceptance(),
+                                                         labeling.max_acceptance(),
+                                                         labeling.max_drift()});
+  if (evidence.accepted_before != nullptr) metrics_.label_drift.Set(verdict.drift);
   for (const auto& [kind, text] : verdict.warnings) {
     if (!warned_.emplace(run.run_id, job.plan.job_id, kind).second) continue;
     LogWarning("teacher.suspicious", {{"run", run.run_id}, {"job", job.plan.job_id}, {"what", text}});

@@ -103,7 +103,8 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
     }
   }
   QuarantineCounter(registry_, "other");
-  for (const TripCause cause : {TripCause::kAccuracy, TripCause::kCollapsed, TripCause::kOperator})
+  for (const TripCause cause :
+       {TripCause::kAccuracy, TripCause::kCollapsed, TripCause::kAcceptance, TripCause::kDrift, TripCause::kOperator})
     StopCounter(registry_, cause);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store/event_codec.h"
 
+#include "common/config/newer_fields.h"
 #include "coordinator/store/event_codec_snapshot.h"
 #include "coordinator/store/event_codec_words.h"
 
@@ -142,6 +143,8 @@ Result<Event> DecodeEvent(std::string_view bytes) {
   if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Fail(DataLossError("not an event: bytes=" + std::to_string(bytes.size())));
   }
+  const std::string newer = FieldOfANewerVersion(event);
+  if (!newer.empty()) return Fail(UnknownWord("field", newer));
   switch (event.kind_case()) {
     case v1::Event::kRunSubmitted:
       return Decode(event.run_submitted());

@@ -13,8 +13,8 @@ namespace ferment::coordinator {
 
 std::string EncodeEvent(const Event& event);
 
-/// Errors: DataLoss where the bytes are no event; FailedPrecondition with exit code 78 where they are one that only a
-/// newer version of ferment knows.
+/// Errors: DataLoss where the bytes are no event; FailedPrecondition with exit code 78 where a newer version of ferment
+/// wrote it: its kind, a word, or a field of it or of any message within is not known.
 Result<Event> DecodeEvent(std::string_view bytes);
 
 }  // namespace ferment::coordinator

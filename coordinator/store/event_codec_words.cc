@@ -90,7 +90,7 @@ Result<PlannedJob> Take(const v1::EventJobPlan& from) {
 }
 
 Status UnknownWord(std::string_view field, std::string_view word) {
-  return FailedPreconditionError("the log holds a word of a newer version: " + std::string(field) + "=" +
+  return FailedPreconditionError("a newer version wrote it, and only that one can go on: " + std::string(field) + "=" +
                                  std::string(word))
       .WithExitCode(exit_code::kUnreadableState);
 }

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -12,15 +13,18 @@ namespace ferment::coordinator {
 namespace {
 
 constexpr int kApplicationId = 0x66726D74;  // "frmt"
-constexpr int kSchemaVersion = 1;
+/// What makes of a file of version N, which is N's place here, one of version N + 1; a new file's is 0. A step that
+/// anybody may have taken is never changed: what is to be other is another step.
+constexpr std::array<const char*, 1> kMigrations = {
+    "CREATE TABLE term (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE event (sequence INTEGER PRIMARY KEY, term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"};
+constexpr auto kSchemaVersion = static_cast<std::int64_t>(kMigrations.size());
 /// Ends within a transaction. What the write-ahead log keeps of the disk after a snapshot went through it is 16 MiB.
 constexpr const char* kSetUp =
     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
     "PRAGMA journal_size_limit=16777216;"
-    "BEGIN IMMEDIATE;"
-    "CREATE TABLE IF NOT EXISTS term (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, term INTEGER NOT NULL, body BLOB NOT NULL) STRICT;"
-    "INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1";
+    "BEGIN IMMEDIATE";
+constexpr const char* kNextTerm = "INSERT INTO term VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET value = value + 1";
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -65,9 +69,9 @@ class SqliteEventStore final : public EventStore {
 
   Status Prepare() {
     FERMENT_RETURN_IF_ERROR(CheckOwner());
-    FERMENT_RETURN_IF_ERROR(Execute(std::string(kSetUp) + "; PRAGMA application_id=" + std::to_string(kApplicationId) +
-                                        "; PRAGMA user_version=" + std::to_string(kSchemaVersion),
-                                    "setting up the store"));
+    FERMENT_RETURN_IF_ERROR(Execute(kSetUp, "setting up the store"));
+    FERMENT_RETURN_IF_ERROR(Migrate());
+    FERMENT_RETURN_IF_ERROR(Execute(kNextTerm, "setting up the store"));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t term, Integer("SELECT value FROM term"));
     FERMENT_RETURN_IF_ERROR(Execute("COMMIT", "setting up the store"));
     term_ = static_cast<std::uint64_t>(term);
@@ -124,7 +128,9 @@ class SqliteEventStore final : public EventStore {
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t owner, Integer("PRAGMA application_id"));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t tables, Integer("SELECT count(*) FROM sqlite_master"));
-    if (owner != kApplicationId && (owner != 0 || tables != 0)) {
+    const bool fresh = owner == 0 && version == 0 && tables == 0;
+    const bool ours = owner == kApplicationId && version > 0;
+    if (!fresh && !ours) {
       return FailedPreconditionError("this SQLite file belongs to another program; give another --store: store=" +
                                      file_)
           .WithExitCode(exit_code::kUnreadableState);
@@ -137,6 +143,20 @@ class SqliteEventStore final : public EventStore {
           .WithExitCode(exit_code::kUnreadableState);
     }
     return {};
+  }
+
+  /// Within the transaction of the new term: the file is of its former version, or of this one and all of it.
+  Status Migrate() {
+    // Another may have had the file since it was looked at.
+    FERMENT_RETURN_IF_ERROR(CheckOwner());
+    FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
+    if (version == kSchemaVersion) return {};
+    for (auto step = static_cast<std::size_t>(version); step < kMigrations.size(); ++step) {
+      FERMENT_RETURN_IF_ERROR(Execute(kMigrations[step], "migrating the store to version " + std::to_string(step + 1)));
+    }
+    return Execute("PRAGMA application_id=" + std::to_string(kApplicationId) +
+                       "; PRAGMA user_version=" + std::to_string(kSchemaVersion),
+                   "migrating the store");
   }
 
   Status AppendAll(std::span<const Event> events) {

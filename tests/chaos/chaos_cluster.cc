@@ -38,6 +38,9 @@ std::uint16_t FreePort() {
 /// What a process may leave with though nobody asked it to: killed, or fenced by a later one.
 const std::set<int> kExpectedExits = {exit_code::kKilled, exit_code::kFenced};
 
+/// A coordinator drains for 50 s at most.
+constexpr std::chrono::minutes kTimeToLeave{1};
+
 }  // namespace
 
 fs::path ProgramsFolder() { return FERMENT_BIN_DIR; }
@@ -167,6 +170,23 @@ int ChaosCluster::leader() const {
   return best;
 }
 
+void ChaosCluster::JudgeExit(const ChaosProcess& process, int code) {
+  if (process.leaving_since() && code == exit_code::kTerminated) {
+    history_.Add({.what = "left", .outcome = "ok", .note = process.name() + "/" + std::to_string(process.last_pid())});
+    return;
+  }
+  if (kExpectedExits.contains(code)) return;
+  breaches_.push_back(
+      {process.leaving_since() ? "P13" : "exit", process.name() + " ended with " + std::to_string(code)});
+}
+
+void ChaosCluster::EndIfOverdue(ChaosProcess& process, Instant now) {
+  const auto since = process.leaving_since();
+  if (!since || !process.running() || now < *since + kTimeToLeave) return;
+  breaches_.push_back({"P13", process.name() + " was told to leave and did not"});
+  process.Kill();
+}
+
 void ChaosCluster::TickCoordinator(int index, Instant now) {
   ChaosProcess& process = coordinator(index);
   auto& since = serves_since_.at(static_cast<std::size_t>(index));
@@ -175,15 +195,14 @@ void ChaosCluster::TickCoordinator(int index, Instant now) {
     history_.Add({.what = process.name(), .outcome = "exit", .note = std::to_string(*code)});
     since.reset();
     fs::remove(AddressFile(index));
-    if (!kExpectedExits.contains(*code)) {
-      breaches_.push_back({"exit", process.name() + " ended with " + std::to_string(*code)});
-    }
+    JudgeExit(process, *code);
     LookAtStore();
     // One whom the other keeps out tries again after a while, as its platform would have it.
     const std::uint64_t draw = RandomBits(options_.seed, StreamOf(process.name()), process.starts());
     process.RestartAfter(
         now + (*code == exit_code::kFenced ? milliseconds(1'000 + draw % 2'000) : milliseconds(50 + draw % 200)));
   }
+  EndIfOverdue(process, now);
   if (!since && process.running() && !process.stopped() && fs::exists(AddressFile(index))) since = now;
 }
 
@@ -214,11 +233,12 @@ void ChaosCluster::Tick(Instant now) {
   leader_port_ = leads == kCoordinators ? std::uint16_t{0} : ports_.at(static_cast<std::size_t>(leads));
   for (const auto& labeler : labelers_) {
     const auto code = labeler->Tick(now);
-    if (!code) continue;
-    history_.Add({.what = labeler->name(), .outcome = "exit", .note = std::to_string(*code)});
-    if (!kExpectedExits.contains(*code)) {
-      breaches_.push_back({"exit", labeler->name() + " ended with " + std::to_string(*code)});
+    if (!code) {
+      EndIfOverdue(*labeler, now);
+      continue;
     }
+    history_.Add({.what = labeler->name(), .outcome = "exit", .note = std::to_string(*code)});
+    JudgeExit(*labeler, *code);
     labeler->RestartAfter(now + milliseconds(50));
   }
 }
@@ -226,7 +246,7 @@ void ChaosCluster::Tick(Instant now) {
 void ChaosCluster::Leave() {
   const auto leave = [this](ChaosProcess& process) {
     if (!process.running()) return;
-    const auto code = process.Leave(std::chrono::minutes(1));
+    const auto code = process.Leave(kTimeToLeave);
     if (code == exit_code::kTerminated || code == exit_code::kFenced) return;
     breaches_.push_back({"P13", process.name() + " was told to leave and " +
                                     (code ? "ended with " + std::to_string(*code) : "did not")});

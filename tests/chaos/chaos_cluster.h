@@ -86,6 +86,10 @@ class ChaosCluster {
   std::vector<std::pair<std::string, std::string>> ClockEnvironment(const std::string& process) const;
   std::filesystem::path AddressFile(int index) const;
   void TickCoordinator(int index, Instant now);
+  /// Breach of P13 where it was told to leave and did otherwise, of "exit" where nobody told it.
+  void JudgeExit(const ChaosProcess& process, int code);
+  /// One that was told to leave is killed, as a breach, when it takes too long.
+  void EndIfOverdue(ChaosProcess& process, Instant now);
   Result<KeptStore> ReadWhatIsKept() const;
 
   const ClusterOptions options_;

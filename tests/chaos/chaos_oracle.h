@@ -43,6 +43,8 @@ struct LogFacts {
   std::map<std::tuple<std::string, std::string, std::uint64_t>, std::int64_t> commits;
   /// By run, job, shard and epoch: sequence of the lease.
   std::map<std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>, std::int64_t> leases;
+  /// Likewise: why the lease ended without a result.
+  std::map<std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>, coordinator::ReleaseReason> releases;
   /// By run: sequences.
   std::map<std::string, std::vector<std::int64_t>> submissions, cancels, ends;
   /// By run, job and attempt: the process that took the token, and the digest of the first model that it brought.
@@ -55,7 +57,8 @@ struct LogFacts {
 LogFacts JudgeLog(const std::vector<StoredRow>& rows, std::vector<Breach>& breaches);
 
 /// What clients were told against the log: nothing acknowledged is lost (P2), one holder a lease and a token (P3 P5),
-/// no late renewal (T1.6), and a commit that was made is not refused (T1.3).
+/// no late renewal (T1.6), a commit that was made is not refused (T1.3), and whoever left when told to handed back what
+/// it held (P13).
 void JudgeHistory(const Evidence& evidence, const LogFacts& log, std::vector<Breach>& breaches);
 
 /// The label sets of each label job: those that the index names are those of the log, whole, each record once (P1 P7).

@@ -167,6 +167,30 @@ TEST_F(ChaosOracleTest, CatchesAHoleInASucceededJob) {
   ExpectBreach("P1", "a hole in a job that succeeded");
 }
 
+TEST_F(ChaosOracleTest, CatchesALabelerThatLeavesWhenToldToAndKeepsALease) {
+  const HistoryLine lease{
+      .what = "lease", .outcome = "ok", .run = "r-1", .job = "label", .shard = 1, .epoch = 1, .note = {}};
+  HistoryLine returned = lease;
+  returned.what = "return";
+  returned.outcome = "invoke";
+  Say(lease, "labeler-3/9");
+  Say(returned, "labeler-3/9");
+  Say({.what = "left", .outcome = "ok", .note = "labeler-3/9"});
+  for (const Breach& breach : Judge(evidence_)) EXPECT_NE(breach.promise, "P13") << "it tried: " << breach.what;
+  Say(lease, "labeler-4/9");
+  Say({.what = "left", .outcome = "ok", .note = "labeler-4/9"});
+  ExpectBreach("P13", "left when told to, and kept a lease: labeler-4/9");
+}
+
+TEST_F(ChaosOracleTest, CatchesALeaseThatWasHandedBackAndExpires) {
+  evidence_.rows.resize(evidence_.rows.size() - 4);
+  evidence_.states.clear();
+  Lease(1, 1, "labeler-3/9");
+  Add(ShardReleased{.key = {"r-1", "label", 1, 1}, .reason = ReleaseReason::kExpired, .request_id = {}});
+  Say({.what = "return", .outcome = "ok", .run = "r-1", .job = "label", .shard = 1, .epoch = 1}, "labeler-3/9");
+  ExpectBreach("P13", "handed back, acknowledged, and the log does not say so");
+}
+
 TEST_F(ChaosOracleTest, CatchesTwoSetsOfOneShard) {
   evidence_.rows.resize(evidence_.rows.size() - 2);
   LogCommit(1, 1, "other");

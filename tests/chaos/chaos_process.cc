@@ -12,6 +12,8 @@ void ChaosProcess::Start() {
   auto started = event::ChildProcess::Start({.argv = recipe_.argv, .env = recipe_.env, .output = recipe_.output});
   FERMENT_CHECK(started.has_value()) << started.error().ToString();
   process_ = std::move(*started);
+  last_pid_ = process_->pid();
+  leaving_since_.reset();
   started_ = std::chrono::steady_clock::now();
   ++starts_;
 }
@@ -47,6 +49,13 @@ void ChaosProcess::StopUntil(Instant when) {
 void ChaosProcess::Continue() {
   if (process_) process_->Signal(SIGCONT);
   continue_at_.reset();
+}
+
+void ChaosProcess::TellToLeave(Instant now) {
+  if (!process_) return;
+  Continue();
+  process_->Signal(SIGTERM);
+  leaving_since_ = now;
 }
 
 std::optional<int> ChaosProcess::Leave(std::chrono::milliseconds grace) {

@@ -41,12 +41,18 @@ class ChaosProcess {
   void StopUntil(Instant when);
   /// Lets it go on now.
   void Continue();
+  /// TERM; it is started again after it has left, as after every end.
+  void TellToLeave(Instant now);
+  /// Returns: since when it has been leaving; nothing where nobody told it to. Kept after its end until the next start.
+  std::optional<Instant> leaving_since() const { return leaving_since_; }
   /// TERM, and no further start. Returns: the exit code; nothing where it did not leave in time.
   std::optional<int> Leave(std::chrono::milliseconds grace);
 
   bool running() const { return process_.has_value(); }
   bool stopped() const { return continue_at_.has_value(); }
   pid_t pid() const { return process_ ? process_->pid() : -1; }
+  /// Of the one that runs or ran last.
+  pid_t last_pid() const { return last_pid_; }
   std::uint64_t starts() const { return starts_; }
   /// When the one that runs was started.
   Instant started() const { return started_; }
@@ -58,6 +64,8 @@ class ChaosProcess {
   const ProcessRecipe recipe_;
   std::optional<event::ChildProcess> process_;
   std::optional<Instant> continue_at_;
+  std::optional<Instant> leaving_since_;
+  pid_t last_pid_ = -1;
   Instant start_at_{};
   Instant started_{};
   std::uint64_t starts_ = 0;

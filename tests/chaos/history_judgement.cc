@@ -25,6 +25,9 @@ class HistoryJudge {
       : evidence_(evidence), log_(log), breaches_(breaches) {}
 
   void Take(const HistoryLine& line) {
+    NoteHeld(line);
+    if (line.what == "left") Left(line);
+    if (line.what == "return" && line.outcome == "ok") Returned(line);
     if (line.what == "lease") Leased(line);
     if (line.what == "renew") Renewed(line);
     if (line.what == "commit") Committed(line);
@@ -108,6 +111,24 @@ class HistoryJudge {
                     " kept=" + kept);
     }
   }
+  /// A lease is no longer held once its holder says what became of it, or is told that it is lost.
+  void NoteHeld(const HistoryLine& line) {
+    const auto lease = std::tuple(line.run, line.job, line.shard, line.epoch);
+    const bool ends = line.what == "commit" || line.what == "return" || line.what == "fail_shard";
+    if (line.what == "lease") held_[line.who].insert(lease);
+    if (ends || (line.what == "renew" && line.outcome == "fail")) held_[line.who].erase(lease);
+  }
+  void Left(const HistoryLine& line) {
+    for (const auto& [run, job, shard, epoch] : held_[line.note]) {
+      Say("P13", "a labeler left when told to, and kept a lease: " + line.note + " " + run + "/" + job +
+                     " shard=" + std::to_string(shard) + " epoch=" + std::to_string(epoch));
+    }
+  }
+  void Returned(const HistoryLine& line) {
+    const auto release = log_.releases.find({line.run, line.job, line.shard, line.epoch});
+    if (release != log_.releases.end() && release->second == coordinator::ReleaseReason::kReturned) return;
+    Say("P13", "a lease was handed back, acknowledged, and the log does not say so: " + Name(line));
+  }
   void TokenTaken(const HistoryLine& line) {
     const auto [holder, fresh] = tokens_.emplace(Attempt(line.run, line.job, line.attempt), line.who);
     if (!fresh && holder->second != line.who) {
@@ -154,6 +175,8 @@ class HistoryJudge {
   std::map<std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>, std::string> holders_;
   std::map<Shard, std::uint64_t> highest_seen_;
   std::map<std::tuple<std::string, std::string, std::string, std::uint64_t, std::uint64_t>, std::uint64_t> renewals_;
+  /// By process: what it was granted and has said nothing of since.
+  std::map<std::string, std::set<std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>>> held_;
   std::map<Attempt, std::string> tokens_;
   std::map<std::string, std::size_t> submissions_;
   std::map<std::string, std::size_t> cancels_;

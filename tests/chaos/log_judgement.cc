@@ -24,6 +24,9 @@ class FactKeeper {
   void operator()(const ShardLeased& event) {
     facts_.leases[{event.key.run_id, event.key.job_id, event.key.shard, event.key.epoch}] = sequence_;
   }
+  void operator()(const ShardReleased& event) {
+    facts_.releases[{event.key.run_id, event.key.job_id, event.key.shard, event.key.epoch}] = event.reason;
+  }
   void operator()(const ShardCommitted& event) {
     facts_.commits[{event.key.run_id, event.key.job_id, event.key.shard}] = sequence_;
   }

@@ -25,9 +25,11 @@ using std::chrono::milliseconds;
 const std::vector<Nemesis::Fault>& Nemesis::Faults() {
   static const std::vector<Fault> faults = {
       {"coordinator_killed", 4, &Nemesis::KillLeader},
+      {"coordinator_told_to_leave", 2, &Nemesis::TellLeaderToLeave},
       {"coordinator_stopped", 3, &Nemesis::StopLeader},
       {"standby_killed", 1, &Nemesis::KillStandby},
       {"labeler_killed", 6, &Nemesis::KillLabeler},
+      {"labeler_told_to_leave", 4, &Nemesis::TellLabelerToLeave},
       {"labeler_stopped", 4, &Nemesis::StopLabeler},
       {"trainer_killed", 2, &Nemesis::KillTrainer},
       {"trainer_stopped", 2, &Nemesis::StopTrainer},
@@ -86,9 +88,20 @@ bool Nemesis::KillLeader(Instant now) {
   return true;
 }
 
+bool Nemesis::TellLeaderToLeave(Instant now) {
+  const int leads = cluster_.leader();
+  if (leads == ChaosCluster::kCoordinators || TooYoung(cluster_.coordinator(leads), now)) return false;
+  ChaosProcess& leader = cluster_.coordinator(leads);
+  if (leader.leaving_since()) return false;
+  Say("coordinator_told_to_leave", leader.name());
+  leader.TellToLeave(now);
+  return true;
+}
+
 bool Nemesis::StopLeader(Instant now) {
   const int leads = cluster_.leader();
   if (leads == ChaosCluster::kCoordinators || cluster_.coordinator(leads).stopped()) return false;
+  if (cluster_.coordinator(leads).leaving_since()) return false;
   // One in four stops is long enough for the other to take the lead where coordinators share a store.
   const bool shared = !cluster_.options().store.postgres.empty();
   const bool ends = shared && draw_.Below(4) == 0 && !TooYoung(cluster_.coordinator(leads), now);
@@ -116,9 +129,17 @@ bool Nemesis::KillLabeler(Instant now) {
   return true;
 }
 
+bool Nemesis::TellLabelerToLeave(Instant now) {
+  ChaosProcess& labeler = AnyLabeler();
+  if (!labeler.running() || labeler.leaving_since() || TooYoung(labeler, now)) return false;
+  Say("labeler_told_to_leave", labeler.name());
+  labeler.TellToLeave(now);
+  return true;
+}
+
 bool Nemesis::StopLabeler(Instant now) {
   ChaosProcess& labeler = AnyLabeler();
-  if (!labeler.running() || labeler.stopped()) return false;
+  if (!labeler.running() || labeler.stopped() || labeler.leaving_since()) return false;
   const auto lease = static_cast<int>(cluster_.options().lease.count());
   const milliseconds time = Between(lease / 4, 3 * lease);
   Say("labeler_stopped", labeler.name() + " ms=" + std::to_string(time.count()));

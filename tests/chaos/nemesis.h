@@ -50,9 +50,11 @@ class Nemesis {
   static const std::vector<Fault>& Faults();
 
   bool KillLeader(Instant now);
+  bool TellLeaderToLeave(Instant now);
   bool StopLeader(Instant now);
   bool KillStandby(Instant now);
   bool KillLabeler(Instant now);
+  bool TellLabelerToLeave(Instant now);
   bool StopLabeler(Instant now);
   bool KillTrainer(Instant now);
   bool StopTrainer(Instant now);

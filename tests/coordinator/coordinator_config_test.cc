@@ -40,6 +40,17 @@ TEST(CoordinatorConfig, RefusesToRememberFewerRunsThanNone) {
   EXPECT_THAT(Describe({}), HasSubstr("\nkeep-runs = 500\n"));
 }
 
+TEST(CoordinatorConfig, TellsTrainersNoAddressThatNobodyCanCall) {
+  CoordinatorConfig config;
+  config.advertise = "leader.example:7070";
+  EXPECT_TRUE(Check(config).ok());
+  for (const char* bad : {"leader.example", "leader.example:0", ":7070"}) {
+    config.advertise = bad;
+    EXPECT_EQ(ProcessExitCode(Check(config)), exit_code::kUsage) << bad;
+    EXPECT_THAT(Check(config).message(), HasSubstr("--advertise"));
+  }
+}
+
 TEST(CoordinatorConfig, PrintsTheCoolDown) {
   EXPECT_THAT(Describe({}), HasSubstr("cool-down-after = 3\ncool-down-first = 5 s\ncool-down-longest = 600 s\n"));
 }

@@ -4,12 +4,15 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "common/config/run_layout.h"
 #include "common/config/spec_defaults.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/labels/label_index.h"
+#include "common/io/atomic_file.h"
+#include "common/io/folder_claim.h"
 #include "common/io/local_file_system.h"
 #include "coordinator/local_run_files.h"
 #include "tests/support/disk_fault_sweep.h"
@@ -128,6 +131,20 @@ TEST_F(RunFilesFaults, AFolderIsPreparedWithAWholeSpecOrNone) {
         [this] {
           std::filesystem::remove_all(layout_.root() / "logs");
           std::filesystem::remove(layout_.Spec());
+        });
+}
+
+TEST_F(RunFilesFaults, TokensOfAnotherOwnerEndTheClaimsOfTheFormerHoweverOftenItTakes) {
+  std::optional<io::FolderClaim> claim;
+  Sweep([&](RunFiles& files) { return files.PrepareRun(spec_, layout_.root(), "small-1@2"); },
+        [&](const Status& status) {
+          // Also where a later try is another process's.
+          EXPECT_TRUE(status.ok() || MakeLocalRunFiles()->PrepareRun(spec_, layout_.root(), "small-1@2").ok());
+          EXPECT_EQ(claim->Check().code(), StatusCode::kAborted);
+        },
+        [&] {
+          EXPECT_TRUE(io::CreateFolders(layout_.Job("teacher")).ok());
+          claim = *io::FolderClaim::Take(layout_.Job("teacher"), 7);
         });
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -12,8 +13,9 @@
 #include "common/io/checksum.h"
 #include "common/io/local_file_system.h"
 #include "labeler/feature_work.h"
+#include "labeler/labeler_loop.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/disk_fault_sweep.h"
-#include "tests/support/folder_leases.h"
 #include "tests/support/scripted_annotator.h"
 
 namespace ferment::labeler {
@@ -27,9 +29,71 @@ using testing::Struck;
 using testing::SweepDiskFaults;
 
 constexpr std::uint64_t kShards = 3;
+constexpr std::uint64_t kShardRecords = 4;
 
-using Shards = FolderLeases::Shards;
-using Told = FolderLeases::Told;
+using Shards = std::vector<std::uint64_t>;
+/// Shards and the exit codes that were told of them.
+using Told = std::vector<std::pair<std::uint64_t, int>>;
+
+RunSpec SpecOfPictures() {
+  RunSpec spec;
+  spec.mutable_data()->mutable_fr()->set_format("folder");
+  spec.mutable_data()->mutable_fr()->set_path(FERMENT_FIXTURES "/jpeg");
+  for (const char* name : {"a", "b", "c", "d"}) spec.add_classes(name);
+  spec.mutable_labeling()->set_tau(1.0);
+  spec.mutable_labeling()->set_max_damage(1.0);
+  return spec;
+}
+
+/// Leases of three shards below `folder`; commits go into its index, as offline.
+class FolderLeases final : public LeaseClient {
+ public:
+  explicit FolderLeases(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  Result<LeaseOffer> Take() override {
+    if (taken_ >= kShards) return LeaseOffer{{}, std::chrono::milliseconds(1), true};
+    Lease lease;
+    lease.key.shard = taken_++;
+    lease.duration = std::chrono::hours(1);
+    lease.spec = spec_;
+    lease.work =
+        LabelTask{"faces", lease.key.shard * kShardRecords, kShardRecords, {"teacher", "digest", folder_}, "config"};
+    return LeaseOffer{{lease}, std::chrono::milliseconds(0), false};
+  }
+  Result<std::chrono::milliseconds> Renew(const LeaseKey&, std::uint64_t) override {
+    return std::chrono::milliseconds(std::chrono::hours(1));
+  }
+  Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
+    const ResultFile& file = result.files.at(0);
+    const Counts& counts = result.counts;
+    FERMENT_RETURN_IF_ERROR(
+        dataset::CommitToLabelIndex(folder_, lease.key.shard,
+                                    {file.file.filename().string(),
+                                     file.sha256,
+                                     {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
+    committed[lease.key.shard] = file.sha256;
+    if (on_commit) on_commit();
+    return LeaseOffer();
+  }
+  Status Return(const LeaseKey& key) override {
+    returned.push_back(key.shard);
+    return {};
+  }
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
+    failed.emplace_back(key.shard, ProcessExitCode(failure.status));
+    return {};
+  }
+
+  std::map<std::uint64_t, std::string> committed;
+  std::function<void()> on_commit;
+  Shards returned;
+  Told failed;
+
+ private:
+  const std::filesystem::path folder_;
+  const std::shared_ptr<const RunSpec> spec_ = std::make_shared<const RunSpec>(SpecOfPictures());
+  std::uint64_t taken_ = 0;
+};
 
 class LabelFaults : public ::testing::Test {
  protected:
@@ -47,11 +111,29 @@ class LabelFaults : public ::testing::Test {
     return Labels();
   }
 
+  static Status Label(FolderLeases& leases) {
+    WorkRunner runner(
+        [](const RunSpec&, const Model&) {
+          return Result<std::unique_ptr<Annotator>>(std::make_unique<testing_support::ScriptedAnnotator>(4));
+        },
+        1);
+    return LabelerLoop(leases, runner, /*exit_when_idle=*/true).Run({});
+  }
+
+  /// Returns: what the labelling changes on the disk, with a mark after each commit.
+  std::vector<testing::DiskChange> RecordedLabelling(FolderLeases& leases) const {
+    testing::DiskTape tape(root_);
+    leases.on_commit = [&] { tape.Mark(); };
+    EXPECT_TRUE(Label(leases).ok());
+    return tape.changes();
+  }
+
   /// Whatever stands under a final name is whole, and what was committed is there and named.
-  void ExpectIntact(const FolderLeases& leases) const {
+  void ExpectIntact(const FolderLeases& leases) const { ExpectIntact(leases.committed); }
+  void ExpectIntact(const std::map<std::uint64_t, std::string>& committed) const {
     const auto index = dataset::ReadLabelIndex(Labels());
     ASSERT_TRUE(index) << index.error().ToString();
-    for (const auto& [shard, sha256] : leases.committed) {
+    for (const auto& [shard, sha256] : committed) {
       ASSERT_TRUE(index->contains(shard)) << shard;
       EXPECT_EQ(index->at(shard).sha256, sha256);
     }
@@ -70,11 +152,41 @@ class LabelFaults : public ::testing::Test {
   std::filesystem::path root_;
 };
 
+TEST_F(LabelFaults, APowerCutLosesNoCommittedLabelSetAndLeavesNoneThatIsNotWhole) {
+  FolderLeases leases(FreshLabels());
+  const std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
+  ASSERT_EQ(leases.committed.size(), kShards);
+  const std::filesystem::path recorded = root_;
+  root_ = testing::ImageFolder();
+  const int images = testing::ForEachCrash(changes, root_, [&](int acknowledged) {
+    std::map<std::uint64_t, std::string> committed = leases.committed;
+    committed.erase(committed.lower_bound(static_cast<std::uint64_t>(acknowledged)), committed.end());
+    ExpectIntact(committed);
+  });
+  root_ = recorded;
+  EXPECT_GT(images, 300);
+}
+
+TEST_F(LabelFaults, APowerCutTellsOfALabelSetWhoseFolderWasNotSynced) {
+  FolderLeases leases(FreshLabels());
+  std::vector<testing::DiskChange> changes = RecordedLabelling(leases);
+  std::erase_if(changes, [](const auto& change) { return change.kind == testing::DiskChange::Kind::kSyncFolder; });
+  const std::filesystem::path recorded = root_;
+  root_ = testing::ImageFolder();
+  int lost = 0;
+  testing::ForEachCrash(changes, root_, [&](int acknowledged) {
+    const auto index = dataset::ReadLabelIndex(Labels());
+    if (!index || index->size() < static_cast<std::size_t>(acknowledged)) ++lost;
+  });
+  root_ = recorded;
+  EXPECT_GT(lost, 20);
+}
+
 TEST_F(LabelFaults, ALabelerWhoseDiskFailsTellsItOnceWritesNothingMoreAndLeavesWith204) {
   const int failures = SweepDiskFaults([&](const DiskFault& fault) {
-    FolderLeases leases(FreshLabels(), kShards);
+    FolderLeases leases(FreshLabels());
     Status status;
-    const bool happened = fault.Strike(root_, [&] { status = LabelAll(leases); });
+    const bool happened = fault.Strike(root_, [&] { status = Label(leases); });
     ExpectStorageFailure(status, fault);
     ExpectIntact(leases);
     if (status.ok()) {
@@ -93,13 +205,13 @@ TEST_F(LabelFaults, ALabelerWhoseDiskFailsTellsItOnceWritesNothingMoreAndLeavesW
 
 TEST_F(LabelFaults, ASyncThatFailsAHundredTimesIsA204EachTime) {
   for (int round = 0; round < 100; ++round) {
-    FolderLeases leases(FreshLabels(), kShards);
+    FolderLeases leases(FreshLabels());
     std::filesystem::create_directories(Labels());
     Status status;
     {
       // The folder's name is synced twice, and the file created and written, before the file's sync.
       const testing::DiskFaults faults(root_, testing::DiskFaults::Kind::kFail, 5, EIO);
-      status = LabelAll(leases);
+      status = Label(leases);
     }
     ASSERT_NE(status.message().find("cannot sync"), std::string_view::npos) << status.ToString();
     ASSERT_EQ(ProcessExitCode(status), exit_code::kStorageFailed);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "tests/road/road_fixture.h"
 
@@ -30,9 +32,28 @@ class StandaloneCoordinator : public RoadTest {
     arguments.insert(arguments.end(), {"--coordinator", address_});
     return Run(arguments);
   }
-  Outcome Submit() {
+  Outcome Submit(const std::vector<std::string>& extra = {}) {
     const auto spec = std::filesystem::path(FERMENT_SOURCE_DIR) / "tests/road/tiny.yaml";
-    return Ferment({"submit", spec.string(), "--run-dir", run_dir().string()});
+    std::vector<std::string> arguments = {"submit", spec.string(), "--run-dir", run_dir().string()};
+    arguments.insert(arguments.end(), extra.begin(), extra.end());
+    return Ferment(arguments);
+  }
+  event::ChildProcess StartLabeler(const std::string& name) {
+    return Background(
+        {Program("ferment-labeler"), "--coordinator", address_, "--name", name, "--threads", "1", "--device", "cpu"},
+        name + ".txt");
+  }
+  /// Returns: whether this labeler has logged it, with these values.
+  bool Logged(const std::string& labeler, const std::string& message, const Json& values) const {
+    std::ifstream log(folder() / (labeler + ".txt"));
+    for (std::string text; std::getline(log, text);) {
+      const auto line = ParseJson(text);
+      if (!line || !line->is_object() || line->value("msg", "") != message) continue;
+      const bool all = std::ranges::all_of(
+          values.items(), [&](const auto& value) { return line->value(value.key(), Json()) == value.value(); });
+      if (all) return true;
+    }
+    return false;
   }
   /// Returns: whether `ferment get` comes to say this of the run.
   bool Shows(event::ChildProcess& coordinator, const std::string& text) {
@@ -85,6 +106,31 @@ TEST_F(StandaloneCoordinator, ARunIsSuspendedResumedCancelledSubmittedAgainAndCa
   }
   coordinator.Signal(SIGTERM);
   EXPECT_EQ(Wait(coordinator).exit_code, 143);
+}
+
+TEST_F(StandaloneCoordinator, AShardOfALabelerThatIsToldToLeaveInItsMidstGoesToAnotherAtOnce) {
+  event::ChildProcess coordinator = StartCoordinator();
+  // No lease runs out while the test lasts.
+  const Outcome submitted = Submit({"--set", "labeling.lease_seconds=600", "--set", "data.synthetic.fr_records=4000",
+                                    "--set", "data.fr.shard_records=2000"});
+  ASSERT_EQ(submitted.exit_code, 0) << submitted.output;
+  event::ChildProcess first = StartLabeler("first");
+  ASSERT_TRUE(WaitUntil(first, [&] { return Logged("first", "shard_started", {{"shard", "0"}, {"epoch", "1"}}); }));
+  first.Signal(SIGSTOP);
+  event::ChildProcess second = StartLabeler("second");
+  ASSERT_TRUE(WaitUntil(second, [&] { return Logged("second", "labeler_started", Json::object()); }));
+  first.Signal(SIGTERM);
+  first.Signal(SIGCONT);
+  EXPECT_EQ(Wait(first).exit_code, 143);
+  EXPECT_TRUE(Logged("first", "lease_returned", {{"shard", "0"}, {"outcome", "OK"}}));
+  EXPECT_FALSE(Logged("first", "shard_committed", {{"shard", "0"}}));
+  EXPECT_TRUE(WaitUntil(second, [&] { return Logged("second", "shard_started", {{"shard", "0"}, {"epoch", "2"}}); }));
+  EXPECT_EQ(Ferment({"cancel", "tiny-1"}).exit_code, 0);
+  EXPECT_EQ(Ferment({"wait", "tiny-1"}).exit_code, 143);
+  for (event::ChildProcess* process : {&second, &coordinator}) {
+    process->Signal(SIGTERM);
+    EXPECT_EQ(Wait(*process).exit_code, 143);
+  }
 }
 
 }  // namespace

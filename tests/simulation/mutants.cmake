@@ -102,6 +102,24 @@ ferment_mutant(restart_gives_no_full_lease_time P12
     held.deadline -= held.lease_time / 8 * 7;
   }
   next_look_ = MonotonicTime::min();]])
+# Where the judge looks at nothing but what an outage costs.
+ferment_mutant(outage_costs_the_work_in_hand P12
+  coordinator/desks/lease_desk.cc
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) Hold(key);]]
+  [[  for (const LeaseKey& key : ledger_.book().AllLeases()) {
+    Held& held = Hold(key);
+    held.deadline -= held.lease_time / 8 * 7;
+  }
+  next_look_ = MonotonicTime::min();]]
+  tests/simulation/sim_oracle.cc
+  [[  history_.Violate("P12",
+                   "a lease was taken before]]
+  [[  if (key.run_id.empty()) history_.Violate("P12",
+                   "a lease was taken before]])
+ferment_mutant(labelers_wait_for_nine_minutes P12
+  tests/simulation/sim_network.cc
+  [[rpc::kOutagePatience]]
+  [[rpc::kOutagePatience - std::chrono::minutes(1)]])
 # Commits.
 ferment_mutant(commit_again_counts_twice P1
   coordinator/desks/lease_desk.cc
@@ -208,7 +226,7 @@ ferment_mutant(stop_of_a_teacher_is_not_logged P16,cause
   coordinator/desks/teacher_desk.cc
   [[  ledger_.Record(TeacherTripped]]
   [[  ledger_.Restore(TeacherTripped]])
-ferment_mutant(student_learns_from_a_stopped_teacher P16
+ferment_mutant(student_learns_from_a_stopped_teacher P10,P16
   coordinator/core/pipeline.cc
   [[  if (!of_a_round || HasEnded]]
   [[  if (!of_a_round || job.plan.phase != Phase::kLabel || HasEnded]])
@@ -217,6 +235,21 @@ ferment_mutant(index_of_a_stopped_teacher_goes_on P16
   [[  parts_.teachers.Judge(run, job);]]
   [[  if (job.plan.phase == Phase::kLabel && job.state == JobState::kRunning) indexes_.IsCurrent(run, job);
   parts_.teachers.Judge(run, job);]])
+ferment_mutant(labels_are_by_the_first_teacher P10
+  coordinator/desks/run_desk.cc
+  [[label ? TeacherSource(job.plan.round) :]]
+  [[label ? TeacherSource(0) :]])
+ferment_mutant(student_learns_the_round_before P10
+  coordinator/core/pipeline.cc
+  [[Phase::kCotrain, round, {IdOf(Phase::kLabel, round)}, false});]]
+  [[Phase::kCotrain, round, {IdOf(Phase::kLabel, 0), TeacherSource(round)}, false});]])
+ferment_mutant(student_begins_before_the_index P10
+  coordinator/desks/run_desk.cc
+  [[    if (job.committed == job.shards.size() && indexed)]]
+  [[    if (job.committed == job.shards.size() && (indexed || job.plan.round > 0))]]
+  tests/simulation/sim_oracle.cc
+  [[      if (!job.label || job.state != JobState::kSucceeded) continue;]]
+  [[      if (!job_id.empty()) continue;]])
 ferment_mutant(canaries_are_not_logged P16
   coordinator/desks/lease_desk.cc
   [[result.peak_rss_bytes, result.canaries});]]

@@ -35,6 +35,8 @@ Outcome SimCluster::Run() {
   PlanFault();
   world_.queue.At(world_.plan.fault_time, [this] { Heal(); });
 
+  if (world_.plan.outage > SimTime(0)) world_.queue.At(world_.plan.outage_begin, [this] { BeginOutage(); });
+
   const SimTime end = world_.plan.fault_time + kTimeToFinish;
   while (!world_.history.violation() && !Finished() && world_.queue.now() < end && world_.queue.RunNext()) {
     buried_.clear();
@@ -44,6 +46,7 @@ Outcome SimCluster::Run() {
     if (SimCoordinator* latest = Latest()) {
       world_.oracle.Final(latest->book());
       world_.machines.Final(latest->book());
+      world_.outage.Final();
     }
   }
   return {world_.history.violation(), world_.history.digest(), world_.history.lines(), world_.queue.now(),
@@ -60,7 +63,38 @@ void SimCluster::StartCoordinatorAfter(SimTime delay) {
   world_.queue.After(delay, [this] { StartCoordinator(); });
 }
 
+void SimCluster::BeginOutage() {
+  world_.history.Say("no coordinator from now on");
+  std::vector<SimCoordinator*> all;
+  for (const auto& one : coordinators_) all.push_back(one.get());
+  for (SimCoordinator* one : all) one->Die("outage");
+  std::vector<coordinator::LeaseKey> in_hand;
+  for (const auto& labeler : labelers_) {
+    for (const coordinator::LeaseKey& key : labeler->InHand()) {
+      const ShardFacts* shard = world_.log.FindShard(key);
+      if (shard != nullptr && shard->leased && shard->epoch == key.epoch) in_hand.push_back(key);
+    }
+  }
+  world_.outage.Began(world_.plan.outage_begin + world_.plan.outage, in_hand);
+  for (const SimTrainer* trainer : platform_.Live()) {
+    const coordinator::LaunchKey& key = trainer->key();
+    const JobFacts* job = world_.log.FindJob(key.run_id, key.job_id);
+    const bool present = job != nullptr && job->attempt == key.attempt && job->token_of_attempt && !job->exited;
+    if (present && trainer->Trains()) world_.outage.Trains(key.run_id, key.job_id, trainer->number());
+  }
+}
+
+SimTime SimCluster::OutageLeft() const {
+  const SimTime now = world_.queue.now();
+  const SimTime end = world_.plan.outage_begin + world_.plan.outage;
+  return now < world_.plan.outage_begin || now >= end ? SimTime(0) : end - now;
+}
+
 void SimCluster::StartCoordinator() {
+  if (const SimTime left = OutageLeft(); left > SimTime(0)) {
+    world_.queue.After(left, [this] { StartCoordinator(); });
+    return;
+  }
   starting_ = false;
   const std::uint64_t number = ++coordinator_number_;
   auto coordinator = std::make_unique<SimCoordinator>(

@@ -47,6 +47,10 @@ class SimCluster {
   void BreakCoordinator(Fault fault);
   void BreakAround(Fault fault);
   void Heal();
+  /// The coordinator's machine is gone for minutes.
+  void BeginOutage();
+  /// Returns: how long it is until a coordinator may be up.
+  SimTime OutageLeft() const;
   bool Finished() const;
 
   SimWorld world_;

@@ -171,6 +171,7 @@ void SimCoordinator::Logged(std::uint64_t term, std::span<const coordinator::Eve
   world_.log.Take(term, world_.disk.term, events);
   world_.machines.Take(process_.clock().Now(), events);
   world_.suspects.Take(events);
+  world_.outage.Take(events);
   for (const coordinator::Event& event : events) {
     if (const auto* reopened = std::get_if<coordinator::RunReopened>(&event)) HearOf(reopened->run_id);
   }

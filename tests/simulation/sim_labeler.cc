@@ -52,11 +52,21 @@ void SimLabeler::Boot() {
   Register("");
 }
 
+std::vector<LeaseKey> SimLabeler::InHand() const {
+  std::vector<LeaseKey> keys;
+  if (!process_.alive()) return keys;
+  for (const auto& [key, held] : held_) {
+    if (!held.lost && !held.given_up) keys.push_back(key);
+  }
+  return keys;
+}
+
 void SimLabeler::Crash(SimTime until_next) {
   if (!process_.alive()) return;
   world_.history.Say(name_ + " is killed");
   process_.Kill();
   world_.oracle.LabelerGone(name_);
+  for (const auto& [key, held] : held_) world_.outage.Left(key);
   world_.suspects.Killed(name_ + "/" + std::to_string(incarnation_));
   world_.queue.After(until_next, [this] { Boot(); });
 }
@@ -97,7 +107,7 @@ void SimLabeler::HandleTaken(const Result<LeaseAnswer>& answer) {
   if (!answer && answer.error().code() == StatusCode::kNotFound) return Register("");
   if (answer && !answer->leases.empty()) {
     const GrantedLease& lease = answer->leases.front();
-    held_[lease.key] = {lease, false};
+    held_[lease.key] = {lease, false, false};
     Renew(lease.key);
     if (working_) {
       next_ = lease.key;
@@ -178,6 +188,8 @@ void SimLabeler::Finish(const LeaseKey& key) {
   const SimTime stop = std::exchange(stop_before_commit_, SimTime(0));
   if (stop > SimTime(0)) {
     world_.history.Say(name_ + " stops before it commits " + ShortName(key));
+    // For longer than its lease may last.
+    world_.outage.Left(key);
     process_.Stop();
     world_.queue.After(stop, [this, life = process_.handle()] { process_.Continue(); });
   }
@@ -245,7 +257,7 @@ void SimLabeler::GiveUp(const LeaseKey& key, bool permanent) {
   const ShardFailure failure{
       RequestId(key, "fail"), labeler_id_, key, {"unreadable", exit_code::kBadData}, permanent, {}};
   world_.history.Say(name_ + " gives up " + ShortName(key));
-  world_.oracle.LeaseLeft(key);
+  Leave(key);
   auto seen = [this, failure](const Moment& moment, const Status& taken) {
     world_.oracle.ShardGivenUp(moment, failure, taken);
   };
@@ -253,8 +265,14 @@ void SimLabeler::GiveUp(const LeaseKey& key, bool permanent) {
   Call<Status>({network_, process_, name_, kLongPatience, serve, [this, key](const Status&) { Next(key); }});
 }
 
-void SimLabeler::HandBack(const LeaseKey& key) {
+void SimLabeler::Leave(const LeaseKey& key) {
+  held_.at(key).given_up = true;
   world_.oracle.LeaseLeft(key);
+  world_.outage.Left(key);
+}
+
+void SimLabeler::HandBack(const LeaseKey& key) {
+  Leave(key);
   auto serve = Asks<Status>({[key](RunEngine& engine) { return engine.leases().Return(key); }});
   Call<Status>({network_, process_, name_, {}, serve, [this, key](const Status&) { Next(key); }});
 }

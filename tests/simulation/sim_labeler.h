@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/simulation/sim_network.h"
 
@@ -23,11 +24,15 @@ class SimLabeler {
   void Crash(SimTime until_next);
   /// The next finished shard finds the process stopped between its file and its commit, for this long.
   void StopBeforeNextCommit(SimTime time) { stop_before_commit_ = time; }
+  /// Returns: the leases whose shards it works on, or means to.
+  std::vector<coordinator::LeaseKey> InHand() const;
 
  private:
   struct Held {
     coordinator::GrantedLease lease;
     bool lost = false;
+    /// Failed, or handed back: said so, or tries to.
+    bool given_up = false;
   };
 
   /// As GrpcLeaseClient: takes the name, from its holder if need be.
@@ -47,6 +52,8 @@ class SimLabeler {
   void FailOfTheMachine(const coordinator::LeaseKey& key);
   void DieOf(const coordinator::LeaseKey& key);
   void HandBack(const coordinator::LeaseKey& key);
+  /// Somebody else may have it.
+  void Leave(const coordinator::LeaseKey& key);
   void Next(const coordinator::LeaseKey& done);
 
   SimNetwork& network_;

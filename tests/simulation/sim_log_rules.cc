@@ -202,6 +202,9 @@ void SimLogRules::On(const AttemptIntended& event) {
     history_.Violate("P5", "an attempt begins before the former has ended: " + name);
   }
   if (job.completed) history_.Violate("P2", "a result that was taken is made again: " + name);
+  const std::string stale =
+      event.job_id.starts_with("cotrain") ? StaleLabels(runs_[event.run_id], job.round) : std::string();
+  if (!stale.empty()) history_.Violate("P10", "a student is to learn and " + stale + ": " + name);
   if (job.failed_attempts > kStartsAgain || job.failed_for_good) {
     history_.Violate(
         "retries", "started again past the limit: " + name + " failed_attempts=" + std::to_string(job.failed_attempts));
@@ -234,6 +237,9 @@ void SimLogRules::On(const JobCompleted& event) {
     history_.Violate("P5", "completed without the token: " + event.run_id + "/" + event.job_id);
   }
   job.completed = true;
+  for (const ModelFile& model : event.models) {
+    if (model.role == "teacher") job.published = model.sha256;
+  }
 }
 
 void SimLogRules::On(const JobFailureReported& event) {
@@ -255,7 +261,14 @@ void SimLogRules::On(const ShardsPlanned& event) {
   NothingAfterCancel(event.run_id, "job=" + event.job_id + " is planned");
   JobFacts& job = JobOf(event.run_id, event.job_id);
   job.started = true;
-  if (job.label) job.index_folder = runs_[event.run_id].run_dir + "/" + event.work.models.at(0).output_dir;
+  if (job.label) {
+    job.index_folder = runs_[event.run_id].run_dir + "/" + event.work.models.at(0).output_dir;
+    job.labelled_by = event.work.models.at(0).digest;
+    if (const std::string teacher = TeacherOf(runs_[event.run_id], job.round); job.labelled_by != teacher) {
+      history_.Violate("P10", "labels are to be by " + job.labelled_by + ", its round's teacher is " + teacher + ": " +
+                                  event.run_id + "/" + event.job_id);
+    }
+  }
   if (event.shards.empty()) return;
   job.shards.assign(event.shards.size(), {});
   for (std::size_t i = 0; i < event.shards.size(); ++i) job.shards[i].planned_records = event.shards[i].record_count;

@@ -40,6 +40,8 @@ struct JobFacts {
   coordinator::JobState state = coordinator::JobState::kPending;
   /// Absolute; of a label job.
   std::string index_folder;
+  /// Digests: of the teacher that labels; of the one that a trainer published.
+  std::string labelled_by, published;
   std::vector<ShardFacts> shards;
   bool shard_failed = false;
   /// Its teacher was stopped; then: committed shards before the batch in which it was.

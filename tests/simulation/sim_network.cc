@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/simulation/sim_network.h"
 
+#include "common/rpc/outage_patience.h"
+
 namespace ferment::simulation {
 namespace {
 
@@ -11,6 +13,8 @@ constexpr double kLateCopy = 0.5;
 constexpr milliseconds kLongestUsual{8};
 
 }  // namespace
+
+const Patience kLongPatience{std::chrono::seconds(5), rpc::kOutagePatience};
 
 void SimNetwork::Carry(const std::string& node, const std::function<void()>& deliver) {
   if (cut_.contains(node)) return;

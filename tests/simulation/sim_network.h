@@ -24,7 +24,8 @@ struct Patience {
   /// 0: one attempt.
   SimTime retry_for{0};
 };
-inline constexpr Patience kLongPatience{std::chrono::seconds(5), std::chrono::minutes(10)};
+/// What labelers and trainers have for a coordinator that is away.
+extern const Patience kLongPatience;
 
 class SimNetwork {
  public:
@@ -72,7 +73,8 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
 
   void Begin() {
     process_ = parts_.client.handle();
-    give_up_ = Now() + parts_.patience.retry_for;
+    began_ = Now();
+    give_up_ = began_ + parts_.patience.retry_for;
     Attempt();
   }
 
@@ -110,6 +112,8 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
       pause_ = std::min<SimTime>(2 * pause_, std::chrono::seconds(2));
       return;
     }
+    const bool patient = parts_.patience.retry_for > parts_.patience.deadline;
+    if (again && patient) parts_.network.world().outage.GaveUp(parts_.node, began_);
     attempt_ = kDone;
     parts_.done(std::move(answer));
   }
@@ -118,6 +122,7 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
   Parts parts_;
   SimProcess::Handle process_;
   int attempt_ = 0;
+  SimTime began_{0};
   SimTime give_up_{0};
   SimTime pause_ = std::chrono::milliseconds(100);
 };

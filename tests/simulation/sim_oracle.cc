@@ -293,12 +293,23 @@ void SimOracle::TrainerWrites(const coordinator::LaunchKey& key, std::uint64_t p
   }
   const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
   if (job == nullptr || !key.job_id.starts_with("cotrain") || told_to_leave) return;
+  if (fresh) CheckLabelsToLearn(key, job->round);
   const std::string unfit = UnfitTeacher(*log_.FindRun(key.run_id), job->round);
   if (unfit.empty()) return;
   std::optional<SimTime>& since = writer->second.unfit_since;
   if (!since) since = now;
   if (now - *since <= kStopOnItsWay) return;
   history_.Violate("P16", "a student steps and " + unfit + ": " + Name(key));
+}
+
+void SimOracle::CheckLabelsToLearn(const coordinator::LaunchKey& key, std::uint32_t round) {
+  for (const auto& [job_id, job] : log_.FindRun(key.run_id)->jobs) {
+    if (!job.label || job.round != round) continue;
+    const std::size_t visible = files_.Index(job.index_folder).size();
+    if (visible >= job.shards.size()) continue;
+    history_.Violate("P10", "a student begins, and its round's label sets cannot all be seen: " + Name(key) +
+                                " seen=" + std::to_string(visible));
+  }
 }
 
 void SimOracle::TrainerHeard(const coordinator::LaunchKey& key, SimTime now) {

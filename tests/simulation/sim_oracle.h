@@ -84,6 +84,8 @@ class SimOracle {
   /// Compares what a coordinator knows with what the log says; unsaved decisions would differ.
   void CheckBook(const coordinator::JobBook& book, const std::string& when);
   void CheckAttempt(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
+  /// What a student finds when it begins.
+  void CheckLabelsToLearn(const coordinator::LaunchKey& key, std::uint32_t round);
   void CheckShards(const coordinator::Job& job, const JobFacts& facts, const std::string& name);
 
   SimHistory& history_;

@@ -17,6 +17,9 @@ SimTime Between(RandomSequence& random, SimTime low, SimTime high) {
   return low + SimTime(static_cast<SimTime::rep>(random.Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
 }
 
+/// From the last fault until a coordinator is up again: by then every call that was lost has been given up.
+constexpr SimTime kQuietBeforeReturn = seconds(30);
+
 /// Each behaviour is absent from half of the seeds, so that rare ones are also seen alone.
 double Sometimes(RandomSequence& random, double most) { return random.Below(2) == 0 ? 0 : random.Uniform(0, most); }
 
@@ -80,6 +83,7 @@ SimPlan::SimPlan(std::uint64_t number) : seed(number) {
   DrawMachines();
   DrawDeadlyShards();
   DrawRetention();
+  DrawOutage();
 }
 
 void SimPlan::DrawMachines() {
@@ -118,6 +122,14 @@ void SimPlan::DrawRetention() {
   fault_time += 3 * retention.least;
 }
 
+void SimPlan::DrawOutage() {
+  RandomSequence random(seed, StreamOf("simulation.outage"));
+  if (only_machines_fail || random.Below(16) != 0) return;
+  outage = Between(random, seconds(60), seconds(594));
+  outage_begin = Between(random, seconds(5), fault_time);
+  fault_time = outage_begin + outage - kQuietBeforeReturn;
+}
+
 void SimPlan::LetOnlyMachinesFail() {
   faults.clear();
   drop = duplicate = slow = 0;
@@ -136,6 +148,7 @@ std::string SimPlan::Describe() const {
          " lease_ms=" + std::to_string(duration_cast<milliseconds>(lease).count()) +
          " machines=" + std::to_string(faulty_machines) + "x" + std::to_string(labelers_a_machine) +
          (only_machines_fail ? " only" : "") + " deadly=" + std::to_string(deadly_shards.size()) +
+         (outage > SimTime(0) ? " outage_s=" + std::to_string(duration_cast<seconds>(outage).count()) : "") +
          " fault_s=" + std::to_string(duration_cast<seconds>(fault_time).count()) + " faults=" + kinds;
 }
 

@@ -57,6 +57,9 @@ struct SimPlan {
   /// Faults come until then, on average one in `fault_pause`; afterwards all heals.
   SimTime fault_time{0};
   SimTime fault_pause{0};
+  /// No coordinator is up from then on, for so long; 0: one comes back within seconds. Faults end a while before.
+  SimTime outage_begin{0};
+  SimTime outage{0};
   std::vector<Fault> faults;
 
   /// Of each message, at any time before `fault_time`.
@@ -133,6 +136,7 @@ struct SimPlan {
   void DrawMachines();
   void DrawDeadlyShards();
   void DrawRetention();
+  void DrawOutage();
   void LetOnlyMachinesFail();
 };
 

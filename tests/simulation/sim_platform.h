@@ -35,6 +35,9 @@ class SimTrainer {
   SimProcess& process() { return process_; }
   std::uint64_t number() const { return parts_.number; }
   const std::string& name() const { return name_; }
+  const coordinator::LaunchKey& key() const { return parts_.key; }
+  /// Returns: whether it makes steps, and a launcher that knows it may say so.
+  bool Trains() const { return token_ != 0 && traced_ && !leaving_ && !told_to_leave_; }
 
  private:
   void TakeToken();

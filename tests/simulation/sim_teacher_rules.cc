@@ -42,6 +42,25 @@ std::string UnfitTeacher(const RunFacts& run, std::uint32_t round) {
   return "";
 }
 
+std::string TeacherOf(const RunFacts& run, std::uint32_t round) {
+  for (const auto& [job_id, job] : run.jobs) {
+    const bool publishes = round == 0 ? job_id == "teacher" : job_id.starts_with("cotrain") && job.round + 1 == round;
+    if (publishes) return job.published;
+  }
+  return "";
+}
+
+std::string StaleLabels(const RunFacts& run, std::uint32_t round) {
+  const std::string teacher = TeacherOf(run, round);
+  if (teacher.empty()) return "its round has no teacher";
+  for (const auto& [job_id, job] : run.jobs) {
+    if (!job.label || job.round != round) continue;
+    if (job.labelled_by != teacher) return job_id + " is by " + job.labelled_by + ", its round's teacher is " + teacher;
+    if (job.shards.empty() || CommittedOf(job) < job.shards.size()) return job_id + " is not done";
+  }
+  return "";
+}
+
 bool MayBeLeftOut(const RunFacts& run, const JobFacts& job) {
   return std::any_of(run.jobs.begin(), run.jobs.end(), [&](const auto& one) {
     return one.second.tripped && one.second.round > 0 && one.second.round <= job.round;

@@ -48,12 +48,14 @@ void SimTrainer::Exit(int exit_code) {
   world_.history.Say(name_ + " exits with " + std::to_string(exit_code));
   process_.Kill();
   world_.oracle.TrainerGone(parts_.number);
+  world_.outage.TrainerGone(parts_.number);
   parts_.exited(exit_code);
 }
 
 void SimTrainer::Signal(int signal) {
   if (signal == SIGKILL) return Exit(exit_code::kKilled);
   told_to_leave_ = true;
+  world_.outage.TrainerGone(parts_.number);
   if (token_ != 0 && world_.Faulty() && world_.Chance(world_.plan.last_word)) {
     world_.until_reopened.emplace(parts_.key.run_id, [this] {
       world_.history.Say(name_ + " is heard once more");
@@ -136,6 +138,7 @@ void SimTrainer::Fail(int exit_code) {
   leaving_ = true;
   // It writes nothing more.
   world_.oracle.TrainerGone(parts_.number);
+  world_.outage.TrainerGone(parts_.number);
   const TokenKey key{parts_.key.run_id, parts_.key.job_id, token_};
   const coordinator::Failure failure{"it cannot go on", exit_code};
   auto serve = Asks<Status>({[key, failure](RunEngine& engine) { return engine.trainers().FailJob(key, failure); }});

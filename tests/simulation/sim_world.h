@@ -15,6 +15,7 @@
 #include "tests/simulation/sim_log_rules.h"
 #include "tests/simulation/sim_machine_rules.h"
 #include "tests/simulation/sim_oracle.h"
+#include "tests/simulation/sim_outage_rules.h"
 #include "tests/simulation/sim_plan.h"
 #include "tests/simulation/sim_queue.h"
 #include "tests/simulation/sim_suspect_rules.h"
@@ -29,6 +30,7 @@ struct SimWorld {
         log(history, plan.retention.runs),
         machines(plan, history),
         suspects(plan, history),
+        outage(history),
         files(plan, history, log),
         oracle(history, log, files) {}
 
@@ -39,6 +41,7 @@ struct SimWorld {
   SimLogRules log;
   SimMachineRules machines;
   SimSuspectRules suspects;
+  SimOutageRules outage;
   SimFiles files;
   SimOracle oracle;
   SimDisk disk;

@@ -4,95 +4,299 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
-#include <set>
-#include <utility>
+#include <fstream>
+#include <random>
 
 namespace ferment::testing {
 namespace {
 
-using Kept = PowerCut::Kept;
+namespace fs = std::filesystem;
+using Kind = DiskChange::Kind;
 
-constexpr std::array kWays = {Kept::kNothing,   Kept::kEverything,  Kept::kNames,     Kept::kData,       Kept::kSizes,
-                              Kept::kSomeCalls, Kept::kSomeSectors, Kept::kSomePages, Kept::kUpToASector};
-constexpr std::array kNames = {"nothing",    "everything",   "names",      "data",          "sizes",
-                               "some calls", "some sectors", "some pages", "up to a sector"};
-/// Those before it need no lot.
-constexpr std::size_t kFirstByLot = 5;
+/// How a disk treats what nobody has synced: the share of the names of each folder, and of the blocks of each file,
+/// that had got there. -1: drawn anew each time.
+struct CutPolicy {
+  const char* name;
+  double names;
+  double blocks;
+  std::uint64_t block_bytes;
+};
 
-std::size_t HashOf(const DiskTree& tree, int acknowledged) {
-  std::string all = std::to_string(acknowledged);
-  for (const auto& [path, bytes] : tree) {
-    all += '\n' + path.string() + (bytes ? " file " + std::to_string(bytes->size()) + ' ' + *bytes : " folder");
+constexpr std::array<CutPolicy, 8> kPolicies = {{
+    {"nothing that was not synced", 0, 0, 4096},
+    {"all names, no bytes", 1, 0, 4096},
+    {"no names, all bytes", 0, 1, 4096},
+    {"everything", 1, 1, 4096},
+    {"some, pages of 4 KiB", -1, 0.5, 4096},
+    {"some, most pages of 4 KiB", -1, 0.9, 4096},
+    {"some, sectors of 512 bytes", -1, 0.5, 512},
+    {"some, few sectors of 512 bytes", -1, 0.1, 512},
+}};
+
+struct Write {
+  std::uint64_t at = 0;
+  std::string bytes;
+  /// In place of bytes: the file ends here.
+  bool truncates = false;
+};
+
+struct File {
+  std::string durable;
+  std::vector<Write> pending;
+};
+
+/// A change of one folder's names: `from` empty, a name that appears; `to` empty, one that goes.
+struct NameChange {
+  std::string from, to;
+  int file = -1;
+  bool folder = false;
+};
+
+std::string ParentOf(const std::string& path) { return fs::path(path).parent_path().string(); }
+
+/// What is on the disk, and what is on its way.
+class Disk {
+ public:
+  void Apply(const DiskChange& change) {
+    switch (change.kind) {
+      case Kind::kCreate:
+        files_[change.file];
+        Name({"", change.path, change.file});
+        break;
+      case Kind::kMakeFolder:
+        Name({"", change.path, -1, true});
+        break;
+      case Kind::kRename:
+        MovePending(change.path, change.to);
+        Name({change.path, change.to, change.file});
+        break;
+      case Kind::kRemove:
+        Name({change.path, "", change.file});
+        break;
+      case Kind::kWrite:
+        files_[change.file].pending.push_back({change.at, change.bytes});
+        break;
+      case Kind::kTruncate:
+        files_[change.file].pending.push_back({change.at, "", true});
+        break;
+      case Kind::kSync:
+        Settle(files_[change.file]);
+        break;
+      case Kind::kSyncFolder:
+        for (const NameChange& one : pending_[change.path]) Take(names_, one);
+        pending_.erase(change.path);
+        break;
+      case Kind::kMark:
+        break;
+    }
   }
-  return std::hash<std::string>()(all);
-}
+
+  void Leave(const fs::path& root, const CutPolicy& policy, std::mt19937_64& random) const {
+    std::map<std::string, NameChange> names = names_;
+    for (const auto& [folder, changes] : pending_) {
+      const std::size_t most = changes.size();
+      const std::size_t count = policy.names < 0 ? random() % (most + 1) : policy.names > 0 ? most : 0;
+      for (std::size_t i = 0; i < count; ++i) Take(names, changes[i]);
+    }
+    // Parents sort before what is in them.
+    for (const auto& [path, name] : names) {
+      if (!path.empty() && !fs::exists((root / path).parent_path())) continue;
+      if (name.folder) {
+        fs::create_directory(root / path);
+      } else {
+        std::ofstream(root / path, std::ios::binary) << Content(files_.at(name.file), policy, random);
+      }
+    }
+  }
+
+ private:
+  using Names = std::map<std::string, NameChange>;
+
+  void Name(NameChange change) {
+    const std::string folder = ParentOf(change.to.empty() ? change.from : change.to);
+    // A rename from elsewhere is one change, of the folder that it goes to.
+    pending_[folder].push_back(std::move(change));
+  }
+
+  /// What is on its way in a folder goes with it.
+  void MovePending(const std::string& from, const std::string& to) {
+    for (auto it = pending_.lower_bound(from); it != pending_.end() && it->first.starts_with(from);) {
+      auto folder = pending_.extract(it++);
+      const auto renamed = [&](const std::string& path) { return path.empty() ? path : to + path.substr(from.size()); };
+      for (NameChange& one : folder.mapped()) {
+        one.from = renamed(one.from);
+        one.to = renamed(one.to);
+      }
+      folder.key() = renamed(folder.key());
+      pending_.insert(std::move(folder));
+    }
+  }
+
+  static void Take(Names& names, const NameChange& change) {
+    if (change.from.empty()) {
+      names[change.to] = change;
+      return;
+    }
+    // With all that is below a folder.
+    Names moved;
+    for (auto it = names.lower_bound(change.from); it != names.end();) {
+      const bool below = it->first == change.from || it->first.starts_with(change.from + "/");
+      if (below && !change.to.empty()) moved[change.to + it->first.substr(change.from.size())] = it->second;
+      it = below ? names.erase(it) : std::next(it);
+    }
+    for (auto& [path, name] : moved) names[path] = name;
+  }
+
+  static void Put(std::string& content, std::uint64_t at, std::string_view bytes) {
+    if (content.size() < at + bytes.size()) content.resize(at + bytes.size(), '\0');
+    content.replace(at, bytes.size(), bytes);
+  }
+
+  static void Settle(File& file) {
+    for (const Write& write : file.pending) {
+      if (write.truncates) {
+        file.durable.resize(write.at, '\0');
+      } else {
+        Put(file.durable, write.at, write.bytes);
+      }
+    }
+    file.pending.clear();
+  }
+
+  static std::string Content(const File& file, const CutPolicy& policy, std::mt19937_64& random) {
+    std::string content = file.durable;
+    const bool knows_length = policy.names != 0;
+    for (const Write& write : file.pending) {
+      if (write.truncates) {
+        if (policy.blocks >= 1 || random() % 2 == 0) content.resize(write.at, '\0');
+        continue;
+      }
+      if (knows_length && content.size() < write.at + write.bytes.size() && random() % 2 == 0) {
+        content.resize(write.at + write.bytes.size(), '\0');
+      }
+      for (std::uint64_t done = 0; done < write.bytes.size();) {
+        const std::uint64_t at = write.at + done;
+        const std::uint64_t size = std::min(policy.block_bytes - at % policy.block_bytes, write.bytes.size() - done);
+        const double drawn = static_cast<double>(random() >> 11U) * 0x1p-53;
+        if (drawn < policy.blocks) Put(content, at, std::string_view(write.bytes).substr(done, size));
+        done += size;
+      }
+    }
+    return content;
+  }
+
+  std::map<int, File> files_;
+  Names names_;
+  std::map<std::string, std::vector<NameChange>> pending_;
+};
 
 }  // namespace
 
-std::filesystem::path FreshImageFolder(const std::string& name) {
-  const bool in_memory = ::access("/dev/shm", W_OK | X_OK) == 0;
-  const auto folder = std::filesystem::path(in_memory ? "/dev/shm" : ::testing::TempDir()) /
-                      ("ferment-test-" + name + "-" + std::to_string(::getpid()));
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  return folder;
+DiskTape::DiskTape(const fs::path& folder) : folder_(folder.string()) { WatchDisk(this, folder); }
+
+DiskTape::~DiskTape() { WatchDisk(nullptr, {}); }
+
+void DiskTape::Mark() { changes_.push_back({}); }
+
+std::string DiskTape::Below(const std::string& path) const {
+  return path.size() <= folder_.size() ? "" : fs::path(path.substr(folder_.size() + 1)).lexically_normal().string();
 }
 
-CrashImages::CrashImages(std::filesystem::path folder)
-    : folder_(std::move(folder)),
-      before_(folder_),
-      watch_(std::make_unique<DiskFaults>(folder_, [this](DiskCall call) { calls_.push_back(std::move(call)); })) {}
-
-bool CrashImages::Kill(int at, const std::function<void()>& life) {
-  watch_->FailFrom(at);
-  life();
-  const bool killed = watch_->happened();
-  watch_->FailFrom(0);
-  return killed;
-}
-
-void CrashImages::Stop() { watch_ = nullptr; }
-
-bool CrashImages::SawAll(const std::vector<std::filesystem::path>& unseen) const {
-  DiskModel model = before_;
-  for (const DiskCall& call : calls_) model.Apply(call);
-  DiskTree there = ReadTree(folder_);
-  for (const auto& path : unseen) there.erase(path);
-  return model.After({.kept = Kept::kEverything}) == there;
-}
-
-CrashReport CrashImages::Try(int seeds, const std::function<std::string(int acknowledged)>& fault, int from) const {
-  CrashReport report;
-  std::set<std::size_t> tried;
-  DiskModel model = before_;
-  int acknowledged = 0;
-  std::uint64_t seed = 0;
-  const auto attempt = [&](std::size_t made, std::size_t way) {
-    const DiskTree image = model.After({.kept = kWays.at(way), .seed = ++seed});
-    if (!tried.insert(HashOf(image, acknowledged)).second) return;
-    WriteTree(folder_, image);
-    const DiskFaults without_syncs(folder_, [](const DiskCall&) {});
-    const std::string wrong = fault(acknowledged);
-    ++report.images;
-    if (wrong.empty() || report.broken++ > 0) return;
-    report.first = wrong + ": calls=" + std::to_string(made) + " kept=" + kNames.at(way) +
-                   " seed=" + std::to_string(seed) + " acknowledged=" + std::to_string(acknowledged);
-  };
-  for (std::size_t made = 0; made <= calls_.size(); ++made) {
-    if (made > 0) model.Apply(calls_[made - 1]);
-    while (static_cast<std::size_t>(acknowledged) < acknowledged_at_.size() &&
-           acknowledged_at_[static_cast<std::size_t>(acknowledged)] <= made) {
-      ++acknowledged;
-    }
-    if (acknowledged < from) continue;
-    for (std::size_t way = 0; way < kWays.size(); ++way) {
-      for (int i = 0; i < (way < kFirstByLot ? 1 : seeds); ++i) attempt(made, way);
-    }
+void DiskTape::Opened(int handle, const std::string& path, bool creates, bool truncates) {
+  const std::string name = Below(path);
+  file_of_.erase(handle);
+  folder_of_.erase(handle);
+  auto known = names_.find(name);
+  if (known == names_.end() && creates) {
+    known = names_.emplace(name, files_++).first;
+    changes_.push_back({.kind = Kind::kCreate, .file = known->second, .path = name});
+  } else if (known != names_.end() && truncates) {
+    changes_.push_back({.kind = Kind::kTruncate, .file = known->second});
   }
-  std::printf("crash images: %d of %zu calls, %d broken\n", report.images, calls_.size(), report.broken);
-  return report;
+  if (known != names_.end()) {
+    file_of_[handle] = known->second;
+  } else {
+    folder_of_[handle] = name;
+  }
+}
+
+void DiskTape::Wrote(int handle, std::uint64_t at, std::string_view bytes) {
+  if (file_of_.contains(handle)) {
+    changes_.push_back({.kind = Kind::kWrite, .file = file_of_[handle], .at = at, .bytes = std::string(bytes)});
+  }
+}
+
+void DiskTape::Truncated(int handle, std::uint64_t size) {
+  if (file_of_.contains(handle)) changes_.push_back({.kind = Kind::kTruncate, .file = file_of_[handle], .at = size});
+}
+
+void DiskTape::Synced(int handle) {
+  if (const auto file = file_of_.find(handle); file != file_of_.end()) {
+    changes_.push_back({.kind = Kind::kSync, .file = file->second});
+  } else if (const auto folder = folder_of_.find(handle); folder != folder_of_.end()) {
+    changes_.push_back({.kind = Kind::kSyncFolder, .path = folder->second});
+  }
+}
+
+void DiskTape::Renamed(const std::string& from, const std::string& to) {
+  const auto file = names_.find(Below(from));
+  changes_.push_back(
+      {.kind = Kind::kRename, .file = file == names_.end() ? -1 : file->second, .path = Below(from), .to = Below(to)});
+  MoveNames(Below(from), Below(to));
+}
+
+void DiskTape::MoveNames(const std::string& from, const std::string& to) {
+  std::map<std::string, int> moved;
+  for (auto it = names_.begin(); it != names_.end();) {
+    const bool below = it->first == from || it->first.starts_with(from + "/");
+    if (below) moved[to + it->first.substr(from.size())] = it->second;
+    it = below ? names_.erase(it) : std::next(it);
+  }
+  for (const auto& [name, file] : moved) names_[name] = file;
+}
+
+void DiskTape::MadeFolder(const std::string& path) {
+  changes_.push_back({.kind = Kind::kMakeFolder, .path = Below(path)});
+}
+
+void DiskTape::Removed(const std::string& path) {
+  changes_.push_back({.kind = Kind::kRemove, .path = Below(path)});
+  names_.erase(Below(path));
+}
+
+fs::path ImageFolder() {
+  std::error_code none;
+  const fs::path memory = "/dev/shm";
+  return (fs::is_directory(memory, none) ? memory : fs::path(::testing::TempDir())) /
+         ("ferment-power-cut-" + std::to_string(getpid()));
+}
+
+int ForEachCrash(const std::vector<DiskChange>& changes, const fs::path& folder,
+                 const std::function<void(int acknowledged)>& look) {
+  Disk disk;
+  int images = 0;
+  int acknowledged = 0;
+  for (std::size_t cut = 0; cut <= changes.size(); ++cut) {
+    for (const CutPolicy& policy : kPolicies) {
+      SCOPED_TRACE("cut before change " + std::to_string(cut) + " of " + std::to_string(changes.size()) +
+                   ", left: " + policy.name + ", acknowledged " + std::to_string(acknowledged));
+      std::mt19937_64 random(cut * kPolicies.size() + static_cast<std::size_t>(&policy - kPolicies.data()));
+      fs::remove_all(folder);
+      fs::create_directories(folder);
+      disk.Leave(folder, policy, random);
+      look(acknowledged);
+      ++images;
+    }
+    if (cut == changes.size()) break;
+    if (changes[cut].kind == Kind::kMark) ++acknowledged;
+    disk.Apply(changes[cut]);
+  }
+  fs::remove_all(folder);
+  std::printf("power cuts tried: %d\n", images);
+  return images;
 }
 
 }  // namespace ferment::testing

@@ -1,61 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Power cuts without a plug: what a folder can hold after one, at each point of some recorded work.
+// What a power cut may leave of a folder: the calls that changed it are recorded, and made again up to any one of them,
+// without some of what no sync had asked for.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <memory>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/support/disk_faults.h"
-#include "tests/support/disk_model.h"
 
 namespace ferment::testing {
 
-struct CrashReport {
-  /// Different folders, or the same with more acknowledged.
-  int images = 0;
-  int broken = 0;
-  /// What was wrong with the first broken one, and where it comes from.
-  std::string first;
+/// One call that changed something, or a mark between two of them.
+struct DiskChange {
+  enum class Kind { kCreate, kWrite, kTruncate, kSync, kSyncFolder, kRename, kMakeFolder, kRemove, kMark };
+  Kind kind = Kind::kMark;
+  /// Of a file, by its creation; names change.
+  int file = -1;
+  /// Relative to the folder.
+  std::string path = {};
+  std::string to = {};
+  std::uint64_t at = 0;
+  std::string bytes = {};
 };
 
-/// Returns: an empty folder, in memory where the machine has /dev/shm: images are many, and nobody cuts its power.
-std::filesystem::path FreshImageFolder(const std::string& name);
-
-/// Records each change of a folder below the test's calls, while it lives or until Stop.
-///
-/// Seen is what disk_faults.cc stands in for: neither mapped memory nor streams (fopen), which SawAll would tell.
-/// Thread: one; the work may have others, which have ended when Stop is called.
-class CrashImages {
+/// Records the calls of this program below one folder while it lives, which is empty at first. The calls are seen by
+/// disk_faults.cc, which the test program must link as a source. Not seen: what libc does for fopen, and mappings.
+class DiskTape final : public DiskWatcher {
  public:
-  explicit CrashImages(std::filesystem::path folder);
-  CrashImages(const CrashImages&) = delete;
-  CrashImages& operator=(const CrashImages&) = delete;
+  explicit DiskTape(const std::filesystem::path& folder);
+  ~DiskTape() override;
+  DiskTape(const DiskTape&) = delete;
+  DiskTape& operator=(const DiskTape&) = delete;
 
-  /// What was done so far has been acknowledged: one more thing that must survive.
-  void Acknowledge() { acknowledged_at_.push_back(calls_.size()); }
-  /// A kill before the power cut: `life` is over at its n-th call; what it leaves unsynced stays so. Returns: whether
-  /// there was an n-th call.
-  bool Kill(int at, const std::function<void()>& life);
-  void Stop();
-  /// Returns: whether the folder, with the recorded calls made in order, is as it really is. Requires: Stop, and no
-  /// change since. Those of `unseen` may be left out.
-  bool SawAll(const std::vector<std::filesystem::path>& unseen = {}) const;
+  /// Something has been acknowledged.
+  void Mark();
+  const std::vector<DiskChange>& changes() const { return changes_; }
 
-  /// Puts each image in the folder's place, syncs below it being left out meanwhile, and calls `fault`, which says what
-  /// is wrong, or nothing. `seeds`: how often each way by lot is drawn at each point. `from`: acknowledgements before
-  /// the first cut. Prints how many images there were. Requires: Stop.
-  CrashReport Try(int seeds, const std::function<std::string(int acknowledged)>& fault, int from = 0) const;
+  void Opened(int handle, const std::string& path, bool creates, bool truncates) override;
+  void Wrote(int handle, std::uint64_t at, std::string_view bytes) override;
+  void Truncated(int handle, std::uint64_t size) override;
+  void Synced(int handle) override;
+  void Renamed(const std::string& from, const std::string& to) override;
+  void MadeFolder(const std::string& path) override;
+  void Removed(const std::string& path) override;
 
  private:
-  const std::filesystem::path folder_;
-  const DiskModel before_;
-  std::vector<DiskCall> calls_;
-  std::vector<std::size_t> acknowledged_at_;
-  std::unique_ptr<DiskFaults> watch_;
+  std::string Below(const std::string& path) const;
+  void MoveNames(const std::string& from, const std::string& to);
+
+  const std::string folder_;
+  std::vector<DiskChange> changes_;
+  int files_ = 0;
+  std::map<std::string, int> names_;
+  std::map<int, int> file_of_;
+  std::map<int, std::string> folder_of_;
 };
+
+/// Returns: where to make what a power cut leaves: in memory where there is such a folder, since thousands are looked
+/// at.
+std::filesystem::path ImageFolder();
+
+/// Makes in `folder`, for a power cut before each of the changes and after the last, eight things that it may leave,
+/// and calls `look` with the number of marks before the cut. What a sync asked for is there. Of the rest nothing, all,
+/// all names and no bytes, all bytes and no names, or what is drawn: of the names of each folder the first so many, of
+/// each file's bytes any pages or sectors, zeros in the place of others. Returns: how many there were, which it prints.
+int ForEachCrash(const std::vector<DiskChange>& changes, const std::filesystem::path& folder,
+                 const std::function<void(int acknowledged)>& look);
 
 }  // namespace ferment::testing

@@ -14,8 +14,6 @@
 #include <cstdio>
 #include <mutex>
 #include <string>
-#include <system_error>
-#include <utility>
 
 namespace ferment::testing {
 namespace {
@@ -25,6 +23,10 @@ DiskFaults::Kind fault;
 int fault_at = 0;
 int fault_error = 0;
 std::atomic<bool> armed = false;
+std::atomic<DiskWatcher*> watcher = nullptr;
+std::mutex telling;
+/// Of handles below the folder, while somebody watches.
+std::array<std::string, 4096> paths;
 std::atomic<bool> released = false;
 std::atomic<int> calls = 0;
 enum class Handle : char { kForeign, kRead, kWritten };
@@ -42,7 +44,8 @@ void SetHandle(int handle, Handle kind) {
 bool IsOurs(int handle) { return HandleOf(handle) != Handle::kForeign; }
 
 bool IsOurs(int folder, const char* path) {
-  return armed && (path[0] == '/' ? std::string_view(path).starts_with(watched) : IsOurs(folder));
+  return (armed || watcher != nullptr) &&
+         (path[0] == '/' ? std::string_view(path).starts_with(watched) : IsOurs(folder));
 }
 
 enum class Call { kCreate, kWrite, kTruncate, kSync, kClose, kName };
@@ -54,7 +57,7 @@ bool IsCounted(Call call) {
 
 /// Returns: whether the call is to fail, with errno set. A write that is to be short does not fail.
 bool Fails(Call kind) {
-  if (!IsCounted(kind)) return false;
+  if (!armed || !IsCounted(kind)) return false;
   const int call = ++calls;
   if (fault == DiskFaults::Kind::kHold) {
     if (call >= fault_at) released.wait(false);
@@ -73,66 +76,36 @@ size_t BytesOfWrite(size_t size) {
   return armed && fault == DiskFaults::Kind::kShort && calls == fault_at ? (size + 1) / 2 : size;
 }
 
-std::function<void(DiskCall)> told;
-std::mutex one_at_a_time;
-
-/// While it is held, no other thread's call comes between a call and the word of it.
-std::unique_lock<std::mutex> InTurn(bool ours) {
-  return armed && ours && told ? std::unique_lock(one_at_a_time) : std::unique_lock<std::mutex>();
-}
-
-std::filesystem::path Below(int folder, const char* path) {
-  std::error_code ignored;
-  const std::filesystem::path parent =
-      path[0] == '/' ? std::filesystem::path()
-                     : std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder), ignored);
-  return (parent / path).lexically_normal().lexically_relative(watched);
-}
-
-std::uint64_t InodeOf(int handle) {
-  struct stat status = {};
-  return fstat(handle, &status) == 0 ? status.st_ino : 0;
-}
-
-/// Requires: the turn.
-void Tell(const std::unique_lock<std::mutex>& turn, bool done, const std::function<DiskCall()>& call) {
+/// Has the watcher, where there is one, told by `told`. errno stays.
+template <typename Told>
+void Tell(const Told& told) {
+  if (watcher == nullptr) return;
   const int error = errno;
-  if (turn && done) told(call());
+  {
+    const std::lock_guard lock(telling);
+    if (DiskWatcher* to = watcher) told(*to);
+  }
   errno = error;
+}
+
+std::string FullPath(int folder, const char* path) {
+  return path[0] == '/' ? path : paths.at(static_cast<std::size_t>(folder)) + "/" + path;
 }
 
 int Open(int folder, const char* path, int flags, mode_t mode) {
   const bool mine = IsOurs(folder, path);
   const bool creates = (flags & O_CREAT) != 0;
   if (mine && creates && Fails(Call::kCreate)) return -1;
-  const auto turn = InTurn(mine);
-  const bool is_new = turn && creates && syscall(SYS_faccessat, folder, path, F_OK) != 0;
   const int handle = static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
   SetHandle(handle, !mine ? Handle::kForeign : creates ? Handle::kWritten : Handle::kRead);
-  Tell(turn, handle >= 0 && is_new, [&] {
-    return DiskCall{.kind = DiskCall::Kind::kCreate, .path = Below(folder, path), .inode = InodeOf(handle)};
-  });
-  Tell(turn, handle >= 0 && !is_new && (flags & O_TRUNC) != 0,
-       [&] { return DiskCall{.kind = DiskCall::Kind::kTruncate, .inode = InodeOf(handle)}; });
+  if (mine && IsKnown(handle)) {
+    Tell([&](DiskWatcher& to) {
+      std::string& full = paths.at(static_cast<std::size_t>(handle));
+      full = FullPath(folder, path);
+      to.Opened(handle, full, creates, (flags & O_TRUNC) != 0);
+    });
+  }
   return handle;
-}
-
-ssize_t Written(const std::unique_lock<std::mutex>& turn, int handle, const void* bytes, ssize_t size, off64_t at) {
-  Tell(turn, size > 0, [&] {
-    return DiskCall{.kind = DiskCall::Kind::kWrite,
-                    .inode = InodeOf(handle),
-                    .at = static_cast<std::uint64_t>(at),
-                    .bytes = std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size))};
-  });
-  return size;
-}
-
-int Sync(int handle, long call) {
-  if (!armed || !IsOurs(handle)) return static_cast<int>(syscall(call, handle));
-  if (Fails(Call::kSync)) return -1;
-  const auto turn = InTurn(true);
-  Tell(turn, true, [&] { return DiskCall{.kind = DiskCall::Kind::kSync, .inode = InodeOf(handle)}; });
-  return turn ? 0 : static_cast<int>(syscall(call, handle));
 }
 
 mode_t ModeOf(int flags, va_list arguments) {
@@ -151,23 +124,15 @@ DiskFaults::DiskFaults(const std::filesystem::path& folder, Kind kind, int at, i
   armed = true;
 }
 
-DiskFaults::DiskFaults(const std::filesystem::path& folder, std::function<void(DiskCall)> each)
-    : DiskFaults(folder, Kind::kFail, 0) {
-  const std::lock_guard lock(one_at_a_time);
-  told = std::move(each);
+void WatchDisk(DiskWatcher* to, const std::filesystem::path& folder) {
+  const std::lock_guard lock(telling);
+  if (to != nullptr) watched = folder.string();
+  watcher = to;
 }
 
 DiskFaults::~DiskFaults() {
-  const std::lock_guard lock(one_at_a_time);
   armed = false;
-  told = nullptr;
   Release();
-}
-
-void DiskFaults::FailFrom(int at) {
-  fault = at == 0 ? Kind::kFail : Kind::kFailFrom;
-  fault_error = EIO;
-  fault_at = at == 0 ? 0 : calls + at;
 }
 
 bool DiskFaults::happened() const { return calls >= fault_at; }
@@ -206,31 +171,49 @@ int openat(int folder, const char* path, int flags, ...) {
   return Open(folder, path, flags, mode);
 }
 ssize_t write(int handle, const void* bytes, size_t size) {
-  if (!armed || !IsOurs(handle)) return syscall(SYS_write, handle, bytes, size);
+  if (!IsOurs(handle)) return syscall(SYS_write, handle, bytes, size);
   if (Fails(Call::kWrite)) return -1;
-  const auto turn = InTurn(true);
   const ssize_t written = syscall(SYS_write, handle, bytes, BytesOfWrite(size));
-  return Written(turn, handle, bytes, written, turn ? lseek64(handle, 0, SEEK_CUR) - written : 0);
+  if (written > 0) {
+    Tell([&](DiskWatcher& to) {
+      const off_t end = lseek(handle, 0, SEEK_CUR);
+      to.Wrote(handle, static_cast<std::uint64_t>(end - written),
+               {static_cast<const char*>(bytes), static_cast<std::size_t>(written)});
+    });
+  }
+  return written;
 }
 ssize_t pwrite64(int handle, const void* bytes, size_t size, off64_t at) {
-  if (!armed || !IsOurs(handle)) return syscall(SYS_pwrite64, handle, bytes, size, at);
+  if (!IsOurs(handle)) return syscall(SYS_pwrite64, handle, bytes, size, at);
   if (Fails(Call::kWrite)) return -1;
-  const auto turn = InTurn(true);
-  return Written(turn, handle, bytes, syscall(SYS_pwrite64, handle, bytes, BytesOfWrite(size), at), at);
+  const ssize_t written = syscall(SYS_pwrite64, handle, bytes, BytesOfWrite(size), at);
+  if (written > 0) {
+    Tell([&](DiskWatcher& to) {
+      to.Wrote(handle, static_cast<std::uint64_t>(at),
+               {static_cast<const char*>(bytes), static_cast<std::size_t>(written)});
+    });
+  }
+  return written;
 }
 int ftruncate64(int handle, off64_t size) noexcept {
-  const bool ours = armed && IsOurs(handle);
-  if (ours && Fails(Call::kTruncate)) return -1;
-  const auto turn = InTurn(ours);
+  if (IsOurs(handle) && Fails(Call::kTruncate)) return -1;
   const int cut = static_cast<int>(syscall(SYS_ftruncate, handle, size));
-  Tell(turn, cut == 0, [&] {
-    return DiskCall{
-        .kind = DiskCall::Kind::kTruncate, .inode = InodeOf(handle), .at = static_cast<std::uint64_t>(size)};
-  });
+  if (cut == 0 && IsOurs(handle))
+    Tell([&](DiskWatcher& to) { to.Truncated(handle, static_cast<std::uint64_t>(size)); });
   return cut;
 }
-int fdatasync(int handle) { return Sync(handle, SYS_fdatasync); }
-int fsync(int handle) { return Sync(handle, SYS_fsync); }
+int fdatasync(int handle) {
+  if (IsOurs(handle) && Fails(Call::kSync)) return -1;
+  const int synced = static_cast<int>(syscall(SYS_fdatasync, handle));
+  if (synced == 0 && IsOurs(handle)) Tell([&](DiskWatcher& to) { to.Synced(handle); });
+  return synced;
+}
+int fsync(int handle) {
+  if (IsOurs(handle) && Fails(Call::kSync)) return -1;
+  const int synced = static_cast<int>(syscall(SYS_fsync, handle));
+  if (synced == 0 && IsOurs(handle)) Tell([&](DiskWatcher& to) { to.Synced(handle); });
+  return synced;
+}
 int close(int handle) {
   const bool fails = armed && HandleOf(handle) == Handle::kWritten && Fails(Call::kClose);
   const int error = errno;
@@ -240,34 +223,24 @@ int close(int handle) {
   return fails ? -1 : closed;
 }
 int rename(const char* from, const char* to) noexcept {
-  const bool ours = IsOurs(AT_FDCWD, to);
-  if (ours && Fails(Call::kName)) return -1;
-  const auto turn = InTurn(ours);
+  const bool mine = IsOurs(AT_FDCWD, to);
+  if (mine && Fails(Call::kName)) return -1;
   const int renamed = static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
-  Tell(turn, renamed == 0, [&] {
-    return DiskCall{.kind = DiskCall::Kind::kRename, .path = Below(AT_FDCWD, from), .to = Below(AT_FDCWD, to)};
-  });
+  if (mine && renamed == 0) Tell([&](DiskWatcher& told) { told.Renamed(from, to); });
   return renamed;
 }
 int mkdir(const char* path, mode_t mode) noexcept {
-  const bool ours = IsOurs(AT_FDCWD, path);
-  if (ours && Fails(Call::kName)) return -1;
-  const auto turn = InTurn(ours);
+  const bool mine = IsOurs(AT_FDCWD, path);
+  if (mine && Fails(Call::kName)) return -1;
   const int made = static_cast<int>(syscall(SYS_mkdirat, AT_FDCWD, path, mode));
-  Tell(turn, made == 0, [&] {
-    struct stat status = {};
-    stat(path, &status);
-    return DiskCall{.kind = DiskCall::Kind::kMakeFolder, .path = Below(AT_FDCWD, path), .inode = status.st_ino};
-  });
+  if (mine && made == 0) Tell([&](DiskWatcher& to) { to.MadeFolder(path); });
   return made;
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  const bool ours = IsOurs(folder, path);
-  if (ours && Fails(Call::kName)) return -1;
-  const auto turn = InTurn(ours);
-  const std::filesystem::path gone = turn ? Below(folder, path) : std::filesystem::path();
+  const bool mine = IsOurs(folder, path);
+  if (mine && Fails(Call::kName)) return -1;
   const int removed = static_cast<int>(syscall(SYS_unlinkat, folder, path, flags));
-  Tell(turn, removed == 0, [&] { return DiskCall{.kind = DiskCall::Kind::kRemove, .path = gone}; });
+  if (mine && removed == 0) Tell([&](DiskWatcher& to) { to.Removed(FullPath(folder, path)); });
   return removed;
 }
 int unlink(const char* path) noexcept { return unlinkat(AT_FDCWD, path, 0); }

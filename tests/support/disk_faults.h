@@ -5,26 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
+#include <string_view>
 
 namespace ferment::testing {
-
-/// A call that has changed the folder, or was to have the disk take what was changed.
-struct DiskCall {
-  enum class Kind { kCreate, kMakeFolder, kWrite, kTruncate, kSync, kRename, kRemove };
-  Kind kind;
-  /// Relative to the folder, of what has a name made, changed or taken away: kCreate, kMakeFolder, kRename, kRemove.
-  std::filesystem::path path = {};
-  /// kRename: its new one.
-  std::filesystem::path to = {};
-  /// What was made, written, truncated or synced.
-  std::uint64_t inode = 0;
-  /// kWrite: its first byte. kTruncate: the new size.
-  std::uint64_t at = 0;
-  /// kWrite.
-  std::string bytes = {};
-};
 
 /// Counts creating a file, write, truncate, sync, close after writing, rename, mkdir and unlink below one folder, of
 /// every thread of this program, while it lives. The calls themselves are replaced by disk_faults.cc, which the test
@@ -47,11 +31,7 @@ class DiskFaults {
   };
 
   DiskFaults(const std::filesystem::path& folder, Kind kind, int at, int error = 0);
-  /// Nothing fails: each call is made and told of, one after the other, save syncs, which are told of alone.
-  DiskFaults(const std::filesystem::path& folder, std::function<void(DiskCall)> told);
   ~DiskFaults();
-  /// From the n-th call after this one on all fail with EIO, which leaves what a kill there would; 0: none any more.
-  void FailFrom(int at);
   DiskFaults(const DiskFaults&) = delete;
   DiskFaults& operator=(const DiskFaults&) = delete;
 
@@ -59,5 +39,22 @@ class DiskFaults {
   bool happened() const;
   void Release();
 };
+
+/// Told of the calls that changed a folder, or asked that a change be kept, once they have succeeded: one at a time, on
+/// the threads that made them. Handles, and paths as they were given or below that of their folder's handle.
+class DiskWatcher {
+ public:
+  virtual ~DiskWatcher() = default;
+  virtual void Opened(int handle, const std::string& path, bool creates, bool truncates) = 0;
+  virtual void Wrote(int handle, std::uint64_t at, std::string_view bytes) = 0;
+  virtual void Truncated(int handle, std::uint64_t size) = 0;
+  virtual void Synced(int handle) = 0;
+  virtual void Renamed(const std::string& from, const std::string& to) = 0;
+  virtual void MadeFolder(const std::string& path) = 0;
+  virtual void Removed(const std::string& path) = 0;
+};
+
+/// Has the watcher told of calls below the folder from now on; nullptr: nobody. Not while a DiskFaults lives.
+void WatchDisk(DiskWatcher* watcher, const std::filesystem::path& folder);
 
 }  // namespace ferment::testing

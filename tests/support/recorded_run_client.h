@@ -13,6 +13,7 @@ namespace ferment::testing {
 class RecordedRunClient : public worker::RunClient {
  public:
   Status Acquire() override { return Status(); }
+  std::uint64_t token() const override { return held; }
   void Report(const worker::JobProgress& progress) override { last = progress; }
   void ReportRanks(const std::vector<double>&) override {}
   bool StopRequested() const override { return stop; }
@@ -23,6 +24,7 @@ class RecordedRunClient : public worker::RunClient {
   }
   void ReportFailure(int, std::string_view) override {}
 
+  std::uint64_t held = 1;
   bool stop = false;
   Status fenced;
   worker::JobProgress last;

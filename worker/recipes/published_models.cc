@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/io/checksum.h"
 #include "common/io/mapped_file.h"
 #include "common/nn/tensor_io.h"
@@ -33,8 +33,10 @@ Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::stri
   PublishedModels models;
   models.job_id_ = job_id;
   for (const Json& model : (*json)["models"]) {
-    if (!model.is_object()) return Fail(DataLossError("result.json is damaged: file=" + path.string()));
-    models.entries_[model.value("role", "")] = {layout.root() / model.value("file", ""), model.value("sha256", "")};
+    const std::string role = TextOr(Field(model, "role"), "");
+    const std::string name = TextOr(Field(model, "file"), "");
+    if (role.empty() || name.empty()) return Fail(DataLossError("result.json is damaged: file=" + path.string()));
+    models.entries_[role] = {layout.root() / name, TextOr(Field(model, "sha256"), "")};
   }
   return models;
 }

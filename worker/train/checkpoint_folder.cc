@@ -8,9 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/json_field.h"
 #include "common/base/logging.h"
+#include "common/base/unique_name.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
+#include "common/io/errno_status.h"
 #include "common/io/mapped_file.h"
 
 namespace ferment::worker {
@@ -19,6 +22,7 @@ namespace {
 constexpr int kFormat = 1;
 constexpr char kManifest[] = "MANIFEST.json";
 constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kHalfWritten = ".half-written";
 
 using Steps = std::vector<std::pair<std::uint64_t, std::filesystem::path>>;
 
@@ -35,6 +39,12 @@ Steps ListSteps(const std::filesystem::path& folder) {
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
+}
+
+/// Where a step's checkpoint is while this process writes it: what has such a name is none to those who read.
+std::filesystem::path HalfWritten(const std::filesystem::path& folder, std::uint64_t step) {
+  static const std::string process = NewUniqueName();
+  return folder / (std::string(kPrefix) + std::to_string(step) + "." + process + std::string(kHalfWritten));
 }
 
 bool IsWhole(const std::filesystem::path& step) {
@@ -56,12 +66,15 @@ Result<RecipeState> Read(const std::filesystem::path& folder) {
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
     return Fail(DataLossError("the manifest has no files: " + (folder / kManifest).string()));
   }
-  if (manifest.value("format", 0) > kFormat) {
+  if (NumberOr(Field(manifest, "format"), 0) > kFormat) {
     return Fail(FailedPreconditionError("the checkpoint is of a newer version: path=" + folder.string())
                     .WithExitCode(exit_code::kUnreadableState));
   }
   RecipeState state;
-  state.scalars = manifest.value("scalars", Json::object());
+  state.scalars = Field(manifest, "scalars");
+  if (!state.scalars.is_object()) {
+    return Fail(DataLossError("the manifest has no scalars: " + (folder / kManifest).string()));
+  }
   for (const auto& [stem, digest] : manifest["files"].items()) {
     const std::filesystem::path path = folder / (stem + ".safetensors");
     FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(path));
@@ -73,47 +86,69 @@ Result<RecipeState> Read(const std::filesystem::path& folder) {
 
 }  // namespace
 
-Status CheckpointFolder::Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const {
-  const std::filesystem::path folder = folder_ / (std::string(kPrefix) + std::to_string(step));
+Status CheckpointFolder::Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep,
+                              const io::FolderClaim& claim) const {
   std::error_code error;
-  const Status written = Write(folder, step, state);
+  const Status written = Write(step, state, claim);
   if (!written.ok()) {
     std::uint64_t needed = 0;
     for (const auto& [stem, tensors] : state.tensors)
       for (const auto& [name, tensor] : tensors) needed += tensor.nbytes();
     const auto space = std::filesystem::space(folder_, error);
-    std::filesystem::remove_all(folder, error);
+    std::filesystem::remove_all(HalfWritten(folder_, step), error);
     const Steps whole = ListWhole(folder_);
-    return written.With("checkpoint not written: step=" + std::to_string(step) +
-                        " kept=" + (whole.empty() ? "none" : whole.front().second.string()) +
-                        " needed_bytes=" + std::to_string(needed) + " free_bytes=" + std::to_string(space.available));
+    return claim.UnlessTaken(written.With("checkpoint not written: step=" + std::to_string(step) +
+                                          " kept=" + (whole.empty() ? "none" : whole.front().second.string()) +
+                                          " needed_bytes=" + std::to_string(needed) +
+                                          " free_bytes=" + std::to_string(space.available)));
   }
   const Steps whole = ListWhole(folder_);
   for (std::size_t i = keep; i < whole.size(); ++i) std::filesystem::remove_all(whole[i].second, error);
   return Status();
 }
 
-void CheckpointFolder::RemoveHalfWritten() const {
+Status CheckpointFolder::RemoveHalfWritten() const {
+  std::vector<std::filesystem::path> remains;
   std::error_code error;
-  for (const auto& [step, path] : ListSteps(folder_)) {
-    if (!IsWhole(path)) std::filesystem::remove_all(path, error);
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().ends_with(kHalfWritten)) remains.push_back(entry->path());
   }
+  // Those of versions that wrote under the name itself.
+  for (const auto& [step, path] : ListSteps(folder_)) {
+    if (!IsWhole(path)) remains.push_back(path);
+  }
+  if (error == std::errc::no_such_file_or_directory) return Status();
+  for (const auto& path : remains) {
+    if (!error) std::filesystem::remove_all(path, error);
+  }
+  return error ? io::WriteErrno(error.value(), "cannot remove half-written checkpoints in", folder_) : Status();
 }
 
-Status CheckpointFolder::Write(const std::filesystem::path& folder, std::uint64_t step,
-                               const RecipeState& state) const {
+Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, const io::FolderClaim& claim) const {
+  const std::filesystem::path half = HalfWritten(folder_, step);
+  const std::filesystem::path whole = folder_ / (std::string(kPrefix) + std::to_string(step));
   std::error_code error;
-  std::filesystem::remove_all(folder, error);
-  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  std::filesystem::remove_all(half, error);
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(half));
   Json files = Json::object();
   for (const auto& [stem, tensors] : state.tensors) {
-    const std::filesystem::path path = folder / (stem + ".safetensors");
+    const std::filesystem::path path = half / (stem + ".safetensors");
     FERMENT_RETURN_IF_ERROR(nn::SaveTensors(path, tensors));
     FERMENT_ASSIGN_OR_RETURN(files[stem], io::Sha256OfFile(path));
   }
-  FERMENT_RETURN_IF_ERROR(io::SyncFolder(folder_));
   const Json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"scalars", state.scalars}};
-  return io::WriteFileAtomically(folder / kManifest, manifest.dump(1) + "\n");
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(half / kManifest, manifest.dump(1) + "\n"));
+  FERMENT_RETURN_IF_ERROR(claim.Check());
+  std::filesystem::rename(half, whole, error);
+  if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
+    // One that was passed over as damaged. Not removed beforehand: it may be a later trainer's, which has removed
+    // `half`.
+    std::filesystem::remove_all(whole, error);
+    std::filesystem::rename(half, whole, error);
+  }
+  if (error) return io::WriteErrno(error.value(), "cannot rename to", whole);
+  return io::SyncFolder(folder_);
 }
 
 Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {

@@ -7,29 +7,31 @@
 #include <filesystem>
 #include <optional>
 
+#include "common/io/folder_claim.h"
 #include "worker/train/recipe.h"
 
 namespace ferment::worker {
 
-/// checkpoints/step-<n>/{<stem>.safetensors ..., MANIFEST.json}; the manifest is written last and holds the scalars and
-/// each file's digest. A value.
+/// checkpoints/step-<n>/{<stem>.safetensors ..., MANIFEST.json}; the manifest holds the scalars and each file's digest.
+/// A value.
 class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Writes step-<step>; once that survives a power cut, removes all but the newest `keep`. Errors: those of writing,
-  /// with the bytes needed and free; the earlier checkpoints are then as they were.
-  Status Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep) const;
-  /// Removes what an earlier process left half written; before the first Save, since it cannot be told from what
-  /// another one is at.
-  void RemoveHalfWritten() const;
+  /// Writes step-<step>, under another name until all of it is there and `claim` holds still; once that survives a
+  /// power cut, removes all but the newest `keep`. Errors: the claim's; those of writing, with the bytes needed and
+  /// free. The earlier checkpoints are then as they were.
+  Status Save(std::uint64_t step, const RecipeState& state, std::uint32_t keep, const io::FolderClaim& claim) const;
+  /// Removes what others have half written, so that they fail; after the job's folder was claimed. Errors: those of
+  /// io::WriteErrno.
+  Status RemoveHalfWritten() const;
   /// Returns: the newest checkpoint of which every file has its digest; nothing where there is none. A damaged one is
   /// passed over with a warning. Errors: DataLoss (78) where all are damaged, or one is of a later format than this
   /// version knows.
   Result<std::optional<RecipeState>> Newest() const;
 
  private:
-  Status Write(const std::filesystem::path& folder, std::uint64_t step, const RecipeState& state) const;
+  Status Write(std::uint64_t step, const RecipeState& state, const io::FolderClaim& claim) const;
 
   std::filesystem::path folder_;
 };

@@ -4,10 +4,12 @@
 #include <system_error>
 #include <utility>
 
+#include "common/base/json_field.h"
 #include "common/base/logging.h"
 #include "common/config/spec_loader.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
+#include "common/io/fenced_writer.h"
 #include "common/io/mapped_file.h"
 #include "common/nn/tensor_io.h"
 #include "worker/train/checkpoint_folder.h"
@@ -49,17 +51,23 @@ JobState::JobState(const RecipeContext& context) : context_(context), digest_(Jo
 
 bool JobState::HoldsOurWork() const {
   const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kDigestFile);
-  return identity && identity->is_object() && identity->value("digest", "") == digest_;
+  return identity && TextOr(Field(*identity, "digest"), "") == digest_;
+}
+
+Status JobState::TakeOver(std::uint64_t token, bool start_anew) {
+  FERMENT_RETURN_IF_ERROR(SetAsideForeignWork(start_anew));
+  const std::filesystem::path folder = context_.layout.Job(context_.job_id());
+  FERMENT_ASSIGN_OR_RETURN(claim_, io::FolderClaim::Take(folder, token));
+  FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(folder));
+  FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(context_.layout.Model(context_.job_id(), "any").parent_path()));
+  return CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
 }
 
 Status JobState::SetAsideForeignWork(bool start_anew) const {
   const std::filesystem::path folder = context_.layout.Job(context_.job_id());
   std::error_code error;
   if (std::filesystem::exists(folder, error)) {
-    if (!start_anew && HoldsOurWork()) {
-      CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
-      return Status();
-    }
+    if (!start_anew && HoldsOurWork()) return Status();
     std::filesystem::path aside;
     for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n)
       aside = folder.string() + ".old-" + std::to_string(n);
@@ -87,17 +95,18 @@ Status JobState::Save(const SavedJob& job) const {
                    {"nonfinite", job.nonfinite},
                    {"recipe", job.state.scalars}};
   return CheckpointFolder(context_.layout.Checkpoints(context_.job_id()))
-      .Save(job.next_step, state, context_.spec.checkpoint().keep());
+      .Save(job.next_step, state, context_.spec.checkpoint().keep(), *claim_);
 }
 
 Result<std::optional<SavedJob>> JobState::Newest() const {
   FERMENT_ASSIGN_OR_RETURN(auto state, CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest());
   if (!state) return std::optional<SavedJob>();
   SavedJob job;
-  job.next_step = state->scalars.value("next_step", std::uint64_t{0});
-  job.samples = state->scalars.value("samples", std::uint64_t{0});
-  job.nonfinite = state->scalars.value("nonfinite", std::uint64_t{0});
-  job.state.scalars = state->scalars.value("recipe", Json::object());
+  job.next_step = CountOr(Field(state->scalars, "next_step"), 0);
+  job.samples = CountOr(Field(state->scalars, "samples"), 0);
+  job.nonfinite = CountOr(Field(state->scalars, "nonfinite"), 0);
+  const Json& recipe = Field(state->scalars, "recipe");
+  job.state.scalars = recipe.is_object() ? recipe : Json::object();
   job.state.tensors = std::move(state->tensors);
   return std::optional<SavedJob>(std::move(job));
 }
@@ -110,25 +119,26 @@ Result<std::optional<JobResult>> JobState::Finished() const {
   // Who published it may have been killed before the folder's sync; the coordinator is told that it is there.
   FERMENT_RETURN_IF_ERROR(io::SyncFolder(path.parent_path()));
   JobResult result;
-  result.last.samples = json.value("samples", std::uint64_t{0});
-  const Json metrics = json.value("metrics", Json::object());
-  for (const auto& [name, value] : metrics.items()) {
+  result.last.samples = CountOr(Field(json, "samples"), 0);
+  for (const auto& [name, value] : Field(json, "metrics").items()) {
     if (value.is_number()) result.last.metrics[name] = value.get<double>();
   }
-  for (const Json& model : json.value("models", Json::array())) {
-    result.models.push_back({model.value("role", ""), model.value("file", ""), model.value("sha256", "")});
+  for (const Json& model : Field(json, "models")) {
+    result.models.push_back(
+        {TextOr(Field(model, "role"), ""), TextOr(Field(model, "file"), ""), TextOr(Field(model, "sha256"), "")});
   }
   return std::optional<JobResult>(std::move(result));
 }
 
 Result<JobResult> JobState::Publish(const RecipeResult& result, std::uint64_t samples) const {
   const std::string job = context_.job_id();
+  const io::Fence fence = [this] { return claim_->Check(); };
   Json json = {{"job_id", job}, {"phase", context_.phase}, {"round", context_.round}, {"models", Json::array()}};
   JobResult published;
   for (const NamedModel& model : result.models) {
     const std::filesystem::path path = context_.layout.Model(job, model.role);
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(path.parent_path()));
-    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(path, model.tensors));
+    FERMENT_RETURN_IF_ERROR(nn::SaveTensors(path, model.tensors, fence));
     FERMENT_ASSIGN_OR_RETURN(const std::string digest, io::Sha256OfFile(path));
     const std::string file = path.lexically_relative(context_.layout.root()).string();
     published.models.push_back({model.role, file, digest});
@@ -138,7 +148,7 @@ Result<JobResult> JobState::Publish(const RecipeResult& result, std::uint64_t sa
   for (const auto& [name, value] : result.metrics) json["metrics"][name] = value;
   json["samples"] = samples;
   if (!result.evaluation.is_null()) json["evaluation"] = result.evaluation;
-  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(context_.layout.Result(job), json.dump(1) + "\n"));
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(context_.layout.Result(job), json.dump(1) + "\n", fence));
   return published;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/io/folder_claim.h"
 #include "worker/run_client.h"
 #include "worker/train/recipe.h"
 
@@ -31,11 +32,12 @@ class JobState {
  public:
   explicit JobState(const RecipeContext& context);
 
-  /// If the folder holds the work of a job with another digest, renames it to <job>.old-<n>, saying so; from the work
-  /// of this one, removes half-written checkpoints. Rank 0 only, once the run token is taken and the recipe is
-  /// prepared: a job that is refused moves nobody's work.
-  Status SetAsideForeignWork(bool start_anew) const;
-  /// Rank 0 only. Errors: those of writing.
+  /// Makes the folder this trainer's to write. If it holds the work of a job with another digest, renames it to
+  /// <job>.old-<n>, saying so; from the work of this one, takes what former trainers were writing. Rank 0 only, once
+  /// the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors: those of
+  /// io::FolderClaim::Take and of writing.
+  Status TakeOver(std::uint64_t token, bool start_anew);
+  /// Rank 0 only, after TakeOver. Errors: Aborted (202) where another trainer has taken over; those of writing.
   Status Save(const SavedJob& job) const;
   /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
   /// Errors: DataLoss (78) where there are checkpoints and none can be read.
@@ -43,14 +45,16 @@ class JobState {
   /// Returns: the result of this job if it has ended, which then survives a power cut; that of a job with another
   /// digest is none.
   Result<std::optional<JobResult>> Finished() const;
-  /// Writes models, their digests, and result.json last. Rank 0 only.
+  /// Writes models, their digests, and result.json last. As Save.
   Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;
 
  private:
   bool HoldsOurWork() const;
+  Status SetAsideForeignWork(bool start_anew) const;
 
   const RecipeContext& context_;
   const std::string digest_;
+  std::optional<io::FolderClaim> claim_;
 };
 
 }  // namespace ferment::worker

@@ -72,7 +72,8 @@ Status TrainerLoop::Prepare() {
   }
   const Status prepared = nn::Guard([&] { return recipe_.Prepare(); });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, leads() ? files_.SetAsideForeignWork(start_anew) : Status()));
+  FERMENT_RETURN_IF_ERROR(
+      AgreeOnStatus(context_.world, leads() ? files_.TakeOver(client_.token(), start_anew) : Status()));
 
   auto saved = files_.Newest();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, saved ? Status() : saved.error()));

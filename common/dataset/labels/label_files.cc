@@ -5,7 +5,7 @@
 #include <system_error>
 #include <utility>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/conditional_writes.h"
@@ -78,7 +78,7 @@ Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& fol
   if (!text && text.error().code() == StatusCode::kNotFound) return std::optional<io::ObjectUrl>();
   if (!text) return Fail(text.error());
   const auto json = ParseJson(*text);
-  const std::string url = json && json->is_object() ? json->value("url", "") : "";
+  const std::string url = json ? TextOr(Field(*json, "url"), "") : "";
   const auto place = io::ParseObjectUrl(url);
   if (!place)
     return Fail(DataLossError("store.json does not say where the label sets are: " +

@@ -47,10 +47,12 @@ Result<LabelIndex> ParseIndex(const SortedJson& json) {
       if (!shard || file.empty() || file.find('/') != std::string::npos)
         return Fail(DataLossError("impossible shard or file: shard=" + name + " file=" + file));
       const SortedJson& counts = entry.at("counts");
-      index[*shard] = {file,
-                       entry.at("sha256").get<std::string>(),
-                       {counts.at("read").get<std::uint64_t>(), counts.at("labelled").get<std::uint64_t>(),
-                        counts.at("abstained").get<std::uint64_t>(), counts.at("quarantined").get<std::uint64_t>()}};
+      index[*shard] = {
+          file,
+          entry.at("sha256").get<std::string>(),
+          {counts.at("read").get_ref<const std::uint64_t&>(), counts.at("labelled").get_ref<const std::uint64_t&>(),
+           counts.at("abstained").get_ref<const std::uint64_t&>(),
+           counts.at("quarantined").get_ref<const std::uint64_t&>()}};
     }
   } catch (const SortedJson::exception& error) {
     return Fail(DataLossError(error.what()));

@@ -42,12 +42,14 @@ Result<LabelCounts> ReadMeta(const std::vector<std::uint8_t>& bytes, LabelSet& l
   try {
     labels.origin = {meta.at("dataset").get<std::string>(), meta.at("teacher").get<std::string>(),
                      meta.at("label_config").get<std::string>()};
-    labels.shard = meta.at("shard").get<std::uint64_t>();
+    labels.shard = meta.at("shard").get_ref<const std::uint64_t&>();
     labels.classes = meta.at("classes").get<std::vector<std::string>>();
     labels.reasons = meta.at("reasons").get<std::map<std::string, std::uint64_t>>();
     const Json& counts = meta.at("counts");
-    return LabelCounts{counts.at("read").get<std::uint64_t>(), counts.at("labelled").get<std::uint64_t>(),
-                       counts.at("abstained").get<std::uint64_t>(), counts.at("quarantined").get<std::uint64_t>()};
+    return LabelCounts{counts.at("read").get_ref<const std::uint64_t&>(),
+                       counts.at("labelled").get_ref<const std::uint64_t&>(),
+                       counts.at("abstained").get_ref<const std::uint64_t&>(),
+                       counts.at("quarantined").get_ref<const std::uint64_t&>()};
   } catch (const Json::exception& error) {
     return Fail(DataLossError("meta of the label set lacks a field or has another type: " + std::string(error.what())));
   }

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "common/base/json.h"
+#include "common/base/json_field.h"
 #include "common/io/formats/npz_file.h"
 
 namespace ferment::dataset {
@@ -37,9 +37,9 @@ Result<FeatureSet> Parse(const std::map<std::string, io::NpyArray>& arrays) {
   FERMENT_ASSIGN_OR_RETURN(const Json meta, ParseJson({meta_bytes.data(), meta_bytes.size()}));
   if (!meta.is_object() || !meta.contains("classes") || !meta["classes"].is_array())
     return Fail(DataLossError("feature file's meta has no classes"));
-  set.dataset = meta.value("dataset", "");
-  set.video = meta.value("video", "");
-  set.model = meta.value("model", "");
+  set.dataset = TextOr(Field(meta, "dataset"), "");
+  set.video = TextOr(Field(meta, "video"), "");
+  set.model = TextOr(Field(meta, "model"), "");
   for (const Json& name : meta["classes"]) set.classes.push_back(name.is_string() ? name.get<std::string>() : "");
   FERMENT_ASSIGN_OR_RETURN(set.frame, Member<std::uint32_t>(arrays, "frame", "<u4"));
   FERMENT_ASSIGN_OR_RETURN(set.features, Member<float>(arrays, "features", "<f4"));

@@ -99,9 +99,9 @@ Result<std::vector<std::byte>> SafetensorsBytes(const NamedTensorViews& tensors,
 }
 
 Status WriteSafetensors(const std::filesystem::path& path, const NamedTensorViews& tensors,
-                        const SafetensorsMetadata& metadata) {
+                        const SafetensorsMetadata& metadata, const std::function<Status()>& may_appear) {
   FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SafetensorsBytes(tensors, metadata));
-  return WriteFileAtomically(path, bytes);
+  return WriteFileAtomically(path, bytes, may_appear);
 }
 
 }  // namespace ferment::io

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -57,8 +58,9 @@ class SafetensorsFile {
 Result<std::vector<std::byte>> SafetensorsBytes(const NamedTensorViews& tensors,
                                                 const SafetensorsMetadata& metadata = {});
 
-/// Writes atomically. Errors: those of SafetensorsBytes and of WriteFileAtomically.
+/// Writes atomically; `may_appear` is WriteFileAtomically's. Errors: those of SafetensorsBytes and of
+/// WriteFileAtomically.
 Status WriteSafetensors(const std::filesystem::path& path, const NamedTensorViews& tensors,
-                        const SafetensorsMetadata& metadata = {});
+                        const SafetensorsMetadata& metadata = {}, const std::function<Status()>& may_appear = nullptr);
 
 }  // namespace ferment::io

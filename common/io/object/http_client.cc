@@ -211,7 +211,9 @@ class HttpClient::Pool {
     return handle;
   }
   void Give(Handle handle) {
-    curl_easy_reset(handle.easy.get());
+    // Another, the connection stays with the multi: libcurl 7.88 would append what the next answer begins with, where
+    // that is a space, to this answer's last header, which it has freed by then.
+    handle.easy.reset(curl_easy_init());
     const MutexLock lock(mutex_);
     idle_.push_back(std::move(handle));
   }

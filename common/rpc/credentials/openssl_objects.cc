@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdint>
 
 namespace ferment::rpc {
 namespace {
@@ -72,10 +73,16 @@ Result<std::vector<RevocationList>> ReadRevocationLists(std::string_view pem) {
                                    " of=" + std::to_string(BlocksIn(pem))));
 }
 
+WallTime WallTimeAt(std::time_t seconds) {
+  constexpr auto kFirst = std::chrono::ceil<std::chrono::seconds>(WallTime::min()).time_since_epoch().count();
+  constexpr auto kLast = std::chrono::floor<std::chrono::seconds>(WallTime::max()).time_since_epoch().count();
+  return WallTime(std::chrono::seconds(std::clamp<std::int64_t>(seconds, kFirst, kLast)));
+}
+
 std::optional<WallTime> TimeOf(const ASN1_TIME* time) {
   tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return WallTimeAt(timegm(&parts));
 }
 
 }  // namespace ferment::rpc

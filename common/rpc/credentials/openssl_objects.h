@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,10 @@ Result<PrivateKey> ReadPrivateKey(std::string_view pem);
 /// All of a PEM text, at least one. Errors: as above; one of lists also where it has anything but lists.
 Result<std::vector<Certificate>> ReadCertificates(std::string_view pem);
 Result<std::vector<RevocationList>> ReadRevocationLists(std::string_view pem);
+
+/// Returns: so many seconds after 1970; the first or last whole second that a WallTime holds, of 1677 and 2262, where
+/// it is out of them: who is let in for ever has 9999.
+WallTime WallTimeAt(std::time_t seconds);
 
 /// Returns: nothing where there is none, or none that can be understood.
 std::optional<WallTime> TimeOf(const ASN1_TIME* time);

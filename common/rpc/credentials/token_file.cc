@@ -12,6 +12,7 @@
 #include "common/base/logging.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/credentials/credential_paths.h"
+#include "common/rpc/credentials/openssl_objects.h"
 
 namespace ferment::rpc {
 namespace {
@@ -35,7 +36,7 @@ std::optional<WallTime> ParseUtc(const std::string& text) {
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
     tm parts{};
     const char* end = strptime(text.c_str(), form, &parts);
-    if (end != nullptr && *end == '\0') return std::chrono::system_clock::from_time_t(timegm(&parts));
+    if (end != nullptr && *end == '\0') return WallTimeAt(timegm(&parts));
   }
   return std::nullopt;
 }

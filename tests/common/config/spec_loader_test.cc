@@ -323,6 +323,13 @@ TEST_F(SpecLoader, WantsCanariesWhereAFloorIsToBeMeasured) {
   EXPECT_EQ(Faults("labeling: {canary_share: 0, min_accuracy: 0}"), "no fault");
 }
 
+TEST_F(SpecLoader, WantsAcceptanceLimitsThatATeacherCanKeep) {
+  EXPECT_EQ(Faults("labeling: {min_acceptance: 0.2, max_acceptance: 0.9, max_drift: 0.5}"), "no fault");
+  EXPECT_EQ(Faults("labeling: {min_acceptance: 0.5, max_acceptance: 0.4}"),
+            "road.yaml:1:28: labeling.min_acceptance: 0.5 stops every teacher; allowed: at most "
+            "labeling.max_acceptance 0.4");
+}
+
 TEST_F(SpecLoader, OffersThePlansOfWhatMakesTheLabels) {
   EXPECT_EQ(Faults("labeling: {plan: bf16, device: cuda}"), "no fault");
   EXPECT_EQ(Faults("labeling: {plan: bf16}\nresources: {device: cuda}"), "no fault");

@@ -85,6 +85,7 @@ void MakeConsistent(RunSpec& spec) {
   spec.mutable_cotrain()->set_placement("colocated");
   spec.mutable_cotrain()->clear_dtype();
   spec.mutable_labeling()->clear_plan();
+  spec.mutable_labeling()->clear_max_acceptance();
   spec.mutable_evaluate()->clear_select();
   if (spec.data().has_videos()) spec.mutable_data()->mutable_videos()->clear_format();
   spec.mutable_resources()->clear_launcher();

@@ -178,6 +178,8 @@ TEST(EvaluationTables, CountHowSureAndHowRight) {
   EXPECT_EQ(bins[13].count, 2);
   EXPECT_DOUBLE_EQ(bins[13].accuracy, 0.5);
   EXPECT_NEAR(bins[13].confidence, 0.9, 1e-12);
+  EXPECT_TRUE(ReliabilityOf("path,label,prediction,p_A,p_B\nx,0,18446744073709551615,0.9,0.1\nx,0,0,nan,0.1\n").empty())
+      << "no such class, no such probability";
 }
 
 TEST_F(RunReport, IsTheSameTwice) {

@@ -64,13 +64,35 @@ TEST(TeacherGuard, OnlyWarnsOfSharesThatRealFacesHaveToo) {
   EXPECT_THAT(WarningsOf({{}, Records({10, 0, 0, 0}, 5)}), IsEmpty()) << "too few to say";
 }
 
-TEST(TeacherGuard, OnlyWarnsOfAThresholdThatTakesAllOrNothing) {
+TEST(TeacherGuard, WithoutALimitOnlyWarnsOfAThresholdThatTakesAllOrNothing) {
   EXPECT_THAT(WarningsOf({{}, Records({10, 10, 10, 10}, 4000)}), ElementsAre("acceptance"));
   EXPECT_THAT(WarningsOf({{}, Records({1000, 1000, 1000, 1000}, 0)}), ElementsAre("acceptance"));
   EXPECT_FALSE(JudgeTeacher({{}, Records({1000, 1000, 1000, 1000}, 0)}, kLimits).trip);
 }
 
-TEST(TeacherGuard, OnlyWarnsOfDriftAgainstTheLastAcceptedTeacher) {
+TEST(TeacherGuard, StopsByAcceptanceAndDriftWhereTheSpecHasLimits) {
+  GuardLimits limits = kLimits;
+  limits.min_acceptance = 0.2;
+  limits.max_acceptance = 0.9;
+  limits.max_drift = 0.25;
+  const auto few = JudgeTeacher({{}, Records({100, 100, 100, 100}, 2000)}, limits).trip;
+  ASSERT_TRUE(few);
+  EXPECT_EQ(few->cause, TripCause::kAcceptance);
+  EXPECT_THAT(few->reason, HasSubstr("a share of 0.1667 of 2400 records got a label; labeling.min_acceptance=0.2"));
+  EXPECT_EQ(JudgeTeacher({{}, Records({600, 600, 600, 600}, 10)}, limits).trip->cause, TripCause::kAcceptance);
+  EXPECT_FALSE(JudgeTeacher({{}, Records({1, 1, 1, 1}, 1900)}, limits).trip) << "too few to say";
+
+  const RecordCounts before = Records({1000, 1000, 1000, 1000}, 1000);
+  const RecordCounts other = Records({2200, 1000, 400, 400}, 1000);
+  const auto drifted = JudgeTeacher({{}, other, &before}, limits).trip;
+  ASSERT_TRUE(drifted);
+  EXPECT_EQ(drifted->cause, TripCause::kDrift);
+  EXPECT_THAT(drifted->reason, HasSubstr("PSI 0.5109, above labeling.max_drift=0.25"));
+  EXPECT_FALSE(JudgeTeacher({{}, other}, limits).trip) << "the first teacher has none before it";
+  EXPECT_FALSE(JudgeTeacher({{}, before, &before}, limits).trip);
+}
+
+TEST(TeacherGuard, WithoutALimitOnlyWarnsOfDriftAgainstTheLastAcceptedTeacher) {
   const RecordCounts before = Records({1000, 1000, 1000, 1000}, 1000);
   const RecordCounts same = Records({1010, 990, 1005, 995}, 1000);
   const RecordCounts other = Records({2200, 1000, 400, 400}, 1000);

@@ -128,6 +128,15 @@ TEST_F(RunEngineTest, ARepeatedSubmissionGivesTheFirstAnswerAndAnotherIsRefused)
   EXPECT_EQ(Submit(), run_id_);
 }
 
+TEST_F(RunEngineTest, ASettingOfANewerClientIsRefusedAndNotLeftOut) {
+  RunSpec spec = SmallSpec();
+  ASSERT_TRUE(spec.MergeFromString("\xf8\x3f\x01"));  // field 1023 is 1
+  const auto run_id = engine()->runs().Submit({"x", spec, kRunDir});
+  ASSERT_FALSE(run_id);
+  EXPECT_EQ(run_id.error().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(run_id.error().message()), HasSubstr("field=spec.#1023"));
+}
+
 TEST_F(RunEngineTest, ADeadTrainerIsStartedAgainThreeTimesThenTheRunFails) {
   run_id_ = Submit();
   for (int attempt = 1; attempt <= 4; ++attempt) {

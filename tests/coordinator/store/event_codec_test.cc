@@ -2,6 +2,8 @@
 #include "coordinator/store/event_codec.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -130,6 +132,58 @@ TEST(EventCodec, SaysThatANewerVersionIsNeededForAWordItDoesNotKnowAndWhichItIs)
     EXPECT_EQ(ProcessExitCode(decoded.error()), exit_code::kUnreadableState) << word;
     EXPECT_THAT(std::string(decoded.error().message()), ::testing::HasSubstr(word));
   }
+}
+
+void AddFieldOfANewerVersion(google::protobuf::Message* message) {
+  message->GetReflection()->MutableUnknownFields(message)->AddVarint(1023, 1);
+}
+
+TEST(EventCodec, SaysThatANewerVersionIsNeededForAFieldItDoesNotKnowHoweverDeepItLies) {
+  const std::vector<std::pair<std::function<void(v1::Event&)>, std::string>> unknown = {
+      {[](v1::Event& e) {
+         e.mutable_labeler_returned()->set_labeler_id("l");
+         AddFieldOfANewerVersion(&e);
+       },
+       "field=#1023"},
+      {[](v1::Event& e) { AddFieldOfANewerVersion(e.mutable_labeler_returned()); }, "field=labeler_returned.#1023"},
+      {[](v1::Event& e) { AddFieldOfANewerVersion(e.mutable_shard_leased()->mutable_key()); },
+       "field=shard_leased.key.#1023"},
+      {[](v1::Event& e) {
+         e.mutable_shard_committed()->add_files();
+         AddFieldOfANewerVersion(e.mutable_shard_committed()->add_files());
+       },
+       "field=shard_committed.files.#1023"},
+      {[](v1::Event& e) { AddFieldOfANewerVersion(e.mutable_run_submitted()->mutable_spec()->mutable_cotrain()); },
+       "field=run_submitted.spec.cotrain.#1023"},
+      {[](v1::Event& e) { AddFieldOfANewerVersion(e.mutable_run_restored()->add_jobs()->add_deaths()); },
+       "field=run_restored.jobs.deaths.#1023"},
+  };
+  for (const auto& [write, field] : unknown) {
+    v1::Event event;
+    write(event);
+    const auto decoded = DecodeEvent(event.SerializeAsString());
+    ASSERT_FALSE(decoded) << field;
+    EXPECT_EQ(decoded.error().code(), StatusCode::kFailedPrecondition) << field;
+    EXPECT_EQ(ProcessExitCode(decoded.error()), exit_code::kUnreadableState) << field;
+    EXPECT_THAT(std::string(decoded.error().message()),
+                ::testing::AllOf(::testing::HasSubstr("a newer version wrote it"), ::testing::HasSubstr(field)));
+  }
+}
+
+/// Returns: whether the message, or one within it, has what may become other without a field that is not known.
+bool HasWhatNobodyWouldSee(const google::protobuf::Descriptor& type) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor& field = *type.field(i);
+    if (field.enum_type() != nullptr) return true;
+    if (field.message_type() == nullptr) continue;
+    const bool of_messages = field.is_map() && field.message_type()->map_value()->message_type() != nullptr;
+    if (of_messages || HasWhatNobodyWouldSee(*field.message_type())) return true;
+  }
+  return false;
+}
+
+TEST(EventCodec, EventsHaveNeitherEnumsNorMapsOfMessagesInWhichANewVersionsValuesWouldNotBeSeen) {
+  EXPECT_FALSE(HasWhatNobodyWouldSee(*v1::Event::descriptor()));
 }
 
 TEST(EventCodec, AFailuresCauseOfANewerVersionIsNone) {

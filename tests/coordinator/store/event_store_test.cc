@@ -47,6 +47,13 @@ void Sql(const std::filesystem::path& file, const char* sql) {
   sqlite3_close(database);
 }
 
+/// Returns: how the reading of the log ends.
+Status ReplayOf(const std::filesystem::path& file) {
+  const auto store = OpenSqliteEventStore(file);
+  EXPECT_TRUE(store) << store.error().ToString();
+  return store ? (*store)->Replay([](const coordinator::Event&) { return Status(); }) : store.error();
+}
+
 TEST(SqliteEventStore, ASecondCoordinatorOnTheSameFileIsFenced) {
   const auto file = FreshFile();
   const auto first = OpenSqliteEventStore(file);
@@ -72,6 +79,10 @@ TEST(SqliteEventStore, RefusesAnotherProgramsDatabaseAndWhatIsNone) {
   const auto empty = FreshFile();
   Sql(empty, "PRAGMA application_id=5");
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(empty).error()), exit_code::kUnreadableState);
+  const auto without_version = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(without_version));
+  Sql(without_version, "PRAGMA user_version=0");
+  EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(without_version).error()), exit_code::kUnreadableState);
   const auto text = FreshFile();
   std::ofstream(text) << std::string(4096, 'x');
   EXPECT_EQ(ProcessExitCode(OpenSqliteEventStore(text).error()), exit_code::kUnreadableState);
@@ -160,9 +171,7 @@ TEST(SqliteEventStore, SaysThatALogIsDamagedInTheMiddle) {
   bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / kPage / 2 * kPage));
   bytes << std::string(16 * kPage, '\xff');
   bytes.close();
-  const auto store = OpenSqliteEventStore(file);
-  ASSERT_TRUE(store) << store.error().ToString();
-  const Status status = (*store)->Replay([](const coordinator::Event&) { return Status(); });
+  const Status status = ReplayOf(file);
   EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
   EXPECT_NE(status.message().find("damaged"), std::string::npos) << status.ToString();
 }
@@ -171,11 +180,19 @@ TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {
   const auto file = FreshFile();
   ASSERT_TRUE(OpenSqliteEventStore(file));
   Sql(file, "INSERT INTO event (term, body) VALUES (1, x'ff')");
-  const auto store = OpenSqliteEventStore(file);
-  ASSERT_TRUE(store);
-  const Status status = (*store)->Replay([](const coordinator::Event&) { return Status(); });
+  const Status status = ReplayOf(file);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("row 1"), std::string::npos) << status.message();
+}
+
+TEST(SqliteEventStore, NamesTheRowThatANewerVersionWrote) {
+  const auto file = FreshFile();
+  ASSERT_TRUE(OpenSqliteEventStore(file));
+  // LabelerReturned, and in the second row a field 1023 in it.
+  Sql(file, "INSERT INTO event (term, body) VALUES (1, x'ca0100'), (1, x'ca0103f83f01')");
+  const Status status = ReplayOf(file);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+  EXPECT_NE(status.message().find("row 2: a newer version wrote it"), std::string::npos) << status.message();
 }
 
 TEST(MemoryEventStore, FailsForEverAfterOneFailure) {

@@ -26,5 +26,18 @@ TEST(PublishedModels, TheLastCotrainIsTheLastThatHasAResult) {
   EXPECT_EQ(LastCotrain(layout, spec), "cotrain-2");
 }
 
+TEST(PublishedModels, AResultWhoseFieldsAreOfAnotherTypeIsDamaged) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "damaged_result";
+  const RunLayout layout(folder);
+  std::filesystem::create_directories(layout.Job("teacher"));
+  for (const char* text : {R"({"models": [{"role": 7, "file": "a", "sha256": "b"}]})", R"({"models": [[]]})",
+                           R"({"models": [{"role": "teacher", "file": null}]})"}) {
+    std::ofstream(layout.Result("teacher")) << text;
+    const auto models = PublishedModels::Read(layout, "teacher");
+    ASSERT_FALSE(models) << text;
+    EXPECT_EQ(models.error().code(), StatusCode::kDataLoss) << models.error().ToString();
+  }
+}
+
 }  // namespace
 }  // namespace ferment::worker

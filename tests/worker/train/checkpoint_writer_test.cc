@@ -6,13 +6,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdlib>
+#include <thread>
 
+#include "tests/support/crash_images.h"
 #include "tests/support/disk_faults.h"
 #include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/scripted_recipe.h"
 #include "worker/collective/thread_collective.h"
+#include "worker/train/checkpoint_folder.h"
 #include "worker/train/trainer_loop.h"
 
 namespace ferment::worker {
@@ -45,7 +50,8 @@ class CheckpointWriterTest : public testing::JobFolderTest {
     return TrainerLoop(recipe, context, client, {}).Run();
   }
   /// The job of six steps, with a checkpoint after 2, 4 and 6. Returns: the first failure.
-  Status TrainInThreeParts(const std::string& run) const {
+  Status TrainInThreeParts(
+      const std::string& run, const std::function<void()>& mark = [] {}) const {
     for (const std::uint64_t last : {1U, 3U, 5U}) {
       RecordedRunClient client;
       ScriptedRecipe recipe({.before = [&](std::uint64_t step) {
@@ -54,6 +60,7 @@ class CheckpointWriterTest : public testing::JobFolderTest {
       }});
       const Status status = Train(run, recipe, client);
       if (!status.ok() && status.exit_code() != exit_code::kTerminated) return status;
+      mark();
     }
     return Status();
   }
@@ -78,6 +85,23 @@ class CheckpointWriterTest : public testing::JobFolderTest {
     return client.completed.at(0).models.at(0).sha256;
   }
 };
+
+TEST_F(CheckpointWriterTest, AfterAPowerCutTheJobGoesOnFromWhatWasToldToBeWrittenToTheSameBits) {
+  std::filesystem::create_directories(folder_ / "run");
+  std::vector<testing::DiskChange> changes;
+  {
+    testing::DiskTape tape(folder_ / "run");
+    ASSERT_EQ(TrainInThreeParts("run", [&] { tape.Mark(); }).exit_code(), 0);
+    changes = tape.changes();
+  }
+  // An absolute path stays what it is below folder_.
+  const std::string image = testing::ImageFolder().string();
+  const int images = testing::ForEachCrash(changes, image, [&](int parts) {
+    EXPECT_GE(NewestWhole(image), 2U * static_cast<unsigned>(parts));
+    ExpectToGoOn(image);
+  });
+  EXPECT_GT(images, 800);
+}
 
 TEST_F(CheckpointWriterTest, AnyCallOfTheDiskThatFailsEndsTheJobWith204AndLeavesTheCheckpointBefore) {
   int failed = 0;
@@ -129,6 +153,47 @@ TEST_F(CheckpointWriterTest, AKillBetweenAnyTwoCallsOfTheDiskLosesNothingThatWas
     ExpectToGoOn(run);
   }
   EXPECT_GT(killed, 30);
+}
+
+TEST_F(CheckpointWriterTest, AWriterThatWasStoppedAtAnyCallCostsALaterOneNothing) {
+  const auto job = folder_ / "job";
+  const auto later = folder_ / "later";
+  const auto state = [](double value) {
+    RecipeState made;
+    made.tensors["net"] = {{"weights", torch::full({4}, value)}};
+    made.scalars = Json::object();
+    return made;
+  };
+  std::filesystem::create_directories(later);
+  ASSERT_TRUE(CheckpointFolder(later).Save(4, state(2), 2, *io::FolderClaim::Take(later, 2)).ok());
+  // Of another process: this one's calls are held.
+  const std::string takes_over = "cd '" + job.string() +
+                                 "' && rm -rf .writer-* checkpoints/step-* && mkdir -p checkpoints && cp -r '" +
+                                 (later / "step-4").string() + "' checkpoints/";
+  int stopped = 0;
+  for (int call = 1; call < kMostCalls; ++call) {
+    SCOPED_TRACE(call);
+    std::filesystem::remove_all(job);
+    std::filesystem::create_directories(job);
+    const auto claim = *io::FolderClaim::Take(job, 1);
+    const CheckpointFolder checkpoints(job / "checkpoints");
+    DiskFaults faults(job, DiskFaults::Kind::kHold, call);
+    std::atomic<bool> ended = false;
+    std::jthread writer([&] {
+      (void)checkpoints.Save(4, state(1), 2, claim);
+      ended = true;
+    });
+    while (!faults.happened() && !ended) std::this_thread::yield();
+    if (!faults.happened()) break;
+    ++stopped;
+    ASSERT_EQ(std::system(takes_over.c_str()), 0);
+    faults.Release();
+    writer.join();
+    const auto newest = checkpoints.Newest();
+    ASSERT_TRUE(newest && *newest) << "the later one's checkpoint is gone";
+    EXPECT_TRUE(torch::equal((*newest)->tensors.at("net")[0].second, torch::full({4}, 2.0)));
+  }
+  EXPECT_GT(stopped, 8);
 }
 
 TEST_F(CheckpointWriterTest, StepsGoOnWhileTheDiskStandsStill) {

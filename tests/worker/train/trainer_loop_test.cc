@@ -5,6 +5,8 @@
 
 #include <fstream>
 #include <numeric>
+#include <set>
+#include <thread>
 
 #include "tests/support/job_folder_test.h"
 #include "tests/support/recorded_run_client.h"
@@ -40,6 +42,13 @@ class TrainerLoopTest : public testing::JobFolderTest {
   bool HasCheckpoint(const std::string& run, int step) const {
     return std::filesystem::exists(Layout(run).Checkpoints("teacher") / ("step-" + std::to_string(step)) /
                                    "MANIFEST.json");
+  }
+  std::set<std::string> Checkpoints(const std::string& run) const {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(Layout(run).Checkpoints("teacher"))) {
+      names.insert(entry.path().filename().string());
+    }
+    return names;
   }
   /// Returns: digest of the published network of a whole run that nothing disturbs.
   std::string UndisturbedDigest() const {
@@ -87,6 +96,22 @@ TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromItsLastCheckpointToTheSameBits) {
   EXPECT_EQ(second.made, (std::vector<std::uint64_t>{4, 5}));
   EXPECT_EQ(client.completed.at(0).models.at(0).sha256, UndisturbedDigest());
   EXPECT_EQ(CurveSteps("run"), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
+TEST_F(TrainerLoopTest, ACheckpointWhoseManifestHasFieldsOfAnotherTypeCannotBeRead) {
+  RecordedRunClient client;
+  ScriptedRecipe first(
+      {.before = [](std::uint64_t step) { return step == 5 ? UnavailableError("the machine went away") : Status(); }});
+  EXPECT_FALSE(Train("run", first, client, {.checkpoint_every = 4}).ok());
+  const auto manifest = Layout("run").Checkpoints("teacher") / "step-4" / "MANIFEST.json";
+  ASSERT_TRUE(std::filesystem::exists(manifest));
+  for (const char* text : {R"({"format": "1", "files": {}, "scalars": 7})", R"({"files": {}, "scalars": ["a"]})"}) {
+    std::ofstream(manifest) << text;
+    ScriptedRecipe second({});
+    const Status failed = Train("run", second, client);
+    EXPECT_EQ(failed.exit_code(), exit_code::kUnreadableState) << failed.ToString();
+    EXPECT_NE(failed.ToString().find("the manifest has no scalars"), std::string::npos) << failed.ToString();
+  }
 }
 
 TEST_F(TrainerLoopTest, AFinishedJobIsToldAgainAndNotTrainedAgain) {
@@ -187,6 +212,45 @@ TEST_F(TrainerLoopTest, AFencedJobLeavesWith202AndWritesNothingMore) {
   EXPECT_EQ(Train("run", recipe, client).exit_code(), exit_code::kFenced);
   EXPECT_EQ(recipe.made.size(), 3U);
   EXPECT_FALSE(HasCheckpoint("run", 3));
+}
+
+TEST_F(TrainerLoopTest, AnotherTrainerOfTheJobIsNoticedByWhoHearsNoCoordinatorAndItsWorkStands) {
+  RecordedRunClient unheard;
+  RecordedRunClient newer;
+  newer.held = 2;
+  ScriptedRecipe second({});
+  std::set<std::string> written;
+  ScriptedRecipe first({.before = [&](std::uint64_t step) {
+    // From the first's checkpoint of step 2, once it is written, to the end.
+    while (step == 3 && !HasCheckpoint("run", 2)) std::this_thread::yield();
+    if (step != 3) return Status();
+    const Status trained = Train("run", second, newer, {.checkpoint_every = 1});
+    written = Checkpoints("run");
+    return trained;
+  }});
+  EXPECT_EQ(Train("run", first, unheard).exit_code(), exit_code::kFenced);
+  EXPECT_TRUE(unheard.completed.empty());
+  EXPECT_EQ(second.restored_at, 2U);
+  EXPECT_EQ(newer.completed.at(0).models.at(0).sha256, UndisturbedDigest());
+  EXPECT_EQ(Checkpoints("run"), written);
+
+  // Started again by whoever had lost sight of it: it finds the job done.
+  RecordedRunClient former;
+  ScriptedRecipe third({});
+  EXPECT_TRUE(Train("run", third, former).ok());
+  EXPECT_TRUE(third.made.empty());
+}
+
+TEST_F(TrainerLoopTest, AnEarlierTrainerThatComesLateWritesNothing) {
+  RecordedRunClient newer;
+  newer.held = 2;
+  ScriptedRecipe second(
+      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
+  EXPECT_FALSE(Train("run", second, newer).ok());
+  RecordedRunClient former;
+  ScriptedRecipe first({});
+  EXPECT_EQ(Train("run", first, former).exit_code(), exit_code::kFenced);
+  EXPECT_TRUE(first.made.empty());
 }
 
 TEST_F(TrainerLoopTest, RanksThatReadDifferentCheckpointsSayWhichAndDoNotTrain) {

@@ -32,6 +32,12 @@ TEST(TokenFile, ReadsItsOwnLines) {
   EXPECT_EQ(TokenLine((*entries)[2]), "eve operator " + kHash + " 2027-01-31T12:00:00Z");
 }
 
+TEST(TokenFile, ATokenMayBeGoodForEver) {
+  const auto read = ParseTokens("ada reader " + std::string(64, 'a') + " 9999-12-31\n");
+  ASSERT_TRUE(read && read->size() == 1 && read->front().expires);
+  EXPECT_EQ(FormatUtc(*read->front().expires), "2262-04-11T23:47:16.000Z") << "as far as time is counted";
+}
+
 TEST(TokenFile, NamesTheFaultyLineButNothingOfIt) {
   const std::vector<std::string> lines = {"ann",
                                           "ann root " + kHash,

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which of several processes may write a folder: the one of the highest number. For numbers that somebody else gives
+// out, such as run tokens, and processes that may hear of a newer one from nobody but the file system.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "common/base/result.h"
+
+namespace ferment::io {
+
+/// A file `.writer-<number>-<unique>` in the folder, which the next process to take it removes.
+///
+/// Check is the fence of AtomicFile::Appear: who was let pass before another took the folder has renamed already, or
+/// finds nothing to rename, once that one has removed what others had begun. Needs processes that see each other's
+/// unlink, as on a local disk and on NFS. A value. Thread: any.
+class FolderClaim {
+ public:
+  /// Takes the folder, which exists, from those of lower numbers. 0: from anybody, where something else has made sure
+  /// that the rest may be overruled. Errors: Aborted (202) where a higher number has it; those of io::WriteErrno.
+  static Result<FolderClaim> Take(const std::filesystem::path& folder, std::uint64_t number);
+
+  /// Errors: Aborted (202) once another has taken the folder; those of io::WriteErrno where that cannot be seen.
+  Status Check() const;
+  /// Returns: Check's failure; else `failure`, which then has a cause of its own.
+  Status UnlessTaken(Status failure) const;
+
+ private:
+  explicit FolderClaim(std::filesystem::path file) : file_(std::move(file)) {}
+
+  std::filesystem::path file_;
+};
+
+/// Whoever claims the folder has lost it, as where numbers begin anew. Errors: those of io::WriteErrno.
+Status RemoveClaims(const std::filesystem::path& folder);
+
+}  // namespace ferment::io

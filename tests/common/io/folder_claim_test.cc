@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/io/folder_claim.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "common/io/atomic_file.h"
+
+namespace ferment::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FolderClaimTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(::testing::TempDir()) / ("claim_" + std::to_string(getpid())) /
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~FolderClaimTest() override { fs::remove_all(folder_.parent_path()); }
+
+  std::ptrdiff_t Files() const { return std::distance(fs::directory_iterator(folder_), fs::directory_iterator()); }
+
+  fs::path folder_;
+};
+
+void ExpectTaken(const Status& status) {
+  EXPECT_EQ(status.code(), StatusCode::kAborted) << status.ToString();
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kFenced);
+}
+
+TEST_F(FolderClaimTest, TheHighestNumberHasTheFolderWheneverTheOthersCome) {
+  const auto first = FolderClaim::Take(folder_, 1);
+  ASSERT_TRUE(first) << first.error().ToString();
+  EXPECT_TRUE(first->Check().ok());
+  const auto third = FolderClaim::Take(folder_, 3);
+  ASSERT_TRUE(third);
+  ExpectTaken(first->Check());
+  const auto second = FolderClaim::Take(folder_, 2);
+  ASSERT_FALSE(second);
+  ExpectTaken(second.error());
+  EXPECT_TRUE(third->Check().ok());
+  EXPECT_EQ(Files(), 1) << "one claim, and nothing of the others";
+}
+
+TEST_F(FolderClaimTest, NumbersAreComparedAsNumbers) {
+  ASSERT_TRUE(FolderClaim::Take(folder_, 9));
+  EXPECT_TRUE(FolderClaim::Take(folder_, 10));
+  EXPECT_FALSE(FolderClaim::Take(folder_, 9));
+}
+
+TEST_F(FolderClaimTest, WhoHasNoNumberTakesItFromAnybodyAndKeepsTheirPlace) {
+  const auto fifth = FolderClaim::Take(folder_, 5);
+  const auto by_hand = FolderClaim::Take(folder_, 0);
+  ASSERT_TRUE(fifth && by_hand);
+  ExpectTaken(fifth->Check());
+  EXPECT_FALSE(FolderClaim::Take(folder_, 4));
+  ASSERT_TRUE(FolderClaim::Take(folder_, 6));
+  ExpectTaken(by_hand->Check());
+}
+
+TEST_F(FolderClaimTest, WhereNumbersBeginAnewALowOneTakesIt) {
+  const auto former = FolderClaim::Take(folder_, 7);
+  ASSERT_TRUE(RemoveClaims(folder_).ok());
+  ExpectTaken(former->Check());
+  EXPECT_TRUE(FolderClaim::Take(folder_, 1));
+}
+
+TEST_F(FolderClaimTest, AFileDoesNotAppearOnceTheFolderIsAnothers) {
+  const auto first = FolderClaim::Take(folder_, 1);
+  AtomicFile file = *AtomicFile::Create(folder_ / "file");
+  ASSERT_TRUE(file.Append("of the first").ok());
+  std::optional<FolderClaim> second;
+  ExpectTaken(file.Appear([&] {
+    second = *FolderClaim::Take(folder_, 2);
+    return first->Check();
+  }));
+  EXPECT_FALSE(fs::exists(folder_ / "file"));
+
+  // Let pass before the turn, and stopped there until what it had begun was removed.
+  AtomicFile late = *AtomicFile::Create(folder_ / "late");
+  const Status status = late.Appear([&] {
+    EXPECT_TRUE(second->Check().ok());
+    EXPECT_TRUE(FolderClaim::Take(folder_, 3) && RemoveTemporariesIn(folder_).ok());
+    return Status();
+  });
+  EXPECT_FALSE(status.ok());
+  ExpectTaken(second->UnlessTaken(status));
+  EXPECT_FALSE(fs::exists(folder_ / "late"));
+}
+
+TEST_F(FolderClaimTest, AFailureOfWhoHasTheFolderStaysWhatItWas) {
+  const auto claim = FolderClaim::Take(folder_, 1);
+  EXPECT_EQ(claim->UnlessTaken(InternalError("no space").WithExitCode(204)).exit_code(), 204);
+}
+
+TEST_F(FolderClaimTest, OfManyThatComeAtATimeTheHighestIsLeft) {
+  for (int round = 0; round < 20; ++round) {
+    std::array<std::optional<FolderClaim>, 8> claims;
+    {
+      std::array<std::jthread, 8> comers;
+      for (std::uint64_t i = 0; i < comers.size(); ++i) {
+        comers[i] = std::jthread([&, i] {
+          if (auto claim = FolderClaim::Take(folder_, static_cast<std::uint64_t>(round) * 8 + i + 1))
+            claims[i] = *claim;
+        });
+      }
+    }
+    ASSERT_TRUE(claims.back()) << "round=" << round;
+    EXPECT_TRUE(claims.back()->Check().ok());
+    for (std::size_t i = 0; i + 1 < claims.size(); ++i) {
+      if (claims[i]) ExpectTaken(claims[i]->Check());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ferment::io
