@@ -24,7 +24,7 @@ namespace {
 constexpr std::string_view kSeal = ",\"hash\":\"";
 constexpr std::size_t kDigest = 64;
 constexpr std::chrono::seconds kSyncEvery{1};
-/// More than is written between two syncs, so that no power cut has left it.
+/// Of lines that were not synced; one that is longer is alone.
 constexpr std::uint64_t kMostUnsynced = 1 << 20;
 const std::string kBeginning(kDigest, '0');
 
@@ -194,11 +194,13 @@ Status AuditLog::GoOn() {
   struct stat status {};
   if (fstat(handle_, &status) != 0) return WriteErrno(errno, "look at", file_);
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size - whole > kMostUnsynced) return WasChanged(file_);
+  if (size - whole - text.size() > kMostUnsynced) return WasChanged(file_);
   if (size > whole) {
     LogWarning("audit.torn",
-               {{"file", file_.string()}, {"bytes", size - whole}, {"next", "cut off; it was never whole"}});
+               {{"file", file_.string()}, {"bytes", size - whole}, {"next", "cut off; it was never synced"}});
     if (ftruncate(handle_, static_cast<off_t>(whole)) != 0) return WriteErrno(errno, "cut", file_);
+    // Else another power cut could mix it with the next line.
+    FERMENT_RETURN_IF_ERROR(SyncLines());
   }
   // Who made the file may have been killed before its name was synced.
   FERMENT_RETURN_IF_ERROR(SyncFolder(file_.parent_path()));
@@ -257,6 +259,7 @@ Status AuditLog::BeginNext(const AuditEntry& first) {
 Status AuditLog::AppendLine(const AuditEntry& entry) {
   std::string hash;
   const std::string text = Sealed(entry, last_, FormatUtc(clock_.WallNow()), hash);
+  if (unsynced_ + text.size() > kMostUnsynced) FERMENT_RETURN_IF_ERROR(SyncLines());
   struct stat before {};
   if (fstat(handle_, &before) != 0) return WriteErrno(errno, "look at", file_);
   if (Status written = WriteAll(handle_, std::as_bytes(std::span(text)), "append to", file_); !written.ok()) {
@@ -264,12 +267,14 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
     return written;
   }
   last_ = {last_.lines + 1, hash};
+  unsynced_ += text.size();
   if (clock_.Now() - synced_ < kSyncEvery) return {};
   return SyncLines();
 }
 
 Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
+  unsynced_ = 0;
   const int synced = Uninterrupted([handle = handle_] { return fdatasync(handle); });
   return synced == 0 ? Status() : WriteErrno(errno, "sync", file_);
 }

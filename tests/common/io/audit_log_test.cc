@@ -142,6 +142,14 @@ TEST_F(AuditLogTest, CutsFromTheFirstLineWithZerosThatAPowerCutLeft) {
   EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
 }
 
+// One line that is longer than what is written between two syncs is cut off as any other.
+TEST_F(AuditLogTest, CutsTheHalfOfALineLongerThanAMebibyte) {
+  Write(2);
+  std::ofstream(file_, std::ios::app) << R"({"line":3,"run":")" << std::string(2 << 20, 'x');
+  Write(1);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
+}
+
 TEST_F(AuditLogTest, CutsNothingWhereMoreThanAPowerCutCanLoseIsBehindTheZeros) {
   Write(2);
   std::vector<std::string> lines = Lines();
