@@ -30,6 +30,7 @@ class AuditLogTest : public ::testing::Test {
   }
   void Write(int lines) {
     const auto log = Open();
+    ASSERT_TRUE(log);
     for (int i = 1; i <= lines; ++i) {
       ASSERT_TRUE(log->Append({"ann", "operator", "RunService/CancelRun", "run-" + std::to_string(i), "OK"}).ok());
     }
