@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -73,6 +74,18 @@ TEST_F(PowerCutIo, AnAuditLogHasEachLineThatWasSyncedAndGoesOnBehindWhatACutLeft
     EXPECT_TRUE(whole) << whole.error().ToString();
   });
   EXPECT_GT(images, 200);
+}
+
+TEST_F(PowerCutIo, OfAnAuditLogNoMoreThanAMebibyteWaitsForASync) {
+  testing::DiskTape tape(folder_);
+  const auto log = AuditLog::Open(folder_ / "audit.jsonl", clock_);
+  ASSERT_TRUE(log) << log.error().ToString();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE((*log)->Append({"ann", "operator", std::string(400 << 10, 'm'), "run", "OK"}).ok());
+  }
+  const auto syncs = std::ranges::count_if(
+      tape.changes(), [](const auto& change) { return change.kind == testing::DiskChange::Kind::kSync; });
+  EXPECT_EQ(syncs, 2) << "before the third line and the fifth";
 }
 
 TEST_F(PowerCutIo, AnAuditLogThatGoesOnWhereOneWasKilledWhileItBeganTheNextFileLosesNoSyncedLine) {
