@@ -14,6 +14,7 @@
 #include "common/dataset/labels/label_files.h"
 #include "common/dataset/labels/label_index.h"
 #include "common/dataset/records/open_sources.h"
+#include "common/io/atomic_file.h"
 #include "common/io/mapped_file.h"
 #include "labeler/late_stop.h"
 
@@ -135,6 +136,9 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
     FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(layout.root(), spec.name(), label_store, ending));
   }
   FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(teacher.output_dir, ending));
+  FERMENT_ASSIGN_OR_RETURN(const auto store, dataset::LabelUrlOf(teacher.output_dir));
+  // Who committed what is left out below may have been killed before the folder's sync.
+  if (!store && !index.empty()) FERMENT_RETURN_IF_ERROR(io::SyncFolder(teacher.output_dir));
 
   const auto shared = std::make_shared<const RunSpec>(std::move(spec));
   const std::uint64_t per_shard = shared->data().fr().shard_records();

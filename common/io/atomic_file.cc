@@ -45,6 +45,13 @@ Status RemoveTemporaries(const std::filesystem::path& folder, const std::functio
   return {};
 }
 
+/// Who made the folder may have been killed before its name was synced. A parent that we may not read, we did not
+/// write either.
+Status SyncNameOf(const std::filesystem::path& folder) {
+  Status synced = SyncFolder(folder.parent_path());
+  return synced.code() == StatusCode::kPermissionDenied ? Status() : synced;
+}
+
 }  // namespace
 
 Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
@@ -129,13 +136,15 @@ Status RemoveTemporariesIn(const std::filesystem::path& folder) {
 
 Status CreateFolders(const std::filesystem::path& folder) {
   std::error_code error;
-  if (folder.empty() || std::filesystem::is_directory(folder, error)) return {};
+  if (folder.empty() || folder == folder.root_path()) return {};
+  if (!folder.has_filename()) return CreateFolders(folder.parent_path());
+  if (std::filesystem::is_directory(folder, error)) return SyncNameOf(folder);
   // A folder's name is its parent's to keep.
   FERMENT_RETURN_IF_ERROR(CreateFolders(folder.parent_path()));
-  const bool created = std::filesystem::create_directory(folder, error);
+  (void)std::filesystem::create_directory(folder, error);
   const bool is_a_file = error == std::errc::file_exists;
   if (error) return WriteErrno(is_a_file ? ENOTDIR : error.value(), "cannot create the folder", folder);
-  return created ? SyncFolder(folder.parent_path()) : Status();
+  return SyncFolder(folder.parent_path());
 }
 
 Status SyncFolder(const std::filesystem::path& folder) {

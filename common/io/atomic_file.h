@@ -65,7 +65,8 @@ using WriteText = std::function<Status(const std::filesystem::path&, std::string
 Status RemoveTemporariesOf(const std::filesystem::path& path);
 Status RemoveTemporariesIn(const std::filesystem::path& folder);
 
-/// Creates the folder and its missing parents; they are there after a power cut. Errors: those of io::WriteErrno.
+/// Creates the folder and its missing parents; they are there after a power cut, whoever made them. Errors: those of
+/// io::WriteErrno.
 Status CreateFolders(const std::filesystem::path& folder);
 
 /// Makes renames in the folder durable. Errors: those of io::WriteErrno.

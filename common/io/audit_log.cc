@@ -24,6 +24,8 @@ namespace {
 constexpr std::string_view kSeal = ",\"hash\":\"";
 constexpr std::size_t kDigest = 64;
 constexpr std::chrono::seconds kSyncEvery{1};
+/// Of lines that were not synced; one that is longer is alone.
+constexpr std::uint64_t kMostUnsynced = 1 << 20;
 const std::string kBeginning(kDigest, '0');
 
 struct Line {
@@ -128,6 +130,14 @@ class AuditChain {
   AuditSummary last_;
 };
 
+Status WasChanged(const std::filesystem::path& file) {
+  return DataLossError(
+             "the last lines of the audit log were changed; look at it with `ferment audit verify`, and name another "
+             "file: file=" +
+             file.string())
+      .WithExitCode(exit_code::kUnreadableState);
+}
+
 /// Returns: the handle, with the lock. Errors: as AuditLog::Open.
 Result<int> OpenAlone(const std::filesystem::path& file) {
   const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600); });
@@ -174,7 +184,8 @@ Status AuditLog::GoOn() {
   std::string text;
   std::string last;
   std::uint64_t whole = 0;
-  while (std::getline(in, text) && !in.eof()) {
+  // Zeros are what a power cut leaves in place of bytes that were not synced yet; no line has one.
+  while (std::getline(in, text) && !in.eof() && text.find('\0') == std::string::npos) {
     whole += text.size() + 1;
     last.swap(text);
   }
@@ -183,20 +194,19 @@ Status AuditLog::GoOn() {
   struct stat status {};
   if (fstat(handle_, &status) != 0) return WriteErrno(errno, "look at", file_);
   const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size - whole - text.size() > kMostUnsynced) return WasChanged(file_);
   if (size > whole) {
     LogWarning("audit.torn",
-               {{"file", file_.string()}, {"bytes", size - whole}, {"next", "cut off; it was never whole"}});
+               {{"file", file_.string()}, {"bytes", size - whole}, {"next", "cut off; it was never synced"}});
     if (ftruncate(handle_, static_cast<off_t>(whole)) != 0) return WriteErrno(errno, "cut", file_);
+    // Else another power cut could mix it with the next line.
+    FERMENT_RETURN_IF_ERROR(SyncLines());
   }
-  if (whole == 0) return SyncFolder(file_.parent_path());
+  // Who made the file may have been killed before its name was synced.
+  FERMENT_RETURN_IF_ERROR(SyncFolder(file_.parent_path()));
+  if (whole == 0) return {};
   const auto line = Unseal(last);
-  if (!line) {
-    return DataLossError(
-               "the last line of the audit log was changed; look at it with `ferment audit verify`, and name "
-               "another file: file=" +
-               file_.string())
-        .WithExitCode(exit_code::kUnreadableState);
-  }
+  if (!line) return WasChanged(file_);
   last_ = {line->number, line->hash};
   return {};
 }
@@ -249,6 +259,7 @@ Status AuditLog::BeginNext(const AuditEntry& first) {
 Status AuditLog::AppendLine(const AuditEntry& entry) {
   std::string hash;
   const std::string text = Sealed(entry, last_, FormatUtc(clock_.WallNow()), hash);
+  if (unsynced_ + text.size() > kMostUnsynced) FERMENT_RETURN_IF_ERROR(SyncLines());
   struct stat before {};
   if (fstat(handle_, &before) != 0) return WriteErrno(errno, "look at", file_);
   if (Status written = WriteAll(handle_, std::as_bytes(std::span(text)), "append to", file_); !written.ok()) {
@@ -256,12 +267,14 @@ Status AuditLog::AppendLine(const AuditEntry& entry) {
     return written;
   }
   last_ = {last_.lines + 1, hash};
+  unsynced_ += text.size();
   if (clock_.Now() - synced_ < kSyncEvery) return {};
   return SyncLines();
 }
 
 Status AuditLog::SyncLines() {
   synced_ = clock_.Now();
+  unsynced_ = 0;
   const int synced = Uninterrupted([handle = handle_] { return fdatasync(handle); });
   return synced == 0 ? Status() : WriteErrno(errno, "sync", file_);
 }

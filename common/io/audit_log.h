@@ -50,17 +50,18 @@ Result<AuditSummary> VerifyAuditLog(const std::vector<std::filesystem::path>& fi
 /// Thread: any; guarded. Owns: the file's lock.
 class AuditLog {
  public:
-  /// Goes on where the file ends; the half of a line that a crash left behind is cut off, with a warning. Errors:
-  /// Aborted with exit code 202 (another process has it), DataLoss with 78 (its last line was changed), those of
-  /// WriteErrno.
+  /// Goes on where the file ends; what a crash left behind of lines that were not synced, half a line or zeros, is cut
+  /// off, with a warning. Errors: Aborted with exit code 202 (another process has it), DataLoss with 78 (its last line
+  /// was changed, or behind zeros there is more than a MiB), those of WriteErrno.
   static Result<std::unique_ptr<AuditLog>> Open(const std::filesystem::path& file, const Clock& clock);
   ~AuditLog();
   AuditLog(const AuditLog&) = delete;
   AuditLog& operator=(const AuditLog&) = delete;
 
   /// Once it returns, the line survives the death of the process; power cuts may take what was appended since the last
-  /// sync, which comes with the first line after a second, and with Sync. Errors: those of WriteErrno, and the same
-  /// from then on; the file then ends with the line before, save where it was the sync that failed.
+  /// sync, which comes with the first line after a second, before a MiB is exceeded, and with Sync. Errors: those of
+  /// WriteErrno, and the same from then on; the file then ends with the line before, save where it was the sync that
+  /// failed.
   Status Append(const AuditEntry& entry);
   /// Where the path does not name the open file any more, since somebody moved that away, the log goes on in a new one
   /// there, with `first` in it, so that whoever opens that file finds where to go on. What cannot be opened, or has
@@ -89,6 +90,8 @@ class AuditLog {
   AuditSummary last_ FERMENT_GUARDED_BY(mutex_);
   Status failed_ FERMENT_GUARDED_BY(mutex_);
   MonotonicTime synced_ FERMENT_GUARDED_BY(mutex_);
+  /// Bytes since then.
+  std::uint64_t unsynced_ FERMENT_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace ferment::io

@@ -209,8 +209,8 @@ TEST_F(LabelFaults, ASyncThatFailsAHundredTimesIsA204EachTime) {
     std::filesystem::create_directories(Labels());
     Status status;
     {
-      // Create and write come before the file's sync.
-      const testing::DiskFaults faults(root_, testing::DiskFaults::Kind::kFail, 3, EIO);
+      // The folder's name is synced twice, and the file created and written, before the file's sync.
+      const testing::DiskFaults faults(root_, testing::DiskFaults::Kind::kFail, 5, EIO);
       status = Label(leases);
     }
     ASSERT_NE(status.message().find("cannot sync"), std::string_view::npos) << status.ToString();

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <random>
+#include <string>
 
 namespace ferment::testing {
 namespace {
@@ -193,79 +196,21 @@ class Disk {
   std::map<std::string, std::vector<NameChange>> pending_;
 };
 
+/// Returns: how many ways there are.
+int LeaveInEachWay(const Disk& disk, std::size_t seed, const fs::path& folder, const std::function<void()>& look) {
+  for (const CutPolicy& policy : kPolicies) {
+    SCOPED_TRACE(std::string("left: ") + policy.name);
+    std::mt19937_64 random(seed * kPolicies.size() + static_cast<std::size_t>(&policy - kPolicies.data()));
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    disk.Leave(folder, policy, random);
+    look();
+  }
+  fs::remove_all(folder);
+  return static_cast<int>(kPolicies.size());
+}
+
 }  // namespace
-
-DiskTape::DiskTape(const fs::path& folder) : folder_(folder.string()) { WatchDisk(this, folder); }
-
-DiskTape::~DiskTape() { WatchDisk(nullptr, {}); }
-
-void DiskTape::Mark() { changes_.push_back({}); }
-
-std::string DiskTape::Below(const std::string& path) const {
-  return path.size() <= folder_.size() ? "" : fs::path(path.substr(folder_.size() + 1)).lexically_normal().string();
-}
-
-void DiskTape::Opened(int handle, const std::string& path, bool creates, bool truncates) {
-  const std::string name = Below(path);
-  file_of_.erase(handle);
-  folder_of_.erase(handle);
-  auto known = names_.find(name);
-  if (known == names_.end() && creates) {
-    known = names_.emplace(name, files_++).first;
-    changes_.push_back({.kind = Kind::kCreate, .file = known->second, .path = name});
-  } else if (known != names_.end() && truncates) {
-    changes_.push_back({.kind = Kind::kTruncate, .file = known->second});
-  }
-  if (known != names_.end()) {
-    file_of_[handle] = known->second;
-  } else {
-    folder_of_[handle] = name;
-  }
-}
-
-void DiskTape::Wrote(int handle, std::uint64_t at, std::string_view bytes) {
-  if (file_of_.contains(handle)) {
-    changes_.push_back({.kind = Kind::kWrite, .file = file_of_[handle], .at = at, .bytes = std::string(bytes)});
-  }
-}
-
-void DiskTape::Truncated(int handle, std::uint64_t size) {
-  if (file_of_.contains(handle)) changes_.push_back({.kind = Kind::kTruncate, .file = file_of_[handle], .at = size});
-}
-
-void DiskTape::Synced(int handle) {
-  if (const auto file = file_of_.find(handle); file != file_of_.end()) {
-    changes_.push_back({.kind = Kind::kSync, .file = file->second});
-  } else if (const auto folder = folder_of_.find(handle); folder != folder_of_.end()) {
-    changes_.push_back({.kind = Kind::kSyncFolder, .path = folder->second});
-  }
-}
-
-void DiskTape::Renamed(const std::string& from, const std::string& to) {
-  const auto file = names_.find(Below(from));
-  changes_.push_back(
-      {.kind = Kind::kRename, .file = file == names_.end() ? -1 : file->second, .path = Below(from), .to = Below(to)});
-  MoveNames(Below(from), Below(to));
-}
-
-void DiskTape::MoveNames(const std::string& from, const std::string& to) {
-  std::map<std::string, int> moved;
-  for (auto it = names_.begin(); it != names_.end();) {
-    const bool below = it->first == from || it->first.starts_with(from + "/");
-    if (below) moved[to + it->first.substr(from.size())] = it->second;
-    it = below ? names_.erase(it) : std::next(it);
-  }
-  for (const auto& [name, file] : moved) names_[name] = file;
-}
-
-void DiskTape::MadeFolder(const std::string& path) {
-  changes_.push_back({.kind = Kind::kMakeFolder, .path = Below(path)});
-}
-
-void DiskTape::Removed(const std::string& path) {
-  changes_.push_back({.kind = Kind::kRemove, .path = Below(path)});
-  names_.erase(Below(path));
-}
 
 fs::path ImageFolder() {
   std::error_code none;
@@ -280,23 +225,40 @@ int ForEachCrash(const std::vector<DiskChange>& changes, const fs::path& folder,
   int images = 0;
   int acknowledged = 0;
   for (std::size_t cut = 0; cut <= changes.size(); ++cut) {
-    for (const CutPolicy& policy : kPolicies) {
-      SCOPED_TRACE("cut before change " + std::to_string(cut) + " of " + std::to_string(changes.size()) +
-                   ", left: " + policy.name + ", acknowledged " + std::to_string(acknowledged));
-      std::mt19937_64 random(cut * kPolicies.size() + static_cast<std::size_t>(&policy - kPolicies.data()));
-      fs::remove_all(folder);
-      fs::create_directories(folder);
-      disk.Leave(folder, policy, random);
-      look(acknowledged);
-      ++images;
-    }
+    SCOPED_TRACE("cut before change " + std::to_string(cut) + " of " + std::to_string(changes.size()) +
+                 ", acknowledged " + std::to_string(acknowledged));
+    images += LeaveInEachWay(disk, cut, folder, [&] { look(acknowledged); });
     if (cut == changes.size()) break;
     if (changes[cut].kind == Kind::kMark) ++acknowledged;
     disk.Apply(changes[cut]);
   }
-  fs::remove_all(folder);
   std::printf("power cuts tried: %d\n", images);
   return images;
+}
+
+int ForEachCrashAfterAKill(const KillThenCrash& lives, const fs::path& folder, const std::function<void()>& look) {
+  int images = 0;
+  for (int call = 1;; ++call) {
+    SCOPED_TRACE("killed at call " + std::to_string(call));
+    fs::remove_all(lives.worked_in);
+    fs::create_directories(lives.worked_in);
+    const DiskTape tape(lives.worked_in);
+    bool killed = false;
+    {
+      // The dead change nothing any more.
+      const DiskFaults death(lives.worked_in, DiskFaults::Kind::kFailFrom, call, EIO);
+      lives.dies();
+      killed = death.happened();
+    }
+    if (!killed) {
+      std::printf("power cuts tried: %d, after %d kills\n", images, call - 1);
+      return call - 1;
+    }
+    lives.goes_on();
+    Disk disk;
+    for (const DiskChange& change : tape.changes()) disk.Apply(change);
+    images += LeaveInEachWay(disk, static_cast<std::size_t>(call), folder, look);
+  }
 }
 
 }  // namespace ferment::testing

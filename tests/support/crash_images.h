@@ -4,63 +4,13 @@
 // without some of what no sync had asked for.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "tests/support/disk_faults.h"
+#include "tests/support/disk_tape.h"
 
 namespace ferment::testing {
-
-/// One call that changed something, or a mark between two of them.
-struct DiskChange {
-  enum class Kind { kCreate, kWrite, kTruncate, kSync, kSyncFolder, kRename, kMakeFolder, kRemove, kMark };
-  Kind kind = Kind::kMark;
-  /// Of a file, by its creation; names change.
-  int file = -1;
-  /// Relative to the folder.
-  std::string path = {};
-  std::string to = {};
-  std::uint64_t at = 0;
-  std::string bytes = {};
-};
-
-/// Records the calls of this program below one folder while it lives, which is empty at first. The calls are seen by
-/// disk_faults.cc, which the test program must link as a source. Not seen: what libc does for fopen, and mappings.
-class DiskTape final : public DiskWatcher {
- public:
-  explicit DiskTape(const std::filesystem::path& folder);
-  ~DiskTape() override;
-  DiskTape(const DiskTape&) = delete;
-  DiskTape& operator=(const DiskTape&) = delete;
-
-  /// Something has been acknowledged.
-  void Mark();
-  const std::vector<DiskChange>& changes() const { return changes_; }
-
-  void Opened(int handle, const std::string& path, bool creates, bool truncates) override;
-  void Wrote(int handle, std::uint64_t at, std::string_view bytes) override;
-  void Truncated(int handle, std::uint64_t size) override;
-  void Synced(int handle) override;
-  void Renamed(const std::string& from, const std::string& to) override;
-  void MadeFolder(const std::string& path) override;
-  void Removed(const std::string& path) override;
-
- private:
-  std::string Below(const std::string& path) const;
-  void MoveNames(const std::string& from, const std::string& to);
-
-  const std::string folder_;
-  std::vector<DiskChange> changes_;
-  int files_ = 0;
-  std::map<std::string, int> names_;
-  std::map<int, int> file_of_;
-  std::map<int, std::string> folder_of_;
-};
 
 /// Returns: where to make what a power cut leaves: in memory where there is such a folder, since thousands are looked
 /// at.
@@ -72,5 +22,18 @@ std::filesystem::path ImageFolder();
 /// each file's bytes any pages or sectors, zeros in the place of others. Returns: how many there were, which it prints.
 int ForEachCrash(const std::vector<DiskChange>& changes, const std::filesystem::path& folder,
                  const std::function<void(int acknowledged)>& look);
+
+/// A process that is killed and leaves names that nobody synced, another that goes on from there, and a power cut.
+struct KillThenCrash {
+  /// Emptied before each kill. What follows changes nothing else.
+  std::filesystem::path worked_in;
+  std::function<void()> dies;
+  std::function<void()> goes_on;
+};
+
+/// For a kill at the 1st, 2nd, 3rd ... call of `dies`, until it has no more: the eight things in `folder` that a power
+/// cut may leave once `goes_on` has ended, and `look`. Returns: how many kills there were.
+int ForEachCrashAfterAKill(const KillThenCrash& lives, const std::filesystem::path& folder,
+                           const std::function<void()>& look);
 
 }  // namespace ferment::testing

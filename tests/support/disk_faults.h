@@ -54,7 +54,8 @@ class DiskWatcher {
   virtual void Removed(const std::string& path) = 0;
 };
 
-/// Has the watcher told of calls below the folder from now on; nullptr: nobody. Not while a DiskFaults lives.
+/// Has the watcher told of calls below the folder from now on; nullptr: nobody. Not while a DiskFaults lives;
+/// one of the same folder may begin later.
 void WatchDisk(DiskWatcher* watcher, const std::filesystem::path& folder);
 
 }  // namespace ferment::testing

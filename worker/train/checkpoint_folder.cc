@@ -131,7 +131,6 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
   std::error_code error;
   std::filesystem::remove_all(half, error);
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(half));
-  FERMENT_RETURN_IF_ERROR(io::SyncFolder(folder_.parent_path()));
   Json files = Json::object();
   for (const auto& [stem, tensors] : state.tensors) {
     const std::filesystem::path path = half / (stem + ".safetensors");

@@ -116,6 +116,8 @@ Result<std::optional<JobResult>> JobState::Finished() const {
   std::error_code error;
   if (!HoldsOurWork() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
   FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
+  // Who published it may have been killed before the folder's sync; the coordinator is told that it is there.
+  FERMENT_RETURN_IF_ERROR(io::SyncFolder(path.parent_path()));
   JobResult result;
   result.last.samples = CountOr(Field(json, "samples"), 0);
   for (const auto& [name, value] : Field(json, "metrics").items()) {

@@ -42,7 +42,8 @@ class JobState {
   /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
   /// Errors: DataLoss (78) where there are checkpoints and none can be read.
   Result<std::optional<SavedJob>> Newest() const;
-  /// Returns: the result of this job if it has ended; that of a job with another digest is none.
+  /// Returns: the result of this job if it has ended, which then survives a power cut; that of a job with another
+  /// digest is none.
   Result<std::optional<JobResult>> Finished() const;
   /// Writes models, their digests, and result.json last. As Save.
   Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;

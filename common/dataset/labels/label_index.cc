@@ -148,7 +148,8 @@ Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t sha
   if (url) return CommitToStore(*url, shard, file, stop);
   FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
   FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
-  return changed ? WriteLabelIndex(folder, index) : Status();
+  // Who entered it before may have been killed before the folder's sync.
+  return changed ? WriteLabelIndex(folder, index) : io::SyncFolder(folder);
 }
 
 std::string LabelIndexDigest(const LabelIndex& index) {

@@ -30,6 +30,7 @@ class AuditLogTest : public ::testing::Test {
   }
   void Write(int lines) {
     const auto log = Open();
+    ASSERT_TRUE(log);
     for (int i = 1; i <= lines; ++i) {
       ASSERT_TRUE(log->Append({"ann", "operator", "RunService/CancelRun", "run-" + std::to_string(i), "OK"}).ok());
     }
@@ -129,6 +130,37 @@ TEST_F(AuditLogTest, CutsTheHalfOfALineThatACrashLeft) {
   EXPECT_FALSE(VerifyAuditLog({file_}));
   Write(1);
   EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
+}
+
+// A disk may have taken the size of what was not synced, and only some of its bytes.
+TEST_F(AuditLogTest, CutsFromTheFirstLineWithZerosThatAPowerCutLeft) {
+  Write(4);
+  std::vector<std::string> lines = Lines();
+  lines[2].replace(10, 20, 20, '\0');
+  std::ofstream(file_) << lines[0] << "\n" << lines[1] << "\n" << lines[2] << "\n" << lines[3] << "\n";
+  EXPECT_FALSE(VerifyAuditLog({file_}));
+  Write(1);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
+}
+
+// One line that is longer than what is written between two syncs is cut off as any other.
+TEST_F(AuditLogTest, CutsTheHalfOfALineLongerThanAMebibyte) {
+  Write(2);
+  std::ofstream(file_, std::ios::app) << R"({"line":3,"run":")" << std::string(2 << 20, 'x');
+  Write(1);
+  EXPECT_EQ(VerifyAuditLog({file_})->lines, 3U);
+}
+
+TEST_F(AuditLogTest, CutsNothingWhereMoreThanAPowerCutCanLoseIsBehindTheZeros) {
+  Write(2);
+  std::vector<std::string> lines = Lines();
+  lines[0].replace(10, 20, 20, '\0');
+  std::ofstream(file_) << lines[0] << "\n" << lines[1] << "\n" << std::string(2 << 20, 'x') << "\n";
+  const auto size = fs::file_size(file_);
+  const auto log = AuditLog::Open(file_, clock_);
+  ASSERT_FALSE(log);
+  EXPECT_EQ(ProcessExitCode(log.error()), exit_code::kUnreadableState);
+  EXPECT_EQ(fs::file_size(file_), size);
 }
 
 TEST_F(AuditLogTest, DoesNotGoOnBehindAChangedLine) {

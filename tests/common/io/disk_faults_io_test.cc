@@ -94,6 +94,15 @@ TEST(DiskFaultsIo, FoldersAreMadeOrFailWith204) {
   });
 }
 
+// As below a folder of another user's, in which nobody but that one makes any.
+TEST(DiskFaultsIo, AFolderThatIsThereIsTakenAlsoWhereItsParentMayNotBeRead) {
+  const auto folder = FreshFolder();
+  std::filesystem::create_directory(folder / "a");
+  const testing::DiskFaults faults(folder, testing::DiskFaults::Kind::kFail, 1, EACCES);
+  EXPECT_TRUE(CreateFolders(folder / "a").ok());
+  EXPECT_TRUE(faults.happened());
+}
+
 TEST(DiskFaultsIo, AnAuditLogKeepsEachLineItTookFailsForGoodAndIsNeverTorn) {
   (void)SweepDiskFaults([](const DiskFault& fault) {
     const auto file = FreshFolder() / "audit.jsonl";

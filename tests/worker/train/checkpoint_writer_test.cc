@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "common/io/checksum.h"
 #include "tests/support/crash_images.h"
 #include "tests/support/disk_faults.h"
 #include "tests/support/job_folder_test.h"
@@ -101,6 +102,25 @@ TEST_F(CheckpointWriterTest, AfterAPowerCutTheJobGoesOnFromWhatWasToldToBeWritte
     ExpectToGoOn(image);
   });
   EXPECT_GT(images, 800);
+}
+
+TEST_F(CheckpointWriterTest, AResultThatAKilledTrainerPublishedIsToldOfOnceNoPowerCutCanTakeIt) {
+  const auto train = [&] {
+    RecordedRunClient client;
+    ScriptedRecipe recipe({});
+    (void)Train("run", recipe, client);
+    return client.completed;
+  };
+  std::vector<JobResult> told;
+  const std::string image = testing::ImageFolder().string();
+  const int kills = testing::ForEachCrashAfterAKill({folder_ / "run", train, [&] { told = train(); }}, image, [&] {
+    ASSERT_EQ(told.size(), 1U);
+    const PublishedModel& model = told[0].models.at(0);
+    const auto left = io::Sha256OfFile(std::filesystem::path(image) / model.file);
+    EXPECT_TRUE(left && *left == model.sha256);
+    EXPECT_TRUE(std::filesystem::exists(RunLayout(image).Result("teacher")));
+  });
+  EXPECT_GT(kills, 20);
 }
 
 TEST_F(CheckpointWriterTest, AnyCallOfTheDiskThatFailsEndsTheJobWith204AndLeavesTheCheckpointBefore) {
