@@ -3,7 +3,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/io/checksum.h"
 #include "common/io/local_file_system.h"
 #include "tests/support/disk_faults.h"
 #include "tests/worker/recipes/cotrain/cotrain_job_test.h"
