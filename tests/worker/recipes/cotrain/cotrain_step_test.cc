@@ -79,6 +79,7 @@ TEST(CotrainStep, Check2FirstOrderApproachesTheExactFormAsTheStepShrinks) {
 
 // The exact form knows the fresh gradient alone; what was learnt from is the step with its momentum.
 TEST(CotrainStep, Check2UnderMomentumFirstOrderScoresTheStepThatWasMade) {
+  torch::set_num_threads(1);
   struct Scores {
     double h, moved;
   };
