@@ -128,19 +128,22 @@ class Replay:
         self.teacher_forward()
         p = self.p
         near = self.tolerance.loss * 10
+        online = config["pseudo_label_source"] == "online"
         self.lines.append(Line("q", (batch["q"] - p.amax(1)).abs().max().item(), near))
         chosen = p.gather(1, batch["y_hat"].clamp(0, config["C"] - 1)[:, None])[:, 0]
         lowest = p.argmax(1)  # torch's argmax names the first of equal maxima on the CPU
         wrong = (batch["y_hat"] != lowest) & (p.amax(1) - chosen > near)
         wrong |= (batch["y_hat"] < 0) | (batch["y_hat"] >= config["C"])
-        if config["pseudo_label_source"] == "online":
+        if online:
             self.lines.append(Line("y_hat", wrong.sum().item(), 0, "labels that are not the weak view's"))
-        own = batch["y_hat"].clamp(0, config["C"] - 1) if config["pseudo_label_source"] == "online" else lowest
-        limit = self.check_thresholds(own)[own]
-        at_edge = (batch["q"].double() - limit).abs() < 1e-7
-        mask = (batch["q"].double() >= limit).to(batch["mask"])
-        self.lines.append(Line("mask", ((mask != batch["mask"]) & ~at_edge).sum().item(), 0))
-        masked = config["student_mask"] and config["pseudo_label_source"] == "online"
+        own = batch["y_hat"].clamp(0, config["C"] - 1) if online else lowest
+        # Offline, the teacher's own label is not recorded: any class as likely as the first, to rounding, may be it.
+        perhaps = torch.nn.functional.one_hot(own, config["C"]).bool()
+        perhaps = perhaps if online else perhaps | (p.amax(1, keepdim=True) - p <= near)
+        limits, q = self.check_thresholds(own, perhaps), batch["q"].double()[:, None]
+        fits = ((q >= limits) == batch["mask"].bool()[:, None]) | ((q - limits).abs() < 1e-7)
+        self.lines.append(Line("mask", (~(fits & perhaps).any(1)).sum().item(), 0))
+        masked = config["student_mask"] and online
         trained = batch["mask"] if masked else torch.ones_like(batch["mask"])
         self.lines.append(Line("trained", (trained != batch["trained"]).sum().item(), 0))
         self.number("accepted", batch["mask"].sum().item(), 0)
@@ -149,9 +152,9 @@ class Replay:
         ramp = min(1.0, (record.step["step"] + 1) / config["lambda_ramp_steps"])
         self.number("lambda", config["lambda_u"] * ramp, EXACT)
 
-    def check_thresholds(self, own):
-        """own: [mu*B] the teacher's labels. -> [C] thresholds as recorded; under the dynamic rule they follow from the
-        class status before the step, and the status moves after it."""
+    def check_thresholds(self, own, perhaps):
+        """own: [mu*B] the teacher's labels; perhaps: [mu*B, C] what they may be. -> [C] thresholds as recorded; under the
+        dynamic rule they follow from the class status before the step, and the status moves after it."""
         config, q = self.config, self.batch["q"].double()
         if config.get("threshold_rule", "fixed") == "fixed":
             return torch.full([config["C"]], config["threshold"], dtype=torch.float64)
@@ -162,7 +165,7 @@ class Replay:
         rows = torch.nn.functional.one_hot(own, config["C"]).double()
         sure = (q >= config["threshold"]).double()
         counts = {"labelled": rows.sum(0), "confident": (rows * sure[:, None]).sum(0)}
-        at_edge = ((q - config["threshold"]).abs() < 1e-7).sum().item()
+        at_edge = (((q - config["threshold"]).abs() < 1e-7) | (perhaps.sum(1) > 1)).sum().item()
         off = max((recorded[f"{name}_after"] - 0.99 * recorded[f"{name}_before"] - 0.01 * n / len(q)).abs().max().item()
                   for name, n in counts.items())
         self.lines.append(Line("class status", off, EXACT + 0.01 * at_edge / len(q)))

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "common/base/json.h"
 
@@ -44,11 +45,24 @@ TEST(ClassificationMetrics, Check9AlwaysOtherScoresTheKnownFloor) {
   EXPECT_NEAR(matrix.MacroF1(), 0.069, 5e-4);
 }
 
-TEST(ClassificationMetrics, AnAbsentClassCountsZeroAndStaysInTheDivisor) {
-  ConfusionMatrix matrix(4);
-  matrix.Add(0, 0);
-  matrix.Add(1, 1);
+// Classes 0 to 2 by hand, in two parts that are pooled; 3 is labelled and never named, 4 named and never labelled, and
+// 5 to 7 are in neither, where scikit-learn would divide by 5.
+TEST(ClassificationMetrics, Check9PooledMacroF1IsTheHandExampleDividedByEight) {
+  ConfusionMatrix matrix(8), rest(8);
+  for (const auto& [label, prediction] : {std::pair(0, 0), {0, 0}, {0, 1}, {1, 1}}) matrix.Add(label, prediction);
+  for (const auto& [label, prediction] : {std::pair(1, 1), {1, 2}, {2, 2}, {3, 0}, {2, 4}}) rest.Add(label, prediction);
+  matrix.Merge(rest);
+  const std::vector<double> expected = {2.0 / 3, 2.0 / 3, 0.5, 0, 0, 0, 0, 0};
+  for (std::size_t c = 0; c < 8; ++c) EXPECT_DOUBLE_EQ(matrix.PerClassF1()[c], expected[c]) << "class " << c;
+  EXPECT_DOUBLE_EQ(matrix.MacroF1(), (2.0 / 3 + 2.0 / 3 + 0.5) / 8);
+}
+
+TEST(ClassificationMetrics, Check9AClassAbsentFromBothSidesCountsZeroAndStaysInTheDivisor) {
+  ConfusionMatrix matrix(8);
+  for (int c = 0; c < 4; ++c) matrix.Add(c, c);
+  EXPECT_EQ(matrix.PerClassF1(), (std::vector<double>{1, 1, 1, 1, 0, 0, 0, 0}));
   EXPECT_DOUBLE_EQ(matrix.MacroF1(), 0.5);
+  EXPECT_DOUBLE_EQ(ConfusionMatrix(8).MacroF1(), 0);
 }
 
 TEST(ClassificationMetrics, UnannotatedSamplesAreNotCounted) {

@@ -56,6 +56,17 @@ TEST_F(AffWild2Source, Check8LineKBelongsToFrameKAlsoWithoutAPicture) {
   EXPECT_EQ(video.FramePath(3), root_ / "cropped_aligned" / "v" / "00003.jpg");
 }
 
+TEST_F(AffWild2Source, Check8RunsOfMinusOneKeepTheirLinesAtBothEndsAndInside) {
+  Frames("cropped_aligned", "v", {1, 2, 3, 4, 5, 6, 7, 8});
+  Frames("cropped_aligned", "none", {1, 2, 3});
+  Labels("Train_Set", "v", std::string(kHeader) + "\n-1\n-1\n3\n-1\n-1\n6\n-1\n-1\n");
+  Labels("Train_Set", "none", std::string(kHeader) + "\n-1\n-1\n-1\n");
+  EXPECT_EQ(Only("v").labels, (std::vector<std::int8_t>{-1, -1, 3, -1, -1, 6, -1, -1}));
+  EXPECT_EQ(Only("v").LabelAt(6), 6);
+  EXPECT_TRUE(Only("v").oddities.empty());
+  EXPECT_EQ(Only("none").labels, (std::vector<std::int8_t>{-1, -1, -1}));
+}
+
 TEST_F(AffWild2Source, Check8HeaderOnlyCrlfAndMissingFinalNewline) {
   Frames("cropped_aligned", "header", {1});
   Frames("cropped_aligned", "crlf", {1, 2});

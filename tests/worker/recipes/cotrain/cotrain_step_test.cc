@@ -2,6 +2,7 @@
 #include "worker/recipes/cotrain/cotrain_step.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <limits>
@@ -71,6 +72,50 @@ TEST(CotrainStep, Check2FirstOrderApproachesTheExactFormAsTheStepShrinks) {
     const double gap = std::abs(first - exact) / std::abs(exact);
     EXPECT_GT(first * exact, 0) << "lr=" << lr;
     EXPECT_LT(gap, last / 4) << "lr=" << lr;
+    last = gap;
+  }
+  EXPECT_LT(last, 0.01);
+}
+
+// The exact form knows the fresh gradient alone; what was learnt from is the step with its momentum.
+TEST(CotrainStep, Check2UnderMomentumFirstOrderScoresTheStepThatWasMade) {
+  torch::set_num_threads(1);
+  struct Scores {
+    double h, moved;
+  };
+  const auto score = [](FeedbackForm form, double lr) {
+    Scores scores;
+    testing::RunRanks(1, [&](Collective& ranks) {
+      Pair pair(nn::BatchNormMode::kLocal, ranks, {.momentum = 0.9, .nesterov = false});
+      FeedbackBaseline baseline(false);
+      CotrainStep step = pair.Step(baseline, {.tau = 1, .form = form});
+      const CotrainRates rates{.lr_teacher = 0, .lr_student = lr};
+      ASSERT_TRUE(step.Run(0, World(2).RowsOf(ranks), rates));
+      const std::vector<torch::Tensor> weights = pair.student.net->parameters();
+      std::vector<torch::Tensor> before;
+      for (const torch::Tensor& weight : weights) before.push_back(weight.detach().clone());
+      const World world(3);
+      const auto outcome = step.Run(1, world.RowsOf(ranks), rates);
+      ASSERT_TRUE(outcome) << outcome.error().ToString();
+      pair.student.net->eval();
+      const torch::Tensor loss =
+          CrossEntropySum(pair.student.net->forward(world.labelled), world.labels, 0) / kLabelled;
+      const auto gradients = torch::autograd::grad({loss}, weights);
+      scores = {outcome->student.h_raw, 0};
+      for (std::size_t i = 0; i < weights.size(); ++i)
+        scores.moved += (gradients[i] * (before[i] - weights[i].detach())).sum().item<double>();
+    });
+    return scores;
+  };
+  double last = std::numeric_limits<double>::infinity();
+  for (const double lr : {1e-5, 1e-6, 1e-7}) {
+    const Scores first = score(FeedbackForm::kFirstOrder, lr);
+    const double fresh = score(FeedbackForm::kExact, lr).h;
+    ASSERT_NE(first.moved, 0);
+    const double gap = std::abs(first.h - first.moved) / std::abs(first.moved);
+    EXPECT_GT(first.h * first.moved, 0) << "lr=" << lr;
+    EXPECT_LT(gap, last / 4) << "lr=" << lr;
+    EXPECT_GT(std::abs(first.h - fresh) / std::abs(first.h), 0.2) << "lr=" << lr;
     last = gap;
   }
   EXPECT_LT(last, 0.01);
