@@ -38,6 +38,9 @@ TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-4, 0.5, 0.1, 1e-5, 4e-2, 1e-5, 2.0*
               "float32": Tolerance(2e-5, 1e-5, 0.1, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
               "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
 EXACT = 1e-12  # sums of a few recorded doubles
+# What sums of float32 round, relative; a rectifier's input within that of zero, or a number within that of the middle
+# between two of bfloat16, falls on either side, and a gradient may hang on it.
+ROUNDING = 2.0**-20
 
 
 @dataclass
@@ -59,6 +62,20 @@ def dynamic_thresholds(threshold, labelled, confident):
     average = confident.sum() / labelled.sum()
     learned = ((confident + 0.01 * average) / (labelled + 0.01) / average).clamp(max=1)
     return threshold * learned / (2 - learned)
+
+
+def perturbed(record, side, seed):
+    """-> the record with other roundings of what the network of `side` and its faces are."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def moved(tensor):
+        if not tensor.is_floating_point():
+            return tensor
+        return tensor * (1 + ROUNDING * torch.randn(tensor.shape, generator=generator))
+
+    faces = {n: moved(t) if n.startswith("x_") else t for n, t in record["batch"].items()}
+    weights = {n: moved(t) for n, t in record[f"{side}_before"].items()}
+    return RecordedStep(record.step, {**record.tensors, "batch": faces, f"{side}_before": weights})
 
 
 class Replay:
@@ -92,16 +109,21 @@ class Replay:
         self.lines.append(Line(name, abs(recorded - computed), relative * abs(computed), f"{recorded:.9g}"))
 
     def tensors(self, name, pairs, relative):
-        """pairs: name -> (recorded, computed, update); the line is that of the tensor that is furthest off."""
+        self.lines.append(self.furthest(name, pairs, relative, {}))
+
+    def furthest(self, name, pairs, relative, spread):
+        """pairs: name -> (recorded, computed, update); spread: name -> what is allowed at least. -> the line of the tensor
+        that is furthest off."""
         worst = Line(name, 0, 0)
         for tensor, (recorded, computed, update) in pairs.items():
-            allowed = relative * update.double().norm().item() + self.tolerance.floor * recorded.double().norm().item()
+            allowed = max(relative * update.double().norm().item(), spread.get(tensor, 0))
+            allowed += self.tolerance.floor * recorded.double().norm().item()
             line = Line(name, (recorded.double() - computed.double()).norm().item(), allowed, tensor)
             if not line.holds or (worst.holds and line.difference * worst.allowed >= worst.difference * line.allowed):
                 worst = line
             if not worst.holds:
                 break
-        self.lines.append(worst)
+        return worst
 
     def leaves(self, stem):
         parameters, statistics = split_state(self.record[stem])
@@ -171,27 +193,57 @@ class Replay:
         self.lines.append(Line("class status", off, EXACT + 0.01 * at_edge / len(q)))
         return recorded["used"]
 
-    def check_student(self):
+    def student_loss(self):
+        """-> L_S_u, the parameters that it is of, the statistics afterwards."""
         batch, config = self.batch, self.config
         parameters, statistics = self.leaves("student_before")
         rows = self.record.rows("student", batch["x_u_strong"], "unlabelled")
         logits, after = self.network.train(parameters, statistics, rows)
         losses = cross_entropy(torch.cat(logits), batch["y_hat"], label_smoothing=config["label_smoothing"],
                                reduction="none")
-        loss = (losses * batch["trained"]).sum() / len(batch["y_hat"])
+        return (losses * batch["trained"]).sum() / len(batch["y_hat"]), parameters, after
+
+    def check_student(self):
+        loss, parameters, after = self.student_loss()
         self.number("L_S_u", loss.item(), self.tolerance.loss)
         self.check_descent("student", loss, parameters)
         self.check_statistics("student", after)
 
+    def gradients(self, loss, parameters):
+        """-> name -> gradient; in bfloat16 all as one."""
+        loss.backward()
+        own = {n: p.grad for n, p in parameters.items()}
+        return {"all as one": torch.cat([g.flatten() for g in own.values()])} if self.mixed else own
+
+    def spread(self, side, computed):
+        """-> name -> twice what the gradient moves by where weights and faces differ by a rounding."""
+        furthest = dict.fromkeys(computed, 0.0)
+        for seed in range(4):
+            other = Replay(perturbed(self.record, side, seed))
+            if side == "teacher":
+                other.teacher_forward()
+                loss, parameters = other.teacher_loss()[0], other.parameters
+            else:
+                loss, parameters, _ = other.student_loss()
+            for name, gradient in other.gradients(loss, parameters).items():
+                furthest[name] = max(furthest[name], 2 * (gradient.double() - computed[name].double()).norm().item())
+        return furthest
+
+    def check_gradient(self, side, computed, recorded):
+        """Where it is further off than most, against what rounding alone may do in this step."""
+        if self.mixed:
+            recorded = {"all as one": torch.cat([g.flatten() for g in recorded.values()])}
+        pairs = {n: (recorded[n], g, g) for n, g in computed.items()}
+        line = self.furthest(f"{side} gradient", pairs, self.tolerance.gradient, {})
+        if not line.holds and math.isfinite(line.difference) and self.record.step["dtype"] != "float64":
+            line = self.furthest(line.name, pairs, self.tolerance.gradient, self.spread(side, computed))
+        self.lines.append(line)
+
     def check_descent(self, side, loss, parameters):
         """The gradient against the replayed one; everything after it against what follows from the recorded one."""
         config, before, after = self.config, self.record[f"{side}_before"], self.record[f"{side}_after"]
-        loss.backward()
         recorded = {n: self.record["gradients"][f"{side}.{n}"] for n in parameters}
-        pairs = {n: (recorded[n], p.grad, p.grad) for n, p in parameters.items()}
-        if self.mixed:
-            pairs = {"all as one": [torch.cat([t.flatten() for t in part]) for part in zip(*pairs.values())]}
-        self.tensors(f"{side} gradient", pairs, self.tolerance.gradient)
+        self.check_gradient(side, self.gradients(loss, parameters), recorded)
         norm = math.sqrt(sum(g.double().square().sum().item() for g in recorded.values()))
         self.number(f"grad_norm_{side}", norm, self.tolerance.arithmetic)
 
@@ -263,17 +315,22 @@ class Replay:
         expected = (h_raw - after if moves else h_raw) if self.active else 0.0
         self.lines.append(Line("h", abs(h - expected), rounding if self.active else 0, f"{h:.9g}"))
 
-    def check_teacher(self):
-        batch, config, scalars = self.batch, self.config, self.scalars
-        credited = self.strong if config["feedback_view"] == "strong" else self.weak
+    def teacher_loss(self):
+        """Behind teacher_forward. -> L_T, L_T_mpl."""
+        batch, scalars = self.batch, self.scalars
+        credited = self.strong if self.config["feedback_view"] == "strong" else self.weak
         losses = cross_entropy(credited, batch["y_hat"], reduction="none")
         feedback = scalars["h"] * (losses * batch["trained"]).sum() / len(losses)
+        return self.loss_labelled + scalars["lambda"] * self.loss_unlabelled + feedback, feedback
+
+    def check_teacher(self):
+        scalars = self.scalars
+        loss, feedback = self.teacher_loss()
         self.number("L_T_mpl", feedback.item(), self.tolerance.loss)
         parts = [scalars["L_T_l"], scalars["lambda"] * scalars["L_T_u"], scalars["L_T_mpl"]]
         self.lines.append(Line("L_T", abs(scalars["L_T"] - sum(parts)), EXACT * sum(map(abs, parts)),
                                f"{scalars['L_T']:.9g}"))
-        self.check_descent("teacher", self.loss_labelled + scalars["lambda"] * self.loss_unlabelled + feedback,
-                           self.parameters)
+        self.check_descent("teacher", loss, self.parameters)
         self.check_statistics("teacher", self.teacher_statistics)
 
     def check_average(self):
