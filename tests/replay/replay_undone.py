@@ -84,7 +84,13 @@ class UndoneReplay(Replay):
         return found[:6]
 
     def learn(self):
-        loss, parameters, after = self.student_loss()
+        batch, config = self.batch, self.config
+        parameters, statistics = self.leaves("student_before")
+        logits, after = self.network.train(parameters, statistics,
+                                           self.record.rows("student", batch["x_u_strong"], "unlabelled"))
+        losses = torch.nn.functional.cross_entropy(torch.cat(logits), batch["y_hat"], reduction="none",
+                                                   label_smoothing=config["label_smoothing"])
+        loss = (losses * batch["trained"]).sum() / len(losses)
         found = self.compare("L_S_u", loss.item()) + self.descend("student", loss, parameters, after)
         if not found:
             with torch.no_grad():
@@ -94,5 +100,9 @@ class UndoneReplay(Replay):
         return found
 
     def teach(self):
-        loss, _ = self.teacher_loss()
+        batch, config, scalars = self.batch, self.config, self.scalars
+        credited = self.strong if config["feedback_view"] == "strong" else self.weak
+        losses = torch.nn.functional.cross_entropy(credited, batch["y_hat"], reduction="none")
+        feedback = scalars["h"] * (losses * batch["trained"]).sum() / len(losses)
+        loss = self.loss_labelled + scalars["lambda"] * self.loss_unlabelled + feedback
         return self.compare("L_T", loss.item()) + self.descend("teacher", loss, self.parameters, self.teacher_statistics)
