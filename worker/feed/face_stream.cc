@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -122,7 +123,10 @@ class FrStream : public DrawnStream {
  private:
   Result<dataset::Image> DecodeRecord(std::uint64_t index) const {
     FERMENT_ASSIGN_OR_RETURN(const dataset::EncodedRecord record, source_->Read(index));
-    return dataset::DecodePicture(record.image);
+    auto picture = dataset::DecodePicture(record.image);
+    if (picture) return picture;
+    return Fail(
+        Status(picture.error().code(), std::string(picture.error().message()) + " key=" + std::to_string(record.key)));
   }
 
   Draw At(std::uint64_t position) const override {

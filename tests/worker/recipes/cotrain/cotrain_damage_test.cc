@@ -94,6 +94,7 @@ TEST_F(CotrainDamageTest, WhereOneRankFindsNoOtherFaceNoRankWaitsForIt) {
     testing::RecordedRunClient client;
     const Status status = Train("damaged-" + std::to_string(ranks), client);
     EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status.ToString();
+    EXPECT_NE(status.message().find("key="), std::string::npos) << "which record: " << status.ToString();
     EXPECT_TRUE(client.completed.empty());
     if (ranks > 1) {
       EXPECT_NE(status.message().find("rank 1: "), std::string::npos) << "told to rank 0: " << status.ToString();
