@@ -49,7 +49,8 @@ double TemporalBench::LossInEvaluation() {
 }
 
 std::vector<double> TemporalBench::Predict() {
-  const nn::FrameTable table = nn::PredictFrames(*encoder_, video_, kClasses, kWindow, kWindow / 2);
+  if (!predictor_) predictor_.emplace(*encoder_, kClasses, kWindow, kWindow / 2);
+  const nn::FrameTable table = predictor_->Predict(video_);
   return {table.Row(0)[0], table.Row(table.frames() - 1)[0]};
 }
 

@@ -44,6 +44,7 @@ class TemporalBench {
   torch::Tensor windows_;
   torch::Tensor labels_;
   nn::FrameFeatures video_;
+  std::optional<nn::FramePredictor> predictor_;  // of weights that Train has not changed since
   std::uint64_t steps_ = 0;
 };
 

@@ -83,9 +83,9 @@ TEST_F(TrainOnAGpu, PredictsFramesAsTheCpuDoes) {
                                                   .classes = 4},
                                                  1, 2);
     const nn::FrameFeatures video{torch::randn({50, 12}), std::vector<bool>(50, true)};
-    const auto expected = nn::PredictFrames(*encoder, video, 4, 16, 8);
+    const auto expected = nn::FramePredictor(*encoder, 4, 16, 8).Predict(video);
     encoder->to(kGpu);
-    const auto found = nn::PredictFrames(*encoder, video, 4, 16, 8);
+    const auto found = nn::FramePredictor(*encoder, 4, 16, 8).Predict(video);
     for (std::size_t i = 0; i < expected.frames(); ++i)
       for (std::size_t c = 0; c < 4; ++c) EXPECT_NEAR(found.Row(i)[c], expected.Row(i)[c], 1e-4) << kind << " " << i;
   }

@@ -105,7 +105,7 @@ TEST_F(PredictTest, AVideoHasARowAFrameFromOneToTheLastAsTheEvaluationPredictsIt
     video.features[frame - 1] = torch::tensor(annotation->features);
     video.present[static_cast<std::size_t>(frame - 1)] = true;
   }
-  const nn::FrameTable expected = nn::BoxSmooth(nn::PredictFrames(*encoder_, video, 3, 4, 2), 1);
+  const nn::FrameTable expected = nn::BoxSmooth(nn::FramePredictor(*encoder_, 3, 4, 2).Predict(video), 1);
 
   const auto report = PredictVideo();
   ASSERT_TRUE(report) << report.error().message();

@@ -200,10 +200,10 @@ class TemporalRecipe final : public Recipe {
   /// Of the encoder as it is, on the validation videos, without smoothing.
   report::ConfusionMatrix Evaluate() const {
     report::ConfusionMatrix confusion(spec_.classes_size());
+    nn::FramePredictor predictor(*encoder_, spec_.classes_size(), spec_.temporal().window(), spec_.temporal().hop());
     for (const Clip& clip : clips_.at(stages_[stage_].features)) {
       if (clip.set != dataset::VideoSet::kValidation) continue;
-      const auto predictions = nn::ArgmaxRows(nn::PredictFrames(*encoder_, clip.frames, spec_.classes_size(),
-                                                                spec_.temporal().window(), spec_.temporal().hop()));
+      const auto predictions = nn::ArgmaxRows(predictor.Predict(clip.frames));
       for (std::size_t i = 0; i < predictions.size(); ++i) confusion.Add(clip.labels[i], predictions[i]);
     }
     return confusion;

@@ -48,9 +48,10 @@ class EncoderBase : public TemporalEncoder {
     Dropout dropout(is_training() ? dropout_ : 0, seed);
     return classifier_(dropout.Apply(Encode(WithoutAbsent(projected, present), present, dropout)));
   }
-  Classifier Frozen(std::int64_t) override {
+  FrozenHalves Frozen(std::int64_t) override {
     eval();
-    return [this](const Tensor& projected, const Tensor& present) { return Classify(projected, present, {}); };
+    return {[this](const Tensor& features) { return Project(features); },
+            [this](const Tensor& projected, const Tensor& present) { return Classify(projected, present, {}); }};
   }
 
  protected:
@@ -58,6 +59,12 @@ class EncoderBase : public TemporalEncoder {
     return projected * present.unsqueeze(2).to(projected.dtype());
   }
   Tensor ClassesOf(const Tensor& encoded) { return classifier_(encoded); }
+  /// Project, for calls of so many frames before a weight changes.
+  std::function<Tensor(const Tensor&)> FrozenProject(std::int64_t frames) {
+    return [this, linear = PackedLinear(projection_->weight, projection_->bias, frames)](const Tensor& features) {
+      return linear(input_norm_(features)).relu_();
+    };
+  }
   /// After the encoder's own modules, so that parameters stand in the order of the data's way.
   void AddClassifier(const TemporalConfig& config) {
     classifier_ = register_module("classifier", torch::nn::Linear(config.d_model, config.classes));
@@ -91,12 +98,14 @@ class SelfAttention final : public EncoderBase {
     AddClassifier(config);
   }
 
-  Classifier Frozen(std::int64_t frames) override {
+  FrozenHalves Frozen(std::int64_t frames) override {
     if (!encoder_->parameters().front().is_cpu()) return EncoderBase::Frozen(frames);
     const auto frozen = std::make_shared<const FrozenSequence>(*encoder_, frames);
-    return [this, frozen](const Tensor& projected, const Tensor& present) {
-      return ClassesOf(frozen->Run(Positioned(WithoutAbsent(projected, present)), Masked(present)));
-    };
+    const torch::NoGradGuard no_grad;
+    eval();
+    return {FrozenProject(frames), [this, frozen](const Tensor& projected, const Tensor& present) {
+              return ClassesOf(frozen->Run(Positioned(WithoutAbsent(projected, present)), Masked(present)));
+            }};
   }
 
  private:

@@ -46,16 +46,19 @@ class TemporalEncoder : public torch::nn::Module {
     return Classify(Project(features), present, seed);
   }
 
-  /// The two halves of forward. A frame in several windows is projected once: `features` [..., D] -> [..., d_model].
+  /// The two halves of forward: `features` [..., D] -> [..., d_model] -> logits.
   virtual torch::Tensor Project(const torch::Tensor& features) = 0;
   virtual torch::Tensor Classify(const torch::Tensor& projected, const torch::Tensor& present,
                                  const DropoutSeed& seed) = 0;
 
-  /// `projected` [B, T, d_model], `present` [B, T] -> logits [B, T, C].
-  using Classifier = std::function<torch::Tensor(const torch::Tensor& projected, const torch::Tensor& present)>;
-  /// Returns: Classify in evaluation, for many calls of `frames` frames (B T) before a weight changes; any number of
-  /// threads at a time, each under a NoGradGuard. Must not outlive this.
-  virtual Classifier Frozen(std::int64_t frames) = 0;
+  /// Both halves in evaluation; a frame in several windows is projected once. Any number of threads at a time, each
+  /// under a NoGradGuard.
+  struct FrozenHalves {
+    std::function<torch::Tensor(const torch::Tensor& features)> project;
+    std::function<torch::Tensor(const torch::Tensor& projected, const torch::Tensor& present)> classify;
+  };
+  /// Returns: what is for many calls of `frames` frames each (B T) before a weight changes. Must not outlive this.
+  virtual FrozenHalves Frozen(std::int64_t frames) = 0;
 };
 
 /// Initial weights depend on (seed, stream) alone. Reseeds torch's default CPU generator. Requires: a valid config.

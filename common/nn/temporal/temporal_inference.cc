@@ -50,26 +50,34 @@ torch::Tensor PresenceTensor(const std::vector<bool>& present) {
   return flags;
 }
 
-FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, std::int64_t classes, std::size_t window,
-                         std::size_t hop) {
+FramePredictor::FramePredictor(TemporalEncoder& encoder, std::int64_t classes, std::size_t window, std::size_t hop)
+    : encoder_(encoder), classes_(classes), window_(window), hop_(hop) {
+  encoder_.eval();
+}
+
+const TemporalEncoder::FrozenHalves& FramePredictor::HalvesFor(std::size_t frames) {
+  const auto found = halves_.find(frames);
+  if (found != halves_.end()) return found->second;
+  return halves_.emplace(frames, encoder_.Frozen(static_cast<std::int64_t>(frames))).first->second;
+}
+
+FrameTable FramePredictor::Predict(const FrameFeatures& video) {
   const torch::NoGradGuard no_grad;
-  encoder.eval();
-  const torch::Device device = encoder.parameters().front().device();
+  const torch::Device device = encoder_.parameters().front().device();
   const torch::Tensor features = video.features.to(device), present = PresenceTensor(video.present).to(device);
   const std::size_t frames = video.present.size();
-  const std::vector<FrameWindow> cuts = CutWindows(frames, window, hop);  // all of one length
-  if (cuts.empty()) return FrameTable(0, static_cast<std::size_t>(classes));
+  const std::vector<FrameWindow> cuts = CutWindows(frames, window_, hop_);  // all of one length
+  if (cuts.empty()) return FrameTable(0, static_cast<std::size_t>(classes_));
 
-  // A frame lies in several windows, and is projected once.
   const std::size_t together = WindowsOfACall(device, cuts.size()), rows = together * cuts.front().length;
+  const auto& [project, classify] = HalvesFor(rows);
   std::vector<torch::Tensor> parts((frames + rows - 1) / rows);
   ForEachGroup(device, frames, rows, [&](std::size_t first, std::size_t count) {
-    parts[first / rows] = encoder.Project(Slice(features, first, count));
+    parts[first / rows] = project(Slice(features, first, count));
   });
   const torch::Tensor projected = torch::cat(parts);
   parts.clear();
 
-  const auto classify = encoder.Frozen(static_cast<std::int64_t>(rows));
   std::vector<torch::Tensor> logits((cuts.size() + together - 1) / together);
   ForEachGroup(device, cuts.size(), together, [&](std::size_t first, std::size_t count) {
     std::vector<torch::Tensor> windows, seen;
@@ -80,7 +88,7 @@ FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, s
     logits[first / together] = classify(torch::stack(windows), torch::stack(seen)).to(torch::kCPU);
   });
 
-  OverlapAverage average(frames, static_cast<std::size_t>(classes));
+  OverlapAverage average(frames, static_cast<std::size_t>(classes_));
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     const torch::Tensor own = logits[i / together][static_cast<std::int64_t>(i % together)].contiguous();
     average.Add(cuts[i], {own.data_ptr<float>(), static_cast<std::size_t>(own.numel())});

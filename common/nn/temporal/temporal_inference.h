@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "common/nn/temporal/frame_predictions.h"
@@ -21,10 +22,25 @@ struct FrameFeatures {
   std::vector<bool> present;
 };
 
-/// Puts `encoder` into evaluation mode. Returns: [T][C] probabilities; rows of frames without a face are interpolated.
-/// Requires: 0 < hop <= window.
-FrameTable PredictFrames(TemporalEncoder& encoder, const FrameFeatures& video, std::int64_t classes, std::size_t window,
-                         std::size_t hop);
+/// Predicts one video after the other by an encoder whose weights do not change meanwhile: what is made of them, such
+/// as their order for products of matrices, is made once. Thread: one at a time; each call uses LibTorch's threads.
+class FramePredictor {
+ public:
+  /// Puts `encoder`, which outlives this, into evaluation mode. Requires: 0 < hop <= window.
+  FramePredictor(TemporalEncoder& encoder, std::int64_t classes, std::size_t window, std::size_t hop);
+
+  /// Returns: [T][C] probabilities; rows of frames without a face are interpolated.
+  FrameTable Predict(const FrameFeatures& video);
+
+ private:
+  const TemporalEncoder::FrozenHalves& HalvesFor(std::size_t frames);
+
+  TemporalEncoder& encoder_;
+  std::int64_t classes_;
+  std::size_t window_;
+  std::size_t hop_;
+  std::map<std::size_t, TemporalEncoder::FrozenHalves> halves_;  // by frames of a call
+};
 
 /// Returns: flags as a bool tensor [T].
 torch::Tensor PresenceTensor(const std::vector<bool>& present);

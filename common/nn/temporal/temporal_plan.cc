@@ -24,9 +24,8 @@ Result<TemporalPlan> TemporalPlan::Load(const std::filesystem::path& weights, co
                            }));
   if (const Status fits = LoadState(*plan.encoder_, tensors); !fits.ok()) return Fail(fits.With(weights.string()));
   plan.input_size_ = input_size;
-  plan.classes_ = spec.classes_size();
-  plan.window_ = spec.temporal().window();
-  plan.hop_ = spec.temporal().hop();
+  plan.predictor_ = std::make_shared<FramePredictor>(*plan.encoder_, spec.classes_size(), spec.temporal().window(),
+                                                     spec.temporal().hop());
   plan.half_width_ = spec.smoothing().half_width();
   return plan;
 }
@@ -37,7 +36,7 @@ Result<FrameTable> TemporalPlan::Run(std::span<const float> features, const std:
   return Guard([&] {
     FrameFeatures video{torch::empty({frames, input_size_}), present};
     std::ranges::copy(features, video.features.mutable_data_ptr<float>());
-    return BoxSmooth(PredictFrames(*encoder_, video, classes_, window_, hop_), half_width_);
+    return BoxSmooth(predictor_->Predict(video), half_width_);
   });
 }
 

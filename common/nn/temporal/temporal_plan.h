@@ -16,6 +16,7 @@
 
 namespace ferment::nn {
 
+class FramePredictor;
 class TemporalEncoder;
 
 /// Thread: one at a time.
@@ -35,10 +36,8 @@ class TemporalPlan {
   TemporalPlan() = default;
 
   std::shared_ptr<TemporalEncoder> encoder_;
+  std::shared_ptr<FramePredictor> predictor_;
   std::int64_t input_size_ = 0;
-  std::int64_t classes_ = 0;
-  std::size_t window_ = 0;
-  std::size_t hop_ = 0;
   std::size_t half_width_ = 0;
 };
 

@@ -14,11 +14,10 @@ namespace ferment::worker {
 void VideoEvaluation::Run(const TemporalStage& stage, nn::TemporalEncoder& encoder, const std::vector<Clip>& clips) {
   order_.push_back(stage);
   std::vector<Prediction>& predictions = stages_[stage.Role()];
+  nn::FramePredictor predictor(encoder, spec_.classes_size(), spec_.temporal().window(), spec_.temporal().hop());
   for (const Clip& clip : clips) {
     if (clip.set == dataset::VideoSet::kTrain) continue;
-    predictions.push_back({clip.video, clip.set, clip.labels,
-                           nn::PredictFrames(encoder, clip.frames, spec_.classes_size(), spec_.temporal().window(),
-                                             spec_.temporal().hop())});
+    predictions.push_back({clip.video, clip.set, clip.labels, predictor.Predict(clip.frames)});
   }
 }
 

@@ -69,7 +69,7 @@ TEST_P(TemporalEncoderKinds, FrozenComputesWhatEvaluationDoes) {
     }
     const torch::Tensor wanted = encoder->Classify(projected, present, {});
     for (const std::int64_t frames : {30, 40}) {  // as many as it is made for, and fewer
-      const torch::Tensor found = encoder->Frozen(frames)(projected, present);
+      const torch::Tensor found = encoder->Frozen(frames).classify(projected, present);
       EXPECT_TRUE(torch::allclose(found, wanted, 1e-4, 1e-5)) << "absent: " << some_absent << ", frames: " << frames;
     }
   }

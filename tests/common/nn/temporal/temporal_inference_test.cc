@@ -61,7 +61,7 @@ FrameTable WindowByWindow(TemporalEncoder& encoder, const FrameFeatures& video) 
 TEST(TemporalInference, AveragesWhatEachWindowGivesByItself) {
   const auto encoder = SmallEncoder();
   const FrameFeatures video = LongVideo();
-  ExpectEqual(PredictFrames(*encoder, video, 3, kWindow, kHop), WindowByWindow(*encoder, video), 1e-5);
+  ExpectEqual(FramePredictor(*encoder, 3, kWindow, kHop).Predict(video), WindowByWindow(*encoder, video), 1e-5);
 }
 
 TEST(TemporalInference, ThreadsChangeNothing) {
@@ -69,25 +69,37 @@ TEST(TemporalInference, ThreadsChangeNothing) {
   const FrameFeatures video = LongVideo();
   const int before = torch::get_num_threads();
   torch::set_num_threads(1);
-  const FrameTable one = PredictFrames(*encoder, video, 3, kWindow, kHop);
+  const FrameTable one = FramePredictor(*encoder, 3, kWindow, kHop).Predict(video);
   torch::set_num_threads(3);
-  const FrameTable three = PredictFrames(*encoder, video, 3, kWindow, kHop);
+  const FrameTable three = FramePredictor(*encoder, 3, kWindow, kHop).Predict(video);
   torch::set_num_threads(before);
   ExpectEqual(one, three, 0);
 }
 
-/// Packed weights are of the call, not of the encoder.
-TEST(TemporalInference, FollowsWeightsThatChange) {
+/// What is kept for calls of one length serves no other.
+TEST(TemporalInference, OnePredictorServesVideosOfAnyLength) {
   const auto encoder = SmallEncoder();
   const FrameFeatures video = LongVideo();
-  const FrameTable before = PredictFrames(*encoder, video, 3, kWindow, kHop);
+  FramePredictor predictor(*encoder, 3, kWindow, kHop);
+  for (const std::size_t frames : {video.present.size(), std::size_t{5}, video.present.size() / 2}) {
+    const FrameFeatures part{video.features.narrow(0, 0, static_cast<std::int64_t>(frames)),
+                             {video.present.begin(), video.present.begin() + static_cast<std::ptrdiff_t>(frames)}};
+    for (int time = 0; time < 2; ++time) ExpectEqual(predictor.Predict(part), WindowByWindow(*encoder, part), 1e-5);
+  }
+}
+
+/// Packed weights are of the predictor, not of the encoder.
+TEST(TemporalInference, ANewPredictorFollowsWeightsThatChange) {
+  const auto encoder = SmallEncoder();
+  const FrameFeatures video = LongVideo();
+  const FrameTable before = FramePredictor(*encoder, 3, kWindow, kHop).Predict(video);
   {
     const torch::NoGradGuard no_grad;
     for (auto& item : encoder->named_parameters()) {
       if (item.key().find("layers.") != std::string::npos) item.value().add_(0.3 * torch::randn_like(item.value()));
     }
   }
-  const FrameTable after = PredictFrames(*encoder, video, 3, kWindow, kHop);
+  const FrameTable after = FramePredictor(*encoder, 3, kWindow, kHop).Predict(video);
   EXPECT_GT(std::abs(before.Row(0)[0] - after.Row(0)[0]), 1e-3);
   ExpectEqual(after, WindowByWindow(*encoder, video), 1e-5);
 }
