@@ -139,12 +139,12 @@ class Replay:
         """For a line of ROUNDED; notes what was computed."""
         if line not in ROUNDED:
             return 0.0
-        self.computed.setdefault(line, {})[tensor] = computed
+        self.computed.setdefault(line, {})[tensor] = torch.as_tensor(computed, dtype=torch.float64)
         return self.spread.get(line, {}).get(tensor, 0.0)
 
     def number(self, name, computed, relative):
         recorded = self.scalars[name]
-        allowed = max(relative * abs(computed), self.allowed_at_least(name, "", torch.tensor(computed)))
+        allowed = max(relative * abs(computed), self.allowed_at_least(name, "", computed))
         self.lines.append(Line(name, abs(recorded - computed), allowed, f"{recorded:.9g}"))
 
     def tensors(self, name, pairs, relative):

@@ -55,10 +55,14 @@ FramePredictor::FramePredictor(TemporalEncoder& encoder, std::int64_t classes, s
   encoder_.eval();
 }
 
-const TemporalEncoder::FrozenHalves& FramePredictor::HalvesFor(std::size_t frames) {
-  const auto found = halves_.find(frames);
-  if (found != halves_.end()) return found->second;
-  return halves_.emplace(frames, encoder_.Frozen(static_cast<std::int64_t>(frames))).first->second;
+const TemporalEncoder::FrozenHalves& FramePredictor::HalvesFor(std::int64_t frames) {
+  if (frames != frames_of_halves_) {
+    frames_of_halves_ = 0;
+    halves_ = {};  // before there is another copy
+    halves_ = encoder_.Frozen(frames);
+    frames_of_halves_ = frames;
+  }
+  return halves_;
 }
 
 FrameTable FramePredictor::Predict(const FrameFeatures& video) {
@@ -70,7 +74,7 @@ FrameTable FramePredictor::Predict(const FrameFeatures& video) {
   if (cuts.empty()) return FrameTable(0, static_cast<std::size_t>(classes_));
 
   const std::size_t together = WindowsOfACall(device, cuts.size()), rows = together * cuts.front().length;
-  const auto& [project, classify] = HalvesFor(rows);
+  const auto& [project, classify] = HalvesFor(static_cast<std::int64_t>(rows));
   std::vector<torch::Tensor> parts((frames + rows - 1) / rows);
   ForEachGroup(device, frames, rows, [&](std::size_t first, std::size_t count) {
     parts[first / rows] = project(Slice(features, first, count));

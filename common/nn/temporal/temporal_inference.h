@@ -6,7 +6,6 @@
 #include <torch/types.h>
 
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "common/nn/temporal/frame_predictions.h"
@@ -23,7 +22,8 @@ struct FrameFeatures {
 };
 
 /// Predicts one video after the other by an encoder whose weights do not change meanwhile: what is made of them, such
-/// as their order for products of matrices, is made once. Thread: one at a time; each call uses LibTorch's threads.
+/// as their order for products of matrices, is kept as long as videos want calls of one size, as long ones do; videos
+/// shorter than a window are of many sizes. Thread: one at a time; each call uses LibTorch's threads.
 class FramePredictor {
  public:
   /// Puts `encoder`, which outlives this, into evaluation mode. Requires: 0 < hop <= window.
@@ -33,13 +33,14 @@ class FramePredictor {
   FrameTable Predict(const FrameFeatures& video);
 
  private:
-  const TemporalEncoder::FrozenHalves& HalvesFor(std::size_t frames);
+  const TemporalEncoder::FrozenHalves& HalvesFor(std::int64_t frames);
 
   TemporalEncoder& encoder_;
   std::int64_t classes_;
   std::size_t window_;
   std::size_t hop_;
-  std::map<std::size_t, TemporalEncoder::FrozenHalves> halves_;  // by frames of a call
+  TemporalEncoder::FrozenHalves halves_;  // a second copy of the weights, so one alone
+  std::int64_t frames_of_halves_ = 0;
 };
 
 /// Returns: flags as a bool tensor [T].
