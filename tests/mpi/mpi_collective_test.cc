@@ -2,7 +2,6 @@
 #include "worker/collective/mpi_collective.h"
 
 #include <gtest/gtest.h>
-#include <mpi.h>
 
 #include <cstdlib>
 #include <vector>
@@ -85,12 +84,3 @@ TEST(MpiCollective, ABarrierHasADeadline) {
 
 }  // namespace
 }  // namespace ferment::worker
-
-int main(int argc, char** argv) {
-  int level = 0;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-  ::testing::InitGoogleTest(&argc, argv);
-  const int failed = RUN_ALL_TESTS();
-  MPI_Finalize();
-  return failed;
-}

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <mpi.h>
 
 #include <csignal>
 #include <string>
@@ -34,12 +33,3 @@ TEST(MpiRankEnd, IsADeathAndNobodysSuccess) {
 
 }  // namespace
 }  // namespace ferment::worker
-
-int main(int argc, char** argv) {
-  int level = 0;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-  ::testing::InitGoogleTest(&argc, argv);
-  const int failed = RUN_ALL_TESTS();
-  MPI_Finalize();
-  return failed;
-}

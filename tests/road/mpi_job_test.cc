@@ -32,14 +32,7 @@ class MpiJob : public RoadTest {
 
   /// Renders data, trains a teacher of two steps, and leaves a spec whose co-training ends by TERM alone.
   void PrepareRun() {
-    const auto data = RenderSets({{"faces-train", 32},
-                                  {"faces-validation", 8},
-                                  {"fr-records", 48},
-                                  {"identities", 8},
-                                  {"videos-train", 1},
-                                  {"videos-validation", 1},
-                                  {"videos-test", 1},
-                                  {"frames", 16}});
+    const auto data = RenderSmallestSets();
     std::filesystem::create_directories(run_dir());
     std::ofstream(run_dir() / "spec.yaml")
         << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()

@@ -85,6 +85,17 @@ std::filesystem::path RoadTest::RenderSets(const std::vector<std::pair<std::stri
   return data;
 }
 
+std::filesystem::path RoadTest::RenderSmallestSets() {
+  return RenderSets({{"faces-train", 32},
+                     {"faces-validation", 8},
+                     {"fr-records", 48},
+                     {"identities", 8},
+                     {"videos-train", 1},
+                     {"videos-validation", 1},
+                     {"videos-test", 1},
+                     {"frames", 16}});
+}
+
 bool RoadTest::WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {

@@ -44,6 +44,8 @@ class RoadTest : public ::testing::Test {
   /// Renders small sets of 32 pixels a side into <folder>/data, as `ferment data synth` lays them out.
   /// Requires: `sizes` is values of its flags, such as {"faces-train", 32}. Returns: the folder.
   std::filesystem::path RenderSets(const std::vector<std::pair<std::string, int>>& sizes);
+  /// As few faces and videos as a trainer can take some steps on.
+  std::filesystem::path RenderSmallestSets();
 
   /// Polls until `happened` or until the process has ended. Returns: whether it happened.
   bool WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened);

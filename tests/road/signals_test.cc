@@ -67,14 +67,7 @@ class TrainerSignals : public Signals {
  protected:
   void SetUp() override {
     Signals::SetUp();
-    data_ = RenderSets({{"faces-train", 32},
-                        {"faces-validation", 8},
-                        {"fr-records", 8},
-                        {"identities", 2},
-                        {"videos-train", 1},
-                        {"videos-validation", 1},
-                        {"videos-test", 1},
-                        {"frames", 16}});
+    data_ = RenderSmallestSets();
     ASSERT_EQ(mkfifo(spec().c_str(), 0600), 0);
     trainer_.emplace(Start({(BinFolder() / "ferment-trainer").string(), "--spec", spec().string(), "--run-dir",
                             run_dir().string(), "--phase", "teacher"}));

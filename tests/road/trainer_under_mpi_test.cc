@@ -17,14 +17,7 @@ class TrainerUnderMpi : public RoadTest {
  protected:
   void SetUp() override {
     RoadTest::SetUp();
-    const auto data = RenderSets({{"faces-train", 32},
-                                  {"faces-validation", 8},
-                                  {"fr-records", 48},
-                                  {"identities", 8},
-                                  {"videos-train", 1},
-                                  {"videos-validation", 1},
-                                  {"videos-test", 1},
-                                  {"frames", 16}});
+    const auto data = RenderSmallestSets();
     ASSERT_FALSE(HasFailure());
     std::ofstream(folder() / "spec.yaml")
         << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
