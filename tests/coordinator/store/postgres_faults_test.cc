@@ -34,11 +34,6 @@ class PostgresFaults : public PostgresStoreFixture {
   }
   void RefuseNothing() { RunSql(address_, "DROP FUNCTION refuse CASCADE"); }
   /// A coordinator led here, and its session has ended.
-  static void ExpectSoon(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!holds() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-    EXPECT_TRUE(holds());
-  }
   void LeadOnce() {
     Open(Options(address_));
     ExpectSoon([&] { return LocksOfTerms() == "0"; });
@@ -101,6 +96,18 @@ TEST_F(PostgresFaults, WhatTheServerRefusesOtherwiseIsOurBug) {
   EXPECT_EQ(status.code(), StatusCode::kInternal);
   EXPECT_EQ(ProcessExitCode(status), exit_code::kBug);
   EXPECT_THAT(std::string(status.message()), HasSubstr("sqlstate=22000"));
+}
+
+TEST_F(PostgresFaults, TablesThatAreNotThisVersionsAreToldAsThat) {
+  for (const char* change :
+       {"ALTER TABLE ferment_event RENAME TO ferment_entry", "ALTER TABLE ferment_leader RENAME renewed TO heard"}) {
+    address_ = TheServer()->FreshDatabase();
+    const auto store = Open(Options(address_));
+    RunSql(address_, change);
+    const Status status = store->Append(std::vector{Numbered(1)});
+    EXPECT_THAT(std::string(status.message()), HasSubstr("not those of this ferment"));
+    ExpectFailsForEver(*store, exit_code::kUnreadableState);
+  }
 }
 
 TEST_F(PostgresFaults, AUserWhoMayMakeNoTablesIsToldSo) {
