@@ -15,9 +15,9 @@ namespace ferment::coordinator {
 /// `ferment_leader`: by these a coordinator of a former version that stands by sees that it cannot lead.
 SchemaSteps PostgresSteps();
 
-/// Makes the tables of a database that has none, in a transaction of their own: nobody leads there. Tables of a former
+/// Makes the tables of a database that has none, in a transaction of their own: nobody leads there. Tables of another
 /// version are left to those who work with them. Two at once do it one after the other.
-/// Errors: FailedPrecondition with exit code 78: a newer version's tables, or tables without a version.
+/// Errors: FailedPrecondition with exit code 78: tables without a version.
 Status MakePostgresTables(PostgresConnection& connection, SchemaSteps steps);
 
 /// Makes of the tables of `version` those of the last one, within the transaction of a new term: the version changes

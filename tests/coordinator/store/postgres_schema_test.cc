@@ -288,10 +288,11 @@ TEST_F(PostgresSchema, AnAppendThatHasBegunIsLetThroughBeforeTheMigration) {
 
 TEST_F(PostgresSchema, AStepMayTakeLongerThanAnyStatementAndThanALeaderMayBeSilent) {
   Sql(kFormer);
-  auto options =
-      Knowing(Steps({"SELECT pg_sleep(1.5);"
-                     "DO $$ BEGIN ASSERT current_setting('statement_timeout') = '10min'; END $$;"
-                     "CREATE TABLE stepped AS SELECT clock_timestamp() AS at"}));
+  const auto steps =
+      Steps({"SELECT pg_sleep(1.5);"
+             "DO $$ BEGIN ASSERT current_setting('statement_timeout') = '10min'; END $$;"
+             "CREATE TABLE stepped AS SELECT clock_timestamp() AS at"});
+  auto options = Knowing(steps);
   options.answer_limit = milliseconds(1'000);
   int again = 0;
   options.reconnected = [&] { ++again; };
