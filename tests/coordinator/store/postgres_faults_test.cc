@@ -192,6 +192,24 @@ TEST_F(PostgresFaults, ASilentLeaderWhoseSessionCannotBeEndedLosesTheLeadAllTheS
   EXPECT_TRUE(second->Append(std::vector{Numbered(2)}).ok());
 }
 
+TEST_F(PostgresFaults, ASilentLeadersSessionIsEndedOnlyByWhoTakesTheLead) {
+  const auto first = Open(Options(address_, "first"));
+  ASSERT_TRUE(first->Confirm().ok());
+  const std::string session = RunSql(address_, "SELECT backend FROM ferment_leader");
+  // One that is about to begin the next term, and takes its time.
+  auto faster = *PostgresConnection::Open(address_, std::chrono::seconds(10));
+  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock(1718775156, 2)"));
+  std::string alive;
+  auto options = Options(address_, "second");
+  options.silence = milliseconds(0);
+  options.stands_by = [&](const std::string&) {
+    alive = RunSql(address_, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + session);
+    faster.reset();
+  };
+  EXPECT_EQ(Open(options)->term(), 2U);
+  EXPECT_EQ(alive, "1");
+}
+
 TEST_F(PostgresFaults, ALeaderThatConfirmsIsHeard) {
   auto options = Options(address_);
   options.renew_every = milliseconds(0);
