@@ -144,7 +144,7 @@ class SqliteEventStore final : public EventStore {
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
     if (version == kSchemaVersion) return {};
     FERMENT_RETURN_IF_ERROR(
-        TakeSteps(kSteps, version, [this](const std::string& sql) { return Execute(sql, "migrating the store"); }));
+        TakeSteps(kSteps, version, [this](const std::string& sql) { return Execute(sql, "a step"); }));
     return Execute("PRAGMA application_id=" + std::to_string(kApplicationId) +
                        "; PRAGMA user_version=" + std::to_string(kSchemaVersion),
                    "migrating the store");
