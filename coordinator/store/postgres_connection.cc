@@ -91,9 +91,29 @@ bool PostgresConnection::AwaitAnswer(Deadline deadline) {
 
 Result<PostgresRows> PostgresConnection::Query(const std::string& sql, std::span<const std::string> parameters,
                                                bool binary) {
+  return Ask(sql, parameters, binary, answer_limit_);
+}
+
+Result<PostgresRows> PostgresConnection::QueryFor(std::chrono::milliseconds limit, const std::string& sql) {
+  if (auto granted = Query("SET LOCAL statement_timeout = " + std::to_string(limit.count())); !granted) return granted;
+  return Ask(sql, {}, false, limit);
+}
+
+Status PostgresConnection::Transact(const std::function<Status()>& act) {
+  if (const auto begun = Query("BEGIN"); !begun) return begun.error();
+  Status status = act();
+  if (status.ok()) {
+    if (const auto committed = Query("COMMIT"); !committed) status = committed.error();
+  }
+  if (!status.ok()) (void)Query("ROLLBACK");
+  return status;
+}
+
+Result<PostgresRows> PostgresConnection::Ask(const std::string& sql, std::span<const std::string> parameters,
+                                             bool binary, std::chrono::milliseconds limit) {
   std::vector<const char*> values;
   for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-  const auto deadline = std::chrono::steady_clock::now() + answer_limit_;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   // Several statements at once go only without parameters.
   const int sent = parameters.empty() && !binary
                        ? PQsendQuery(handle_.get(), sql.c_str())
@@ -130,8 +150,15 @@ Status PostgresConnection::Describe(const std::string& sql_state, const std::str
         .WithExitCode(exit_code::kStorageFailed);
   }
   if (sql_state == "42501") {
-    return PermissionDeniedError("the database's user may not do this; grant it CREATE on its schema: " + what)
+    return PermissionDeniedError(
+               "the database's user may not do this; grant it CREATE on its schema, and let it own "
+               "the tables: " +
+               what)
         .WithExitCode(exit_code::kNotAllowed);
+  }
+  if (sql_state == "42P01" || sql_state == "42703") {
+    return FailedPreconditionError("the tables are not those of this ferment; has a newer one migrated them? " + what)
+        .WithExitCode(exit_code::kUnreadableState);
   }
   return InternalError(what);
 }

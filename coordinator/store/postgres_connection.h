@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -35,6 +36,9 @@ class PostgresRows {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
+/// Where the rows do not matter.
+inline Status StatusOf(const Result<PostgresRows>& rows) { return rows ? Status() : rows.error(); }
+
 /// Thread: one at a time.
 class PostgresConnection {
  public:
@@ -45,8 +49,16 @@ class PostgresConnection {
                                                           std::chrono::milliseconds answer_limit);
 
   /// Errors: Unavailable: the session is lost, or the server was too slow; whether it was done is unknown.
-  /// AlreadyExists: a key is there. Internal with 204: the server's disk. PermissionDenied with 77. Internal else.
+  /// AlreadyExists: a key is there. Internal with 204: the server's disk. PermissionDenied with 77. FailedPrecondition
+  /// with 78: a table or column is not there. Internal else.
   Result<PostgresRows> Query(const std::string& sql, std::span<const std::string> parameters = {}, bool binary = false);
+  /// The same of what may take so long, here and on the server. Requires: a transaction, until whose end the server
+  /// grants that.
+  Result<PostgresRows> QueryFor(std::chrono::milliseconds limit, const std::string& sql);
+  /// Commits what `act` does, or all of it is undone. Errors: those of `act`, of Query.
+  Status Transact(const std::function<Status()>& act);
+  /// host=H port=P database=D user=U
+  const std::string& where() const { return where_; }
 
  private:
   struct Finish {
@@ -58,6 +70,8 @@ class PostgresConnection {
       : handle_(std::move(handle)), where_(std::move(where)), answer_limit_(answer_limit) {}
   /// Waits until a whole answer is there. Returns: false past the deadline, or where the session is lost.
   bool AwaitAnswer(Deadline deadline);
+  Result<PostgresRows> Ask(const std::string& sql, std::span<const std::string> parameters, bool binary,
+                           std::chrono::milliseconds limit);
   Status Describe(const std::string& sql_state, const std::string& message) const;
 
   Handle handle_;

@@ -11,6 +11,7 @@
 #include "common/base/mutex.h"
 #include "coordinator/store/event_codec.h"
 #include "coordinator/store/postgres_connection.h"
+#include "coordinator/store/postgres_lead.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -19,21 +20,9 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using Connection = std::unique_ptr<PostgresConnection>;
 
-constexpr int kSchemaVersion = 1;
-/// "frmt": the first half of the advisory locks; the second is the term.
-constexpr const char* kLockClass = "1718775156";
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{2'000};
 constexpr int kRowsAtOnce = 5'000;
-
-constexpr const char* kTables =
-    "BEGIN; SELECT pg_advisory_xact_lock(1718775156, -1);"
-    "CREATE TABLE IF NOT EXISTS ferment_schema (one int PRIMARY KEY CHECK (one = 1), version int NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS ferment_leader (one int PRIMARY KEY CHECK (one = 1), term bigint NOT NULL, "
-    "holder text NOT NULL, backend int NOT NULL, renewed timestamptz NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS ferment_event (sequence bigint PRIMARY KEY, term bigint NOT NULL, body bytea NOT NULL);"
-    "INSERT INTO ferment_schema VALUES (1, 1) ON CONFLICT DO NOTHING;"
-    "INSERT INTO ferment_leader VALUES (1, 0, '', 0, 'epoch') ON CONFLICT DO NOTHING; COMMIT";
 
 /// Returns: bytea[] as text.
 std::string ArrayOf(std::span<const Event> events) {
@@ -69,27 +58,24 @@ class PostgresEventStore final : public EventStore {
   explicit PostgresEventStore(PostgresStoreOptions options) : options_(std::move(options)) {}
 
   Status Prepare() {
-    return Persist([this]() -> Status {
-      FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query(kTables)));
-      FERMENT_ASSIGN_OR_RETURN(const PostgresRows schema, connection_->Query("SELECT version FROM ferment_schema"));
-      if (schema.Integer(0, 0) <= kSchemaVersion) return {};
-      return FailedPreconditionError(
-                 "the store was written by a newer ferment; use that version, or give another "
-                 "--store: schema=" +
-                 schema.Text(0, 0) + " known=" + std::to_string(kSchemaVersion))
-          .WithExitCode(exit_code::kUnreadableState);
-    });
+    return Persist([this] { return MakePostgresTables(*connection_, options_.schema); });
   }
 
   Status AwaitLead() {
     bool said = false;
     while (term_ == 0) {
       std::string leader;
-      FERMENT_RETURN_IF_ERROR(Persist([&] { return TryToLead(leader); }));
+      FERMENT_RETURN_IF_ERROR(Persist([&]() -> Status {
+        FERMENT_ASSIGN_OR_RETURN(const LeadTry result, TryToLead(*connection_, options_));
+        leader = result.leader;
+        term_ = result.term;
+        return {};
+      }));
       if (term_ != 0) break;
       if (!std::exchange(said, true) && options_.stands_by) options_.stands_by(leader);
       if (!Pause(options_.look_every, options_.stop)) return CancelledError("asked to stop while standing by");
     }
+    renewed_ = steady_clock::now();
     return Persist([this]() -> Status {
       FERMENT_ASSIGN_OR_RETURN(const PostgresRows last,
                                connection_->Query("SELECT coalesce(max(sequence), 0) FROM ferment_event"));
@@ -135,8 +121,6 @@ class PostgresEventStore final : public EventStore {
   }
 
  private:
-  static Status StatusOf(const Result<PostgresRows>& rows) { return rows ? Status() : rows.error(); }
-
   /// Does it, and again in another session where one is lost, for as long as the patience lasts.
   Status Persist(const std::function<Status()>& act) {
     const auto begin = steady_clock::now();
@@ -161,57 +145,7 @@ class PostgresEventStore final : public EventStore {
     if (!std::exchange(connected_before_, true)) return {};
     LogInfo("store.connected_again", {{"term", term_}});
     if (options_.reconnected) options_.reconnected();
-    // Leads still, if nobody was faster; that is for the next statement to find out.
-    if (term_ == 0) return {};
-    return StatusOf(connection_->Query("SELECT pg_try_advisory_lock(" + Lock(term_) + ")"));
-  }
-
-  static std::string Lock(std::uint64_t term) { return std::string(kLockClass) + ", " + std::to_string(term); }
-
-  Status TryToLead(std::string& leader) {
-    FERMENT_ASSIGN_OR_RETURN(
-        const PostgresRows row,
-        connection_->Query("SELECT term, holder, backend, clock_timestamp() - renewed > make_interval(secs => $1) "
-                           "FROM ferment_leader",
-                           std::vector{std::to_string(static_cast<double>(options_.silence.count()) / 1000)}));
-    const auto former = static_cast<std::uint64_t>(row.Integer(0, 0));
-    leader = row.Text(0, 1);
-    FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
-                             connection_->Query("SELECT pg_try_advisory_lock(" + Lock(former) + ")"));
-    const bool dead = lock.Text(0, 0) == "t";
-    const bool silent = row.Text(0, 3) == "t";
-    if (!dead && !silent) return {};
-    if (!dead) {
-      LogWarning("leader.silent", {{"leader", leader}, {"term", former}, {"next", "its session is ended"}});
-      // It may be stopped within a transaction that holds the row.
-      const auto ended = connection_->Query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = "
-          "'ferment-coordinator' AND pid <> pg_backend_pid()",
-          std::vector{row.Text(0, 2)});
-      if (!ended) LogWarning("leader.session_stays", {{"error", ended.error().message()}});
-    }
-    const Status taken = TakeLead(former);
-    if (dead) FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("SELECT pg_advisory_unlock(" + Lock(former) + ")")));
-    return taken;
-  }
-
-  Status TakeLead(std::uint64_t former) {
-    // The lock of a term is held before the term is seen by anybody.
-    const std::uint64_t next = former + 1;
-    FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
-                             connection_->Query("SELECT pg_try_advisory_lock(" + Lock(next) + ")"));
-    if (lock.Text(0, 0) != "t") return {};
-    FERMENT_ASSIGN_OR_RETURN(
-        const PostgresRows row,
-        connection_->Query("UPDATE ferment_leader SET term = term + 1, holder = $1, backend = pg_backend_pid(), "
-                           "renewed = clock_timestamp() WHERE term = $2",
-                           std::vector{options_.holder, std::to_string(former)}));
-    if (row.touched() == 1) {
-      term_ = next;
-      renewed_ = steady_clock::now();
-      return {};
-    }
-    return StatusOf(connection_->Query("SELECT pg_advisory_unlock(" + Lock(next) + ")"));
+    return term_ == 0 ? Status() : HoldTerm(*connection_, term_);
   }
 
   /// One statement, so one transaction and one round trip: the leader's row is locked and compared, then the batch goes
@@ -243,10 +177,7 @@ class PostgresEventStore final : public EventStore {
   /// One transaction: whoever leads holds its row, so nothing is added meanwhile. Where it was done and only the answer
   /// was lost, doing it again comes to the same.
   Status ReplaceOnce(const std::function<Status(const EventSink&)>& write) {
-    FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("BEGIN")));
-    Status status = ReplaceWithin(write);
-    if (status.ok()) status = StatusOf(connection_->Query("COMMIT"));
-    if (!status.ok()) (void)connection_->Query("ROLLBACK");
+    const Status status = connection_->Transact([&] { return ReplaceWithin(write); });
     if (status.ok()) renewed_ = steady_clock::now();
     return status;
   }

@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "coordinator/store/event_store.h"
+#include "coordinator/store/postgres_schema.h"
 
 namespace ferment::coordinator {
 
@@ -30,6 +31,8 @@ struct PostgresStoreOptions {
   std::chrono::milliseconds answer_limit{10'000};
   /// A server that is away for longer ends the coordinator with 69.
   std::chrono::milliseconds patience{60'000};
+  /// What this program knows of tables; another list is for tests.
+  SchemaSteps schema = PostgresSteps();
   /// Ends the standing by.
   std::stop_token stop = {};
   /// Called once with the leader's name when another leads.
@@ -41,8 +44,11 @@ struct PostgresStoreOptions {
 /// Waits until this coordinator leads: no session holds the present term's advisory lock (the leader died), or the
 /// leader was silent for too long (it is stopped, or cut off). Safety does not rest on either: each append locks the
 /// leader's row and compares its term in the same transaction.
-/// Errors: Cancelled: asked to stop. FailedPrecondition with exit code 78: a newer version's tables. Unavailable with
-/// 69: no server for the whole patience. PermissionDenied with 77. Internal with 204: the server's disk.
+/// Tables of a former version are migrated in the transaction that raises the term, so a leader has them as it knows
+/// them for as long as it leads.
+/// Errors: Cancelled: asked to stop. FailedPrecondition with exit code 78: a newer version's tables, or such a leader
+/// has come while this one stood by. Unavailable with 69: no server for the whole patience. PermissionDenied with 77.
+/// Internal with 204: the server's disk. What a step fails with; the tables are then as they were.
 Result<std::unique_ptr<EventStore>> OpenPostgresEventStore(PostgresStoreOptions options);
 
 }  // namespace ferment::coordinator

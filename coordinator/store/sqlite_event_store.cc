@@ -8,17 +8,16 @@
 #include <utility>
 
 #include "coordinator/store/event_codec.h"
+#include "coordinator/store/schema_steps.h"
 
 namespace ferment::coordinator {
 namespace {
 
 constexpr int kApplicationId = 0x66726D74;  // "frmt"
-/// What makes of a file of version N, which is N's place here, one of version N + 1; a new file's is 0. A step that
-/// anybody may have taken is never changed: what is to be other is another step.
-constexpr std::array<const char*, 1> kMigrations = {
+constexpr std::array<const char*, 1> kSteps = {
     "CREATE TABLE term (one INTEGER PRIMARY KEY CHECK (one = 1), value INTEGER NOT NULL) STRICT;"
     "CREATE TABLE event (sequence INTEGER PRIMARY KEY, term INTEGER NOT NULL, body BLOB NOT NULL) STRICT"};
-constexpr auto kSchemaVersion = static_cast<std::int64_t>(kMigrations.size());
+constexpr auto kSchemaVersion = static_cast<std::int64_t>(kSteps.size());
 /// Ends within a transaction. What the write-ahead log keeps of the disk after a snapshot went through it is 16 MiB.
 constexpr const char* kSetUp =
     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
@@ -135,14 +134,7 @@ class SqliteEventStore final : public EventStore {
                                      file_)
           .WithExitCode(exit_code::kUnreadableState);
     }
-    if (version > kSchemaVersion) {
-      return FailedPreconditionError(
-                 "the store was written by a newer ferment; use that version, or give another "
-                 "--store: store=" +
-                 file_ + " schema=" + std::to_string(version) + " known=" + std::to_string(kSchemaVersion))
-          .WithExitCode(exit_code::kUnreadableState);
-    }
-    return {};
+    return CheckVersion(kSteps, version, "store=" + file_);
   }
 
   /// Within the transaction of the new term: the file is of its former version, or of this one and all of it.
@@ -151,9 +143,8 @@ class SqliteEventStore final : public EventStore {
     FERMENT_RETURN_IF_ERROR(CheckOwner());
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, Integer("PRAGMA user_version"));
     if (version == kSchemaVersion) return {};
-    for (auto step = static_cast<std::size_t>(version); step < kMigrations.size(); ++step) {
-      FERMENT_RETURN_IF_ERROR(Execute(kMigrations[step], "migrating the store to version " + std::to_string(step + 1)));
-    }
+    FERMENT_RETURN_IF_ERROR(
+        TakeSteps(kSteps, version, [this](const std::string& sql) { return Execute(sql, "a step"); }));
     return Execute("PRAGMA application_id=" + std::to_string(kApplicationId) +
                        "; PRAGMA user_version=" + std::to_string(kSchemaVersion),
                    "migrating the store");

@@ -34,11 +34,6 @@ class PostgresFaults : public PostgresStoreFixture {
   }
   void RefuseNothing() { RunSql(address_, "DROP FUNCTION refuse CASCADE"); }
   /// A coordinator led here, and its session has ended.
-  static void ExpectSoon(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!holds() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-    EXPECT_TRUE(holds());
-  }
   void LeadOnce() {
     Open(Options(address_));
     ExpectSoon([&] { return LocksOfTerms() == "0"; });
@@ -101,6 +96,18 @@ TEST_F(PostgresFaults, WhatTheServerRefusesOtherwiseIsOurBug) {
   EXPECT_EQ(status.code(), StatusCode::kInternal);
   EXPECT_EQ(ProcessExitCode(status), exit_code::kBug);
   EXPECT_THAT(std::string(status.message()), HasSubstr("sqlstate=22000"));
+}
+
+TEST_F(PostgresFaults, TablesThatAreNotThisVersionsAreToldAsThat) {
+  for (const char* change :
+       {"ALTER TABLE ferment_event RENAME TO ferment_entry", "ALTER TABLE ferment_leader RENAME renewed TO heard"}) {
+    address_ = TheServer()->FreshDatabase();
+    const auto store = Open(Options(address_));
+    RunSql(address_, change);
+    const Status status = store->Append(std::vector{Numbered(1)});
+    EXPECT_THAT(std::string(status.message()), HasSubstr("not those of this ferment"));
+    ExpectFailsForEver(*store, exit_code::kUnreadableState);
+  }
 }
 
 TEST_F(PostgresFaults, AUserWhoMayMakeNoTablesIsToldSo) {
@@ -183,6 +190,24 @@ TEST_F(PostgresFaults, ASilentLeaderWhoseSessionCannotBeEndedLosesTheLeadAllTheS
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(ProcessExitCode(first->Append(std::vector{Numbered(1)})), exit_code::kFenced);
   EXPECT_TRUE(second->Append(std::vector{Numbered(2)}).ok());
+}
+
+TEST_F(PostgresFaults, ASilentLeadersSessionIsEndedOnlyByWhoTakesTheLead) {
+  const auto first = Open(Options(address_, "first"));
+  ASSERT_TRUE(first->Confirm().ok());
+  const std::string session = RunSql(address_, "SELECT backend FROM ferment_leader");
+  // One that is about to begin the next term, and takes its time.
+  auto faster = *PostgresConnection::Open(address_, std::chrono::seconds(10));
+  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock(1718775156, 2)"));
+  std::string alive;
+  auto options = Options(address_, "second");
+  options.silence = milliseconds(0);
+  options.stands_by = [&](const std::string&) {
+    alive = RunSql(address_, "SELECT count(*) FROM pg_stat_activity WHERE pid = " + session);
+    faster.reset();
+  };
+  EXPECT_EQ(Open(options)->term(), 2U);
+  EXPECT_EQ(alive, "1");
 }
 
 TEST_F(PostgresFaults, ALeaderThatConfirmsIsHeard) {

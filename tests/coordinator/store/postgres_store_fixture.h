@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "coordinator/store/postgres_event_store.h"
@@ -46,6 +48,11 @@ class PostgresStoreFixture : public ::testing::Test {
     int events = 0;
     EXPECT_TRUE(store.Replay([&](const coordinator::Event&) { return ++events, Status(); }).ok());
     return events;
+  }
+  static void ExpectSoon(const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!holds() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    EXPECT_TRUE(holds());
   }
   std::string address_;
 };

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/store/postgres_lead.h"
+
+#include <vector>
+
+#include "common/base/logging.h"
+#include "coordinator/store/postgres_schema.h"
+
+namespace ferment::coordinator {
+namespace {
+
+/// What ferment_leader and ferment_schema said at one instant.
+struct Former {
+  std::uint64_t term;
+  std::string leader;
+  std::string backend;
+  bool silent;
+  std::int64_t version;
+};
+
+/// "frmt", and the term.
+std::string Lock(std::uint64_t term) { return "(1718775156, " + std::to_string(term) + ")"; }
+
+Result<bool> TryLock(PostgresConnection& connection, std::uint64_t term) {
+  FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock, connection.Query("SELECT pg_try_advisory_lock" + Lock(term)));
+  return lock.Text(0, 0) == "t";
+}
+
+Status Unlock(PostgresConnection& connection, std::uint64_t term) {
+  return StatusOf(connection.Query("SELECT pg_advisory_unlock" + Lock(term)));
+}
+
+Result<Former> ReadFormer(PostgresConnection& connection, std::chrono::milliseconds silence) {
+  FERMENT_ASSIGN_OR_RETURN(
+      const PostgresRows row,
+      connection.Query("SELECT term, holder, backend, clock_timestamp() - renewed > make_interval(secs => $1), "
+                       "(SELECT version FROM ferment_schema) FROM ferment_leader",
+                       std::vector{std::to_string(static_cast<double>(silence.count()) / 1000)}));
+  return Former{static_cast<std::uint64_t>(row.Integer(0, 0)), row.Text(0, 1), row.Text(0, 2), row.Text(0, 3) == "t",
+                row.Integer(0, 4)};
+}
+
+/// It may be stopped within a transaction that holds the row.
+void EndSessionOf(PostgresConnection& connection, const Former& former) {
+  LogWarning("leader.silent", {{"leader", former.leader}, {"term", former.term}, {"next", "its session is ended"}});
+  const auto ended = connection.Query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = "
+      "'ferment-coordinator' AND pid <> pg_backend_pid()",
+      std::vector{former.backend});
+  if (!ended) LogWarning("leader.session_stays", {{"error", ended.error().message()}});
+}
+
+/// Within a transaction: the term and the tables change together. Returns: false where another was faster.
+Result<bool> RaiseTerm(PostgresConnection& connection, const PostgresStoreOptions& options, const Former& former) {
+  const bool migrates = former.version < static_cast<std::int64_t>(options.schema.size());
+  // Who appends has locks on both tables when he waits for the leader's row: he is let through before we have it.
+  if (migrates) FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("LOCK TABLE ferment_leader IN EXCLUSIVE MODE")));
+  FERMENT_ASSIGN_OR_RETURN(
+      const PostgresRows row,
+      connection.Query("UPDATE ferment_leader SET term = term + 1, holder = $1, backend = pg_backend_pid(), "
+                       "renewed = clock_timestamp() WHERE term = $2",
+                       std::vector{options.holder, std::to_string(former.term)}));
+  if (row.touched() != 1) return false;
+  if (!migrates) return true;
+  FERMENT_RETURN_IF_ERROR(MigratePostgresTables(connection, options.schema, former.version));
+  // The steps may have taken longer than a leader may be silent.
+  FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("UPDATE ferment_leader SET renewed = clock_timestamp()")));
+  return true;
+}
+
+/// Returns: the term that has begun; 0 where another is faster.
+Result<std::uint64_t> TakeLead(PostgresConnection& connection, const PostgresStoreOptions& options,
+                               const Former& former, bool dead) {
+  // The lock of a term is held before the term is seen by anybody; for long, where whoever has it migrates.
+  const std::uint64_t next = former.term + 1;
+  FERMENT_ASSIGN_OR_RETURN(const bool ours, TryLock(connection, next));
+  if (!ours) return std::uint64_t{0};
+  if (!dead) EndSessionOf(connection, former);
+  bool raised = false;
+  FERMENT_RETURN_IF_ERROR(connection.Transact([&]() -> Status {
+    FERMENT_ASSIGN_OR_RETURN(raised, RaiseTerm(connection, options, former));
+    return {};
+  }));
+  if (raised) return next;
+  FERMENT_RETURN_IF_ERROR(Unlock(connection, next));
+  return std::uint64_t{0};
+}
+
+}  // namespace
+
+Result<LeadTry> TryToLead(PostgresConnection& connection, const PostgresStoreOptions& options) {
+  FERMENT_ASSIGN_OR_RETURN(const Former former, ReadFormer(connection, options.silence));
+  // A newer version may have led while this one stood by.
+  FERMENT_RETURN_IF_ERROR(CheckVersion(options.schema, former.version, connection.where()));
+  FERMENT_ASSIGN_OR_RETURN(const bool dead, TryLock(connection, former.term));
+  if (!dead && !former.silent) return LeadTry{0, former.leader};
+  const auto term = TakeLead(connection, options, former, dead);
+  if (dead) FERMENT_RETURN_IF_ERROR(Unlock(connection, former.term));
+  if (!term) return Fail(term.error());
+  return LeadTry{*term, former.leader};
+}
+
+Status HoldTerm(PostgresConnection& connection, std::uint64_t term) {
+  const auto held = TryLock(connection, term);
+  return held ? Status() : held.error();
+}
+
+}  // namespace ferment::coordinator

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables of a store in PostgreSQL: how they are made, and how those of a former version become this one's.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/status.h"
+#include "coordinator/store/postgres_connection.h"
+#include "coordinator/store/schema_steps.h"
+
+namespace ferment::coordinator {
+
+/// This program's. Whatever a later step does, `ferment_schema` stays, and so do the columns that the first one gives
+/// `ferment_leader`: by these a coordinator of a former version that stands by sees that it cannot lead.
+SchemaSteps PostgresSteps();
+
+/// Makes the tables of a database that has none, in a transaction of their own: nobody leads there. Tables of another
+/// version are left to those who work with them. Two at once do it one after the other.
+/// Errors: FailedPrecondition with exit code 78: tables without a version.
+Status MakePostgresTables(PostgresConnection& connection, SchemaSteps steps);
+
+/// Makes of the tables of `version` those of the last one, within the transaction of a new term: the version changes
+/// with the term alone, so who compares the term has compared the version. Requires: CheckVersion; nobody appends.
+Status MigratePostgresTables(PostgresConnection& connection, SchemaSteps steps, std::int64_t version);
+
+}  // namespace ferment::coordinator
