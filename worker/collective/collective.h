@@ -15,10 +15,11 @@ namespace ferment::worker {
 /// One communicator.
 ///
 /// Every rank calls the same verbs in the same order with buffers of the same length, in host memory where the backend
-/// takes no other. A verb returns when this rank's buffer holds the result. Sums are the same bits on every rank, and
-/// on every run of as many ranks; averages are the caller's, who divides by faces more often than by ranks. Errors, of
-/// every verb: DeadlineExceeded (exit code 203) when the others did not come within the deadline given at creation;
-/// Unavailable (201) when one of them is gone or has aborted. After an error only Abort is of use.
+/// takes no other, and of any length that fits there. A verb returns when this rank's buffer holds the result. Sums are
+/// the same bits on every rank, and on every run of as many ranks; averages are the caller's, who divides by faces more
+/// often than by ranks. Errors, of every verb: DeadlineExceeded (exit code 203) when the others did not come within the
+/// deadline given at creation; Unavailable (201) when one of them is gone or has aborted. After an error only Abort is
+/// of use.
 ///
 /// Thread: one thread at a time, the one that created it; BeginSum and AdvanceSums of buffers on a GPU may come from
 /// the thread that differentiates, while that one waits for it.

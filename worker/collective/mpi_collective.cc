@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <string>
@@ -139,9 +140,9 @@ class MpiCollective : public Collective {
   }
 
   Status AllGather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    FERMENT_CHECK(all.size() == mine.size() * static_cast<std::size_t>(size_) && mine.size() < kPiece)
-        << "all=" << all.size();
+    FERMENT_CHECK(all.size() == mine.size() * static_cast<std::size_t>(size_)) << "all=" << all.size();
     if (mine.empty()) return Status();
+    if (all.size() > kPiece) return GatherByBroadcasts(mine, all);
     const int count = static_cast<int>(mine.size());
     MPI_Request request;
     FERMENT_RETURN_IF_ERROR(
@@ -191,6 +192,17 @@ class MpiCollective : public Collective {
     } else {
       FERMENT_ASSIGN_OR_RETURN(Begun sum, BeginByMpi(values));
       begun_.push_back(std::move(sum));
+    }
+    return Status();
+  }
+
+  /// Pieces of an all-gather would lie beside each other and not rank by rank; those of a broadcast lie where they
+  /// must.
+  Status GatherByBroadcasts(std::span<const std::byte> mine, std::span<std::byte> all) {
+    for (int root = 0; root < size_; ++root) {
+      const auto part = all.subspan(static_cast<std::size_t>(root) * mine.size(), mine.size());
+      if (root == rank_) std::memcpy(part.data(), mine.data(), mine.size());
+      FERMENT_RETURN_IF_ERROR(Broadcast(part, root));
     }
     return Status();
   }
