@@ -2,6 +2,9 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "tests/road/road_fixture.h"
 
@@ -187,17 +190,71 @@ TEST_F(BadInput, ABoundPortIsNamed) {
   EXPECT_EQ(Wait(first).exit_code, 143);
 }
 
-TEST_F(BadInput, ADamagedNewestCheckpointFallsBackAndNoneAtAllSaysSo) {
-  event::ChildProcess run = Start(RunCommand({"--set", "teacher.steps=60"}));
-  ASSERT_TRUE(WaitUntil(run, [&] { return HasCheckpoint("teacher"); }));
-  run.Signal(SIGINT);
-  EXPECT_EQ(Wait(run).exit_code, 130);
-  if (HasResult("teacher")) GTEST_SKIP() << "the teacher phase had ended before it was interrupted";
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(run_dir() / "phases/teacher/checkpoints"))
-    if (entry.is_regular_file())
-      std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
-  const Outcome outcome = Run(RunCommand({"--set", "teacher.steps=60"}));
+/// A run whose teacher phase has more steps than anybody waits for.
+class DamagedCheckpoint : public BadInput {
+ protected:
+  /// Returns: the steps whose checkpoints came to their end, ascending.
+  std::vector<int> Steps() const {
+    std::set<int> steps;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(Folder(), error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.find('.') == std::string::npos && std::filesystem::exists(entry.path() / "MANIFEST.json"))
+        steps.insert(std::stoi(name.substr(name.find('-') + 1)));
+    }
+    return {steps.begin(), steps.end()};
+  }
+  std::filesystem::path Folder() const { return run_dir() / "phases/teacher/checkpoints"; }
+  std::filesystem::path Folder(int step) const { return Folder() / ("step-" + std::to_string(step)); }
+  void Damage(int step) const {
+    const auto tensors = Folder(step) / "teacher.safetensors";
+    std::filesystem::resize_file(tensors, std::filesystem::file_size(tensors) / 2);
+  }
+  std::vector<std::string> Command() const { return RunCommand({"--set", "teacher.steps=1000000"}); }
+  /// Runs until `happened`, and is interrupted.
+  void RunUntil(const std::function<bool()>& happened) {
+    event::ChildProcess run = Start(Command());
+    EXPECT_TRUE(WaitUntil(run, happened));
+    run.Signal(SIGINT);
+    EXPECT_EQ(Wait(run).exit_code, 130);
+  }
+  /// Returns: the lines of the trainer's log with this event.
+  std::vector<Json> Told(const std::string& event) const {
+    std::vector<Json> told;
+    std::ifstream log(run_dir() / "logs/teacher.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (json.is_object() && json.value("msg", "") == event) told.push_back(json);
+    }
+    return told;
+  }
+};
+
+TEST_F(DamagedCheckpoint, TheNewestIsPassedOverForTheOneBeforeWhichIsToldAndWithoutAnyIs78) {
+  RunUntil([&] { return Steps().size() >= 2; });
+  const std::vector<int> left = Steps();
+  ASSERT_EQ(left.size(), 2U);
+  Damage(left[1]);
+
+  RunUntil([&] { return !Steps().empty() && Steps().back() > left[1]; });
+  const auto passed_over = Told("checkpoint_passed_over");
+  ASSERT_EQ(passed_over.size(), 1U);
+  EXPECT_EQ(passed_over[0]["path"], Folder(left[1]).string());
+  EXPECT_NE(passed_over[0]["error"].get<std::string>().find("another digest than the manifest says: path=" +
+                                                            (Folder(left[1]) / "teacher.safetensors").string()),
+            std::string::npos)
+      << passed_over[0];
+  ASSERT_EQ(Told("resumed").size(), 1U);
+  EXPECT_EQ(Told("resumed")[0]["step"], std::to_string(left[0]));
+  EXPECT_TRUE(std::filesystem::exists(Folder() / ("step-" + std::to_string(left[1]) + ".damaged/PASSED_OVER.txt")));
+
+  for (const int step : Steps()) Damage(step);
+  const Outcome outcome = Run(Command());
   EXPECT_EQ(outcome.exit_code, 78) << outcome.output;
+  EXPECT_NE(
+      outcome.output.find("no checkpoint can be read; remove the folder to start anew: path=" + Folder().string()),
+      std::string::npos)
+      << outcome.output;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/dataset/pictures/picture_decoder.h"
 
@@ -131,7 +132,9 @@ class FrStream : public DrawnStream {
 
   Draw At(std::uint64_t position) const override {
     const dataset::FrDraw draw = sampler_.At(position);
-    return {dataset::IndexOfKey(*source_, draw.key).value_or(0), draw.key, draw.epoch, draw.label.value_or(-1)};
+    const auto index = dataset::IndexOfKey(*source_, draw.key);
+    FERMENT_CHECK(index.has_value()) << "key=" << draw.key;
+    return {*index, draw.key, draw.epoch, draw.label.value_or(-1)};
   }
 
   const std::unique_ptr<dataset::RecordSource> source_;

@@ -42,7 +42,7 @@ class FaceStream {
 /// a face.
 Result<std::unique_ptr<FaceStream>> OpenLabelledStream(const RunSpec& spec);
 
-/// Returns: data.fr's faces, drawn by `sampler`, made for the same source.
+/// Returns: data.fr's faces, drawn by `sampler`. Requires: it draws keys of this source only.
 std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source,
                                          dataset::FrSampler sampler);
 

@@ -21,8 +21,11 @@ namespace {
 
 constexpr int kFormat = 1;
 constexpr char kManifest[] = "MANIFEST.json";
+/// In a checkpoint that was passed over: why it was.
+constexpr char kPassedOver[] = "PASSED_OVER.txt";
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kHalfWritten = ".half-written";
+constexpr std::string_view kDamaged = ".damaged";
 
 using Steps = std::vector<std::pair<std::uint64_t, std::filesystem::path>>;
 
@@ -57,6 +60,33 @@ Steps ListWhole(const std::filesystem::path& folder) {
   Steps steps = ListSteps(folder);
   std::erase_if(steps, [](const auto& step) { return !IsWhole(step.second); });
   return steps;
+}
+
+bool IsPassedOver(const std::filesystem::path& step) {
+  std::error_code error;
+  return std::filesystem::exists(step / kPassedOver, error);
+}
+
+/// Returns: those of ListWhole that nobody has passed over.
+Steps ListGood(const std::filesystem::path& folder) {
+  Steps steps = ListWhole(folder);
+  std::erase_if(steps, [](const auto& step) { return IsPassedOver(step.second); });
+  return steps;
+}
+
+/// Keeps a damaged checkpoint for whoever wants to know what happened to it: one, under a name that nobody reads. What
+/// fails leaves it where it is, where it does not count either.
+void SetAside(const std::filesystem::path& step) {
+  std::vector<std::filesystem::path> earlier;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(step.parent_path(), error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().ends_with(kDamaged)) earlier.push_back(entry->path());
+  }
+  for (const auto& path : earlier) std::filesystem::remove_all(path, error);
+  const std::filesystem::path aside = step.string() + std::string(kDamaged);
+  std::filesystem::rename(step, aside, error);
+  if (!error) LogWarning("damaged_checkpoint_set_aside", {{"path", aside.string()}});
 }
 
 Result<RecipeState> Read(const std::filesystem::path& folder) {
@@ -96,15 +126,32 @@ Status CheckpointFolder::Save(std::uint64_t step, const RecipeState& state, std:
       for (const auto& [name, tensor] : tensors) needed += tensor.nbytes();
     const auto space = std::filesystem::space(folder_, error);
     std::filesystem::remove_all(HalfWritten(folder_, step), error);
-    const Steps whole = ListWhole(folder_);
+    const Steps good = ListGood(folder_);
     return claim.UnlessTaken(written.With("checkpoint not written: step=" + std::to_string(step) +
-                                          " kept=" + (whole.empty() ? "none" : whole.front().second.string()) +
+                                          " kept=" + (good.empty() ? "none" : good.front().second.string()) +
                                           " needed_bytes=" + std::to_string(needed) +
                                           " free_bytes=" + std::to_string(space.available)));
   }
-  const Steps whole = ListWhole(folder_);
-  for (std::size_t i = keep; i < whole.size(); ++i) std::filesystem::remove_all(whole[i].second, error);
+  RemoveOld(step, keep);
   return Status();
+}
+
+void CheckpointFolder::RemoveOld(std::uint64_t written, std::uint32_t keep) const {
+  Steps others = ListWhole(folder_);
+  std::erase_if(others, [&](const auto& step) { return step.first == written; });
+  std::error_code error;
+  std::uint32_t kept = 1;
+  std::optional<std::filesystem::path> damaged;
+  for (const auto& [step, path] : others) {
+    if (!IsPassedOver(path)) {
+      if (++kept > keep) std::filesystem::remove_all(path, error);
+    } else if (damaged) {
+      std::filesystem::remove_all(path, error);
+    } else {
+      damaged = path;
+    }
+  }
+  if (damaged) SetAside(*damaged);
 }
 
 Status CheckpointFolder::RemoveHalfWritten() const {
@@ -142,9 +189,12 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
   FERMENT_RETURN_IF_ERROR(claim.Check());
   std::filesystem::rename(half, whole, error);
   if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
-    // One that was passed over as damaged. Not removed beforehand: it may be a later trainer's, which has removed
-    // `half`.
-    std::filesystem::remove_all(whole, error);
+    // This step's of an earlier life. Not put away beforehand: it may be a later trainer's, which has removed `half`.
+    if (IsPassedOver(whole)) {
+      SetAside(whole);
+    } else {
+      std::filesystem::remove_all(whole, error);
+    }
     std::filesystem::rename(half, whole, error);
   }
   if (error) return io::WriteErrno(error.value(), "cannot rename to", whole);
@@ -152,17 +202,22 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
 }
 
 Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {
-  Status last;
+  std::vector<std::pair<std::filesystem::path, Status>> passed_over;
   for (const auto& [step, path] : ListWhole(folder_)) {
     auto state = Read(path);
-    if (state) return std::optional<RecipeState>(*std::move(state));
+    if (state) {
+      // Only now: where none is left nothing is set aside. A mark that cannot be written is made by the next reader.
+      for (const auto& [damaged, why] : passed_over)
+        (void)io::WriteFileAtomically(damaged / kPassedOver, why.ToString() + "\n");
+      return std::optional<RecipeState>(*std::move(state));
+    }
     if (state.error().code() == StatusCode::kFailedPrecondition) return Fail(state.error());
     LogWarning("checkpoint_passed_over", {{"path", path.string()}, {"error", state.error().ToString()}});
-    last = state.error();
+    passed_over.emplace_back(path, state.error());
   }
-  if (!last.ok()) {
+  if (!passed_over.empty()) {
     return Fail(DataLossError("no checkpoint can be read; remove the folder to start anew: path=" + folder_.string() +
-                              ": " + std::string(last.message()))
+                              ": " + std::string(passed_over.back().second.message()))
                     .WithExitCode(exit_code::kUnreadableState));
   }
   return std::optional<RecipeState>();

@@ -3,20 +3,23 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 
 namespace ferment::worker {
 namespace {
 
-// Handlers may touch nothing else.
-volatile std::sig_atomic_t checkpoint_requested = 0;
+// Handlers may touch nothing else. The request is taken in one piece: a signal between a look and a reset would be
+// forgotten.
+std::atomic<bool> checkpoint_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 volatile std::sig_atomic_t stop_requested = 0;
 volatile std::sig_atomic_t interrupts = 0;
 
 void OnSignal(int number) {
   if (number == SIGUSR1) {
-    checkpoint_requested = 1;
+    checkpoint_requested = true;
     return;
   }
   stop_requested = 1;
@@ -38,11 +41,7 @@ void InstallTrainerSignals() {
   for (const int number : {SIGPIPE, SIGHUP}) sigaction(number, &action, nullptr);
 }
 
-bool TakeCheckpointRequest() {
-  const bool requested = checkpoint_requested != 0;
-  checkpoint_requested = 0;
-  return requested;
-}
+bool TakeCheckpointRequest() { return checkpoint_requested.exchange(false); }
 
 bool StopSignalled() { return stop_requested != 0; }
 

@@ -14,6 +14,8 @@ namespace ferment::worker {
 namespace {
 
 struct LabelsInUse {
+  std::filesystem::path folder;
+  dataset::LabelIndex index;
   std::vector<dataset::LabelSet> sets;
   std::string digest;
   std::uint32_t staleness = 0;
@@ -50,6 +52,8 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     if (index.empty()) continue;
     FERMENT_ASSIGN_OR_RETURN(const auto first, dataset::ReadLabelSet(*folder, index.begin()->second));
     LabelsInUse labels;
+    labels.folder = *folder;
+    labels.index = index;
     FERMENT_ASSIGN_OR_RETURN(labels.sets, dataset::ReadLabelSets(*folder, first.origin));
     labels.digest = dataset::LabelIndexDigest(index);
     labels.staleness = context.round - round;
@@ -60,6 +64,22 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     return labels;
   }
   return LabelsInUse();
+}
+
+/// Label sets outlive a pack that is made anew with fewer records. `keys`: the pack's, ascending.
+Status CheckKeys(const LabelsInUse& labels, const std::vector<std::uint64_t>& keys, const std::string& pack) {
+  for (const dataset::LabelSet& set : labels.sets) {
+    for (const std::uint64_t key : set.key) {
+      if (std::ranges::binary_search(keys, key)) continue;
+      return FailedPreconditionError(
+                 "a label set has a record that data.fr.path has not: label_set=" +
+                 (labels.folder / labels.index.at(set.shard).file).string() + " key=" + std::to_string(key) +
+                 " path=" + pack + " records=" + std::to_string(keys.size()) +
+                 "; put back the pack that was labelled, or label this one in a run folder of its own")
+          .WithExitCode(exit_code::kBadData);
+    }
+  }
+  return Status();
 }
 
 }  // namespace
@@ -85,6 +105,7 @@ Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context) {
   } else {
     FERMENT_ASSIGN_OR_RETURN(options.sampling, dataset::ParseFrSampling(pseudo_label.fr_sampling()));
     FERMENT_ASSIGN_OR_RETURN(labels, ReadLabels(context));
+    FERMENT_RETURN_IF_ERROR(CheckKeys(labels, keys, context.spec.data().fr().path()));
   }
   FERMENT_ASSIGN_OR_RETURN(auto sampler, dataset::FrSampler::Create(options, keys, labels.sets, labels.digest));
   if (context.world.rank() == 0) {

@@ -24,8 +24,8 @@ struct UnlabelledFaces {
 
 /// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of this round's teacher, or of one that is
 /// at most cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors: FailedPrecondition (65) where
-/// label sets are needed and there are none; InvalidArgument (64) for --from-init with offline labels; those of the
-/// source.
+/// label sets are needed and there are none, or one has a record that data.fr has not; InvalidArgument (64) for
+/// --from-init with offline labels; those of the source.
 Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context);
 
 }  // namespace ferment::worker

@@ -73,6 +73,7 @@ Status CotrainTeacher::Update(const CotrainBatch& batch, const CotrainRates& rat
   if (h != 0) loss = loss + feedback_sum * (h / unlabelled);
   network_.bucket.ZeroGradients();
   FERMENT_RETURN_IF_ERROR(Backward(loss));
+  FERMENT_RETURN_IF_ERROR(AverageStatistics());
   return Step(batch, rates, h, feedback_sum.item<double>(), figures);
 }
 
@@ -85,9 +86,12 @@ Status CotrainTeacher::UpdateLate(const CotrainBatch& batch, const CotrainRates&
       forward.labelled_sum / batch.global_labelled + forward.unlabelled_sum * (rates.lambda / unlabelled);
   if (credit == nullptr || credit->h == 0) {
     FERMENT_RETURN_IF_ERROR(Backward(loss));
+    FERMENT_RETURN_IF_ERROR(AverageStatistics());
     return Step(batch, rates, 0, 0, figures);
   }
   loss.backward();
+  // Before the look: every rank's views are seen under the same statistics, as the student's are in L_old and L_new.
+  FERMENT_RETURN_IF_ERROR(AverageStatistics());
   network_.net->eval();
   const torch::Tensor feedback_sum = CrossEntropySum(network_.net->forward(rules_.ForTraining(credit->view)),
                                                      credit->labels.label, 0, credit->labels.trained);
@@ -101,9 +105,12 @@ Status CotrainTeacher::Backward(const torch::Tensor& loss) {
   return exchange_.Backward(loss);
 }
 
+Status CotrainTeacher::AverageStatistics() {
+  return rules_.average_statistics ? network_.statistics.AverageOverRanks(ranks_) : Status();
+}
+
 Status CotrainTeacher::Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
                             TeacherFigures& figures) {
-  if (rules_.average_statistics) FERMENT_RETURN_IF_ERROR(network_.statistics.AverageOverRanks(ranks_));
   std::array sums = {feedback_sum};
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));
   figures.feedback_loss = h * sums[0] / static_cast<double>(batch.global_unlabelled);

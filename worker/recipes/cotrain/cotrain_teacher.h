@@ -58,8 +58,8 @@ class CotrainTeacher {
   /// (8) (9): the teacher's step, crediting this step's labels with `h`. `figures` is what Forward filled, finite.
   Status Update(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward, double h,
                 TeacherFigures& figures);
-  /// The same crediting an earlier step's labels: their views are looked at again, under running statistics. Null:
-  /// nothing is credited.
+  /// The same crediting an earlier step's labels: their views are looked at again, under running statistics as the
+  /// ranks have averaged them after this step's forward pass. Null: nothing is credited.
   Status UpdateLate(const CotrainBatch& batch, const CotrainRates& rates, const TeacherForward& forward,
                     const LateCredit* credit, TeacherFigures& figures);
 
@@ -71,7 +71,9 @@ class CotrainTeacher {
   Status CountOverRanks(const PseudoLabels& pseudo, double confident, TeacherFigures& figures);
   /// Adds to the gradient, and sums it over ranks.
   Status Backward(const torch::Tensor& loss);
-  /// Makes the step. Requires: the gradient of all ranks. `feedback_sum` is this rank's part of L_T_mpl without h.
+  Status AverageStatistics();
+  /// Makes the step. Requires: gradient and statistics of all ranks. `feedback_sum` is this rank's part of L_T_mpl
+  /// without h.
   Status Step(const CotrainBatch& batch, const CotrainRates& rates, double h, double feedback_sum,
               TeacherFigures& figures);
 

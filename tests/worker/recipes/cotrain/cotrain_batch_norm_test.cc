@@ -177,6 +177,18 @@ TEST(CotrainBatchNorm, LocalRanksComputeWhatANetworkForEachRanksRowsComputes) {
   }
 }
 
+TEST(CotrainBatchNorm, FrozenStatisticsLeaveABatchNoneOfItsOwnToBeScoredUnder) {
+  torch::set_num_threads(1);
+  const World faces(5);
+  CotrainRules batch = kRules;
+  batch.batch_statistics = true;
+  const auto numbers = [&](nn::BatchNormMode mode, const CotrainRules& rules) {
+    return StepOnRanks(2, mode, rules, faces).Numbers();
+  };
+  EXPECT_EQ(numbers(nn::BatchNormMode::kFrozen, batch), numbers(nn::BatchNormMode::kFrozen, kRules));
+  EXPECT_NE(numbers(nn::BatchNormMode::kLocal, batch), numbers(nn::BatchNormMode::kLocal, kRules));
+}
+
 TEST(CotrainBatchNorm, WhereEachRanksRowsHaveTheWholesStatisticsLocalRanksTrainAsOneDoes) {
   torch::set_num_threads(1);
   World faces(5);

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "common/dataset/labels/label_index.h"
 #include "common/io/atomic_file.h"
 #include "tests/support/rendered_spec.h"
@@ -31,14 +33,16 @@ class CotrainDataTest : public ::testing::Test {
 
   static std::string Digest(std::uint32_t round) { return std::string(64, static_cast<char>('a' + round)); }
 
-  void WriteLabels() const {
+  /// `absent`: a key that is labelled beside those of the pack.
+  void WriteLabels(std::optional<std::uint64_t> absent = std::nullopt) const {
     dataset::LabelSet set;
     set.origin = {dataset::DatasetName(spec_.data().fr().path()), Digest(0), std::string(64, 'f')};
     set.classes.assign(spec_.classes().begin(), spec_.classes().end());
     const auto source = dataset::OpenFr(spec_);
     ASSERT_TRUE(source);
-    for (std::uint64_t i = 0; i < (*source)->size(); ++i) {
-      set.key.push_back((*source)->KeyAt(i));
+    for (std::uint64_t i = 0; i < (*source)->size(); ++i) set.key.push_back((*source)->KeyAt(i));
+    if (absent) set.key.push_back(*absent);
+    for (std::uint64_t i = 0; i < set.key.size(); ++i) {
       set.label.push_back(static_cast<std::uint8_t>(i % set.classes.size()));
       set.confidence_half.push_back(0x3c00);
       set.probabilities_half.insert(set.probabilities_half.end(), set.classes.size(), 0);
@@ -88,6 +92,22 @@ TEST_F(CotrainDataTest, LabelSetsOlderThanTheSpecAllowsAreNotUsed) {
   const auto refused = Open(2);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().exit_code(), exit_code::kBadData) << refused.error().ToString();
+}
+
+// Else every label of an absent record would be learnt from the pack's first face.
+TEST_F(CotrainDataTest, ALabelSetOfARecordThatThePackHasNotIsRefusedByName) {
+  const auto labels = layout_.LabelSets(dataset::DatasetName(spec_.data().fr().path()), Digest(0), "-").parent_path();
+  std::filesystem::remove_all(labels);
+  WriteLabels(/*absent=*/70'001);
+  for (const char* source : {"offline", "online"}) {
+    spec_.mutable_cotrain()->mutable_pseudo_label()->set_source(source);
+    const auto refused = Open(0);
+    ASSERT_FALSE(refused) << source;
+    EXPECT_EQ(refused.error().exit_code(), exit_code::kBadData);
+    const std::string message = refused.error().ToString();
+    EXPECT_NE(message.find("key=70001 path=" + spec_.data().fr().path()), std::string::npos) << message;
+    EXPECT_NE(message.find("label_set=" + labels.string() + "/ffffffffffffffff/000000-"), std::string::npos) << message;
+  }
 }
 
 }  // namespace
