@@ -14,7 +14,7 @@
 
 // The loops are compiled for each class of processors, and the right ones chosen when the program starts.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FERMENT_PROCESSORS __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define FERMENT_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FERMENT_PROCESSORS
 #endif
