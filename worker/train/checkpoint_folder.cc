@@ -168,6 +168,8 @@ Status CheckpointFolder::RemoveHalfWritten() const {
   if (error == std::errc::no_such_file_or_directory) return Status();
   for (const auto& path : remains) {
     if (!error) std::filesystem::remove_all(path, error);
+    // An earlier life that is still ending has put it in its place, or removed it.
+    if (error == std::errc::no_such_file_or_directory) error.clear();
   }
   return error ? io::WriteErrno(error.value(), "cannot remove half-written checkpoints in", folder_) : Status();
 }
