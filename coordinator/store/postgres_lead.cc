@@ -18,8 +18,7 @@ struct Former {
   std::int64_t version;
 };
 
-/// "frmt", and the term.
-std::string Lock(std::uint64_t term) { return "(1718775156, " + std::to_string(term) + ")"; }
+std::string Lock(std::uint64_t term) { return AdvisoryLock(std::to_string(term)); }
 
 Result<bool> TryLock(PostgresConnection& connection, std::uint64_t term) {
   FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock, connection.Query("SELECT pg_try_advisory_lock" + Lock(term)));

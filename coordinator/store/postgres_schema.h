@@ -4,12 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "common/base/status.h"
 #include "coordinator/store/postgres_connection.h"
 #include "coordinator/store/schema_steps.h"
 
 namespace ferment::coordinator {
+
+/// Returns: the arguments of a lock of this program's: "frmt", and a term, or -1 for who makes the tables.
+inline std::string AdvisoryLock(const std::string& of) { return "(1718775156, " + of + ")"; }
 
 /// This program's. Whatever a later step does, `ferment_schema` stays, and so do the columns that the first one gives
 /// `ferment_leader`: by these a coordinator of a former version that stands by sees that it cannot lead.

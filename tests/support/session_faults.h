@@ -3,6 +3,11 @@
 // Stands between a test program and libpq: the session in which the n-th statement is sent is lost then.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
 namespace ferment::testing {
 
 /// Counts the statements of PostgresConnection, of every thread of this program, while it lives. libpq's calls
@@ -24,5 +29,20 @@ class SessionFaults {
   /// Returns: whether the n-th statement came.
   bool happened() const;
 };
+
+/// Tries `attempt` with the session lost before, and then after, its 1st, 2nd, 3rd ... statement, until a try meets no
+/// loss. It makes the SessionFaults and returns whether its loss happened.
+inline void ForEachLostStatement(int most, const std::function<bool(SessionFaults::Kind, int at)>& attempt) {
+  for (const auto kind : {SessionFaults::Kind::kLostBefore, SessionFaults::Kind::kLostAfter}) {
+    bool happened = true;
+    for (int at = 1; happened; ++at) {
+      SCOPED_TRACE((kind == SessionFaults::Kind::kLostBefore ? "before statement " : "after statement ") +
+                   std::to_string(at));
+      ASSERT_LT(at, most);
+      happened = attempt(kind, at);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
 
 }  // namespace ferment::testing

@@ -89,6 +89,15 @@ void SetAside(const std::filesystem::path& step) {
   if (!error) LogWarning("damaged_checkpoint_set_aside", {{"path", aside.string()}});
 }
 
+/// Also where an earlier life that is still ending moves or removes some of it meanwhile.
+std::error_code RemoveAll(const std::filesystem::path& path) {
+  const auto gone = std::errc::no_such_file_or_directory;
+  std::error_code error, unseen;
+  do std::filesystem::remove_all(path, error);
+  while (error == gone && std::filesystem::exists(path, unseen));
+  return error == gone ? std::error_code() : error;
+}
+
 Result<RecipeState> Read(const std::filesystem::path& folder) {
   FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(folder / kManifest));
   const auto bytes = file.bytes();
@@ -167,9 +176,7 @@ Status CheckpointFolder::RemoveHalfWritten() const {
   }
   if (error == std::errc::no_such_file_or_directory) return Status();
   for (const auto& path : remains) {
-    if (!error) std::filesystem::remove_all(path, error);
-    // An earlier life that is still ending has put it in its place, or removed it.
-    if (error == std::errc::no_such_file_or_directory) error.clear();
+    if (!error) error = RemoveAll(path);
   }
   return error ? io::WriteErrno(error.value(), "cannot remove half-written checkpoints in", folder_) : Status();
 }

@@ -305,34 +305,29 @@ TEST_F(PostgresSchema, AStepMayTakeLongerThanAnyStatementAndThanALeaderMayBeSile
 }
 
 TEST_F(PostgresSchema, ACoordinatorLostAtAnyStatementOfAMigrationLeavesTheFormerVersionOrTheNewOneWhole) {
-  constexpr int kMostStatements = 100;
   int former = 0;
   int newer = 0;
-  for (const auto kind : {SessionFaults::Kind::kLostBefore, SessionFaults::Kind::kLostAfter}) {
-    bool happened = true;
-    for (int at = 1; happened; ++at) {
-      SCOPED_TRACE((kind == SessionFaults::Kind::kLostBefore ? "before statement " : "after statement ") +
-                   std::to_string(at));
-      ASSERT_LT(at, kMostStatements);
-      Sql("DROP TABLE IF EXISTS ferment_schema, ferment_leader, ferment_event");
-      Sql(kFormer);
-      auto options = Knowing(two_);
-      options.patience = milliseconds(0);
-      {
-        const SessionFaults faults(kind, at);
-        const auto store = OpenPostgresEventStore(options);
-        happened = faults.happened();
-        EXPECT_EQ(store.has_value(), !happened);
-      }
-      const bool migrated = Version() == "2";
-      ++(migrated ? newer : former);
-      if (!migrated) ExpectTheFormerVersionWhole();
-      EXPECT_EQ(HasSizes(), migrated);
-      EXPECT_EQ(Term(), migrated ? "8" : "7") << "the term is of the same transaction";
-      EXPECT_EQ(LogOf(Open(Knowing(two_))), FormerLog()) << "whoever comes next goes on from there";
-      EXPECT_EQ(Version(), "2");
+  ForEachLostStatement(100, [&](SessionFaults::Kind kind, int at) {
+    Sql("DROP TABLE IF EXISTS ferment_schema, ferment_leader, ferment_event");
+    Sql(kFormer);
+    auto options = Knowing(two_);
+    options.patience = milliseconds(0);
+    bool happened = false;
+    {
+      const SessionFaults faults(kind, at);
+      const auto store = OpenPostgresEventStore(options);
+      happened = faults.happened();
+      EXPECT_EQ(store.has_value(), !happened);
     }
-  }
+    const bool migrated = Version() == "2";
+    ++(migrated ? newer : former);
+    if (!migrated) ExpectTheFormerVersionWhole();
+    EXPECT_EQ(HasSizes(), migrated);
+    EXPECT_EQ(Term(), migrated ? "8" : "7") << "the term is of the same transaction";
+    EXPECT_EQ(LogOf(Open(Knowing(two_))), FormerLog()) << "whoever comes next goes on from there";
+    EXPECT_EQ(Version(), "2");
+    return happened;
+  });
   EXPECT_GT(former, 2 * 10);
   EXPECT_GT(newer, 2);
 }

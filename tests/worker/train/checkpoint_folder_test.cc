@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <fstream>
 #include <initializer_list>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "common/io/local_file_system.h"
 #include "tests/support/disk_faults.h"
@@ -34,6 +36,7 @@ class CheckpointFolderTest : public testing::JobFolderTest {
     FERMENT_ASSIGN_OR_RETURN(const auto state, checkpoints().Newest());
     return state->scalars.at("step").get<std::uint64_t>();
   }
+  Status RemoveHalfWritten() const { return checkpoints().RemoveHalfWritten(); }
   void Damage(std::uint64_t step) const {
     std::filesystem::resize_file(path() / ("step-" + std::to_string(step)) / "net.safetensors", 40);
   }
@@ -107,6 +110,26 @@ TEST_F(CheckpointFolderTest, WhereAllAreDamagedNothingIsSetAside) {
     EXPECT_EQ(none.error().exit_code(), exit_code::kUnreadableState);
   }
   EXPECT_EQ(Names(), std::set<std::string>{"step-7"});
+}
+
+TEST_F(CheckpointFolderTest, HalfWrittenOnesThatSomebodyElseRemovesTooAreNoFailure) {
+  for (int round = 0; round < 50; ++round) {
+    for (const char* name : {"step-3.half-written", "step-4.half-written"}) {
+      for (int part = 0; part < 20; ++part) {
+        const auto folder = path() / name / std::to_string(part);
+        std::filesystem::create_directories(folder);
+        std::ofstream(folder / "net.safetensors") << "half";
+      }
+    }
+    Status other;
+    {
+      const std::jthread beside([&] { other = RemoveHalfWritten(); });
+      const Status own = RemoveHalfWritten();
+      EXPECT_TRUE(own.ok()) << own.ToString();
+    }
+    EXPECT_TRUE(other.ok()) << other.ToString();
+    EXPECT_EQ(Names(), std::set<std::string>());
+  }
 }
 
 }  // namespace
