@@ -5,20 +5,20 @@
 set -u
 budget_seconds=${FERMENT_CHECKPOINT_BUDGET_SECONDS:-120}
 
-"$@" &
-child=$!
-
 drain() {
+  # Nothing is started yet.
+  [[ -n ${!:-} ]] || exit 143
   pkill -USR2 -x ferment-trainer || true
   for ((i = 0; i < budget_seconds; ++i)); do
     pgrep -x ferment-trainer >/dev/null || break
     sleep 1
   done
-  kill -TERM "$child" 2>/dev/null
-  wait "$child"
+  kill -TERM "$!" 2>/dev/null
+  wait "$!"
   exit 143
 }
 trap drain TERM INT
 
+"$@" &
 # A trapped signal interrupts the wait; any other end of it is the child's.
-wait "$child"
+wait "$!"

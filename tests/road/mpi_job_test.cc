@@ -73,6 +73,25 @@ class MpiJob : public RoadTest {
     EXPECT_TRUE(HasCheckpoint("cotrain")) << outcome.output;
     EXPECT_NE(outcome.output.find("stopped"), std::string::npos) << outcome.output;
   }
+
+  /// Runs a shell's text as process 1, with this folder's programs before all others.
+  Outcome RunAsProcessOne(const std::string& script) {
+    const char* path = std::getenv("PATH");
+    return Run({"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script, "bash", "mpirun"},
+               {{"PATH", folder().string() + ":" + (path != nullptr ? path : "")}});
+  }
+  bool MayMakeAPidNamespace() { return Run({"unshare", "--pid", "--fork", "--mount-proc", "true"}).exit_code == 0; }
+  /// In mpirun's place: waits to be told to save. It is ready once it says so.
+  void PutAnMpirun() const {
+    const auto file = folder() / "mpirun";
+    std::ofstream(file) << "#!/bin/bash\ntrap 'echo saved; exit 143' USR2\n: >" << (folder() / "ready").string()
+                        << "\nfor ((i = 0; i < 500; ++i)); do sleep 0.02; done\n";
+    std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  }
+  static std::string Source(const std::string& path) {
+    std::ifstream file(FERMENT_SOURCE_DIR "/" + path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
 };
 
 TEST_F(MpiJob, ManifestsOfTwoPhasesStartThemAlike) {
@@ -84,8 +103,7 @@ TEST_F(MpiJob, ManifestsOfTwoPhasesStartThemAlike) {
 }
 
 TEST_F(MpiJob, TermOfTheLauncherLetsTheRanksSaveAndLeavesWith143) {
-  if (Run({"unshare", "--pid", "--fork", "--mount-proc", "true"}).exit_code != 0)
-    GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
+  if (!MayMakeAPidNamespace()) GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
   PrepareRun();
   ASSERT_FALSE(HasFailure());
   std::vector<std::string> launcher = CommandOf("cotrain", "Launcher");
@@ -93,13 +111,40 @@ TEST_F(MpiJob, TermOfTheLauncherLetsTheRanksSaveAndLeavesWith143) {
   ExpectStoppedWithACheckpoint(TellTermAtWork(launcher));
 }
 
+TEST_F(MpiJob, TermOfTheLauncherIsHeardOnceMpirunRunsAndBeforeItNothingStarts) {
+  if (!MayMakeAPidNamespace()) GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
+  PutAnMpirun();
+  const std::string script = CommandOf("cotrain", "Launcher").at(2);
+  const std::string ready = (folder() / "ready").string();
+  const std::string at_once = Replaced(script, " &\n", " & until [[ -e " + ready + " ]]; do :; done; kill -TERM $$\n");
+  ASSERT_NE(at_once, script);
+  const Outcome told = RunAsProcessOne(at_once);
+  EXPECT_EQ(told.exit_code, exit_code::kTerminated) << told.output;
+  EXPECT_NE(told.output.find("saved"), std::string::npos) << told.output;
+
+  std::filesystem::remove(ready);
+  const Outcome early = RunAsProcessOne(Replaced(script, "mpirun -np", "kill -TERM $$; mpirun -np"));
+  EXPECT_EQ(early.exit_code, exit_code::kTerminated) << early.output;
+  EXPECT_FALSE(std::filesystem::exists(ready));
+}
+
+TEST_F(MpiJob, TermOfAWorkerBeforeItsSshdStartsNothing) {
+  if (!MayMakeAPidNamespace()) GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
+  PutAnMpirun();
+  const std::string script = Source("docker/worker_entrypoint.sh");
+  const std::string early = Replaced(script, "\n\"$@\" &\n", "\nkill -TERM $$\n\"$@\" &\n");
+  ASSERT_NE(early, script);
+  const Outcome outcome = RunAsProcessOne(early);
+  EXPECT_EQ(outcome.exit_code, exit_code::kTerminated) << outcome.output;
+  EXPECT_FALSE(std::filesystem::exists(folder() / "ready"));
+}
+
 // The MPI Operator puts `sshd -De` in the place of an image's entrypoint unless the manifest has a command of its own.
 TEST_F(MpiJob, TermOfAWorkerLetsTheRanksSaveBeforeSshdEnds) {
   std::vector<std::string> worker = CommandOf("cotrain", "Worker");
   ASSERT_EQ(worker, (std::vector<std::string>{"worker-entrypoint", "/usr/sbin/sshd", "-De", "-f",
                                               "/home/mpiuser/.sshd_config"}));
-  if (Run({"unshare", "--pid", "--fork", "--mount-proc", "true"}).exit_code != 0)
-    GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
+  if (!MayMakeAPidNamespace()) GTEST_SKIP() << "needs a PID namespace, which this machine or user may not make";
   PrepareRun();
   ASSERT_FALSE(HasFailure());
   // In the place of sshd, and of the orted that came through it: a job, and what stays when it is stopped.
