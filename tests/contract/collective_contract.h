@@ -5,52 +5,16 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
-#include <functional>
 #include <numeric>
 #include <vector>
 
+#include "tests/contract/contract_buffer.h"
 #include "worker/collective/collective.h"
 
 namespace ferment::testing {
-
-/// Where the suite's buffers lie: the host, or what a backend brings.
-struct ContractMemory {
-  std::function<void*(std::size_t bytes)> allocate = [](std::size_t bytes) { return std::malloc(bytes); };
-  std::function<void(void*)> free = [](void* data) { std::free(data); };
-  std::function<void(void* to, const void* from, std::size_t bytes)> copy = [](void* to, const void* from,
-                                                                               std::size_t bytes) {
-    if (bytes > 0) std::memcpy(to, from, bytes);
-  };
-};
-
-/// A buffer in that memory, with the values of a vector.
-template <typename T>
-class ContractBuffer {
- public:
-  ContractBuffer(const ContractMemory& memory, const std::vector<T>& values)
-      : memory_(memory), size_(values.size()), data_(static_cast<T*>(memory.allocate(values.size() * sizeof(T)))) {
-    memory_.copy(data_, values.data(), size_ * sizeof(T));
-  }
-  ~ContractBuffer() { memory_.free(data_); }
-  ContractBuffer(const ContractBuffer&) = delete;
-  ContractBuffer& operator=(const ContractBuffer&) = delete;
-
-  std::span<T> span() { return {data_, size_}; }
-  std::vector<T> Values() const {
-    std::vector<T> values(size_);
-    memory_.copy(values.data(), data_, size_ * sizeof(T));
-    return values;
-  }
-
- private:
-  const ContractMemory& memory_;
-  const std::size_t size_;
-  T* const data_;
-};
 
 /// Lengths that are empty, odd, and longer than one packet.
 inline constexpr std::size_t kContractLengths[] = {0, 1, 3, 17, 1024, 100'003};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "tests/contract/collective_contract.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/run_ranks.h"
 #include "worker/collective/nccl_module.h"

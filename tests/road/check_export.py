@@ -109,8 +109,11 @@ def check_faces(run, failures):
 def video_probabilities(run, encoder, folder, length):
     """-> [length, C] before smoothing."""
     config = run.model["temporal"]
-    pictures = {int(p.stem): p for p in folder.iterdir() if p.suffix.lower() == ".jpg" and p.stem.isdigit()}
+    files = folder.iterdir() if folder else []
+    pictures = {int(p.stem): p for p in files if p.suffix.lower() == ".jpg" and p.stem.isdigit()}
     numbers = sorted(n for n in pictures if 1 <= n <= length)
+    if not numbers:
+        return np.full((length, run.classes), 1 / run.classes)
     features = torch.zeros(length, config["input_size"])
     present = torch.zeros(length, dtype=torch.bool)
     at = torch.tensor(numbers) - 1
@@ -142,7 +145,7 @@ def smoothed(probabilities, half_width):
 
 def frame_folder(run, video):
     tree = Path(run.spec_value("videos", "path"))
-    return next(folder / video for folder in sorted(tree.glob("cropped*")) if (folder / video).is_dir())
+    return next((folder / video for folder in sorted(tree.glob("cropped*")) if (folder / video).is_dir()), None)
 
 
 def check_videos(run, failures):

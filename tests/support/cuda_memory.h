@@ -4,8 +4,9 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
 
-#include "tests/contract/collective_contract.h"
+#include "tests/contract/contract_buffer.h"
 
 namespace ferment::testing {
 

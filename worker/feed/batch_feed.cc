@@ -2,6 +2,7 @@
 #include "worker/feed/batch_feed.h"
 
 #include <utility>
+#include <vector>
 
 namespace ferment::worker {
 
@@ -64,13 +65,16 @@ Result<FeedStep> BatchFeed::Read(std::uint64_t step) {
   return rows;
 }
 
-std::uint64_t BatchFeed::DamagedFaces() const {
-  std::uint64_t total = 0;
+torch::Tensor BatchFeed::DamagedFaces() const {
+  std::vector<std::int64_t> faces;
   for (const FaceStream* stream : {labelled_.get(), unlabelled_.get()}) {
     if (stream == nullptr) continue;
-    for (const auto& [reason, count] : stream->Damage()) total += count;
+    for (const std::uint64_t index : stream->Damaged()) {
+      faces.push_back(stream == unlabelled_.get() ? 1 : 0);
+      faces.push_back(static_cast<std::int64_t>(index));
+    }
   }
-  return total;
+  return torch::tensor(faces, torch::kInt64).view({-1, 2});
 }
 
 }  // namespace ferment::worker

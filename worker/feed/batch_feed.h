@@ -41,8 +41,9 @@ class BatchFeed {
   Result<FeedStep> Get(std::uint64_t step);
   RowRange labelled_rows() const { return RowsOfRank(options_.labelled_batch, options_.rank, options_.ranks); }
   RowRange unlabelled_rows() const { return RowsOfRank(options_.unlabelled_batch, options_.rank, options_.ranks); }
-  /// Returns: damaged faces met by this rank.
-  std::uint64_t DamagedFaces() const;
+  /// Returns: [n, 2] int64, the damaged faces met by this rank, steps read ahead included: 0 where labelled and 1 where
+  /// not, and the face's index.
+  torch::Tensor DamagedFaces() const;
 
  private:
   Result<FeedStep> Read(std::uint64_t step);

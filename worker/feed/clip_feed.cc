@@ -19,6 +19,18 @@ std::size_t ClipLength(const dataset::Video& video) {
   return video.listed_frames > 0 ? video.listed_frames : video.LastFrame();
 }
 
+/// Returns: what `model` made of the video's frames; no rows for a video without a picture.
+Result<dataset::FeatureSet> FeaturesOf(const dataset::Video& video, const std::filesystem::path& folder,
+                                       const std::string& model, const std::vector<std::string>& classes) {
+  if (video.frames_with_image.empty()) return dataset::FeatureSet();
+  const auto path = folder / (video.name + ".npz");
+  FERMENT_ASSIGN_OR_RETURN(dataset::FeatureSet set, dataset::ReadFeatureSet(path));
+  if (set.model != model || set.classes != classes)
+    return Fail(DataLossError("features were made by another model or for other classes: file=" + path.string() +
+                              " model=" + set.model));
+  return set;
+}
+
 Result<Clip> MakeClip(const dataset::Video& video, const dataset::FeatureSet& set) {
   const std::size_t length = ClipLength(video);
   const auto size = static_cast<std::int64_t>(set.feature_size());
@@ -42,23 +54,24 @@ Result<Clip> MakeClip(const dataset::Video& video, const dataset::FeatureSet& se
 
 Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout, const std::string& model) {
   FERMENT_ASSIGN_OR_RETURN(const auto videos, dataset::LoadVideos(spec));
-  const std::string dataset = dataset::DatasetName(spec.data().videos().path());
+  const auto folder = layout.Features(dataset::DatasetName(spec.data().videos().path()), model);
   const std::vector<std::string> classes(spec.classes().begin(), spec.classes().end());
   std::vector<Clip> clips;
   std::size_t feature_size = 0;
   for (const dataset::Video& video : videos) {
-    if (video.frames_with_image.empty()) continue;  // Not one face: nothing to learn from and nothing to say.
-    const auto path = layout.Features(dataset, model) / (video.name + ".npz");
-    FERMENT_ASSIGN_OR_RETURN(const dataset::FeatureSet set, dataset::ReadFeatureSet(path));
-    if (set.model != model || set.classes != classes)
-      return Fail(DataLossError("features were made by another model or for other classes: file=" + path.string() +
-                                " model=" + set.model));
-    if (set.frame.empty()) continue;
-    if (feature_size != 0 && set.feature_size() != feature_size)
-      return Fail(DataLossError("features of another size: file=" + path.string()));
-    feature_size = set.feature_size();
+    FERMENT_ASSIGN_OR_RETURN(const dataset::FeatureSet set, FeaturesOf(video, folder, model, classes));
+    const bool faceless = set.frame.empty();
+    // Not one face: nothing to learn from and nothing to judge by. A submission has a row a frame all the same.
+    if (faceless && (video.set != dataset::VideoSet::kTest || ClipLength(video) == 0)) continue;
+    if (!faceless && feature_size != 0 && set.feature_size() != feature_size)
+      return Fail(DataLossError("features of another size: folder=" + folder.string() + " video=" + video.name));
+    if (!faceless) feature_size = set.feature_size();
     FERMENT_ASSIGN_OR_RETURN(Clip clip, MakeClip(video, set));
     clips.push_back(std::move(clip));
+  }
+  for (Clip& clip : clips) {
+    torch::Tensor& features = clip.frames.features;
+    if (features.size(1) == 0) features = torch::zeros({features.size(0), static_cast<std::int64_t>(feature_size)});
   }
   return clips;
 }

@@ -29,7 +29,8 @@ struct Clip {
   std::vector<int> labels;
 };
 
-/// Reads the feature files of `model` for every video of the spec, in the source's order.
+/// Reads the feature files of `model` for every video of the spec, in the source's order. A video without one face is
+/// left out, but a test video that has frames: all of them are absent.
 /// Errors: NotFound naming the video whose features are missing; DataLoss when they are of other classes or another
 /// model.
 Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout, const std::string& model);

@@ -2,7 +2,6 @@
 #include "worker/feed/decoded_faces.h"
 
 #include "common/base/logging.h"
-#include "common/dataset/records/record_source.h"
 #include "common/nn/preprocess.h"
 
 namespace ferment::worker {
@@ -43,11 +42,11 @@ Result<torch::Tensor> DecodedFaces::DecodeNow(std::uint64_t index) const {
   return ((resized[0] * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch::kUInt8);
 }
 
-std::map<std::string, std::uint64_t> DecodedFaces::Damage() const {
+std::vector<std::uint64_t> DecodedFaces::Damaged() const {
   MutexLock lock(mutex_);
-  std::map<std::string, std::uint64_t> reasons;
-  for (const auto& [index, status] : damaged_) ++reasons[dataset::DamageReason(status)];
-  return reasons;
+  std::vector<std::uint64_t> indices;
+  for (const auto& [index, status] : damaged_) indices.push_back(index);
+  return indices;
 }
 
 }  // namespace ferment::worker

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "common/base/mutex.h"
@@ -17,7 +16,7 @@
 
 namespace ferment::worker {
 
-/// Guarded: the memory and the counts are under `mutex_`; `decode` must be callable from any thread.
+/// Guarded: the memory and the list of damage are under `mutex_`; `decode` must be callable from any thread.
 class DecodedFaces {
  public:
   using Decode = std::function<Result<dataset::Image>(std::uint64_t index)>;
@@ -29,11 +28,11 @@ class DecodedFaces {
   DecodedFaces(std::uint64_t size, Decode decode, const Options& options);
 
   std::uint64_t size() const { return remembered_.size(); }
-  /// Returns: [3, H, W] uint8, resized where it has another size. Errors: those of `decode`; DataLoss is remembered and
-  /// counted once a face, under the first word of its message. Thread: any.
+  /// Returns: [3, H, W] uint8, resized where it has another size. Errors: those of `decode`; DataLoss is remembered.
+  /// Thread: any.
   Result<torch::Tensor> Pixels(std::uint64_t index);
-  /// Returns: damaged faces met so far, by reason.
-  std::map<std::string, std::uint64_t> Damage() const;
+  /// Returns: indices of the damaged faces met so far, rising.
+  std::vector<std::uint64_t> Damaged() const;
 
  private:
   Result<torch::Tensor> DecodeNow(std::uint64_t index) const;

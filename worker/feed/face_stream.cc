@@ -63,7 +63,7 @@ class DrawnStream : public FaceStream {
     return Stack(draws, pixels);
   }
 
-  std::map<std::string, std::uint64_t> Damage() const override { return faces_.Damage(); }
+  std::vector<std::uint64_t> Damaged() const override { return faces_.Damaged(); }
 
  private:
   virtual Draw At(std::uint64_t position) const = 0;

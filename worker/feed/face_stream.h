@@ -34,8 +34,8 @@ class FaceStream {
   /// Returns: the faces at positions [begin, end). A damaged face is replaced by another draw that depends on the
   /// position alone. Errors: those of the source; DataLoss where one damaged face follows the other.
   virtual Result<FaceBatch> Rows(std::uint64_t begin, std::uint64_t end) = 0;
-  /// Returns: damaged faces met by this process, by reason.
-  virtual std::map<std::string, std::uint64_t> Damage() const = 0;
+  /// Returns: indices, into the source, of the damaged faces met by this stream, rising.
+  virtual std::vector<std::uint64_t> Damaged() const = 0;
 };
 
 /// Returns: data.fer's training faces, class-balanced. Errors: those of LoadFaces; DataLoss (65) naming a class without

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "worker/collective/rank_agreement.h"
@@ -17,6 +19,14 @@ Result<FeedStep> GetOnAllRanks(BatchFeed& feed, std::uint64_t step, const Recipe
   }
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context.world, rows ? Status() : rows.error()));
   return rows;
+}
+
+Result<double> CountDamagedFaces(const BatchFeed& feed, Collective& ranks) {
+  FERMENT_ASSIGN_OR_RETURN(const torch::Tensor met, GatherRows(feed.DamagedFaces(), ranks));
+  std::set<std::pair<std::int64_t, std::int64_t>> faces;
+  const auto rows = met.accessor<std::int64_t, 2>();
+  for (std::int64_t i = 0; i < rows.size(0); ++i) faces.emplace(rows[i][0], rows[i][1]);
+  return static_cast<double>(faces.size());
 }
 
 Result<torch::Tensor> GatherRows(const torch::Tensor& rows, Collective& ranks) {

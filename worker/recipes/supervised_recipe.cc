@@ -104,6 +104,7 @@ class SupervisedRecipe : public Recipe {
 
   Result<RecipeResult> Finish() override {
     RecipeResult result;
+    FERMENT_ASSIGN_OR_RETURN(result.metrics["damaged_faces"], CountDamagedFaces(*feed_, context_.world));
     for (std::size_t i = 0; i < networks_.size(); ++i) {
       nn::Backbone& network = *networks_[i]->net;
       FERMENT_ASSIGN_OR_RETURN(const auto confusion, validation_->Evaluate(network));
@@ -115,7 +116,6 @@ class SupervisedRecipe : public Recipe {
       if (plan_.publish_best) result.metrics[FigureOf("best_step", i)] = static_cast<double>(best.steps);
       result.models.push_back({plan_.subjects[i].role, best.state});
     }
-    result.metrics["damaged_faces"] = static_cast<double>(feed_->DamagedFaces());
     return result;
   }
 

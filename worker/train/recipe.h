@@ -54,7 +54,7 @@ struct RecipeContext {
 struct StepFigures {
   /// Samples of this step, over all ranks.
   std::uint64_t samples = 0;
-  /// False: a loss was not finite, and nothing was changed by this step.
+  /// False: a loss, a gradient, a statistic or a weight was not finite, and nothing was changed by this step.
   bool finite = true;
   /// Logged under these names: loss, lr, h, macro_f1 ...
   std::map<std::string, double> values;

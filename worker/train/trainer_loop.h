@@ -18,7 +18,7 @@ namespace ferment::worker {
 
 struct TrainerLoopOptions {
   std::uint64_t checkpoint_every = 100;
-  /// Steps with a non-finite loss before the job stops.
+  /// Steps that were not finite, and so undone, past which the job stops.
   std::uint64_t max_nonfinite = 10;
   /// Least time between two progress reports, and between two log lines.
   std::chrono::milliseconds report_every{1000};

@@ -147,7 +147,8 @@ Status AddAnnotated(const Tree& tree, VideoSet set, const ClassMap& classes, std
   return {};
 }
 
-/// Frame folders that no annotation names are the test videos, with those that a list of test videos names.
+/// Frame folders that no annotation names are the test videos, with those that a list of test videos or the sample file
+/// names.
 void AddTest(const Tree& tree, std::map<std::string, Video>& videos) {
   std::set<std::string> names;
   std::map<std::string, std::uint32_t> listed;
@@ -159,9 +160,10 @@ void AddTest(const Tree& tree, std::map<std::string, Video>& videos) {
   if (const auto text = io::ReadTextFile(tree.root / "EXPR_test_set_sample.txt")) {
     for (const std::string_view line : SplitLines(*text)) {
       const std::size_t slash = line.find('/');
-      if (slash != std::string_view::npos) ++listed[std::string(line.substr(0, slash))];
+      if (slash != std::string_view::npos && slash > 0) ++listed[std::string(line.substr(0, slash))];
     }
   }
+  for (const auto& [name, rows] : listed) names.insert(name);
   for (const std::string& name : names) {
     if (videos.contains(name)) continue;
     Video video;

@@ -13,8 +13,9 @@
 namespace ferment::dataset {
 
 /// `classes`: names in label order. Returns: all videos, sorted by set, then by name; those without frames or labels
-/// too; a test video's frame folder is named by no annotation. Errors: NotFound for a missing folder or a tree without
-/// annotations or frames; DataLoss (file, line) for an annotation whose header lists other classes.
+/// too; a test video's frame folder is named by no annotation, and those that EXPR_test_set_videos.txt or
+/// EXPR_test_set_sample.txt names are test videos without a folder too. Errors: NotFound for a missing folder or a tree
+/// without annotations or frames; DataLoss (file, line) for an annotation whose header lists other classes.
 Result<std::vector<Video>> LoadAffWild2(const std::filesystem::path& path, const std::vector<std::string>& classes);
 
 }  // namespace ferment::dataset

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -170,6 +173,34 @@ TEST_F(SupervisedRecipeTest, AnInfiniteStatisticIsUndoneThoughLossesAreFinite) {
 
 TEST_F(SupervisedRecipeTest, AStepTooLongForTheWeightsIsUndone) {
   ExpectUndone(2, std::numeric_limits<double>::infinity(), [](nn::Backbone&) {});
+}
+
+TEST_F(SupervisedRecipeTest, TheResultCountsTheDamagedFacesOfAllRanks) {
+  std::vector<std::filesystem::path> faces;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(spec_.data().fer(0).path())) {
+    if (entry.path().extension() == ".jpg" && entry.path().string().find("train") != std::string::npos)
+      faces.push_back(entry.path());
+  }
+  std::ranges::sort(faces);
+  for (std::size_t i = 0; i < faces.size(); i += 2) std::ofstream(faces[i]) << "not a picture";
+  std::array<double, 3> damaged{};
+  testing::RunRanks(3, [&](Collective& ranks) {
+    const RecipeContext context{
+        .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "finetune", .world = ranks, .recording = {}};
+    const auto recipe = MakeSupervisedRecipe(
+        context, {.batch = 8,
+                  .schedule = {.base = 0.02, .total_steps = 1},
+                  .optimizer = {},
+                  .label_smoothing = 0.1,
+                  .subjects = {{"student", [&] { return MakeInitialNetwork(context, 0, torch::kFloat32); }}},
+                  .batch_key = "finetune.batch"});
+    ASSERT_TRUE(recipe->Prepare().ok());
+    ASSERT_TRUE(recipe->Step(0));
+    damaged[static_cast<std::size_t>(ranks.rank())] = recipe->Finish().value().metrics.at("damaged_faces");
+  });
+  EXPECT_GT(damaged[0], 0);
+  EXPECT_EQ(damaged[1], damaged[0]);
+  EXPECT_EQ(damaged[2], damaged[0]);
 }
 
 TEST_F(SupervisedRecipeTest, PastMaxNonfiniteItEndsWith65) {

@@ -3,16 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
 #include <numeric>
-#include <set>
-#include <thread>
 
-#include "tests/support/job_folder_test.h"
-#include "tests/support/recorded_run_client.h"
 #include "tests/support/run_ranks.h"
-#include "tests/support/scripted_recipe.h"
-#include "worker/collective/thread_collective.h"
+#include "tests/worker/train/trainer_job_test.h"
 
 namespace ferment::worker {
 namespace {
@@ -20,44 +16,7 @@ namespace {
 using testing::RecordedRunClient;
 using testing::ScriptedRecipe;
 
-class TrainerLoopTest : public testing::JobFolderTest {
- protected:
-  RecipeContext Context(const std::string& run, Collective& world) const {
-    return {.spec = spec_, .layout = RunLayout(folder_ / run), .phase = "teacher", .world = world, .recording = {}};
-  }
-  /// One process of the job of `run`.
-  Status Train(const std::string& run, ScriptedRecipe& recipe, RecordedRunClient& client,
-               TrainerLoopOptions options = {.checkpoint_every = 2}) const {
-    const auto alone = MakeSingleCollective();
-    const RecipeContext context = Context(run, *alone);
-    return TrainerLoop(recipe, context, client, options).Run();
-  }
-  RunLayout Layout(const std::string& run) const { return RunLayout(folder_ / run); }
-  std::vector<int> CurveSteps(const std::string& run) const {
-    std::vector<int> steps;
-    std::ifstream curve(Layout(run).Curve("teacher"));
-    for (std::string line; std::getline(curve, line);) steps.push_back(ParseJson(line).value()["step"]);
-    return steps;
-  }
-  bool HasCheckpoint(const std::string& run, int step) const {
-    return std::filesystem::exists(Layout(run).Checkpoints("teacher") / ("step-" + std::to_string(step)) /
-                                   "MANIFEST.json");
-  }
-  std::set<std::string> Checkpoints(const std::string& run) const {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(Layout(run).Checkpoints("teacher"))) {
-      names.insert(entry.path().filename().string());
-    }
-    return names;
-  }
-  /// Returns: digest of the published network of a whole run that nothing disturbs.
-  std::string UndisturbedDigest() const {
-    ScriptedRecipe recipe({});
-    RecordedRunClient client;
-    EXPECT_TRUE(Train("undisturbed", recipe, client).ok());
-    return client.completed.at(0).models.at(0).sha256;
-  }
-};
+using TrainerLoopTest = TrainerJobTest;
 
 TEST_F(TrainerLoopTest, AStopWishWritesACheckpointAndGives143AndTheJobGoesOnToTheSameBits) {
   RecordedRunClient client;
@@ -129,24 +88,6 @@ TEST_F(TrainerLoopTest, AFinishedJobIsToldAgainAndNotTrainedAgain) {
             (std::map<std::string, double>{{"first_weight", client.completed[0].last.metrics["first_weight"]}}));
 }
 
-TEST_F(TrainerLoopTest, AJobThatIsRefusedLeavesTheEarlierOneWhereItLies) {
-  RecordedRunClient client;
-  ScriptedRecipe first({});
-  ASSERT_TRUE(Train("run", first, client).ok());
-  const auto aside = folder_ / "run/phases/teacher.old-1";
-  spec_.set_seed(2);
-  ScriptedRecipe refused({.refusal = NotFoundError("no such file: model.init=/none")});
-  EXPECT_FALSE(Train("run", refused, client).ok());
-  EXPECT_TRUE(std::filesystem::exists(Layout("run").Result("teacher")));
-  EXPECT_FALSE(std::filesystem::exists(aside));
-  EXPECT_EQ(client.completed.size(), 1U);
-
-  ScriptedRecipe taken({});
-  ASSERT_TRUE(Train("run", taken, client).ok());
-  EXPECT_EQ(taken.made.size(), 6U) << "an earlier job's result is not this one's";
-  EXPECT_TRUE(std::filesystem::exists(aside));
-}
-
 TEST_F(TrainerLoopTest, PastMaxNonfiniteTheJobFailsWith65AndNamesTheStep) {
   RecordedRunClient client;
   ScriptedRecipe recipe({.nonfinite = {1, 2, 4}});
@@ -212,69 +153,6 @@ TEST_F(TrainerLoopTest, AFencedJobLeavesWith202AndWritesNothingMore) {
   EXPECT_EQ(Train("run", recipe, client).exit_code(), exit_code::kFenced);
   EXPECT_EQ(recipe.made.size(), 3U);
   EXPECT_FALSE(HasCheckpoint("run", 3));
-}
-
-TEST_F(TrainerLoopTest, AnotherTrainerOfTheJobIsNoticedByWhoHearsNoCoordinatorAndItsWorkStands) {
-  RecordedRunClient unheard;
-  RecordedRunClient newer;
-  newer.held = 2;
-  ScriptedRecipe second({});
-  std::set<std::string> written;
-  ScriptedRecipe first({.before = [&](std::uint64_t step) {
-    // From the first's checkpoint of step 2, once it is written, to the end.
-    while (step == 3 && !HasCheckpoint("run", 2)) std::this_thread::yield();
-    if (step != 3) return Status();
-    const Status trained = Train("run", second, newer, {.checkpoint_every = 1});
-    written = Checkpoints("run");
-    return trained;
-  }});
-  EXPECT_EQ(Train("run", first, unheard).exit_code(), exit_code::kFenced);
-  EXPECT_TRUE(unheard.completed.empty());
-  EXPECT_EQ(second.restored_at, 2U);
-  EXPECT_EQ(newer.completed.at(0).models.at(0).sha256, UndisturbedDigest());
-  EXPECT_EQ(Checkpoints("run"), written);
-
-  // Started again by whoever had lost sight of it: it finds the job done.
-  RecordedRunClient former;
-  ScriptedRecipe third({});
-  EXPECT_TRUE(Train("run", third, former).ok());
-  EXPECT_TRUE(third.made.empty());
-}
-
-TEST_F(TrainerLoopTest, AnEarlierTrainerThatComesLateWritesNothing) {
-  RecordedRunClient newer;
-  newer.held = 2;
-  ScriptedRecipe second(
-      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
-  EXPECT_FALSE(Train("run", second, newer).ok());
-  RecordedRunClient former;
-  ScriptedRecipe first({});
-  EXPECT_EQ(Train("run", first, former).exit_code(), exit_code::kFenced);
-  EXPECT_TRUE(first.made.empty());
-}
-
-TEST_F(TrainerLoopTest, WhoIsKeptOutByAClaimOfAnotherStoreGoesOnOnceTheFilesThatItNamesAreRemoved) {
-  RecordedRunClient former;
-  former.held = 7;
-  ScriptedRecipe first(
-      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
-  EXPECT_FALSE(Train("run", first, former).ok());
-  RecordedRunClient of_new_store;
-  ScriptedRecipe second({});
-  const Status refused = Train("run", second, of_new_store);
-  EXPECT_EQ(refused.exit_code(), exit_code::kFenced);
-  const auto job = Layout("run").Job("teacher");
-  EXPECT_NE(refused.message().find("path=" + job.string() + "; where none does, remove its .writer-* "),
-            std::string::npos)
-      << refused.ToString();
-  std::set<std::filesystem::path> named;
-  for (const auto& entry : std::filesystem::directory_iterator(job)) {
-    if (entry.path().filename().string().starts_with(".writer-")) named.insert(entry.path());
-  }
-  EXPECT_EQ(named.size(), 1U);
-  for (const auto& file : named) std::filesystem::remove(file);
-  ASSERT_TRUE(Train("run", second, of_new_store).ok());
-  EXPECT_EQ(second.restored_at, 2U);
 }
 
 TEST_F(TrainerLoopTest, RanksThatReadDifferentCheckpointsSayWhichAndDoNotTrain) {

@@ -136,7 +136,8 @@ class CotrainRecipe : public Recipe {
 
   Result<RecipeResult> Finish() override {
     RecipeResult result;
-    result.metrics = {{"baseline", baseline_.value()}, {"damaged_faces", static_cast<double>(feed_->DamagedFaces())}};
+    result.metrics = {{"baseline", baseline_.value()}};
+    FERMENT_ASSIGN_OR_RETURN(result.metrics["damaged_faces"], CountDamagedFaces(*feed_, context_.world));
     FERMENT_ASSIGN_OR_RETURN(result.metrics["macro_f1"], EvaluateAverage(&result.metrics["accuracy"]));
     std::array teacher = {0.0};
     if (const TrainedNetwork* network = networks_->teacher()) {

@@ -36,7 +36,8 @@ class VideoEvaluation {
   double FlipRatio() const;
   /// Writes video,frame,label,prediction_static,prediction_temporal,prediction a frame of the validation videos.
   Status WriteCsv(const std::filesystem::path& file) const;
-  /// Writes <folder>/<video>.txt in the challenge's format for every test video, by the full system.
+  /// Writes <folder>/<video>.txt in the challenge's format for every test video, by the full system. In one without a
+  /// single face every row has the first class, the lowest of equally likely ones.
   Status WriteSubmission(const std::filesystem::path& folder) const;
 
  private:

@@ -111,6 +111,19 @@ TEST_F(AffWild2Source, BothBatchFoldersAreMergedAndUnannotatedFoldersAreTestVide
   EXPECT_EQ(Only("test").LastFrame(), 3U);
 }
 
+TEST_F(AffWild2Source, AVideoThatTheSampleFileAloneNamesIsATestVideo) {
+  Frames("cropped_aligned", "a", {1});
+  Labels("Train_Set", "a", std::string(kHeader) + "\n0\n");
+  WriteText(root_ / "EXPR_test_set_videos.txt", "a\n");
+  WriteText(root_ / "EXPR_test_set_sample.txt",
+            "image_location,Neutral\na/00001.jpg,\nb/00001.jpg,\nb/00002.jpg,\n/00001.jpg,\n");
+  EXPECT_EQ(LoadAffWild2(root_, kEight)->size(), 2U);
+  EXPECT_EQ(Only("a").set, VideoSet::kTrain);
+  EXPECT_EQ(Only("b").set, VideoSet::kTest);
+  EXPECT_EQ(Only("b").listed_frames, 2U);
+  EXPECT_EQ(Only("b").oddities.size(), 1U);
+}
+
 TEST_F(AffWild2Source, ClassesOutsideTheRunCountAsNotAnnotated) {
   Frames("cropped_aligned", "v", {1, 2});
   Labels("Train_Set", "v", std::string(kHeader) + "\n4\n7\n");

@@ -56,6 +56,10 @@ class CotrainDamageTest : public CotrainJobTest {
 
   std::vector<Json> CurveOn(const std::string& run, std::uint32_t ranks) {
     Colocate(ranks);
+    return CurveOf(run);
+  }
+
+  std::vector<Json> CurveOf(const std::string& run) {
     testing::RecordedRunClient client;
     const Status status = Train(run, client);
     EXPECT_TRUE(status.ok()) << status.ToString();
@@ -83,6 +87,20 @@ TEST_F(CotrainDamageTest, AnotherFaceTakesADamagedOnesPlaceTheSameOnAnyRanks) {
             << "step " << step << " " << name << " on " << ranks << " ranks";
     }
   }
+}
+
+// One step draws each of the 24 pictures once.
+TEST_F(CotrainDamageTest, TheResultCountsTheDamagedFacesOfAllRanksEachOnce) {
+  spec_.mutable_cotrain()->set_steps(1);
+  spec_.mutable_cotrain()->set_mu(4);
+  DamageRecords(3, 12);
+  for (const std::uint32_t ranks : {1U, 2U, 3U}) {
+    CurveOn("together-" + std::to_string(ranks), ranks);
+    EXPECT_EQ(damaged_, 9) << ranks << " ranks";
+  }
+  Split(2, 1);
+  CurveOf("split");
+  EXPECT_EQ(damaged_, 9) << "both groups meet the same faces";
 }
 
 // Of 24 pictures four are whole, so that for one place in twenty there is no other face: a rank fails while others do

@@ -13,7 +13,6 @@
 #include "common/dataset/synthetic/synthetic_set.h"
 #include "tests/support/run_ranks.h"
 #include "worker/recipes/cotrain/cotrain_recipe.h"
-#include "worker/recipes/rank_rows.h"
 
 namespace ferment::worker {
 namespace {
@@ -109,16 +108,6 @@ Json ReadStep(const std::filesystem::path& folder) {
 const std::vector<std::string> kStems = {
     "batch",         "gradients",  "teacher_before", "teacher_after",    "student_before",
     "student_after", "ema_before", "ema_after",      "optimizer_before", "optimizer_after"};
-
-TEST(RankRows, ComeInRankOrderAndMayBeUneven) {
-  RunRanks(3, [](Collective& world) {
-    const std::int64_t rows = 2 - world.rank();  // 2, 1 and none
-    const auto mine = torch::full({rows, 2}, world.rank() + 0.5, torch::kFloat64);
-    const auto all = GatherRows(mine, world);
-    ASSERT_TRUE(all) << all.error().ToString();
-    EXPECT_TRUE(torch::equal(*all, torch::tensor({{0.5, 0.5}, {0.5, 0.5}, {1.5, 1.5}}, torch::kFloat64)));
-  });
-}
 
 TEST(StepRecorder, WritesTheWholeFolderOnce) {
   const auto folder = Scratch("whole");

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "common/dataset/expression.h"
@@ -52,6 +53,16 @@ std::vector<std::string> PicturesOf(const std::filesystem::path& csv) {
   return pictures;
 }
 
+/// Returns: what the last column of a CSV has, without the header.
+std::set<std::string> LastFieldsOf(const std::filesystem::path& csv) {
+  std::ifstream file(csv);
+  std::string line;
+  std::getline(file, line);
+  std::set<std::string> fields;
+  while (std::getline(file, line)) fields.insert(line.substr(line.rfind(',') + 1));
+  return fields;
+}
+
 TEST(VideoEvaluation, FlipsAreThoseOfTheFullSystemBetweenFramesOfOneValidationVideo) {
   torch::manual_seed(5);
   RunSpec spec;
@@ -78,7 +89,8 @@ TEST(VideoEvaluation, FlipsAreThoseOfTheFullSystemBetweenFramesOfOneValidationVi
   EXPECT_LT(ratios[4], ratios[0]) << "what smoothing is for";
 }
 
-// A test video lacks faces inside and at its end; another has more frames than the challenge asks about.
+// A test video lacks faces inside and at its end; another has more frames than the challenge asks about. Of the others
+// one has pictures that are all damaged, one an empty folder, and one none.
 TEST(VideoEvaluation, Check10ASubmissionHasTheRowsOfTheSampleFile) {
   torch::manual_seed(5);
   const auto root = dataset::FreshFolder("submission");
@@ -100,29 +112,35 @@ TEST(VideoEvaluation, Check10ASubmissionHasTheRowsOfTheSampleFile) {
     std::string name;
     std::vector<std::uint32_t> frames;
     int listed;
+    bool damaged = false;
   };
   std::string sample = "image_location,Neutral\n";
   std::vector<std::string> expected;
-  const std::vector<TestVideo> videos = {{"gaps", {1, 2, 5, 6}, 9}, {"longer_left", {1, 2, 3, 4, 5}, 3}};
+  const std::vector<TestVideo> videos = {{"gaps", {1, 2, 5, 6}, 9},
+                                         {"longer_left", {1, 2, 3, 4, 5}, 3},
+                                         {"damaged", {1, 2}, 2, true},
+                                         {"empty", {}, 4},
+                                         {"nowhere", {}, 3}};
   for (const TestVideo& video : videos) {
     const auto picture = [&](std::uint32_t number) {
       std::array<char, 16> name{};
       std::snprintf(name.data(), name.size(), "/%05u.jpg", number);
       return video.name + name.data();
     };
-    std::filesystem::create_directories(root / "videos/cropped_aligned" / video.name);
+    if (video.name != "nowhere") std::filesystem::create_directories(root / "videos/cropped_aligned" / video.name);
     for (const std::uint32_t frame : video.frames)
       dataset::WriteText(root / "videos/cropped_aligned" / picture(frame), "x");
     for (int row = 1; row <= video.listed; ++row) {
       expected.push_back(picture(static_cast<std::uint32_t>(row)));
       sample += expected.back() + ",\n";
     }
-    const std::size_t frames = video.frames.size();
+    if (video.frames.empty()) continue;
+    const std::size_t frames = video.damaged ? 0 : video.frames.size();
     const dataset::FeatureSet set{"videos",
                                   video.name,
                                   model,
                                   {spec.classes().begin(), spec.classes().end()},
-                                  video.frames,
+                                  {video.frames.begin(), video.frames.begin() + static_cast<std::ptrdiff_t>(frames)},
                                   std::vector<float>(frames * kSize, 0.5F),
                                   std::vector<float>(frames * 8)};
     ASSERT_TRUE(io::WriteFileAtomically(features / (video.name + ".npz"), dataset::FeatureSetBytes(set)).ok());
@@ -142,6 +160,9 @@ TEST(VideoEvaluation, Check10ASubmissionHasTheRowsOfTheSampleFile) {
     for (const TestVideo& video : videos) {
       const auto of = PicturesOf(layout.Submission() / (video.name + ".txt"));
       rows.insert(rows.end(), of.begin(), of.end());
+      if (video.damaged || video.frames.empty()) {
+        EXPECT_EQ(LastFieldsOf(layout.Submission() / (video.name + ".txt")), std::set<std::string>{"0"}) << video.name;
+      }
     }
     EXPECT_EQ(rows, expected) << "half width " << half_width;
   }
