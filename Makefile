@@ -80,7 +80,7 @@ bench: deps
 	cmake --preset bench
 	cmake --build --preset bench -j $(JOBS)
 
-# Beside PyTorch, which comes into build/test-venv; on a GPU: make bench-train DEVICE=cuda.
+# Beside PyTorch in the venv of the checks, build/test-venv, so that both compare with one version of it; on a GPU: make bench-train DEVICE=cuda.
 DEVICE ?= cpu
 bench-train:
 	$(if $(filter cuda,$(DEVICE)),@tools/install_cuda_libraries.sh)

@@ -20,6 +20,15 @@ FAULTS = {
     "the baseline is missing": {"baseline", "h"},
     "h before start_step is fed back": {"baseline", "h"},
     "each rank uses its own h": {"L_T_mpl", "teacher gradient"},
+    "h is a mean of the ranks' own": {"h_raw"},
+    "g_l is at the weights before the step": {"h_raw"},
+    "g_u is the clipped gradient": {"h_raw"},
+    "h reaches one rank of the teacher": {"L_T_mpl", "teacher gradient"},
+    "labels lie by the teacher's cut": {"L_S_u", "student gradient"},
+    "each rank normalises by its own rows": {"q", "L_T_l", "L_T_u", "L_T_mpl", "teacher gradient", "teacher statistics",
+                                             "L_S_u", "student gradient", "student statistics"},
+    "the label is the teacher's own": {"labels of the sets"},
+    "the mask decides what is trained on": {"trained"},
     "L_old and L_new are rank 0's": {"L_old", "L_new"},
     "L_old is taken after the step": {"L_old"},
     "L_old is label-smoothed": {"L_old"},
@@ -61,7 +70,20 @@ FAULTS = {
 }
 # Lines that a fault may break or not, as the rows fall or the processor sums (bfloat16's rounding moves a loss by about its tolerance).
 PERHAPS = {"the teacher looks at each view by itself": {"y_hat"},
+           "each rank normalises by its own rows": {"y_hat"},
            "bfloat16 passes are in float32": {"L_S_u", "L_T_l", "L_T_mpl", "L_T_u"}}
+# Lines that a float32 record may hide a fault from: their tolerance is wider than what the fault changes.
+HIDDEN_IN_FLOAT32 = {
+    **dict.fromkeys(["each rank uses its own h", "the credited label is the strong view's own", "the other view is credited",
+                     "the feedback target is soft", "credit for labels the student was not trained on",
+                     "tau is in the consistency loss"], {"teacher gradient"}),
+    "the recorded gradient is clipped": {"student momentum", "student weights", "teacher momentum", "teacher weights"},
+    "the running variance is biased": {"student statistics", "teacher statistics"},
+}
+
+
+def flat(tensors):
+    return torch.cat([t.double().flatten() for t in tensors])
 
 
 class FaultyTrainer:
@@ -70,7 +92,8 @@ class FaultyTrainer:
         self.record, self.config, self.fault = record, record.config, fault
         net = build_network(record.step)
         mixed = record.step["dtype"] == "bfloat16" and not self.has("bfloat16 passes are in float32")
-        self.network = RankedNetwork(net, self.config["batch_norm"], mixed)
+        batch_norm = "local" if self.has("each rank normalises by its own rows") else self.config["batch_norm"]
+        self.network = RankedNetwork(net, batch_norm, mixed)
         self.scorer = RankedNetwork(net, self.config["batch_norm"], mixed=self.has("L_old and L_new are in bfloat16"))
         self.out = RecordedStep(copy.deepcopy(record.step), {stem: dict(t) for stem, t in record.tensors.items()})
         self.scalars = self.out.step["scalars"]
@@ -135,9 +158,12 @@ class FaultyTrainer:
         weak, strong = torch.cat(self.weak).detach(), torch.cat(self.strong).detach()
         self.p = softmax(weak / config["tau"], 1)
         batch["q"] = self.p.amax(1)
-        batch["y_hat"] = (strong if self.has("the label is the strong view's") else weak).argmax(1)
+        online = config["pseudo_label_source"] == "online"
+        if online or self.has("the label is the teacher's own"):
+            batch["y_hat"] = (strong if self.has("the label is the strong view's") else weak).argmax(1)
         batch["mask"] = (batch["q"] >= self.class_thresholds()[batch["y_hat"]]).to(batch["q"])
-        batch["trained"] = batch["mask"] if config["student_mask"] else torch.ones_like(batch["mask"])
+        masked = config["student_mask"] and (online or self.has("the mask decides what is trained on"))
+        batch["trained"] = batch["mask"] if masked else torch.ones_like(batch["mask"])
         self.scalars["accepted"] = batch["mask"].sum().item()
 
     def class_thresholds(self):
@@ -171,7 +197,8 @@ class FaultyTrainer:
         parameters, statistics = self.leaves("student_before")
         logits, self.student_statistics = self.training_forward(parameters, statistics,
                                                                 self.rows("student", "x_u_strong"))
-        labels, trained = self.record.rows("student", batch["y_hat"], "unlabelled"), None
+        labels = batch["y_hat"].roll(1) if self.has("labels lie by the teacher's cut") else batch["y_hat"]
+        labels = self.record.rows("student", labels, "unlabelled")
         trained = self.record.rows("student", batch["trained"], "unlabelled")
         losses = [m * cross_entropy(z, y, label_smoothing=config["label_smoothing"], reduction="none")
                   for z, y, m in zip(logits, labels, trained)]
@@ -184,6 +211,9 @@ class FaultyTrainer:
         config, out = self.config, self.out
         gradients = dict(zip(parameters, torch.autograd.grad(loss, parameters.values(), retain_graph=True)))
         clip = config["grad_clip"]
+        if side == "student" and self.has("h is a mean of the ranks' own"):
+            self.own_g_u = [flat(torch.autograd.grad(own.mean(), parameters.values(), retain_graph=True))
+                            for own in losses_of_ranks]
         if self.has("each rank clips its own gradient"):
             gradients = {n: torch.zeros_like(g) for n, g in gradients.items()}
             for own in losses_of_ranks:
@@ -256,9 +286,8 @@ class FaultyTrainer:
             old, new = old[:1], new[:1]
         scalars["L_old"], scalars["L_new"] = (torch.cat(part).double().mean().item() for part in (old, new))
         off = config["lr_student"] == 0 or config["feedback_form"] == "off"
-        assert config["feedback_form"] in ("first_order", "off")
         sign = -1 if self.has("the sign of h is new - old") else 1
-        scalars["h_raw"] = 0.0 if off else sign * (scalars["L_old"] - scalars["L_new"])
+        scalars["h_raw"] = 0.0 if off else sign * self.raw_feedback(statistics)
         before = scalars["baseline_before"]
         active = not off and (step >= config["feedback_start_step"] or self.has("h before start_step is fed back"))
         moves = active and config["baseline"] and not self.has("the baseline is missing")
@@ -269,6 +298,28 @@ class FaultyTrainer:
             self.h_of_ranks = [(a.mean() - b.mean()).item() - scalars["baseline_after"] for a, b in zip(old, new)]
         if len(self.h_of_ranks) < len(self.weak):
             self.h_of_ranks = [scalars["h"]] * len(self.weak)
+        if self.has("h reaches one rank of the teacher"):
+            self.h_of_ranks = [scalars["h"]] + [0.0] * (len(self.weak) - 1)
+
+    def raw_feedback(self, statistics):
+        config, scalars = self.config, self.scalars
+        if config["feedback_form"] == "first_order":
+            return scalars["L_old"] - scalars["L_new"]
+        at = self.student_parameters if self.has("g_l is at the weights before the step") else self.student_new
+        leaves = {n: p.detach().clone().requires_grad_() for n, p in at.items()}
+        losses = self.labelled_losses(leaves, statistics)
+        g_u = flat(self.out["gradients"][f"student.{n}"] for n in leaves)
+        if self.has("g_u is the clipped gradient"):
+            g_u = g_u * min(1.0, config["grad_clip"] / (g_u.norm().item() + 1e-6))
+        pairs = [(sum(own.sum() for own in losses) / config["B"], g_u)]
+        if self.has("h is a mean of the ranks' own"):
+            pairs = [(own.mean(), own_g_u) for own, own_g_u in zip(losses, self.own_g_u)]
+        of_pairs = []
+        for loss, gradient in pairs:
+            g_l = flat(torch.autograd.grad(loss, leaves.values(), retain_graph=True))
+            scale = config["lr_student"] if config["feedback_form"] == "exact" else 1 / (g_l.norm() * gradient.norm()).item()
+            of_pairs.append(scale * (g_l @ gradient).item())
+        return sum(of_pairs) / len(of_pairs)
 
     def teacher(self):
         config, batch, scalars = self.config, self.out["batch"], self.scalars

@@ -23,7 +23,7 @@ from threading import Lock
 import numpy
 import torch
 
-from faulty_trainer import FAULTS, PERHAPS, FaultyTrainer
+from faulty_trainer import FAULTS, HIDDEN_IN_FLOAT32, PERHAPS, FaultyTrainer
 from recorded_step import RecordedStep
 from replay_step import Line, Replay, print_table, replay_of
 
@@ -35,17 +35,17 @@ data:
 model: {{backbone: resnet18, width: 8, image_size: 32}}
 teacher: {{steps: 4, batch: 16}}
 labeling: {{batch: 16, threshold: 0.1, min_accuracy: 0}}
-cotrain: {{steps: 5, batch: 8, mu: 2, warmup_steps: 2, lambda_ramp_steps: 6, ema_decay: 0.9, tau: 0.8, threshold: 0.35}}
+cotrain: {{steps: 5, batch: 8, mu: 2, lr_teacher: 0.02, lr_student: 0.05, warmup_steps: 2, lambda_ramp_steps: 6,
+  ema_decay: 0.9, tau: 0.8, threshold: 0.35}}
 checkpoint: {{every_steps: 1000}}
 resources: {{device: {device}, threads_per_rank: 1}}
 """
 OWN_HOST = ["unshare", "--uts", "sh", "-c", 'hostname "rank-$OMPI_COMM_WORLD_RANK" && exec "$@"', "-"]
 
-# setting -> value -> what it says to the trainer; "ranks" and "step" are the command's own.
+# setting -> value -> what it says to the trainer; "step" is the command's own, "ranks" is read by settings_of.
 FACTORS = {
     "form": {form: [f"cotrain.feedback.form={form}"] for form in ("first_order", "exact", "cosine", "off")},
-    "ranks": {"1": [], "2": [], "3": [], **{f"{t}+{s}": ["cotrain.placement=split", f"cotrain.placement_ranks.teacher={t}"]
-                                            for t, s in [(1, 1), (2, 1), (1, 2), (2, 2)]}},
+    "ranks": {ranks: [] for ranks in ("1", "2", "3", "1+1", "2+1", "1+2", "2+2")},
     "batch_norm": {mode: [f"cotrain.batch_norm={mode}"] for mode in ("local", "sync", "frozen")},
     "optimizer": {"plain": ["cotrain.momentum=0", "cotrain.nesterov=false"],
                   "momentum": ["cotrain.momentum=0.9", "cotrain.nesterov=false"],
@@ -87,6 +87,9 @@ EXPECTED = {
     "baseline": lambda step, value: step["config"]["baseline"] == (value == "true"),
     "feedback": lambda step, value: step["config"]["feedback_start_step"] == (4 if value == "later" else 0),
 }
+# step -> share of the peak that a learning rate has, and decay of the average, by hand from docs/method.md: step 0 is the
+# first of two that warm up, step 3 the second of the cosine's three; (1 + s) / (10 + s) is below the spec's decay.
+RATES = {0: (1 / 2, 1 / 10), 3: (3 / 4, 4 / 13)}
 
 
 # Pairs alone would meet each form on several ranks mostly where h is 0 by rule: these names meet while the rest is so.
@@ -187,17 +190,49 @@ def labels_amiss(record, run):
     return sum(accepted.get(int(k)) != int(y) for k, y in zip(record["batch"]["key"], record["batch"]["y_hat"]))
 
 
+def settings_of(case):
+    settings = [setting for factor, values in FACTORS.items() if factor in case and factor != "ranks"
+                for setting in values[case[factor]]]
+    if "+" in case["ranks"]:
+        settings += ["cotrain.placement=split", f"cotrain.placement_ranks.teacher={case['ranks'].split('+')[0]}"]
+    return settings + case.get("also", [])
+
+
+def record_case(trainer, name, case):
+    """-> the folder of the recorded step."""
+    after_teacher = case.get("source") == "offline" or "sampling" in case
+    return trainer.record(name, sum(map(int, case["ranks"].split("+"))), case["step"], settings_of(case), after_teacher)
+
+
+def replay_lines(trainer, record):
+    lines = Replay(record).run()
+    if record.config["pseudo_label_source"] == "offline":
+        lines.append(Line("labels of the sets", labels_amiss(record, trainer.labelled()), 0))
+    return lines
+
+
+def settings_lost(record, case):
+    """-> the names of what the record does not say as the case wants it."""
+    lost = [name for name, holds in EXPECTED.items() if name in case and not holds(record.step, case[name])]
+    if case["step"] == 0 and "student_init" in case:
+        alike = all(torch.equal(t, record["student_before"][n]) for n, t in record["teacher_before"].items())
+        lost += ["student_init"] if alike != (case["student_init"] == "teacher") else []
+    share, decay = RATES[case["step"]]
+    peaks = {"lr_teacher": 0.02, "lr_student": 0.05}
+    told = (text.removeprefix("cotrain.").split("=") for text in settings_of(case))
+    peaks.update((key, float(value)) for key, value in told if key in peaks)
+    if case.get("student") == "waits":
+        peaks["lr_student"] = 0
+    expected = {"ema_decay": decay, **{name: share * peak for name, peak in peaks.items()}}
+    return lost + [name for name, rate in expected.items() if abs(record.config[name] - rate) > 1e-12]
+
+
 def replay_case(trainer, number, case):
     """-> (number of lines that fail, text)."""
-    settings = [setting for name, values in FACTORS.items() if name in case for setting in values[case[name]]]
-    settings += case.get("also", [])
-    after_teacher = case.get("source") == "offline" or "sampling" in case
-    folder = trainer.record(f"case-{number}", sum(map(int, case["ranks"].split("+"))), case["step"], settings, after_teacher)
+    folder = record_case(trainer, f"case-{number}", case)
     record = RecordedStep.read(folder)
-    lines = Replay(record).run()
-    if case.get("source") == "offline":
-        lines.append(Line("labels of the sets", labels_amiss(record, trainer.labelled()), 0))
-    lost = [name for name, holds in EXPECTED.items() if name in case and not holds(record.step, case[name])]
+    lines = replay_lines(trainer, record)
+    lost = settings_lost(record, case)
     failed = [line for line in lines if not line.holds]
     closest = max((line.difference / line.allowed, line.name) for line in lines if line.allowed > 0)
     text = f"{number:3} {' '.join(map(str, case.values()))}: closest {closest[1]} at {closest[0]:.2g} of the allowed"
@@ -274,7 +309,7 @@ def check_undone(trainer):
     """-> number of jobs that do not leave a step whose replay shows why they gave up, or accept one that does not."""
     bad = 0
     for case in ({"ranks": "1"}, {"ranks": "2"}, {"ranks": "1+1"}, {"ranks": "2", "threshold": "dynamic"}):
-        settings = DIVERGING + [setting for name, value in case.items() for setting in FACTORS[name][value]]
+        settings = DIVERGING + settings_of(case)
         run = trainer.scratch / f"diverging-{'-'.join(case.values())}"
         done = trainer.run(*trainer.train("cotrain", run, settings), "--from-init", ranks=sum(map(int, case["ranks"].split("+"))))
         folders = list((run / "phases" / "cotrain").glob("nonfinite-*"))
@@ -298,12 +333,39 @@ def check_undone(trainer):
     return bad
 
 
+IN_FULL = {"ranks": "3", "step": 3, "dtype": "float64", "student_mask": "true", "clip": 0.5, "weight_decay": 0.02}
+# Steps to plant faults in.
 PLANTING = {
-    "a step in full": ["cotrain.student_mask=true", "cotrain.grad_clip=0.5", "cotrain.weight_decay=0.02"],
-    "before start_step": ["cotrain.feedback.start_step=4"],
-    "under class thresholds": ["cotrain.pseudo_label.threshold_rule=dynamic"],
-    "in bfloat16": ["cotrain.dtype=bfloat16"],
-    "in bfloat16, frozen": ["cotrain.dtype=bfloat16", "cotrain.batch_norm=frozen"],
+    "a step in full": IN_FULL,
+    "before start_step": {"ranks": "3", "step": 3, "dtype": "float64", "feedback": "later"},
+    "under class thresholds": {"ranks": "3", "step": 3, "dtype": "float64", "threshold": "dynamic"},
+    "in bfloat16": {"ranks": "3", "step": 3, "dtype": "bfloat16"},
+    "in bfloat16, frozen": {"ranks": "3", "step": 3, "dtype": "bfloat16", "batch_norm": "frozen"},
+    "exact": {**IN_FULL, "form": "exact"},
+    "cosine": {**IN_FULL, "form": "cosine"},
+    "split": {**IN_FULL, "ranks": "2+3"},
+    "sync": {**IN_FULL, "batch_norm": "sync"},
+    "offline": {**IN_FULL, "source": "offline"},
+    "in float32": {**IN_FULL, "dtype": "float32"},
+}
+# fault -> the steps that it is planted in, where these are not "a step in full" alone.
+PLANTED_IN = {
+    "h before start_step is fed back": ["before start_step"],
+    **dict.fromkeys(["class thresholds see the step's own labels", "the mask has one threshold for all classes",
+                     "the class status counts rank 0's faces", "a label of a class is confident by its own threshold"],
+                    ["with a slow class"]),
+    **dict.fromkeys(["L_old and L_new are in bfloat16", "weights are kept in bfloat16"], ["in bfloat16"]),
+    "bfloat16 passes are in float32": ["in bfloat16, frozen"],
+    **dict.fromkeys(["h is a mean of the ranks' own", "g_l is at the weights before the step"], ["exact", "cosine"]),
+    "g_u is the clipped gradient": ["exact"],
+    **dict.fromkeys(["labels lie by the teacher's cut", "h reaches one rank of the teacher"], ["split"]),
+    **dict.fromkeys(["the student's loss is a mean of rank means", "L_old and L_new are rank 0's"],
+                    ["a step in full", "split", "in float32"]),
+    **dict.fromkeys(["each rank uses its own h", "the consistency loss is not masked", "each rank clips its own gradient"],
+                    ["a step in full", "in float32"]),
+    "each rank normalises by its own rows": ["sync"],
+    "ranks keep their own statistics": ["a step in full", "sync", "in float32"],
+    **dict.fromkeys(["the label is the teacher's own", "the mask decides what is trained on"], ["offline"]),
 }
 
 
@@ -317,40 +379,55 @@ def with_a_slow_class(record):
     return FaultyTrainer(RecordedStep(step, record.tensors)).make()
 
 
+def check_right(trainer, name, record):
+    """-> number of replays of the record that do not hold: as it is, and made again."""
+    bad = 0
+    for kind, made in (("as recorded", record), ("made again without a fault", FaultyTrainer(record).make())):
+        failed = [line.name for line in replay_lines(trainer, made) if not line.holds]
+        print(f"{name}, {kind}: {'holds' if not failed else 'FAILED ' + ', '.join(failed)}")
+        bad += bool(failed)
+    return bad
+
+
+def plant(trainer, fault, name, record):
+    """-> whether the fault is found where it is and nowhere else; it stays in the scratch folder."""
+    FaultyTrainer(record, fault).make().write(trainer.scratch / "planted")
+    failed = {line.name for line in replay_lines(trainer, RecordedStep.read(trainer.scratch / "planted")) if not line.holds}
+    seen_in, perhaps = FAULTS[fault], PERHAPS.get(fault, set())
+    if record.step["dtype"] == "float32":
+        perhaps = perhaps | HIDDEN_IN_FLOAT32.get(fault, set())
+    found = bool(failed) if seen_in is None else failed - perhaps == seen_in - perhaps
+    print(f"{'found ' if found else 'MISSED'} {fault}, {name}: {', '.join(sorted(failed))}", flush=True)
+    if not found:
+        print(f"       expected: {', '.join(sorted(seen_in or {'any'}))}")
+    return found
+
+
 def plant_faults(trainer):
     """-> number of faults that are not found where they are."""
-    bad = 0
-    records = {}
-    for number, (name, settings) in enumerate(PLANTING.items()):
-        folder = trainer.record(f"planting-{number}", 3, 3, ["cotrain.dtype=float64"] + settings)
-        records[name] = RecordedStep.read(folder)
-    slow = with_a_slow_class(records["under class thresholds"])
-    for name, record in {**records, "with a slow class": slow}.items():
-        for kind, made in (("as recorded", record), ("made again without a fault", FaultyTrainer(record).make())):
-            failed = [line.name for line in Replay(made).run() if not line.holds]
-            print(f"{name}, {kind}: {'holds' if not failed else 'FAILED ' + ', '.join(failed)}")
-            bad += bool(failed)
-    for fault, seen_in in FAULTS.items():
-        record = records["before start_step" if "start_step" in fault else "a step in full"]
-        record = slow if "class" in fault else record
-        record = records["in bfloat16"] if fault.endswith("in bfloat16") else record
-        record = records["in bfloat16, frozen"] if fault.startswith("bfloat16") else record
-        folder = trainer.scratch / "planted"
-        FaultyTrainer(record, fault).make().write(folder)
-        command = [sys.executable, Path(__file__).with_name("replay_step.py"), folder]
-        lines = Replay(RecordedStep.read(folder)).run()
-        failed = {line.name for line in lines if not line.holds}
-        found = bool(failed) if seen_in is None else failed - PERHAPS.get(fault, set()) == seen_in
-        print(f"{'found ' if found else 'MISSED'} {fault}: {', '.join(sorted(failed))}")
-        if not found:
-            print(f"       expected: {', '.join(sorted(seen_in or {'any'}))}")
-        bad += not found
+    records = {name: RecordedStep.read(record_case(trainer, f"planting-{number}", case))
+               for number, (name, case) in enumerate(PLANTING.items())}
+    records["with a slow class"] = with_a_slow_class(records["under class thresholds"])
+    bad = sum(check_right(trainer, name, record) for name, record in records.items())
+    found = [plant(trainer, fault, name, records[name]) for fault in FAULTS for name in PLANTED_IN.get(fault, ["a step in full"])]
+    bad += found.count(False)
+    command = [sys.executable, Path(__file__).with_name("replay_step.py"), trainer.scratch / "planted"]
     code = subprocess.run(command, capture_output=True).returncode
     if code != 1:
         print(f"FAILED: the program left with {code} on a planted fault, not with 1")
         bad += 1
-    print(f"{len(FAULTS)} faults planted, {bad} not found where they are")
+    print(f"{len(found)} faults planted, {bad} not found where they are")
     return bad
+
+
+def plant_in_float32(trainer):
+    """-> number of the faults of a step in full that a float32 record hides."""
+    record = RecordedStep.read(record_case(trainer, "planting-float32", PLANTING["in float32"]))
+    shown = [fault for fault, seen_in in FAULTS.items() if "a step in full" in PLANTED_IN.get(fault, ["a step in full"])
+             and seen_in is not None and seen_in - HIDDEN_IN_FLOAT32.get(fault, set())]
+    found = [plant(trainer, fault, "in float32", record) for fault in shown]
+    print(f"{len(found)} faults planted in float32, {found.count(False)} not found")
+    return found.count(False)
 
 
 def main():
@@ -370,6 +447,7 @@ def main():
     else:
         cases = AFTER_A_TEACHER + cover(2) if arguments.what == "pairs" else cover(3, 1) + cover(3, 2) + cover(3, 3) + LARGER
         bad = check_refusals(trainer) + run_cases(trainer, cases, arguments.jobs, arguments.first)
+        bad += plant_in_float32(trainer) if arguments.what == "grid" else 0
     return 1 if bad else 0
 
 

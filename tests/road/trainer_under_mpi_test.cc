@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -11,6 +12,14 @@
 
 namespace ferment::road {
 namespace {
+
+/// Of a trace, in microseconds.
+struct Span {
+  double begin = 0;
+  double end = 0;
+
+  bool Holds(double moment) const { return begin <= moment && moment < end; }
+};
 
 /// ferment-trainer under mpirun, without a coordinator.
 class TrainerUnderMpi : public RoadTest {
@@ -27,10 +36,10 @@ class TrainerUnderMpi : public RoadTest {
            "checkpoint: {every_steps: 100000}\nresources: {device: cpu, threads_per_rank: 1}\n";
   }
 
-  std::vector<std::string> Trainer(const std::filesystem::path& run, int steps) const {
+  std::vector<std::string> Trainer(const std::filesystem::path& run, int steps, int ranks = 2) const {
     return {"mpirun",
             "-np",
-            "2",
+            std::to_string(ranks),
             "--bind-to",
             "none",
             "--oversubscribe",
@@ -174,30 +183,62 @@ TEST_F(TrainerUnderMpi, ASecondOneLeavesTheFolderToTheFirst) {
   ExpectTheBitsOfAnUninterruptedJob(run_dir(), steps);
 }
 
+TEST_F(TrainerUnderMpi, Check5TwoComputeWhatOneDoes) {
+  for (const int ranks : {1, 2}) {
+    std::vector<std::string> command = Trainer(folder() / std::to_string(ranks), 4, ranks);
+    command.insert(command.end(), {"--set", "cotrain.dtype=float64", "--set", "cotrain.batch_norm=sync"});
+    const Outcome outcome = Run(command, Environment());
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  }
+  std::ifstream alone(folder() / "1/logs/curve-cotrain.jsonl"), both(folder() / "2/logs/curve-cotrain.jsonl");
+  int steps = 0;
+  for (std::string one, other; std::getline(alone, one) && std::getline(both, other); ++steps) {
+    const Json figures = ParseJson(one).value().flatten(), others = ParseJson(other).value().flatten();
+    ASSERT_EQ(figures.size(), others.size()) << one << other;
+    for (const auto& [name, value] : figures.items()) {
+      if (!value.is_number()) continue;
+      const double figure = value;
+      EXPECT_NEAR(others.at(name).get<double>(), figure, 1e-9 * (1 + std::abs(figure))) << name << " step " << steps;
+    }
+  }
+  EXPECT_EQ(steps, 4);
+}
+
 TEST_F(TrainerUnderMpi, DrawsATimelineOfAllRanks) {
   const auto file = folder() / "trace.json";
   std::vector<std::string> command = Trainer(run_dir(), 3);
-  command.insert(command.end(), {"--trace", file.string()});
+  // Wide enough for several parts of gradients.
+  command.insert(command.end(), {"--trace", file.string(), "--set", "model.width=64"});
   const Outcome outcome = Run(command, Environment());
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
   std::map<std::string, std::set<int>> ranks_of;
-  // Of rank 0.
-  double backward_ended = 0;
-  double first_sum = 0;
+  // Of rank 0, in the order of their ends.
+  std::map<std::string, std::vector<Span>> spans;
+  std::vector<double> sums;
   const Json trace = ReadJson(file);
   for (const Json& event : trace["traceEvents"]) {
     const std::string name = event["name"];
     ranks_of[name].insert(event["pid"].get<int>());
     if (event["pid"] != 0) continue;
-    if (name == "student backward" && backward_ended == 0)
-      backward_ended = event["ts"].get<double>() + event["dur"].get<double>();
-    if (event["ph"] == "b" && first_sum == 0) first_sum = event["ts"];
+    if (event["ph"] == "X")
+      spans[name].push_back({event["ts"], event["ts"].get<double>() + event["dur"].get<double>()});
+    if (event["ph"] == "b") sums.push_back(event["ts"]);
   }
-  for (const char* name : {"step", "data wait", "views", "teacher forward", "student forward", "student backward",
-                           "feedback: L_old", "feedback: L_new", "teacher backward", "sum", "all-reduce", "average"})
+  for (const char* name :
+       {"step", "data wait", "views", "teacher forward", "student forward", "student backward", "autograd",
+        "feedback: L_old", "feedback: L_new", "teacher backward", "sum", "all-reduce", "average"})
     EXPECT_EQ(ranks_of[name], (std::set<int>{0, 1})) << name;
-  EXPECT_GT(first_sum, 0);
-  EXPECT_LT(first_sum, backward_ended) << "a sum begins while backward goes on";
+  ASSERT_EQ(spans["student backward"].size(), 3U);
+  for (const Span& backward : spans["student backward"]) {
+    const auto autograd =
+        std::ranges::find_if(spans["autograd"], [&](const Span& span) { return backward.Holds(span.begin); });
+    ASSERT_NE(autograd, spans["autograd"].end());
+    const auto begun_in = [&](const Span& span) {
+      return std::ranges::count_if(sums, [&](double begin) { return span.Holds(begin); });
+    };
+    EXPECT_GE(begun_in(backward), 3) << "parts";
+    EXPECT_GE(begun_in(*autograd), 2) << "sums begin while autograd goes on";
+  }
 }
 
 TEST_F(TrainerUnderMpi, SaysBeforeTheWorkThatTheTimelineCannotBeWritten) {

@@ -144,7 +144,7 @@ class SupervisedRecipe : public Recipe {
     const double batch = static_cast<double>(plan_.batch);
     {
       const TraceScope scope(context_.trace, "backward");
-      FERMENT_RETURN_IF_ERROR(exchanges_[subject].Backward(sum / batch));
+      FERMENT_RETURN_IF_ERROR(exchanges_[subject].Backward(sum / batch, context_.trace));
     }
     const TraceScope scope(context_.trace, "update");
     FERMENT_RETURN_IF_ERROR(network.statistics.AverageOverRanks(context_.world));

@@ -9,12 +9,14 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <tuple>
 
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
 #include "worker/recipes/face_network.h"
+#include "worker/train/exchange/rank_statistics.h"
 #include "worker/train/trainer_loop.h"
 
 namespace ferment::worker {
@@ -72,6 +74,83 @@ class SupervisedRecipeTest : public ::testing::Test {
   std::filesystem::path folder_;
   RunSpec spec_;
 };
+
+/// Computes in float64 whatever the faces come in.
+class InFloat64 : public nn::Backbone {
+ public:
+  explicit InFloat64(std::shared_ptr<nn::Backbone> inner) : inner_(register_module("inner", std::move(inner))) {}
+  torch::Tensor Features(const torch::Tensor& images) override { return inner_->Features(images.to(torch::kFloat64)); }
+  torch::Tensor Classify(const torch::Tensor& features) override { return inner_->Classify(features); }
+  std::int64_t feature_size() const override { return inner_->feature_size(); }
+  void FoldBatchNorm(const nn::Folding& folding) override { inner_->FoldBatchNorm(folding); }
+
+ private:
+  std::shared_ptr<nn::Backbone> inner_;
+};
+
+/// Three steps of two networks, as fine-tuning has them, of seven faces each.
+class SupervisedOnRanks : public SupervisedRecipeTest {
+ protected:
+  struct Made {
+    std::vector<double> losses;
+    torch::Tensor state;
+  };
+
+  Made MakeSteps(int count, nn::BatchNormMode mode) const {
+    torch::set_num_threads(1);
+    Made made;
+    std::mutex mutex;
+    testing::RunRanks(count, [&](Collective& ranks) {
+      const RecipeContext context{
+          .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "finetune", .world = ranks, .recording = {}};
+      RankStatistics exchange(ranks);
+      const auto make = [&](std::uint64_t stream) {
+        return [&context, &exchange, mode, stream]() -> Result<std::shared_ptr<nn::Backbone>> {
+          FERMENT_ASSIGN_OR_RETURN(auto net, MakeInitialNetwork(context, stream, torch::kFloat64));
+          net->SetBatchNorm(mode, &exchange);
+          return std::make_shared<InFloat64>(std::move(net));
+        };
+      };
+      SupervisedPlan plan{.batch = 7,
+                          .schedule = {.base = 0.02, .total_steps = 100},
+                          .optimizer = {.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3},
+                          .label_smoothing = 0.1,
+                          .subjects = {{"student", make(0)}, {"baseline", make(1)}},
+                          .batch_key = "finetune.batch"};
+      const auto recipe = MakeSupervisedRecipe(context, std::move(plan));
+      ASSERT_TRUE(recipe->Prepare().ok());
+      Made own;
+      for (const std::uint64_t step : {0, 1, 2}) {
+        const auto figures = recipe->Step(step);
+        ASSERT_TRUE(figures) << figures.error().ToString();
+        EXPECT_TRUE(figures->finite);
+        for (const char* loss : {"loss", "loss_baseline"}) own.losses.push_back(figures->values.at(loss));
+      }
+      own.state = Flat(recipe->State().value());
+      const std::lock_guard lock(mutex);
+      if (made.state.defined()) {
+        EXPECT_EQ(made.losses, own.losses);
+        EXPECT_TRUE(torch::equal(made.state, own.state)) << "ranks differ";
+      }
+      made = own;
+    });
+    return made;
+  }
+};
+
+TEST_F(SupervisedOnRanks, AnyNumberComputesWhatOneDoes) {
+  for (const nn::BatchNormMode mode : {nn::BatchNormMode::kSync, nn::BatchNormMode::kFrozen}) {
+    const Made alone = MakeSteps(1, mode);
+    for (const int ranks : {2, 3}) {
+      SCOPED_TRACE(::testing::Message() << ranks << " ranks, mode " << static_cast<int>(mode));
+      const Made made = MakeSteps(ranks, mode);
+      ASSERT_EQ(made.losses.size(), alone.losses.size());
+      for (std::size_t i = 0; i < alone.losses.size(); ++i)
+        EXPECT_NEAR(made.losses[i], alone.losses[i], 1e-9 * alone.losses[i]) << "loss " << i;
+      EXPECT_TRUE(torch::allclose(made.state, alone.state, 1e-8, 1e-10));
+    }
+  }
+}
 
 /// The same 50 steps each time, with a network whose head is lost after step 25.
 class BestOfASupervisedJob : public SupervisedRecipeTest {

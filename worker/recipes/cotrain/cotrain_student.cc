@@ -60,7 +60,7 @@ Status CotrainStudent::Backward(const CotrainBatch& batch, const RowLabels& labe
                           labels.trained);
   }
   const TraceScope scope(trace_, "student backward");
-  FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch.global_unlabelled));
+  FERMENT_RETURN_IF_ERROR(exchange_.Backward(sum / batch.global_unlabelled, trace_));
   if (rules_.average_statistics) FERMENT_RETURN_IF_ERROR(network_.statistics.AverageOverRanks(ranks_));
   std::array sums = {sum.item<double>()};
   FERMENT_RETURN_IF_ERROR(SumOverRanks(sums, ranks_));

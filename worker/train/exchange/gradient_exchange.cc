@@ -56,16 +56,20 @@ void GradientExchange::CutIntoParts(std::int64_t part_elements) {
   if (!rest.parameters.empty()) parts_.push_back(std::move(rest));
 }
 
-Status GradientExchange::Backward(const torch::Tensor& loss) {
-  if (ranks_.size() == 1) {
+Status GradientExchange::Backward(const torch::Tensor& loss, Trace* trace) {
+  const auto differentiate = [&] {
+    const TraceScope scope(trace, "autograd");
     loss.backward();
+  };
+  if (ranks_.size() == 1) {
+    differentiate();
     return Status();
   }
   for (Part& part : parts_) part.missing = part.parameters.size();
   begun_ = 0;
   failure_ = Status();
   differentiating_ = true;
-  loss.backward();
+  differentiate();
   differentiating_ = false;
   BeginParts(/*all=*/true);
   FERMENT_RETURN_IF_ERROR(failure_);

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "worker/trace/trace.h"
 #include "worker/train/exchange/gradient_bucket.h"
 
 namespace ferment::worker {
@@ -25,8 +26,9 @@ class GradientExchange {
   GradientExchange& operator=(const GradientExchange&) = delete;
 
   /// Differentiates `loss`, adding to the bucket's gradients, and sums them over ranks. Every rank calls; a parameter
-  /// may have no part in the loss. Errors: those of the collective.
-  Status Backward(const torch::Tensor& loss);
+  /// may have no part in the loss. `trace` gets the span "autograd": what of it LibTorch takes, without the sums that
+  /// are waited for after it. Errors: those of the collective.
+  Status Backward(const torch::Tensor& loss, Trace* trace = nullptr);
 
  private:
   class Hook;

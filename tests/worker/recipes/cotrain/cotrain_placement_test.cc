@@ -31,6 +31,7 @@ struct Made {
   std::vector<double> numbers;
   torch::Tensor teacher;
   torch::Tensor student;
+  torch::Tensor moved;  // all weights of rank 0's networks, by what the steps added
   ClassStatus status;
 };
 
@@ -50,7 +51,8 @@ void ExpectAgreement(const std::vector<double>& mine, Collective& world) {
 }
 
 Made MakeSteps(const Groups& groups, nn::BatchNormMode mode, CotrainRules rules,
-               const std::function<void(int step, CotrainBatch&, Collective&)>& change = nullptr) {
+               const std::function<void(int step, CotrainBatch&, Collective&)>& change = nullptr,
+               torch::Dtype dtype = torch::kFloat64) {
   Made made;
   std::mutex mutex;
   torch::set_num_threads(1);
@@ -61,9 +63,11 @@ Made MakeSteps(const Groups& groups, nn::BatchNormMode mode, CotrainRules rules,
     std::unique_ptr<World> faces;
     {
       const std::lock_guard lock(mutex);  // the generator that both draw from is the process's
-      pair = std::make_unique<Pair>(mode, std::move(placement), kOptimizer);
-      faces = std::make_unique<World>(5);
+      pair = std::make_unique<Pair>(mode, std::move(placement), kOptimizer, 0, dtype);
+      faces = std::make_unique<World>(World(5).As(dtype));
     }
+    const auto weights = [&] { return torch::cat({pair->teacher.bucket.weights(), pair->student.bucket.weights()}); };
+    const torch::Tensor first_weights = weights().clone();
     FeedbackBaseline baseline(true);
     CotrainStep step = pair->Step(baseline, rules);
     std::vector<double> mine;
@@ -87,6 +91,7 @@ Made MakeSteps(const Groups& groups, nn::BatchNormMode mode, CotrainRules rules,
     const std::lock_guard lock(mutex);
     made.numbers = mine;
     made.finite = finite;
+    if (world.rank() == 0) made.moved = weights() - first_weights;
     if (pair->placement.teaches()) made.status = step.thresholds().status();
     if (pair->placement.teaches())
       made.teacher = torch::cat({pair->teacher.bucket.weights(), pair->teacher.sgd.momentum()}).clone();
@@ -114,11 +119,38 @@ TEST(CotrainPlacement, Check5ComputesWhatOneRankComputesOnAnyRanks) {
       const CotrainRules rules = {
           .tau = 0.7, .threshold = 0.3, .label_smoothing = 0.1, .student_mask = true, .form = form};
       const Made alone = MakeSteps({.teacher = 1}, mode, rules);
-      for (const Groups& groups : {Groups{2, 0}, Groups{1, 1}, Groups{2, 1}, Groups{1, 2}, Groups{2, 2}}) {
+      for (const Groups& groups :
+           {Groups{2, 0}, Groups{3, 0}, Groups{1, 1}, Groups{2, 1}, Groups{1, 2}, Groups{2, 2}}) {
         SCOPED_TRACE(::testing::Message() << groups.teacher << " + " << groups.student << " ranks, mode "
                                           << static_cast<int>(mode) << ", form " << static_cast<int>(form));
         ExpectSame(alone, MakeSteps(groups, mode, rules));
       }
+    }
+  }
+}
+
+// To what docs/method.md allows a float32 step: losses of the first, whose inputs are the same bits, and all updates.
+TEST(CotrainPlacement, Check5HoldsInFloat32ToItsTolerance) {
+  constexpr std::size_t kH = 1, kBaseline = 2, kFeedbackLoss = 5, kAccepted = 7, kTeacherNorm = 8, kHRaw = 12,
+                        kStudentNorm = 13;
+  for (const nn::BatchNormMode mode : {nn::BatchNormMode::kSync, nn::BatchNormMode::kFrozen}) {
+    const CotrainRules rules = {.tau = 0.7, .threshold = 0.3, .label_smoothing = 0.1, .student_mask = true};
+    const Made alone = MakeSteps({1, 0}, mode, rules, nullptr, torch::kFloat32);
+    for (const int ranks : {2, 3}) {
+      SCOPED_TRACE(::testing::Message() << ranks << " ranks, mode " << static_cast<int>(mode));
+      const Made made = MakeSteps({ranks, 0}, mode, rules, nullptr, torch::kFloat32);
+      ASSERT_EQ(made.finite, alone.finite);
+      ASSERT_EQ(made.numbers.size(), kSteps * (kStudentNorm + 1));
+      const double old_loss = alone.numbers[10];
+      for (std::size_t i = 0; i <= kStudentNorm; ++i) {
+        const bool difference = i == kH || i == kBaseline || i == kFeedbackLoss || i == kHRaw;  // of two losses
+        const bool norm = i == kTeacherNorm || i == kStudentNorm;
+        const double allowed = i == kAccepted ? 0
+                               : difference   ? 2e-5 * old_loss
+                                              : (norm ? 0.1 : 2e-5) * std::abs(alone.numbers[i]);
+        EXPECT_NEAR(made.numbers[i], alone.numbers[i], allowed) << "number " << i;
+      }
+      EXPECT_LE((made.moved - alone.moved).norm().item<double>(), 0.1 * alone.moved.norm().item<double>());
     }
   }
 }

@@ -44,5 +44,14 @@ TEST(LearningRate, StartsItsWarmUpAtTheEndOfTheWaitWithoutAJump) {
   EXPECT_DOUBLE_EQ(schedule.At(39), 1);
 }
 
+TEST(LearningRate, EndsItsCosineWithTheStepsThoughItWaited) {
+  const LearningRateSchedule schedule{.base = 1, .total_steps = 100, .warmup_steps = 10, .wait_steps = 30};
+  EXPECT_DOUBLE_EQ(schedule.At(40), 1);
+  EXPECT_NEAR(schedule.At(55), 0.853553390593274, 1e-12);  // a quarter of the 60 steps that are left
+  EXPECT_NEAR(schedule.At(70), 0.5, 1e-12);
+  EXPECT_NEAR(schedule.At(99), 0.000685232622713, 1e-12);
+  EXPECT_EQ(schedule.At(100), 0);
+}
+
 }  // namespace
 }  // namespace ferment::worker
