@@ -14,7 +14,7 @@
 
 // The loops are compiled for each class of processors, and the right ones chosen when the program starts.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FERMENT_PROCESSORS __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define FERMENT_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FERMENT_PROCESSORS
 #endif
@@ -30,15 +30,24 @@ namespace ferment::nn {
 
 /// Elements of a block of rows: small enough for a second-level cache, large enough that joining blocks costs nothing.
 inline constexpr std::int64_t kBlockElements = 1 << 15;
+/// Blocks come in so many, so that two, four or eight threads have as many each, where a block has rows enough.
+inline constexpr std::int64_t kBlocksTogether = 8;
+inline constexpr std::int64_t kFewestRows = 16;
 
 struct Extent {
   std::int64_t rows;
   std::int64_t channels;
 
-  std::int64_t block_rows() const { return std::max<std::int64_t>(1, kBlockElements / channels); }
-  std::int64_t blocks() const { return (rows + block_rows() - 1) / block_rows(); }
+  std::int64_t block_rows() const {
+    const std::int64_t full = Quotient(rows * channels, kBlockElements);
+    if (full <= 1) return std::max<std::int64_t>(1, rows);
+    return std::max(kFewestRows, Quotient(rows, Quotient(full, kBlocksTogether) * kBlocksTogether));
+  }
+  std::int64_t blocks() const { return Quotient(rows, block_rows()); }
   std::int64_t RowsIn(std::int64_t block) const { return std::min(block_rows(), rows - block * block_rows()); }
   std::int64_t Offset(std::int64_t block) const { return block * block_rows() * channels; }
+
+  static std::int64_t Quotient(std::int64_t of, std::int64_t by) { return (of + by - 1) / by; }  // rounded up
 };
 
 inline Extent ExtentOf(const torch::Tensor& x) { return {x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)}; }
