@@ -152,16 +152,26 @@ TEST_F(SupervisedOnRanks, AnyNumberComputesWhatOneDoes) {
   }
 }
 
-/// The same 50 steps each time, with a network whose head is lost after step 25.
+/// The same 50 steps each time, of which none moves a weight: the test says which class the network takes every face
+/// for, and so what each validation finds does not depend on the bits of a training.
 class BestOfASupervisedJob : public SupervisedRecipeTest {
  protected:
   static constexpr std::uint64_t kSteps = 50;
+  /// Of each ten steps. The second is the commonest among the validation faces, as is the fourth, which comes too late.
+  static constexpr std::array<std::int64_t, 5> kAnswers = {0, 1, 2, 6, 4};
 
   struct Trained {
     std::map<std::uint64_t, double> macro_f1;  // by steps made
     std::map<std::uint64_t, NamedTensors> state;
     RecipeResult result;
   };
+
+  static void AnswerAlways(nn::Backbone& net, std::int64_t expression) {
+    const torch::NoGradGuard no_grad;
+    auto parameters = net.parameters();
+    parameters[parameters.size() - 2].zero_();
+    parameters.back().zero_()[expression] = 1;
+  }
 
   /// `stop`: after so many steps another recipe goes on from the checkpoint.
   Trained Train(bool publish_best, std::uint64_t stop = kSteps) const {
@@ -175,7 +185,7 @@ class BestOfASupervisedJob : public SupervisedRecipeTest {
         return net;
       };
       const SupervisedPlan plan{.batch = 8,
-                                .schedule = {.base = 0.02, .total_steps = kSteps},
+                                .schedule = {.base = 0, .total_steps = kSteps},
                                 .optimizer = {},
                                 .label_smoothing = 0.1,
                                 .subjects = {{"student", make}},
@@ -191,14 +201,13 @@ class BestOfASupervisedJob : public SupervisedRecipeTest {
           ASSERT_TRUE(next->Restore(state, step).ok());
           recipe = std::move(next);
         }
+        AnswerAlways(*net, kAnswers.at(step / 10));
         const auto figures = recipe->Step(step);
         ASSERT_TRUE(figures) << figures.error().ToString();
         if (const auto f1 = figures->values.find("macro_f1"); f1 != figures->values.end()) {
           trained.macro_f1[step + 1] = f1->second;
           trained.state[step + 1] = PublishedState(*net);
         }
-        torch::NoGradGuard no_grad;
-        if (step == 25) net->parameters().back().copy_(torch::linspace(-100, 100, net->parameters().back().numel()));
       }
       trained.state[kSteps] = PublishedState(*net);
       trained.result = recipe->Finish().value();
@@ -220,7 +229,7 @@ TEST_F(BestOfASupervisedJob, IsPublishedAsItWasAtItsBestValidation) {
   for (const auto& [at, f1] : best.macro_f1) {
     if (f1 > macro_f1) std::tie(steps, macro_f1) = std::tie(at, f1);
   }
-  ASSERT_LE(steps, 20U) << "the head was to be lost after the best";
+  ASSERT_EQ(steps, 20U);
   EXPECT_EQ(best.result.metrics.at("best_step"), static_cast<double>(steps));
   EXPECT_EQ(best.result.metrics.at("macro_f1"), macro_f1);
   ExpectEqual(best.result.models.at(0).tensors, best.state.at(steps));
