@@ -228,16 +228,19 @@ TEST_F(TrainerUnderMpi, DrawsATimelineOfAllRanks) {
        {"step", "data wait", "views", "teacher forward", "student forward", "student backward", "autograd",
         "feedback: L_old", "feedback: L_new", "teacher backward", "sum", "all-reduce", "average"})
     EXPECT_EQ(ranks_of[name], (std::set<int>{0, 1})) << name;
-  ASSERT_EQ(spans["student backward"].size(), 3U);
-  for (const Span& backward : spans["student backward"]) {
-    const auto autograd =
-        std::ranges::find_if(spans["autograd"], [&](const Span& span) { return backward.Holds(span.begin); });
-    ASSERT_NE(autograd, spans["autograd"].end());
-    const auto begun_in = [&](const Span& span) {
-      return std::ranges::count_if(sums, [&](double begin) { return span.Holds(begin); });
-    };
-    EXPECT_GE(begun_in(backward), 3) << "parts";
-    EXPECT_GE(begun_in(*autograd), 2) << "sums begin while autograd goes on";
+  for (const char* name : {"student backward", "teacher backward"}) {
+    SCOPED_TRACE(name);
+    ASSERT_EQ(spans[name].size(), 3U);
+    for (const Span& backward : spans[name]) {
+      const auto autograd =
+          std::ranges::find_if(spans["autograd"], [&](const Span& span) { return backward.Holds(span.begin); });
+      ASSERT_NE(autograd, spans["autograd"].end());
+      const auto begun_in = [&](const Span& span) {
+        return std::ranges::count_if(sums, [&](double begin) { return span.Holds(begin); });
+      };
+      EXPECT_GE(begun_in(backward), 3) << "parts";
+      EXPECT_GE(begun_in(*autograd), 2) << "sums begin while autograd goes on";
+    }
   }
 }
 

@@ -102,7 +102,7 @@ Status CotrainTeacher::UpdateLate(const CotrainBatch& batch, const CotrainRates&
 
 Status CotrainTeacher::Backward(const torch::Tensor& loss) {
   const TraceScope scope(trace_, "teacher backward");
-  return exchange_.Backward(loss);
+  return exchange_.Backward(loss, trace_);
 }
 
 Status CotrainTeacher::AverageStatistics() {
