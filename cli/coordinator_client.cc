@@ -38,6 +38,9 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
       const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
       status = attempt(context, progressed);
     }
+    if (status.code() == StatusCode::kCancelled && !stop.stop_requested()) {
+      status = UnavailableError("the coordinator ended the stream, as one does that is shut down");
+    }
     if (progressed) {
       give_up = steady_clock::now() + patience;
       backoff.Reset();

@@ -110,6 +110,10 @@ Status CallWithRetry(const CallOptions& options, const std::function<grpc::Statu
       status = attempt(context);
     }
     if (status.ok()) return {};
+    // Nobody here asked for that: a server that is shut down cancels what it had under way.
+    if (status.error_code() == grpc::StatusCode::CANCELLED && !options.stop.stop_requested()) {
+      status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server ended the call: " + status.error_message());
+    }
     const auto wait = WaitBeforeRetry(status);
     if (!wait) return FromGrpc(status);
     // The backoff is drawn at random: those whom a full service sent away do not come back together.

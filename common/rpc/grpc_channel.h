@@ -21,8 +21,9 @@ namespace ferment::rpc {
 struct CallOptions {
   /// Of each attempt.
   std::chrono::milliseconds deadline{5'000};
-  /// From the first attempt on; UNAVAILABLE, DEADLINE_EXCEEDED, and whatever comes with a RetryInfo
-  /// (RESOURCE_EXHAUSTED) after what that asks for, are tried again until it is over. 0: one attempt.
+  /// From the first attempt on; UNAVAILABLE, DEADLINE_EXCEEDED, a CANCELLED that was not asked for (which becomes
+  /// UNAVAILABLE), and whatever comes with a RetryInfo (RESOURCE_EXHAUSTED) after what that asks for, are tried again
+  /// until it is over. 0: one attempt.
   std::chrono::milliseconds retry_for{0};
   std::chrono::milliseconds first_pause{100};
   std::chrono::milliseconds longest_pause{2'000};

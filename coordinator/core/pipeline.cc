@@ -116,6 +116,18 @@ std::optional<Failure> FirstFailure(const Run& run) {
   return std::nullopt;
 }
 
+bool IsEnding(const Run& run) {
+  if (run.state != RunState::kRunning) return false;
+  if (run.cancel_requested || FirstFailure(run)) return true;
+  return std::any_of(run.jobs.begin(), run.jobs.end(), [&](const Job& job) {
+    if (job.state != JobState::kRunning || !job.attempt.reported) return false;
+    Job left = job;
+    left.attempt.exit_code = job.attempt.reported->exit_code;
+    ++left.failed_attempts;
+    return JudgeExit(run, left).kind == ExitVerdict::Kind::kFailed;
+  });
+}
+
 Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason) {
   std::string message = "phase " + job.plan.job_id + " failed: " + reason.message;
   while (message.back() == '\n' || message.back() == '.') message.pop_back();

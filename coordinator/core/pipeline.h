@@ -50,6 +50,10 @@ ExitVerdict JudgeExit(const Run& run, const Job& job);
 /// Returns: why the run must not go on (a failed job, a failed shard), or nullopt.
 std::optional<Failure> FirstFailure(const Run& run);
 
+/// Returns: whether the run is still running and yet will end, whatever happens: it was cancelled, a job failed, or one
+/// will have once its trainer, which has said why, has left.
+bool IsEnding(const Run& run);
+
 /// Returns: phase, reason and what to do, as the person who started the run should read it.
 Failure DescribeFailure(const Run& run, const Job& job, const Failure& reason);
 

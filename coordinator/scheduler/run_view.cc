@@ -74,7 +74,7 @@ RunView MakeRunView(const JobBook& book, const Run& run, const RunSpec& spec, co
   view.run_dir = run.run_dir;
   view.state = run.state;
   view.suspended = run.suspended;
-  view.ending = run.state == RunState::kRunning && (run.cancel_requested || FirstFailure(run));
+  view.ending = IsEnding(run);
   view.priority = run.priority;
   view.failure = run.failure;
   view.classes = {spec.classes().begin(), spec.classes().end()};

@@ -2,8 +2,10 @@
 #include "cli/coordinator_client.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "cli/command.h"
@@ -101,6 +103,39 @@ TEST_F(CoordinatorClientTest, ASecondCommandFindsTheRunThatGoesOn) {
   EXPECT_EQ(*first, *second);
   ASSERT_TRUE(Launched(1));
   EXPECT_EQ(cluster_.world().launcher.launched().size(), 1U);
+}
+
+/// Ends each stream as a server does that is shut down, but the last.
+class LeavingCoordinator : public v1::RunService::Service {
+ public:
+  grpc::Status WatchRun(grpc::ServerContext*, const v1::WatchRunRequest&,
+                        grpc::ServerWriter<v1::WatchRunResponse>* writer) override {
+    v1::WatchRunResponse response;
+    response.mutable_run()->set_state(++watched < 3 ? v1::RUN_STATE_RUNNING : v1::RUN_STATE_SUCCEEDED);
+    writer->Write(response);
+    return watched < 3 ? grpc::Status::CANCELLED : grpc::Status::OK;
+  }
+  std::atomic<int> watched = 0;
+};
+
+TEST(CoordinatorClient, GoesOnWatchingWhereACoordinatorLeftInTheMiddle) {
+  LeavingCoordinator service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const auto server = builder.BuildAndStart();
+  CoordinatorClient client("127.0.0.1:" + std::to_string(port), std::chrono::seconds(30));
+  const auto run = client.Watch("small-1", [](const v1::RunStatus&) {});
+  ASSERT_TRUE(run) << run.error().ToString();
+  EXPECT_EQ(run->state(), v1::RUN_STATE_SUCCEEDED);
+  EXPECT_EQ(service.watched, 3);
+
+  service.watched = 0;
+  CoordinatorClient hasty("127.0.0.1:" + std::to_string(port), std::chrono::seconds(0));
+  const auto lost = hasty.Watch("small-1", [](const v1::RunStatus&) {});
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code(), StatusCode::kUnavailable) << lost.error().ToString();
 }
 
 }  // namespace

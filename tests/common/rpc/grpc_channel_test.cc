@@ -36,6 +36,18 @@ TEST(GrpcChannel, TriesAgainWhileNobodyAnswers) {
   EXPECT_EQ(attempts, 3);
 }
 
+TEST(GrpcChannel, TakesACallThatItsServerCancelledForOneThatNobodyAnswered) {
+  int attempts = 0;
+  const auto attempt = [&](grpc::ClientContext&) {
+    return ++attempts == 1 ? grpc::Status::CANCELLED : grpc::Status::OK;
+  };
+  EXPECT_TRUE(CallWithRetry(Patient(), attempt).ok());
+  EXPECT_EQ(attempts, 2);
+  attempts = 0;
+  const Status once = CallWithRetry({}, attempt);
+  EXPECT_EQ(once.code(), StatusCode::kUnavailable) << once.ToString();
+}
+
 TEST(GrpcChannel, NeverRepeatsARefusal) {
   int attempts = 0;
   const Status status = CallWithRetry(Patient(), [&](grpc::ClientContext&) {
@@ -87,6 +99,17 @@ TEST(GrpcChannel, StopsBetweenAttemptsWhenAsked) {
   const Status status = CallWithRetry(options, [&](grpc::ClientContext&) {
     source.request_stop();
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  });
+  EXPECT_EQ(status.code(), StatusCode::kCancelled);
+}
+
+TEST(GrpcChannel, StopsWithinAnAttemptWhenAsked) {
+  std::stop_source source;
+  CallOptions options = Patient();
+  options.stop = source.get_token();
+  const Status status = CallWithRetry(options, [&](grpc::ClientContext&) {
+    source.request_stop();
+    return grpc::Status::CANCELLED;
   });
   EXPECT_EQ(status.code(), StatusCode::kCancelled);
 }

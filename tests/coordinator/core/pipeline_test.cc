@@ -210,6 +210,27 @@ TEST(Pipeline, TheTeacherInUseIsTheLatestPublishedWhileItsRoundLasts) {
   EXPECT_EQ(TeacherInUse(run), nullptr);
 }
 
+TEST(Pipeline, ARunIsEndingOnceATrainerHasSaidThatItFailsForGood) {
+  auto run = RunOf({1, true});
+  Job& job = At(run, "teacher");
+  job.state = JobState::kRunning;
+  EXPECT_FALSE(IsEnding(run));
+  job.attempt.reported = {"no space left", exit_code::kStorageFailed};
+  EXPECT_TRUE(IsEnding(run)) << "before it has left";
+  job.attempt.reported = {"a rank was lost", exit_code::kPeerLost};
+  EXPECT_FALSE(IsEnding(run)) << "it is started again";
+  job.failed_attempts = kRetryLimit;
+  EXPECT_TRUE(IsEnding(run)) << "this one is the last";
+  job.failed_attempts = 0;
+  run.cancel_requested = true;
+  EXPECT_TRUE(IsEnding(run));
+  run.state = RunState::kCancelled;
+  EXPECT_FALSE(IsEnding(run)) << "it has ended";
+  run = RunOf({1, true});
+  At(run, "label").state = JobState::kFailed;
+  EXPECT_TRUE(IsEnding(run));
+}
+
 TEST(Pipeline, ARunEndsWithItsLastJobAndAsItsWorst) {
   auto run = RunOf({1, true});
   for (Job& job : run.jobs) job.state = JobState::kSucceeded;
