@@ -38,9 +38,9 @@ TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-4, 0.5, 0.1, 1e-5, 4e-2, 1e-5, 2.0*
               "float32": Tolerance(2e-5, 1e-5, 0.1, 0.1, 1e-5, 1e-3, 1e-5, 2.0**-22),
               "float64": Tolerance(1e-9, 1e-9, 1e-6, 1e-6, 1e-9, 1e-6, 1e-6, 2.0**-48)}
 EXACT = 1e-12  # sums of a few recorded doubles
-# What sums of float32 round, relative; a rectifier's input within that of zero, or a number within that of the middle
-# between two of bfloat16, falls on either side, and a whole gradient may hang on it.
-ROUNDING = 2.0**-22
+# What a sum of some hundred float32 rounds, relative; a rectifier's input within that of zero, or a number within that of
+# the middle between two of bfloat16, falls on either side, and a whole gradient may hang on it.
+ROUNDING = 2.0**-20
 # What passes through a network.
 ROUNDED = {"L_T_l", "L_T_u", "L_S_u", *(f"{side} {what}" for side in ("teacher", "student") for what in ("gradient", "statistics"))}
 
