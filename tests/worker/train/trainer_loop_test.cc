@@ -147,6 +147,57 @@ TEST_F(TrainerLoopTest, AJobThatIsRefusedLeavesTheEarlierOneWhereItLies) {
   EXPECT_TRUE(std::filesystem::exists(aside));
 }
 
+TEST_F(TrainerLoopTest, AFinishedJobIsDoneAgainOnceWhatItReadIsAnother) {
+  RecordedRunClient client;
+  const auto train = [&](const JobInputs& inputs) {
+    ScriptedRecipe recipe({.inputs = inputs});
+    EXPECT_TRUE(Train("run", recipe, client).ok());
+    return recipe.made.size();
+  };
+  EXPECT_EQ(train({{"student", "1a"}}), 6U);
+  EXPECT_EQ(train({{"student", "1a"}}), 0U);
+  EXPECT_EQ(train({{"student", "2b"}}), 6U);
+  EXPECT_EQ(train({{"student", "2b"}}), 0U);
+  EXPECT_EQ(client.completed.size(), 4U);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/phases/teacher.old-1/result.json"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/phases/teacher.old-2"));
+}
+
+TEST_F(TrainerLoopTest, AJobThatDiedGoesOnFromTheInputsThatItWasBegunWithAlone) {
+  RecordedRunClient client;
+  const auto die = [](std::uint64_t step) { return step == 5 ? UnavailableError("no such machine") : Status(); };
+  ScriptedRecipe first({.inputs = {{"student", "1a"}}, .before = die});
+  EXPECT_FALSE(Train("run", first, client, {.checkpoint_every = 4}).ok());
+  ScriptedRecipe same({.inputs = {{"student", "1a"}}, .before = die});
+  EXPECT_FALSE(Train("run", same, client, {.checkpoint_every = 4}).ok());
+  EXPECT_EQ(same.restored_at, 4U);
+
+  ScriptedRecipe other({.inputs = {{"student", "2b"}}});
+  ASSERT_TRUE(Train("run", other, client).ok());
+  EXPECT_EQ(other.made, (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/phases/teacher.old-1/checkpoints/step-4"));
+}
+
+TEST_F(TrainerLoopTest, WhetherAJobIsDoneIsWhatTheFirstRankSees) {
+  RecordedRunClient client;
+  ScriptedRecipe done({.inputs = {{"student", "1a"}}});
+  ASSERT_TRUE(Train("run", done, client).ok());
+  const auto train_on_two = [&](const JobInputs& first, const char* folder, std::size_t steps) {
+    testing::RunRanks(2, [&](Collective& ranks) {
+      ScriptedRecipe recipe({.inputs = ranks.rank() == 0 ? first : JobInputs{{"student", "1a"}}});
+      RecordedRunClient own;
+      const RecipeContext context = Context(ranks.rank() == 0 ? "run" : folder, ranks);
+      EXPECT_TRUE(TrainerLoop(recipe, context, own, {}).Run().ok());
+      EXPECT_EQ(recipe.made.size(), steps) << "rank " << ranks.rank();
+      EXPECT_EQ(own.completed.size(), ranks.rank() == 0 ? 1U : 0U);
+    });
+  };
+  train_on_two({{"student", "1a"}}, "nothing", 0);
+  std::filesystem::copy(folder_ / "run", folder_ / "late", std::filesystem::copy_options::recursive);
+  std::filesystem::remove_all(folder_ / "late/phases/teacher/checkpoints");
+  train_on_two({{"student", "2b"}}, "late", 6);
+}
+
 TEST_F(TrainerLoopTest, PastMaxNonfiniteTheJobFailsWith65AndNamesTheStep) {
   RecordedRunClient client;
   ScriptedRecipe recipe({.nonfinite = {1, 2, 4}});
