@@ -195,6 +195,8 @@ TEST_F(TrainerLoopTest, WhetherAJobIsDoneIsWhatTheFirstRankSees) {
   train_on_two({{"student", "1a"}}, "nothing", 0);
   std::filesystem::copy(folder_ / "run", folder_ / "late", std::filesystem::copy_options::recursive);
   std::filesystem::remove_all(folder_ / "late/phases/teacher/checkpoints");
+  std::ofstream(Layout("late").Result("teacher")) << "{";
+  train_on_two({{"student", "1a"}}, "late", 0);
   train_on_two({{"student", "2b"}}, "late", 6);
 }
 
