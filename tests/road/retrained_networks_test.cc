@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <fstream>
+#include <sstream>
 
 #include "tests/road/road_fixture.h"
 
@@ -7,7 +9,7 @@ namespace ferment::road {
 namespace {
 
 /// Phases one after another without a coordinator, again and again in one folder.
-class RetrainedStudent : public RoadTest {
+class RetrainedNetworks : public RoadTest {
  protected:
   void SetUp() override {
     RoadTest::SetUp();
@@ -23,10 +25,16 @@ class RetrainedStudent : public RoadTest {
 
   /// Runs the phase. Returns: empty where it was done already, the `why` of what was set aside where there was
   /// something, else "new".
-  std::string Train(const std::string& phase, const std::string& lr_student = "0.05") {
-    const Outcome outcome =
-        Run({(BinFolder() / "ferment-trainer").string(), "--spec", (folder() / "spec.yaml").string(), "--run-dir",
-             run_dir().string(), "--phase", phase, "--set", "cotrain.lr_student=" + lr_student});
+  std::string Train(const std::string& phase, const std::vector<std::string>& overrides = {}) {
+    std::vector<std::string> argv = {(BinFolder() / "ferment-trainer").string(),
+                                     "--spec",
+                                     (folder() / "spec.yaml").string(),
+                                     "--run-dir",
+                                     run_dir().string(),
+                                     "--phase",
+                                     phase};
+    for (const std::string& value : overrides) argv.insert(argv.end(), {"--set", value});
+    const Outcome outcome = Run(argv);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     if (outcome.output.find("job_is_done_already") != std::string::npos) return "";
     std::istringstream lines(outcome.output);
@@ -35,21 +43,27 @@ class RetrainedStudent : public RoadTest {
     }
     return "new";
   }
+
+  static constexpr std::array kPhases = {"teacher", "cotrain", "finetune", "evaluate"};
 };
 
-TEST_F(RetrainedStudent, IsFineTunedAndEvaluatedAnewAndNothingElseIs) {
-  for (const char* phase : {"teacher", "cotrain", "finetune", "evaluate"}) EXPECT_EQ(Train(phase), "new") << phase;
-  for (const char* phase : {"teacher", "cotrain", "finetune", "evaluate"}) EXPECT_EQ(Train(phase), "") << phase;
+TEST_F(RetrainedNetworks, AreLearntFromAndEvaluatedAnewAndNothingElseIs) {
+  for (const char* phase : kPhases) EXPECT_EQ(Train(phase), "new") << phase;
+  for (const char* phase : kPhases) EXPECT_EQ(Train(phase), "") << phase;
   const Json before = ReadJson(run_dir() / "phases/evaluate/result.json");
 
-  const std::string lr = "0.5";
-  EXPECT_EQ(Train("teacher", lr), "");
-  EXPECT_EQ(Train("cotrain", lr), "it was made from another spec");
-  EXPECT_EQ(Train("finetune", lr), "what it was made from has changed: student");
-  EXPECT_EQ(Train("evaluate", lr), "what it was made from has changed: student, student_before_finetune");
+  std::vector<std::string> keys = {"cotrain.lr_student=0.5"};
+  EXPECT_EQ(Train("teacher", keys), "");
+  EXPECT_EQ(Train("cotrain", keys), "it was made from another spec");
+  EXPECT_EQ(Train("finetune", keys), "what it was made from has changed: student");
+  EXPECT_EQ(Train("evaluate", keys), "what it was made from has changed: student, student_before_finetune");
   EXPECT_NE(ReadJson(run_dir() / "phases/evaluate/result.json")["evaluation"], before["evaluation"]);
   EXPECT_EQ(ReadJson(run_dir() / "phases/evaluate.old-1/result.json"), before);
-  for (const char* phase : {"teacher", "cotrain", "finetune", "evaluate"}) EXPECT_EQ(Train(phase, lr), "") << phase;
+  for (const char* phase : kPhases) EXPECT_EQ(Train(phase, keys), "") << phase;
+
+  keys.push_back("teacher.steps=3");
+  EXPECT_EQ(Train("teacher", keys), "it was made from another spec");
+  EXPECT_EQ(Train("cotrain", keys), "what it was made from has changed: teacher");
 }
 
 }  // namespace
