@@ -21,6 +21,8 @@ class ScriptedRecipe : public worker::Recipe {
     std::set<std::uint64_t> nonfinite = {};
     /// What every step says besides.
     worker::StepFigures figures = {};
+    /// What it says that it reads.
+    worker::JobInputs inputs = {};
     /// What Prepare answers.
     Status refusal = {};
     /// Called before a step; its failure is the step's.
@@ -28,6 +30,7 @@ class ScriptedRecipe : public worker::Recipe {
   };
   explicit ScriptedRecipe(Script script) : script_(std::move(script)) {}
 
+  worker::JobInputs Inputs() const override { return script_.inputs; }
   Status Prepare() override {
     ++prepared;
     weights_ = torch::zeros({4});

@@ -32,6 +32,11 @@ Status AgreeOnStatus(Collective& ranks, const Status& mine) {
   return Status();
 }
 
+Result<bool> BroadcastAnswer(Collective& ranks, bool answer) {
+  FERMENT_RETURN_IF_ERROR(ranks.Broadcast(std::as_writable_bytes(std::span<bool>(&answer, 1)), 0));
+  return answer;
+}
+
 Result<std::string> BroadcastText(Collective& ranks, std::string text) {
   std::uint64_t size = text.size();
   FERMENT_RETURN_IF_ERROR(ranks.Broadcast(std::as_writable_bytes(std::span<std::uint64_t>(&size, 1)), 0));

@@ -13,6 +13,9 @@ namespace ferment::worker {
 /// that rank named and its exit code kept. Errors: also those of the collective.
 Status AgreeOnStatus(Collective& ranks, const Status& mine);
 
+/// Returns: rank 0's answer, on every rank. Errors: those of the collective.
+Result<bool> BroadcastAnswer(Collective& ranks, bool answer);
+
 /// Returns: rank 0's text, on every rank. Errors: those of the collective.
 Result<std::string> BroadcastText(Collective& ranks, std::string text);
 

@@ -11,10 +11,9 @@ namespace {
 /// Share of the steps that warm up: the networks are trained already.
 constexpr std::uint64_t kWarmupShare = 10;
 
-Result<std::shared_ptr<nn::Backbone>> Published(const RecipeContext& context, const std::string& job,
-                                                const std::string& role) {
-  FERMENT_ASSIGN_OR_RETURN(const auto models, PublishedModels::Read(context.layout, job));
-  FERMENT_ASSIGN_OR_RETURN(const NamedTensors weights, models.Load(role));
+Result<std::shared_ptr<nn::Backbone>> Published(const RecipeContext& context, const ModelToRead& model) {
+  FERMENT_ASSIGN_OR_RETURN(const auto models, PublishedModels::Read(context.layout, model.job_id));
+  FERMENT_ASSIGN_OR_RETURN(const NamedTensors weights, models.Load(model.role));
   return MakeNetwork(context, weights, torch::kFloat32);
 }
 
@@ -32,9 +31,11 @@ std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context) {
       .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
   plan.publish_best = ReportsBest(context.spec);
-  plan.subjects = {
-      {"student", [&context] { return Published(context, LastCotrain(context.layout, context.spec), "student"); }},
-      {"baseline", [&context] { return Published(context, JobId("teacher"), "teacher"); }}};
+  const std::vector<ModelToRead> models = {{"student", LastCotrain(context.layout, context.spec), "student"},
+                                           {"baseline", JobId("teacher"), "teacher"}};
+  for (const ModelToRead& model : models)
+    plan.subjects.push_back({model.name, [&context, model] { return Published(context, model); }});
+  plan.inputs = PublishedOf(context.layout, models);
   return MakeSupervisedRecipe(context, std::move(plan));
 }
 

@@ -20,6 +20,16 @@ std::string LastCotrain(const RunLayout& layout, const RunSpec& spec) {
   return JobId("cotrain", last);
 }
 
+JobInputs PublishedOf(const RunLayout& layout, const std::vector<ModelToRead>& models) {
+  JobInputs digests;
+  for (const ModelToRead& model : models) {
+    const auto published = PublishedModels::Read(layout, model.job_id);
+    if (!published) continue;
+    if (const auto digest = published->Digest(model.role)) digests[model.name] = *digest;
+  }
+  return digests;
+}
+
 Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::string_view job_id) {
   const auto path = layout.Result(job_id);
   const auto file = io::MappedFile::Open(path);

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/config/run_layout.h"
@@ -17,6 +18,18 @@ namespace ferment::worker {
 /// Returns: the last job of co-training that has a result: of cotrain.rounds, or of an earlier round where later ones
 /// were left out, since their teacher was stopped. The last round's name where none has.
 std::string LastCotrain(const RunLayout& layout, const RunSpec& spec);
+
+/// A network that a job reads.
+struct ModelToRead {
+  /// What the job calls it.
+  std::string name;
+  /// Who publishes it, as what.
+  std::string job_id;
+  std::string role;
+};
+
+/// Returns: by name, the digests of those that are published.
+JobInputs PublishedOf(const RunLayout& layout, const std::vector<ModelToRead>& models);
 
 /// A value: what result.json of one job names.
 class PublishedModels {

@@ -47,6 +47,13 @@ class TemporalRecipe final : public Recipe {
  public:
   explicit TemporalRecipe(const RecipeContext& context) : context_(context), spec_(context.spec) {}
 
+  JobInputs Inputs() const override {
+    std::vector<ModelToRead> models;
+    for (const char* features : {"student", "teacher"})
+      models.push_back({features, "finetune", FeatureModelRole(features)});
+    return PublishedOf(context_.layout, models);
+  }
+
   Status Prepare() override {
     stages_ = TemporalStages(spec_);
     FERMENT_ASSIGN_OR_RETURN(const PublishedModels published, PublishedModels::Read(context_.layout, "finetune"));

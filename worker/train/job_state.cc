@@ -18,7 +18,7 @@ namespace ferment::worker {
 namespace {
 
 /// Name of the small file that says whose work a job folder holds.
-constexpr char kDigestFile[] = "job.json";
+constexpr char kIdentityFile[] = "job.json";
 
 Result<Json> ReadJson(const std::filesystem::path& path) {
   FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(path));
@@ -49,13 +49,20 @@ std::string JobDigest(const RecipeContext& context) {
 
 JobState::JobState(const RecipeContext& context) : context_(context), digest_(JobDigest(context)) {}
 
-bool JobState::HoldsOurWork() const {
-  const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kDigestFile);
-  return identity && TextOr(Field(*identity, "digest"), "") == digest_;
+std::string JobState::WhyForeign(const JobInputs& inputs) const {
+  const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kIdentityFile);
+  if (!identity || TextOr(Field(*identity, "digest"), "") != digest_) return "it was made from another spec";
+  std::string changed;
+  for (const auto& [name, digest] : inputs) {
+    // What was not noted down, as by former versions, counts as the same.
+    if (TextOr(Field(Field(*identity, "inputs"), name), digest) == digest) continue;
+    changed += (changed.empty() ? "" : ", ") + name;
+  }
+  return changed.empty() ? "" : "what it was made from has changed: " + changed;
 }
 
-Status JobState::TakeOver(std::uint64_t token, bool start_anew) {
-  FERMENT_RETURN_IF_ERROR(SetAsideForeignWork(start_anew));
+Status JobState::TakeOver(std::uint64_t token, const JobInputs& inputs, bool start_anew) {
+  FERMENT_RETURN_IF_ERROR(SetAsideForeignWork(inputs, start_anew));
   const std::filesystem::path folder = context_.layout.Job(context_.job_id());
   FERMENT_ASSIGN_OR_RETURN(claim_, io::FolderClaim::Take(folder, token));
   FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(folder));
@@ -63,11 +70,12 @@ Status JobState::TakeOver(std::uint64_t token, bool start_anew) {
   return CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
 }
 
-Status JobState::SetAsideForeignWork(bool start_anew) const {
+Status JobState::SetAsideForeignWork(const JobInputs& inputs, bool start_anew) const {
   const std::filesystem::path folder = context_.layout.Job(context_.job_id());
   std::error_code error;
   if (std::filesystem::exists(folder, error)) {
-    if (!start_anew && HoldsOurWork()) return Status();
+    const std::string why = start_anew ? "a step is to be recorded" : WhyForeign(inputs);
+    if (why.empty()) return Status();
     std::filesystem::path aside;
     for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n)
       aside = folder.string() + ".old-" + std::to_string(n);
@@ -78,14 +86,11 @@ Status JobState::SetAsideForeignWork(bool start_anew) const {
                                      " to=" + aside.string() + ": " + error.message())
             .WithExitCode(exit_code::kCannotWrite);
       }
-      LogWarning("earlier_job_set_aside",
-                 {{"job", context_.job_id()},
-                  {"folder", aside.string()},
-                  {"why", start_anew ? "a step is to be recorded" : "it was made from another spec"}});
+      LogWarning("earlier_job_set_aside", {{"job", context_.job_id()}, {"folder", aside.string()}, {"why", why}});
     }
   }
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return io::WriteFileAtomically(folder / kDigestFile, Json{{"digest", digest_}}.dump() + "\n");
+  return io::WriteFileAtomically(folder / kIdentityFile, Json{{"digest", digest_}, {"inputs", inputs}}.dump() + "\n");
 }
 
 Status JobState::Save(const SavedJob& job) const {
@@ -111,10 +116,10 @@ Result<std::optional<SavedJob>> JobState::Newest() const {
   return std::optional<SavedJob>(std::move(job));
 }
 
-Result<std::optional<JobResult>> JobState::Finished() const {
+Result<std::optional<JobResult>> JobState::Finished(const JobInputs& inputs) const {
   const std::filesystem::path path = context_.layout.Result(context_.job_id());
   std::error_code error;
-  if (!HoldsOurWork() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
+  if (!WhyForeign(inputs).empty() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
   FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
   // Who published it may have been killed before the folder's sync; the coordinator is told that it is there.
   FERMENT_RETURN_IF_ERROR(io::SyncFolder(path.parent_path()));

@@ -32,25 +32,26 @@ class JobState {
  public:
   explicit JobState(const RecipeContext& context);
 
-  /// Makes the folder this trainer's to write. If it holds the work of a job with another digest, renames it to
-  /// <job>.old-<n>, saying so; from the work of this one, takes what former trainers were writing. Rank 0 only, once
-  /// the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors: those of
-  /// io::FolderClaim::Take and of writing.
-  Status TakeOver(std::uint64_t token, bool start_anew);
+  /// Makes the folder this trainer's to write. If it holds the work of a job with another digest, or with other inputs,
+  /// renames it to <job>.old-<n>, saying why; from the work of this one, takes what former trainers were writing. Rank
+  /// 0 only, once the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors:
+  /// those of io::FolderClaim::Take and of writing.
+  Status TakeOver(std::uint64_t token, const JobInputs& inputs, bool start_anew);
   /// Rank 0 only, after TakeOver. Errors: Aborted (202) where another trainer has taken over; those of writing.
   Status Save(const SavedJob& job) const;
   /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
   /// Errors: DataLoss (78) where there are checkpoints and none can be read.
   Result<std::optional<SavedJob>> Newest() const;
   /// Returns: the result of this job if it has ended, which then survives a power cut; that of a job with another
-  /// digest is none.
-  Result<std::optional<JobResult>> Finished() const;
+  /// digest, or with other inputs, is none. Rank 0 only: others may see files late.
+  Result<std::optional<JobResult>> Finished(const JobInputs& inputs) const;
   /// Writes models, their digests, and result.json last. As Save.
   Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;
 
  private:
-  bool HoldsOurWork() const;
-  Status SetAsideForeignWork(bool start_anew) const;
+  /// Returns: for a person, why the work in the folder is not this job's; empty: it is.
+  std::string WhyForeign(const JobInputs& inputs) const;
+  Status SetAsideForeignWork(const JobInputs& inputs, bool start_anew) const;
 
   const RecipeContext& context_;
   const std::string digest_;

@@ -50,6 +50,9 @@ struct RecipeContext {
   std::string job_id() const { return JobId(phase, round); }
 };
 
+/// What a job reads of what other jobs have made, by the name that it has here: a digest in hex.
+using JobInputs = std::map<std::string, std::string>;
+
 /// What one step did, equal on all ranks.
 struct StepFigures {
   /// Samples of this step, over all ranks.
@@ -87,14 +90,16 @@ struct RecipeResult {
   Json evaluation;
 };
 
-/// One phase. The trainer loop calls Prepare, then Restore if there is a checkpoint, Step(s) for s in order up to
-/// total_steps(), and Finish; every rank makes the same calls. State is asked for between steps; rank 0's is
-/// saved.
+/// One phase. The trainer loop asks rank 0 for Inputs. Then every rank makes the same calls: Prepare, Restore if there
+/// is a checkpoint, Step(s) for s in order up to total_steps(), and Finish. State is asked for between steps; rank 0's
+/// is saved.
 ///
 /// Thread: the loop's. Exceptions of LibTorch may pass through Step: the loop stops them.
 class Recipe {
  public:
   virtual ~Recipe() = default;
+  /// Returns: those that are there; Prepare says what is missing. Work that was begun from others is not gone on with.
+  virtual JobInputs Inputs() const = 0;
   /// Loads data and networks. Errors: NotFound, DataLoss, InvalidArgument (64) naming what the spec must say.
   virtual Status Prepare() = 0;
   /// Returns: number of steps; 0 is allowed. Requires: Prepare.

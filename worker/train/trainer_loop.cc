@@ -61,19 +61,26 @@ Status TrainerLoop::Run() {
 Status TrainerLoop::Prepare() {
   Enter(Activity::kPreparing);
   const bool start_anew = context_.recording.has_value();
-  Result<std::optional<JobResult>> finished = std::optional<JobResult>();
-  if (!start_anew) finished = files_.Finished();
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, finished ? Status() : finished.error()));
-  if (*finished) {
+  JobInputs inputs;
+  std::optional<JobResult> finished;
+  const Status looked = nn::Guard([&]() -> Status {
+    if (!leads()) return Status();
+    inputs = recipe_.Inputs();
+    if (start_anew) return Status();
+    FERMENT_ASSIGN_OR_RETURN(finished, files_.Finished(inputs));
+    return Status();
+  });
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, looked));
+  FERMENT_ASSIGN_OR_RETURN(finished_before_, BroadcastAnswer(context_.world, finished.has_value()));
+  if (finished_before_) {
     LogInfo("job_is_done_already",
             {{"job", context_.job_id()}, {"result", context_.layout.Result(context_.job_id()).string()}});
-    finished_before_ = true;
-    return AgreeOnStatus(context_.world, leads() ? client_.Complete(**finished) : Status());
+    return AgreeOnStatus(context_.world, leads() ? client_.Complete(*finished) : Status());
   }
   const Status prepared = nn::Guard([&] { return recipe_.Prepare(); });
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
   FERMENT_RETURN_IF_ERROR(
-      AgreeOnStatus(context_.world, leads() ? files_.TakeOver(client_.token(), start_anew) : Status()));
+      AgreeOnStatus(context_.world, leads() ? files_.TakeOver(client_.token(), inputs, start_anew) : Status()));
 
   auto saved = files_.Newest();
   FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, saved ? Status() : saved.error()));

@@ -14,6 +14,7 @@ namespace ferment::worker {
 namespace {
 
 struct LabelsInUse {
+  /// labels/<dataset>/<teacher>/<label config>; empty where there are no label sets.
   std::filesystem::path folder;
   dataset::LabelIndex index;
   std::vector<dataset::LabelSet> sets;
@@ -38,7 +39,8 @@ Result<std::optional<std::filesystem::path>> IndexedFolder(const std::filesystem
   return std::optional(*std::min_element(found.begin(), found.end()));
 }
 
-Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
+/// Returns: where the label sets are; the sets themselves are not read.
+Result<LabelsInUse> FindLabels(const RecipeContext& context) {
   const std::string dataset = dataset::DatasetName(context.spec.data().fr().path());
   const std::uint32_t oldest = context.round - std::min(context.round, context.spec.cotrain().max_teacher_lag());
   for (std::uint32_t round = context.round + 1; round-- > oldest;) {
@@ -50,20 +52,21 @@ Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
     if (!folder) continue;
     FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(*folder));
     if (index.empty()) continue;
-    FERMENT_ASSIGN_OR_RETURN(const auto first, dataset::ReadLabelSet(*folder, index.begin()->second));
-    LabelsInUse labels;
-    labels.folder = *folder;
-    labels.index = index;
-    FERMENT_ASSIGN_OR_RETURN(labels.sets, dataset::ReadLabelSets(*folder, first.origin));
-    labels.digest = dataset::LabelIndexDigest(index);
-    labels.staleness = context.round - round;
-    if (context.world.rank() == 0) {
-      LogInfo("label_sets",
-              {{"folder", folder->string()}, {"shards", index.size()}, {"teacher_lag", labels.staleness}});
-    }
-    return labels;
+    return LabelsInUse{*folder, index, {}, dataset::LabelIndexDigest(index), context.round - round};
   }
   return LabelsInUse();
+}
+
+Result<LabelsInUse> ReadLabels(const RecipeContext& context) {
+  FERMENT_ASSIGN_OR_RETURN(LabelsInUse labels, FindLabels(context));
+  if (labels.index.empty()) return labels;
+  FERMENT_ASSIGN_OR_RETURN(const auto first, dataset::ReadLabelSet(labels.folder, labels.index.begin()->second));
+  FERMENT_ASSIGN_OR_RETURN(labels.sets, dataset::ReadLabelSets(labels.folder, first.origin));
+  if (context.world.rank() == 0) {
+    LogInfo("label_sets",
+            {{"folder", labels.folder.string()}, {"shards", labels.index.size()}, {"teacher_lag", labels.staleness}});
+  }
+  return labels;
 }
 
 /// Label sets outlive a pack that is made anew with fewer records. `keys`: the pack's, ascending.
@@ -85,6 +88,18 @@ Status CheckKeys(const LabelsInUse& labels, const std::vector<std::uint64_t>& ke
 }  // namespace
 
 std::string TeacherJobOf(std::uint32_t round) { return round == 0 ? JobId("teacher") : JobId("cotrain", round - 1); }
+
+JobInputs CotrainInputs(const RecipeContext& context) {
+  if (context.from_init) return {};
+  const std::string before = TeacherJobOf(context.round);
+  std::vector<ModelToRead> models = {{"teacher", before, "teacher"}};
+  if (context.round > 0)
+    models.insert(models.end(), {{"student", before, "student"}, {"student_raw", before, "student_raw"}});
+  JobInputs inputs = PublishedOf(context.layout, models);
+  const auto labels = FindLabels(context);
+  if (labels && !labels->folder.empty()) inputs["label_config"] = labels->folder.filename().string();
+  return inputs;
+}
 
 Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context) {
   const auto& pseudo_label = context.spec.cotrain().pseudo_label();

@@ -15,6 +15,11 @@ namespace ferment::worker {
 /// Returns: the job that published the teacher of this round.
 std::string TeacherJobOf(std::uint32_t round);
 
+/// Returns: what this round starts from, and the label config of the label sets that it would take. Not their digests:
+/// without a coordinator a labeler may go on between two attempts of a job, which shall keep its checkpoints. Nothing
+/// with --from-init.
+JobInputs CotrainInputs(const RecipeContext& context);
+
 struct UnlabelledFaces {
   std::unique_ptr<FaceStream> stream;
   /// Versions by which the teacher whose label sets are drawn by, or learnt, is behind the round's; absent where faces

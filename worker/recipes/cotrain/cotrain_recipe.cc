@@ -30,6 +30,8 @@ class CotrainRecipe : public Recipe {
     target_ = {.device = context.device, .dtype = cotrain_.dtype() == "float64" ? torch::kFloat64 : torch::kFloat32};
   }
 
+  JobInputs Inputs() const override { return CotrainInputs(context_); }
+
   Status Prepare() override {
     FERMENT_ASSIGN_OR_RETURN(placement_, CotrainPlacement::Make(cotrain_, context_.world));
     FERMENT_ASSIGN_OR_RETURN(networks_, CotrainNetworks::Make(context_, *placement_, target_.dtype));

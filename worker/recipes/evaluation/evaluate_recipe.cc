@@ -18,13 +18,6 @@
 namespace ferment::worker {
 namespace {
 
-/// A network to evaluate on faces: its name in the report, and who published it as what.
-struct StaticModel {
-  std::string name;
-  std::string job_id;
-  std::string role;
-};
-
 Json CountsOf(const dataset::FaceList& list) {
   return {{"rows", list.rows}, {"faces", list.faces.size()}, {"left_out", list.dropped}};
 }
@@ -38,6 +31,12 @@ class EvaluateRecipe final : public Recipe {
     if (spec_.data().has_videos()) stages_ = TemporalStages(spec_);
   }
 
+  JobInputs Inputs() const override {
+    std::vector<ModelToRead> models = models_;
+    for (const TemporalStage& stage : stages_) models.push_back({stage.Role(), "temporal", stage.Role()});
+    return PublishedOf(context_.layout, models);
+  }
+
   Status Prepare() override {
     FERMENT_ASSIGN_OR_RETURN(faces_, dataset::LoadFaces(spec_, dataset::FaceSplit::kValidation));
     if (faces_.faces.empty())
@@ -47,7 +46,7 @@ class EvaluateRecipe final : public Recipe {
                                     .width = static_cast<int>(spec_.model().width()),
                                     .image_size = static_cast<int>(spec_.model().image_size()),
                                     .classes = spec_.classes_size()};
-    for (const StaticModel& model : models_) {
+    for (const ModelToRead& model : models_) {
       FERMENT_ASSIGN_OR_RETURN(const PublishedModels published, PublishedModels::Read(context_.layout, model.job_id));
       FERMENT_ASSIGN_OR_RETURN(const NamedTensors tensors, published.Load(model.role));
       auto network = nn::MakeBackbone(config, spec_.seed(), 0);
@@ -162,7 +161,8 @@ class EvaluateRecipe final : public Recipe {
 
   const RecipeContext& context_;
   const RunSpec& spec_;
-  std::vector<StaticModel> models_;
+  /// By their names in the report.
+  std::vector<ModelToRead> models_;
   std::vector<TemporalStage> stages_;
   dataset::FaceList faces_;
   std::vector<std::shared_ptr<nn::Backbone>> networks_;

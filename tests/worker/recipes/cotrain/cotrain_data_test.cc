@@ -53,20 +53,26 @@ class CotrainDataTest : public ::testing::Test {
     ASSERT_TRUE(file) << file.error().ToString();
     ASSERT_TRUE(dataset::CommitToLabelIndex(into, 0, *file).ok());
   }
+  RecipeContext Context(std::uint32_t round, bool from_init) const {
+    return {.spec = spec_,
+            .layout = layout_,
+            .phase = "cotrain",
+            .round = round,
+            .world = *alone_,
+            .from_init = from_init,
+            .recording = {}};
+  }
   Result<UnlabelledFaces> Open(std::uint32_t round, bool from_init = false) const {
-    const auto alone = MakeSingleCollective();
-    return OpenUnlabelledStream({.spec = spec_,
-                                 .layout = layout_,
-                                 .phase = "cotrain",
-                                 .round = round,
-                                 .world = *alone,
-                                 .from_init = from_init,
-                                 .recording = {}});
+    return OpenUnlabelledStream(Context(round, from_init));
+  }
+  JobInputs Inputs(std::uint32_t round, bool from_init = false) const {
+    return CotrainInputs(Context(round, from_init));
   }
 
   const std::filesystem::path folder_ =
       std::filesystem::path(::testing::TempDir()) / ("cotrain-data-" + std::to_string(getpid()));
   const RunLayout layout_{folder_ / "run"};
+  const std::unique_ptr<Collective> alone_ = MakeSingleCollective();
   RunSpec spec_;
 };
 
@@ -92,6 +98,30 @@ TEST_F(CotrainDataTest, LabelSetsOlderThanTheSpecAllowsAreNotUsed) {
   const auto refused = Open(2);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().exit_code(), exit_code::kBadData) << refused.error().ToString();
+}
+
+TEST_F(CotrainDataTest, InputsAreTheNetworksOfTheRoundBeforeAndTheLabelConfig) {
+  const std::string config(16, 'f');
+  EXPECT_EQ(Inputs(0), (JobInputs{{"teacher", Digest(0)}, {"label_config", config}}));
+  EXPECT_EQ(Inputs(0, /*from_init=*/true), JobInputs());
+  const Json models = Json::array({{{"role", "teacher"}, {"file", "none"}, {"sha256", "t"}},
+                                   {{"role", "student"}, {"file", "none"}, {"sha256", "s"}},
+                                   {{"role", "student_raw"}, {"file", "none"}, {"sha256", "r"}}});
+  ASSERT_TRUE(io::WriteFileAtomically(layout_.Result("cotrain"), Json{{"models", models}}.dump()).ok());
+  EXPECT_EQ(Inputs(1), (JobInputs{{"teacher", "t"}, {"student", "s"}, {"student_raw", "r"}, {"label_config", config}}));
+
+  std::filesystem::remove_all(layout_.root() / "labels");
+  EXPECT_EQ(Inputs(0), (JobInputs{{"teacher", Digest(0)}}));
+}
+
+// A labeler without a coordinator goes on while a job is stopped: that job keeps its checkpoints.
+TEST_F(CotrainDataTest, InputsAreTheSameOnceThereAreMoreLabelSets) {
+  const JobInputs before = Inputs(0);
+  const auto into = layout_.LabelSets(dataset::DatasetName(spec_.data().fr().path()), Digest(0), std::string(64, 'f'));
+  auto index = dataset::ReadLabelIndex(into);
+  ASSERT_TRUE(index);
+  ASSERT_TRUE(dataset::CommitToLabelIndex(into, 1, index->at(0)).ok());
+  EXPECT_EQ(Inputs(0), before);
 }
 
 // Else every label of an absent record would be learnt from the pack's first face.
