@@ -69,10 +69,11 @@ Status TensorboardFile::Append(std::string_view records, std::uint64_t last_step
 }
 
 Status TensorboardFile::Begin() {
+  // Before anything that may hang until the process is at its end, and its clock gone.
+  const WallTime now = clock_.WallNow();
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) return io::WriteErrno(error.value(), "cannot create the folder", folder_);
-  const WallTime now = clock_.WallNow();
   path_ = folder_ / NameOfANewFile(folder_, now);
   handle_ = io::Uninterrupted(
       [&] { return ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666); });
