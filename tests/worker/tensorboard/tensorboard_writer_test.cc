@@ -67,6 +67,7 @@ TEST_F(TensorboardWriterTest, ADiskThatStandsStillHoldsNobodyUpAndWhatDoesNotFit
   }
   const std::string log = ::testing::internal::GetCapturedStderr();
   const auto written = ReadTensorboard(folder_)["loss/loss"];
+  ASSERT_FALSE(written.empty());
   EXPECT_GT(dropped, 50U);
   EXPECT_LT(dropped, 99U);
   EXPECT_EQ(written.size(), 100 - dropped);
