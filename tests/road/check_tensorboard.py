@@ -19,7 +19,8 @@ curve_file, folder = run / "logs/curve-cotrain.jsonl", run / "tensorboard/cotrai
 sizes = {"faces-train": 32, "faces-validation": 8, "fr-records": 48, "identities": 8}
 sizes |= {"videos-train": 1, "videos-validation": 1, "videos-test": 1, "frames": 16, "image-size": 32}
 flags = [text for flag, size in sizes.items() for text in (f"--{flag}", str(size))]
-subprocess.run([binaries / "ferment", "data", "synth", "--out", scratch / "data", *flags], check=True, capture_output=True)
+synth = [binaries / "ferment", "data", "synth", "--out", scratch / "data"]
+subprocess.run([*synth, *flags], check=True, capture_output=True)
 (scratch / "spec.yaml").write_text(f"""apiVersion: ferment/v1
 data:
   fer: {{format: folder, path: {scratch}/data/fer, train: train.csv, validation: val.csv}}
@@ -61,7 +62,7 @@ for line in lines:
         if figure != "step":
             wanted.setdefault(figure, []).append((line["step"], float(numpy.float32(value))))
 shown = {tag.split("/")[1]: points for tag, points in read(purge=True).items()}
-assert shown == wanted, {name: (shown.get(name), points) for name, points in wanted.items() if shown.get(name) != points}
+assert shown == wanted, {name: shown.get(name) for name, points in wanted.items() if shown.get(name) != points}
 
 unpurged = [step for step, _ in read(purge=False)["loss/loss"]]
 repeated = len(unpurged) - steps

@@ -49,7 +49,7 @@ class TensorboardWriter::Queue {
         MutexLock lock(mutex_);
         writing_ = 0;
         changed_.notify_all();
-        changed_.wait(mutex_, [this] { return pending_.steps > 0 || leaving_; });
+        changed_.wait(mutex_, [this]() FERMENT_REQUIRES(mutex_) { return pending_.steps > 0 || leaving_; });
         if (pending_.steps == 0) return;
         std::swap(batch, pending_);
         writing_ = batch.steps;
@@ -64,7 +64,8 @@ class TensorboardWriter::Queue {
     MutexLock lock(mutex_);
     leaving_ = true;
     changed_.notify_all();
-    if (changed_.wait_for(mutex_, patience, [this] { return pending_.steps == 0 && writing_ == 0; })) return true;
+    const auto idle = [this]() FERMENT_REQUIRES(mutex_) { return pending_.steps == 0 && writing_ == 0; };
+    if (changed_.wait_for(mutex_, patience, idle)) return true;
     given_up_ = true;
     dropped_ += writing_ + std::exchange(pending_, {}).steps;
     return false;
