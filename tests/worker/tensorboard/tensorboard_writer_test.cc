@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <thread>
 
 #include "tests/support/disk_faults.h"
@@ -92,6 +95,27 @@ TEST_F(TensorboardWriterTest, ADiskThatStandsStillKeepsNoProcessFromLeaving) {
   // The thread is still there, and writes what it had begun to.
   Await([&] { return ReadTensorboard(folder_).contains("loss/loss"); });
   EXPECT_EQ(ReadTensorboard(folder_)["loss/loss"].size(), 1U);
+}
+
+// What logs may be gone by then.
+TEST_F(TensorboardWriterTest, WhatFailsWhenTheProcessIsBeingLeftIsNotLogged) {
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  const auto before = threads();
+  DiskFaults faults(folder_, DiskFaults::Kind::kHold, 1);
+  {
+    TensorboardWriter writer(folder_, 0, {.farewell = std::chrono::milliseconds(1)});
+    writer.Write(0, {{"loss", 1}});
+    Await([&] { return faults.happened(); });
+  }
+  // In the place of the folder that the thread is about to make.
+  std::ofstream(folder_).flush();
+  ::testing::internal::CaptureStderr();
+  faults.Release();
+  Await([&] { return threads() == before; });
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(TensorboardWriterTest, ADiskThatFailsIsToldOfOnceAndTriedAgain) {
