@@ -24,7 +24,7 @@ struct TensorboardOptions {
 };
 
 /// Figures that cannot be written, or for which the disk is too slow, are left out and counted: one warning when that
-/// begins, one line with their number at the end. A later one is tried again.
+/// begins, one line with their number at the end. Later ones are tried all the same.
 ///
 /// Thread: one calls the methods; the writing goes on a thread of its own. The destructor waits for it up to
 /// `farewell`, then leaves it to the end of the process: it may hang in the kernel.
