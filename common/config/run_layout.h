@@ -52,7 +52,8 @@ class RunLayout {
   std::filesystem::path Export() const { return root_ / "export"; }
   std::filesystem::path Submission() const { return root_ / "submission"; }
   std::filesystem::path Evaluation() const { return root_ / "evaluation"; }
-  std::filesystem::path Tensorboard() const { return root_ / "tensorboard"; }
+  /// Event files, of which TensorBoard makes one run a job.
+  std::filesystem::path Tensorboard(std::string_view job_id) const { return root_ / "tensorboard" / job_id; }
 
  private:
   std::filesystem::path root_;

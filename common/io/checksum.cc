@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include <array>
+#include <boost/crc.hpp>
 
 #include "common/base/check.h"
 #include "common/io/mapped_file.h"
@@ -35,6 +36,12 @@ Result<std::string> Sha256OfFile(const std::filesystem::path& path) {
 
 std::uint32_t Crc32(std::span<const std::byte> bytes) {
   return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+std::uint32_t Crc32c(std::span<const std::byte> bytes) {
+  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> sum;
+  sum.process_bytes(bytes.data(), bytes.size());
+  return sum.checksum();
 }
 
 }  // namespace ferment::io

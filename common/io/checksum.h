@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Digests that name artefacts, and the check sum of zip members.
+// Digests that name artefacts, and the check sums of others' formats.
 #pragma once
 
 #include <cstddef>
@@ -23,5 +23,8 @@ Result<std::string> Sha256OfFile(const std::filesystem::path& path);
 
 /// Returns: the CRC-32 of zip and PNG.
 std::uint32_t Crc32(std::span<const std::byte> bytes);
+
+/// Returns: Castagnoli's CRC-32, that of TensorFlow's records.
+std::uint32_t Crc32c(std::span<const std::byte> bytes);
 
 }  // namespace ferment::io

@@ -31,16 +31,16 @@ struct Door {
 };
 
 constexpr std::array kDoors = {
-    Door{"gRPC and Protobuf", "^(grpc|grpcpp|google/protobuf|google/rpc|ferment/v1)/.*",
+    Door{"gRPC and Protobuf", "^(grpc|grpcpp|google/protobuf|google/rpc|ferment/v1|tensorboard)/.*",
          "^(common/rpc/|common/config/|coordinator/rpc/|coordinator/store/event_codec|labeler/grpc_lease_client|"
-         "worker/grpc_run_client|cli/).*"},
+         "worker/grpc_run_client|worker/tensorboard/tensorboard_event|cli/).*"},
     Door{"Abseil, for what gRPC does", "^absl/.*", "^common/rpc/.*"},
     Door{"LibTorch", "^(torch|ATen|c10|caffe2)/.*",
          "^(common/nn/|labeler/torch_annotator|worker/feed/|worker/train/|worker/recipes/).*"},
     Door{"NCCL and CUDA", "^(nccl|cuda|cuda_runtime|cuda_runtime_api|cudnn)\\.h$",
          "^(worker/collective/nccl_collective|common/nn/inference/inference_plan).*"},
     Door{"MPI", "^mpi\\.h$", "^(worker/collective/mpi_collective|worker/trainer_main).*"},
-    Door{"Boost", "^boost/.*", "^(common/event/|coordinator/launch/).*"},
+    Door{"Boost", "^boost/.*", "^(common/event/|common/io/checksum|coordinator/launch/).*"},
     Door{"SQLite and libpq", "^(sqlite3\\.h|libpq-fe\\.h)$", "^coordinator/store/.*"},
     Door{"libjpeg-turbo", "^(jpeglib|turbojpeg|jerror|jmorecfg)\\.h$",
          "^common/dataset/pictures/jpeg_(decoder|encoder).*"},
@@ -114,6 +114,11 @@ std::optional<std::string> DoorFinding(const SourceFile& file, const Include& in
   return "this library has no door yet: " + include.target;
 }
 
+/// Returns: whether it was made of a .proto: its door is checked with the libraries'.
+bool IsGenerated(const std::string& target) {
+  return Matches(target, R"(^(ferment/v1|google/rpc|tensorboard)/.*\.pb\.h$)");
+}
+
 void HeaderFindings(const SourceFile& file, const std::vector<std::string>& lines, std::vector<std::string>& findings) {
   const bool has_purpose = lines.size() > 2 && lines[1] == "//" && lines[2].starts_with("// ") && lines[2].size() > 12;
   if (!has_purpose) findings.push_back(Where(file, 2) + "a header opens with //, then its purpose in one sentence");
@@ -132,8 +137,7 @@ std::vector<std::string> FloorFindings(const SourceFile& file) {
   if (home == nullptr) return findings;
   for (const Include& include : IncludesOf(file)) {
     if (!include.quoted) continue;
-    // Generated: their doors are checked with the libraries'.
-    if (include.target.starts_with("ferment/v1/") || include.target.starts_with("google/rpc/")) continue;
+    if (IsGenerated(include.target)) continue;
     const Room* other = RoomOf(include.target);
     const std::string where = Where(file, include.line);
     if (other == nullptr) {

@@ -47,6 +47,8 @@ TEST(SourceRules, RefuseALibraryOutsideItsDoor) {
   EXPECT_THAT(DoorFindings({"common/event/a.cc", "#include <grpcpp/grpcpp.h>\n"}), ElementsAre(HasSubstr("gRPC")));
   EXPECT_THAT(DoorFindings({"worker/run_client.cc", "#include \"ferment/v1/event.pb.h\"\n"}),
               ElementsAre(HasSubstr("gRPC")));
+  EXPECT_THAT(DoorFindings({"worker/train/a.cc", "#include \"tensorboard/tensorboard_event.pb.h\"\n"}),
+              ElementsAre(HasSubstr("Protobuf")));
   EXPECT_THAT(DoorFindings({"common/rpc/a.cc", "#include <grpcpp/grpcpp.h>\n#include <vector>\n#include <unistd.h>\n"}),
               IsEmpty());
 }

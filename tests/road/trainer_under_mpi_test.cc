@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/road/road_fixture.h"
+#include "tests/support/tensorboard_reader.h"
 
 namespace ferment::road {
 namespace {
@@ -124,6 +125,16 @@ class TrainerUnderMpi : public RoadTest {
     const Json other = ReadJson(folder() / "whole/phases/cotrain/result.json");
     EXPECT_EQ(one["models"], other["models"]);
     EXPECT_EQ(one["samples"], other["samples"]);
+    // Two processes, and one.
+    ExpectTensorboardToHoldTheCurve(run, 2);
+    ExpectTensorboardToHoldTheCurve(folder() / "whole", 1);
+  }
+  static void ExpectTensorboardToHoldTheCurve(const std::filesystem::path& run, std::size_t files) {
+    const auto events = run / "tensorboard/cotrain";
+    const testing::Scalars shown = testing::ReadTensorboard(events);
+    EXPECT_FALSE(shown.empty());
+    EXPECT_EQ(shown, testing::ScalarsOfCurve(run / "logs/curve-cotrain.jsonl"));
+    EXPECT_EQ(testing::TensorboardFiles(events).size(), files);
   }
 };
 

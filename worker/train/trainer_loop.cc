@@ -99,6 +99,7 @@ Status TrainerLoop::Prepare() {
     auto curve = CurveFile::Open(context_.layout.Curve(context_.job_id()), next_step_);
     if (curve) {
       curve_ = *std::move(curve);
+      tensorboard_.emplace(context_.layout.Tensorboard(context_.job_id()), next_step_);
     } else {
       restored = curve.error();
     }
@@ -183,8 +184,10 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
 
   const std::uint64_t total = recipe_.total_steps();
   const std::uint64_t stride = total <= kCurveLines ? 1 : total / (kCurveLines / 2);
-  if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1"))
+  if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1")) {
     curve_->Append(step, figures.values);
+    tensorboard_->Write(step, figures.values);
+  }
   const auto now = std::chrono::steady_clock::now();
   if (now - reported_ >= options_.report_every || step + 1 == total) {
     client_.Report(Progress());

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "worker/run_client.h"
+#include "worker/tensorboard/tensorboard_writer.h"
 #include "worker/train/checkpoint_writer.h"
 #include "worker/train/job_state.h"
 #include "worker/train/recipe.h"
@@ -27,9 +28,9 @@ struct TrainerLoopOptions {
   RankBoard* board = nullptr;
 };
 
-/// One job of all ranks. Checkpoints, curve and result are written by rank 0; the others wait where they must. A
-/// checkpoint that is due while the one before is still being written is taken at the first step after it; the last
-/// one, and that of a stop, are waited for. One that cannot be written ends the job (204).
+/// One job of all ranks. Checkpoints, curve (also for TensorBoard) and result are written by rank 0; the others wait
+/// where they must. A checkpoint that is due while the one before is still being written is taken at the first step
+/// after it; the last one, and that of a stop, are waited for. One that cannot be written ends the job (204).
 ///
 /// Thread: the one that made the collective. All references outlive it.
 class TrainerLoop {
@@ -73,6 +74,7 @@ class TrainerLoop {
   std::optional<CheckpointWriter> writer_;
   bool checkpoint_due_ = false;
   std::optional<CurveFile> curve_;
+  std::optional<TensorboardWriter> tensorboard_;
   bool finished_before_ = false;
   std::uint64_t next_step_ = 0;
   std::uint64_t samples_ = 0;

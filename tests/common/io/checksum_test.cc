@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <vector>
 
 #include "common/io/atomic_file.h"
 
@@ -24,6 +25,12 @@ TEST(Checksum, AFileHasTheDigestOfItsBytes) {
 
 TEST(Checksum, Crc32IsThatOfZip) {
   EXPECT_EQ(Crc32(std::as_bytes(std::span(std::string_view("123456789")))), 0xCBF43926U);
+}
+
+TEST(Checksum, Crc32cIsThatOfRfc3720) {
+  EXPECT_EQ(Crc32c(std::as_bytes(std::span(std::string_view("123456789")))), 0xE3069283U);
+  EXPECT_EQ(Crc32c(std::vector<std::byte>(32)), 0x8A9136AAU);
+  EXPECT_EQ(Crc32c({}), 0U);
 }
 
 }  // namespace
