@@ -77,8 +77,7 @@ Status TrainerLoop::Prepare() {
             {{"job", context_.job_id()}, {"result", context_.layout.Result(context_.job_id()).string()}});
     return AgreeOnStatus(context_.world, leads() ? client_.Complete(*finished) : Status());
   }
-  const Status prepared = nn::Guard([&] { return recipe_.Prepare(); });
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, prepared));
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, nn::Guard([&] { return recipe_.Prepare(); })));
   FERMENT_RETURN_IF_ERROR(
       AgreeOnStatus(context_.world, leads() ? files_.TakeOver(client_.token(), inputs, start_anew) : Status()));
 
@@ -95,18 +94,16 @@ Status TrainerLoop::Prepare() {
     saved_step_ = next_step_;
     if (leads()) LogInfo("resumed", {{"job", context_.job_id()}, {"step", next_step_}});
   }
-  if (restored.ok() && leads()) {
-    auto curve = CurveFile::Open(context_.layout.Curve(context_.job_id()), next_step_);
-    if (curve) {
-      curve_ = *std::move(curve);
-      tensorboard_.emplace(context_.layout.Tensorboard(context_.job_id()), next_step_);
-    } else {
-      restored = curve.error();
-    }
-  }
+  if (restored.ok() && leads()) restored = OpenCurve();
   reported_ = logged_ = std::chrono::steady_clock::now();
   logged_samples_ = samples_;
   return AgreeOnStatus(context_.world, restored);
+}
+
+Status TrainerLoop::OpenCurve() {
+  FERMENT_ASSIGN_OR_RETURN(curve_, CurveFile::Open(context_.layout.Curve(context_.job_id()), next_step_));
+  tensorboard_.emplace(context_.layout.Tensorboard(context_.job_id()), next_step_);
+  return Status();
 }
 
 Status TrainerLoop::Train() {

@@ -47,6 +47,8 @@ class TrainerLoop {
   enum class Wish { kGoOn, kCheckpoint, kStop, kFenced, kGiveUp };
 
   Status Prepare();
+  /// Rank 0 only.
+  Status OpenCurve();
   Status Train();
   /// What the signals, the coordinator and the disk want, agreed on by all ranks.
   Result<Wish> AgreeOnWish();
