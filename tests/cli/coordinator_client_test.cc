@@ -108,7 +108,7 @@ TEST_F(CoordinatorClientTest, ASecondCommandFindsTheRunThatGoesOn) {
 /// Ends each stream as a server does that is shut down, but the last.
 class LeavingCoordinator : public v1::RunService::Service {
  public:
-  grpc::Status WatchRun(grpc::ServerContext*, const v1::WatchRunRequest&,
+  grpc::Status WatchRun(grpc::ServerContext*, const v1::WatchRunRequest*,
                         grpc::ServerWriter<v1::WatchRunResponse>* writer) override {
     v1::WatchRunResponse response;
     response.mutable_run()->set_state(++watched < 3 ? v1::RUN_STATE_RUNNING : v1::RUN_STATE_SUCCEEDED);
