@@ -290,9 +290,8 @@ int Main(int argc, char** argv) {
     return ProcessExitCode(place.error());
   }
   if (!place->mpi) return RunAlone(*arguments.config, *place);
-  if (place->size > 1) {
-    StandBehindKeeper(argc, argv, JobId(arguments.config->phase, arguments.config->round), place->rank);
-  }
+  const std::string job = JobId(arguments.config->phase, arguments.config->round);
+  place->size > 1 ? StandBehindKeeper(argc, argv, job, place->rank) : EndWithLauncher();
   return RunUnderMpi(*arguments.config, *place, argc, argv);
 }
 

@@ -92,4 +92,10 @@ void StandBehindKeeper(int argc, char** argv, const std::string& job, int rank) 
   sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
+void EndWithLauncher() {
+  const pid_t launcher = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != launcher) _exit(exit_code::kKilled);
+}
+
 }  // namespace ferment::worker

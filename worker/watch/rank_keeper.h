@@ -19,4 +19,8 @@ namespace ferment::worker {
 /// the rank runs without one.
 void StandBehindKeeper(int argc, char** argv, const std::string& job, int rank);
 
+/// For the one rank of a job, which has no keeper: from here on it is killed when mpirun is. It could otherwise tell
+/// the next coordinator of an end that was the former one's.
+void EndWithLauncher();
+
 }  // namespace ferment::worker

@@ -117,5 +117,28 @@ TEST(RankKeeper, NeitherOutlivesTheLauncher) {
   waitpid(launcher, nullptr, 0);
 }
 
+TEST(RankKeeper, ARankAloneDoesNotOutliveTheLauncher) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t launcher = fork();
+  if (launcher == 0) {
+    close(ends[0]);
+    if (fork() == 0) {
+      EndWithLauncher();
+      (void)!write(ends[1], "r", 1);
+      WaitForever();
+    }
+    close(ends[1]);
+    WaitForever();
+  }
+  close(ends[1]);
+  char byte = 0;
+  EXPECT_EQ(read(ends[0], &byte, 1), 1);
+  kill(launcher, SIGKILL);
+  EXPECT_EQ(read(ends[0], &byte, 1), 0) << "the rank holds it still";
+  close(ends[0]);
+  waitpid(launcher, nullptr, 0);
+}
+
 }  // namespace
 }  // namespace ferment::worker
