@@ -34,13 +34,11 @@ class MpiJob : public RoadTest {
   void PrepareRun() {
     const auto data = RenderSmallestSets();
     std::filesystem::create_directories(run_dir());
-    std::ofstream(run_dir() / "spec.yaml")
-        << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
-        << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " << (data / "fr").string()
-        << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\nteacher: {steps: 2, batch: 4}\n"
-           "cotrain: {steps: 100000, batch: 4, mu: 1, lr_teacher: 0.001, lr_student: 0.001, feedback: {form: 'off'}, "
-           "pseudo_label: {fr_sampling: uniform, source: online}}\ncheckpoint: {every_steps: 100000}\nresources: "
-           "{device: cpu, threads_per_rank: 1}\n";
+    std::ofstream(run_dir() / "spec.yaml") << SmallestSpec(
+        data,
+        "teacher: {steps: 2, batch: 4}\ncheckpoint: {every_steps: 100000}\n"
+        "cotrain: {steps: 100000, batch: 4, mu: 1, lr_teacher: 0.001, lr_student: 0.001, feedback: {form: 'off'}, "
+        "pseudo_label: {fr_sampling: uniform, source: online}}\n");
     const Outcome teacher =
         Run({(BinFolder() / "ferment-trainer").string(), "--spec", (run_dir() / "spec.yaml").string(), "--run-dir",
              run_dir().string(), "--phase", "teacher"});

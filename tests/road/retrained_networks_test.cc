@@ -16,11 +16,9 @@ class RetrainedNetworks : public RoadTest {
     const auto data = RenderSmallestSets();
     ASSERT_FALSE(HasFailure());
     std::ofstream(folder() / "spec.yaml")
-        << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
-        << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " << (data / "fr").string()
-        << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\nteacher: {steps: 2, batch: 8}\n"
-           "cotrain: {steps: 2, batch: 4, mu: 1, threshold: 0.1, pseudo_label: {fr_sampling: uniform}}\n"
-           "finetune: {steps: 2, batch: 8}\nresources: {device: cpu, threads_per_rank: 1}\n";
+        << SmallestSpec(data,
+                        "teacher: {steps: 2, batch: 8}\nfinetune: {steps: 2, batch: 8}\n"
+                        "cotrain: {steps: 2, batch: 4, mu: 1, threshold: 0.1, pseudo_label: {fr_sampling: uniform}}\n");
   }
 
   /// Runs the phase. Returns: empty where it was done already, the `why` of what was set aside where there was

@@ -96,6 +96,13 @@ std::filesystem::path RoadTest::RenderSmallestSets() {
                      {"frames", 16}});
 }
 
+std::string RoadTest::SmallestSpec(const std::filesystem::path& sets, const std::string& keys) {
+  return "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " + (sets / "fer").string() +
+         ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " + (sets / "fr").string() +
+         "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\nresources: {device: cpu, threads_per_rank: 1}\n" +
+         keys;
+}
+
 bool RoadTest::WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {

@@ -46,6 +46,8 @@ class RoadTest : public ::testing::Test {
   std::filesystem::path RenderSets(const std::vector<std::pair<std::string, int>>& sizes);
   /// As few faces and videos as a trainer can take some steps on.
   std::filesystem::path RenderSmallestSets();
+  /// Returns: the text of a spec of the least network over such sets, on one thread of the CPU, with more keys' lines.
+  static std::string SmallestSpec(const std::filesystem::path& sets, const std::string& keys);
 
   /// Polls until `happened` or until the process has ended. Returns: whether it happened.
   bool WaitUntil(event::ChildProcess& process, const std::function<bool()>& happened);

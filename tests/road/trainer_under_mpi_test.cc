@@ -30,11 +30,9 @@ class TrainerUnderMpi : public RoadTest {
     const auto data = RenderSmallestSets();
     ASSERT_FALSE(HasFailure());
     std::ofstream(folder() / "spec.yaml")
-        << "apiVersion: ferment/v1\ndata:\n  fer: {format: folder, path: " << (data / "fer").string()
-        << ", train: train.csv, validation: val.csv}\n  fr: {format: insightface, path: " << (data / "fr").string()
-        << "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\ncotrain: {batch: 4, mu: 1, threshold: 0.1, "
-           "lr_teacher: 0.001, lr_student: 0.001}\n"
-           "checkpoint: {every_steps: 100000}\nresources: {device: cpu, threads_per_rank: 1}\n";
+        << SmallestSpec(data,
+                        "cotrain: {batch: 4, mu: 1, threshold: 0.1, lr_teacher: 0.001, lr_student: 0.001}\n"
+                        "checkpoint: {every_steps: 100000}\n");
   }
 
   std::vector<std::string> Trainer(const std::filesystem::path& run, int steps, int ranks = 2) const {
