@@ -290,8 +290,11 @@ int Main(int argc, char** argv) {
     return ProcessExitCode(place.error());
   }
   if (!place->mpi) return RunAlone(*arguments.config, *place);
-  const std::string job = JobId(arguments.config->phase, arguments.config->round);
-  place->size > 1 ? StandBehindKeeper(argc, argv, job, place->rank) : EndWithLauncher();
+  if (place->size == 1) {
+    EndWithLauncher();
+  } else {
+    StandBehindKeeper(argc, argv, JobId(arguments.config->phase, arguments.config->round), place->rank);
+  }
   return RunUnderMpi(*arguments.config, *place, argc, argv);
 }
 
