@@ -26,7 +26,8 @@ void LeaseDesk::GiveFullLeaseTimes() {
 
 LeaseDesk::Held& LeaseDesk::Hold(const LeaseKey& key) {
   const Job& job = *ledger_.book().FindJob(key.run_id, key.job_id);
-  Held& held = held_[key];
+  // Shards are mostly leased in their order, so that a new lease is the last one.
+  Held& held = held_.try_emplace(held_.end(), key)->second;
   held.lease_time = std::chrono::milliseconds(job.work.lease_ms);
   held.deadline = clock_.Now() + held.lease_time;
   held.labeler_id = job.shards[key.shard].labeler_id;
@@ -74,8 +75,7 @@ Result<LeaseAnswer> LeaseDesk::Lease(const LeaseRequest& request) {
     const LeaseChoice choice = ChooseShard(ledger_.book(), *labeler, around);
     if (choice.kind == LeaseChoice::Kind::kGrant) {
       ledger_.Record(ShardLeased{choice.key, labeler->labeler_id, request.call, choice.alone});
-      Hold(choice.key);
-      Describe(choice.key, answer);
+      Describe(choice.key, Hold(choice.key), answer);
       metrics_.lease_granted.Increment();
       continue;
     }
@@ -97,8 +97,7 @@ LeaseAnswer LeaseDesk::GrantAgain(const Labeler& labeler) {
   LeaseAnswer answer;
   for (const LeaseKey& key : labeler.last_leases) {
     if (!FindLeased(key)) continue;
-    Hold(key);
-    Describe(key, answer);
+    Describe(key, Hold(key), answer);
   }
   if (answer.leases.empty()) answer.retry_after = kRetryAfter;
   return answer;
@@ -130,7 +129,7 @@ Surroundings LeaseDesk::Around() const {
           [this](std::string_view labeler_id) { return labelers_.MayReturn(labeler_id); }};
 }
 
-void LeaseDesk::Describe(const LeaseKey& key, LeaseAnswer& answer) {
+void LeaseDesk::Describe(const LeaseKey& key, const Held& held, LeaseAnswer& answer) const {
   const Run& run = *ledger_.book().FindRun(key.run_id);
   const Job& job = *run.FindJob(key.job_id);
   // The shards of a job follow each other.
@@ -139,7 +138,7 @@ void LeaseDesk::Describe(const LeaseKey& key, LeaseAnswer& answer) {
   const auto work = same ? answer.leases.back().job
                          : std::make_shared<const GrantedWork>(
                                GrantedWork{job.plan.phase, run.run_dir, ledger_.SpecOf(run), job.work});
-  answer.leases.push_back({key, held_.at(key).lease_time, job.shards[key.shard].plan, work});
+  answer.leases.push_back({key, held.lease_time, job.shards[key.shard].plan, work});
 }
 
 Result<LeaseDesk::Found> LeaseDesk::Find(const LeaseKey& key) const {

@@ -127,7 +127,7 @@ class LeaseDesk {
   Surroundings Around() const;
   void FailDeadlyOf(const Run& run, const Job& job);
   void Release(const LeaseKey& key, ReleaseReason reason);
-  void Describe(const LeaseKey& key, LeaseAnswer& answer);
+  void Describe(const LeaseKey& key, const Held& held, LeaseAnswer& answer) const;
   /// Gives the lease a full lease time from now.
   Held& Hold(const LeaseKey& key);
   void Drop(const LeaseKey& key);

@@ -230,7 +230,7 @@ class SqliteEventStore final : public EventStore {
 Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file) {
   sqlite3* raw = nullptr;
   const int code =
-      sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr);
+      sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database(raw);
   if (code != SQLITE_OK) return Fail(Describe(raw, code, file.string(), "opening"));
   auto store = std::make_unique<SqliteEventStore>(std::move(database), file.string());
