@@ -170,7 +170,7 @@ TEST(RankWatch, ARankThatWorksOnWhileOthersWaitIsNamedLongBeforeTheJobEnds) {
     Ending ending;
     WatchLimits limits = Patient();
     limits.patience = milliseconds(50);
-    limits.wait = milliseconds(500);
+    limits.wait = seconds(2);
     const RankWatch watch(0, std::move(meeting), board, ending.Options(limits));
     EXPECT_EQ(ending.left.get_future().get(), exit_code::kHang);
   });
