@@ -2,6 +2,7 @@
 #include "worker/watch/rank_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 
@@ -47,7 +48,10 @@ RankTable::RankTable(int size, const WatchLimits& limits, MonotonicTime now)
 void RankTable::HearSign(int rank, const RankSign& sign, MonotonicTime now) {
   Row& row = RowOf(rank);
   const bool worked = sign.at_disk || sign.cpu_microseconds >= row.sign.cpu_microseconds + kIdleMicroseconds;
-  if (!SamePlace(sign, row.sign)) row.moved = row.worked = now;
+  if (!SamePlace(sign, row.sign)) {
+    row.moved = row.worked = now;
+    row.told = false;
+  }
   if (worked) row.worked = now;
   row.heard = now;
   row.sign = sign;
@@ -77,11 +81,20 @@ std::optional<Verdict> RankTable::Judge(MonotonicTime now) {
   if (auto dead = JudgeDead(now)) return dead;
   if (auto stopped = JudgeStopped(now)) return stopped;
   if (auto idle = JudgeIdle(now)) return idle;
-  return JudgeSlow(now);
+  return Awaited(now, limits_.wait);
+}
+
+std::optional<Verdict> RankTable::NewlyAwaited(MonotonicTime now) {
+  auto awaited = Awaited(now, limits_.patience);
+  if (!awaited || std::exchange(RowOf(awaited->rank).told, true)) return std::nullopt;
+  return awaited;
 }
 
 void RankTable::Forgive(MonotonicTime now) {
-  for (Row& row : rows_) row.heard = row.moved = row.worked = now;
+  for (Row& row : rows_) {
+    row.heard = row.moved = row.worked = now;
+    row.told = false;
+  }
 }
 
 std::optional<Verdict> RankTable::JudgeDead(MonotonicTime now) const {
@@ -134,12 +147,12 @@ std::optional<Verdict> RankTable::JudgeIdle(MonotonicTime now) const {
   return polled ? inside : std::nullopt;
 }
 
-std::optional<Verdict> RankTable::JudgeSlow(MonotonicTime now) const {
+std::optional<Verdict> RankTable::Awaited(MonotonicTime now, std::chrono::milliseconds limit) const {
   std::optional<Verdict> verdict;
   bool awaited = false;
   for (std::size_t r = 0; r < rows_.size(); ++r) {
     const Row& row = rows_[r];
-    if (row.left || now - row.moved < limits_.wait) continue;
+    if (row.left || now - row.moved < limit) continue;
     if (row.sign.waiting) {
       awaited = true;
     } else {

@@ -20,7 +20,9 @@ struct WatchLimits {
   std::chrono::milliseconds silence{15'000};
   /// A rank that sleeps in the middle of a step, or of a collective, while all others wait is stuck after this.
   std::chrono::milliseconds idle{20'000};
-  /// One that works, saves or evaluates while others wait is stuck after this: just before their collective gives up,
+  /// One that works, saves or evaluates while others wait is named after this, and the job goes on.
+  std::chrono::milliseconds patience{25'000};
+  /// It is stuck after this: just before their collective gives up,
   /// so that it is named.
   std::chrono::milliseconds wait{295'000};
   /// Calls of Judge further apart than this show that the judge itself did not run; then all silence starts anew.
@@ -64,6 +66,8 @@ class RankTable {
   /// Call about once a second, after everything that was heard. Returns: the rank that ends the job, the dead before
   /// the stopped before the stuck, and of each the one that has been so for longest.
   std::optional<Verdict> Judge(MonotonicTime now);
+  /// Returns: a rank in no collective that others have been waiting for, once until it moves. Ends nothing.
+  std::optional<Verdict> NewlyAwaited(MonotonicTime now);
 
  private:
   struct Row {
@@ -75,6 +79,8 @@ class RankTable {
     MonotonicTime worked;
     std::optional<MonotonicTime> ended;
     bool left = false;
+    /// NewlyAwaited has told since it moved.
+    bool told = false;
   };
 
   Row& RowOf(int rank) { return rows_[static_cast<std::size_t>(rank)]; }
@@ -82,7 +88,8 @@ class RankTable {
   std::optional<Verdict> JudgeDead(MonotonicTime now) const;
   std::optional<Verdict> JudgeStopped(MonotonicTime now) const;
   std::optional<Verdict> JudgeIdle(MonotonicTime now) const;
-  std::optional<Verdict> JudgeSlow(MonotonicTime now) const;
+  /// Returns: the rank that has been in no collective for `limit` or longest, while another has been in one as long.
+  std::optional<Verdict> Awaited(MonotonicTime now, std::chrono::milliseconds limit) const;
 
   const WatchLimits limits_;
   std::vector<Row> rows_;

@@ -113,7 +113,10 @@ void RankWatch::Watch() {
     Beat(now);
     const auto verdict = table_.Judge(now);
     if (leads()) options_.tell_idle(table_.IdleSeconds(now));
-    if (verdict && !quiet()) return EndBy(*verdict);
+    if (quiet()) continue;
+    if (verdict) return EndBy(*verdict);
+    if (!leads()) continue;
+    if (const auto awaited = table_.NewlyAwaited(now)) WarnOf(*awaited);
   }
 }
 
@@ -214,6 +217,21 @@ void RankWatch::EndBy(const Verdict& verdict) {
     Tell({.kind = WatchFrame::Kind::kNamed, .rank = rank_, .sign = sign, .silent_ms = verdict.since.count()});
   }
   Leave(code, Describe(verdict));
+}
+
+void RankWatch::WarnOf(const Verdict& awaited) const {
+  const RankName& name = meeting_.names[static_cast<std::size_t>(awaited.rank)];
+  const double left = std::chrono::duration<double>(options_.limits.wait - awaited.since).count();
+  LogWarning("rank_awaited", {{"awaited_rank", awaited.rank},
+                              {"host", name.host},
+                              {"pid", name.pid},
+                              {"phase", options_.job},
+                              {"step", awaited.last.step},
+                              {"activity", NameOf(awaited.last.activity)},
+                              {"collective", awaited.last.collectives},
+                              {"seconds", std::chrono::duration<double>(awaited.since).count()},
+                              {"next", "others wait for it; unless it moves the job ends in " +
+                                           std::to_string(static_cast<long>(left)) + " s"}});
 }
 
 void RankWatch::EndAsNamed(const WatchFrame& word) {

@@ -33,7 +33,8 @@ struct RankWatchOptions {
 /// Watches a job of two ranks or more. Rank 0 has a connection to each other rank and judges them by RankTable; the
 /// others judge rank 0 alone, by its silence. What is said of a rank is from its last sign, up to a beat old. A verdict
 /// is logged (rank_lost), reported, told to the other ranks, and ends every process: 201 for a dead rank, 203 for one
-/// that is stopped or stuck. A rank that names rank 0 says so to it before it leaves: a rank 0 that was stopped and
+/// that is stopped or stuck. One that works on while others wait is first named by rank 0 in a warning (rank_awaited),
+/// since it may be slow. A rank that names rank 0 says so to it before it leaves: a rank 0 that was stopped and
 /// goes on takes that for its own verdict, and does not blame those who left.
 ///
 /// Thread: one calls the methods; the watching goes on a thread of its own, which knows nothing of MPI.
@@ -65,6 +66,7 @@ class RankWatch {
   bool Done(MonotonicTime now);
   void Tell(const WatchFrame& frame) const;
   void EndBy(const Verdict& verdict);
+  void WarnOf(const Verdict& awaited) const;
   /// Rank 0's, by another's word.
   void EndAsNamed(const WatchFrame& word);
   std::string Describe(const Verdict& verdict) const;

@@ -268,6 +268,28 @@ TEST_F(RankTableTest, TellsSinceWhenEachRankHasNotMoved) {
   EXPECT_EQ(table_.IdleSeconds(now_ + seconds(5)), (std::vector<double>{5, 5, 0}));
 }
 
+TEST_F(RankTableTest, ARankThatOthersWaitForIsToldOnceUntilItMoves) {
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_FALSE(Pass(3, Everybody(Work)));
+    ASSERT_FALSE(Pass(25, Rank1(Compute)));
+    EXPECT_FALSE(table_.NewlyAwaited(now_)) << "the others came a second later";
+    ASSERT_FALSE(Pass(1, Rank1(Compute)));
+    const auto awaited = table_.NewlyAwaited(now_);
+    ASSERT_TRUE(awaited);
+    EXPECT_EQ(awaited->rank, 1);
+    EXPECT_EQ(awaited->since, seconds(26));
+    ASSERT_FALSE(Pass(60, Rank1(Compute)));
+    EXPECT_FALSE(table_.NewlyAwaited(now_));
+  }
+}
+
+TEST_F(RankTableTest, WhereNobodyWaitsOrAllDoNobodyIsAwaited) {
+  for (auto* how : {Compute, Wait}) {
+    ASSERT_FALSE(Pass(100, Everybody(how)));
+    EXPECT_FALSE(table_.NewlyAwaited(now_));
+  }
+}
+
 TEST_F(RankTableTest, AFarewellLimitLetsAnotherSpeakFirst) {
   WatchLimits limits;
   limits.farewell = seconds(2);

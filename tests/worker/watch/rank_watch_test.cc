@@ -153,6 +153,37 @@ TEST(RankWatch, ARankThatSaysItSleepsWhileRankZeroWaitsIsNamedStuck) {
   });
 }
 
+TEST(RankWatch, ARankThatWorksOnWhileOthersWaitIsNamedLongBeforeTheJobEnds) {
+  ::testing::internal::CaptureStderr();
+  testing::RunRanks(2, [](Collective& world) {
+    WatchMeeting meeting = Meet(world);
+    if (world.rank() == 1) {
+      RankSign sign{.step = 6, .collectives = 31, .activity = Activity::kStepping};
+      do {
+        sign.cpu_microseconds += 900'000;
+        meeting.links[0]->Send({.kind = WatchFrame::Kind::kSign, .sign = sign});
+      } while (!meeting.links[0]->Await(WatchFrame::Kind::kLeave, std::chrono::steady_clock::now() + milliseconds(5)));
+      return;
+    }
+    RankBoard board;
+    board.BeginCollective(Verb::kAllReduce);
+    Ending ending;
+    WatchLimits limits = Patient();
+    limits.patience = milliseconds(50);
+    limits.wait = seconds(2);
+    const RankWatch watch(0, std::move(meeting), board, ending.Options(limits));
+    EXPECT_EQ(ending.left.get_future().get(), exit_code::kHang);
+  });
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  const std::size_t warned = log.find("rank_awaited");
+  ASSERT_LT(warned, log.find("rank_lost")) << log;
+  const std::string line = log.substr(warned, log.find('\n', warned) - warned);
+  for (const char* part : {"awaited_rank=1", "phase=cotrain", "step=6", "activity=stepping", "collective=31", "pid="}) {
+    EXPECT_NE(line.find(part), std::string::npos) << part << " in " << line;
+  }
+  EXPECT_EQ(log.find("rank_awaited", warned + 1), std::string::npos) << log;
+}
+
 TEST(RankWatch, ARankZeroThatWasLostTakesTheOthersWordForItAndBlamesNobodyWhoLeft) {
   testing::RunRanks(4, [](Collective& world) {
     WatchMeeting meeting = Meet(world);
