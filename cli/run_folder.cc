@@ -2,7 +2,6 @@
 #include "cli/run_folder.h"
 
 #include <fcntl.h>
-#include <google/protobuf/util/json_util.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "common/base/json.h"
+#include "common/config/spec_differences.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/records/insightface_source.h"
 #include "common/dataset/synthetic/synthetic_set.h"
@@ -46,41 +45,14 @@ bool IsRunFolderOrEmpty(const fs::path& folder) {
          fs::exists(folder / io::kCommandLock, error) || fs::exists(folder / "spec.yaml", error);
 }
 
-void Flatten(const Json& value, const std::string& path, std::vector<std::pair<std::string, std::string>>& out) {
-  if (value.is_object()) {
-    for (const auto& [key, child] : value.items()) Flatten(child, path.empty() ? key : path + "." + key, out);
-  } else if (value.is_array() && !value.empty() && value[0].is_object()) {
-    for (std::size_t at = 0; at < value.size(); ++at) Flatten(value[at], path + "[" + std::to_string(at) + "]", out);
-  } else {
-    out.emplace_back(path, value.dump());
-  }
-}
-
-std::vector<std::pair<std::string, std::string>> Values(const RunSpec& spec) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string text;
-  std::vector<std::pair<std::string, std::string>> values;
-  if (!google::protobuf::util::MessageToJsonString(spec, &text, options).ok()) return values;
-  if (const auto json = ParseJson(text)) Flatten(*json, "", values);
-  return values;
-}
-
-const std::string* Find(const std::vector<std::pair<std::string, std::string>>& values, const std::string& key) {
-  for (const auto& [name, value] : values) {
-    if (name == key) return &value;
-  }
-  return nullptr;
-}
-
 /// Requires: the folder has a spec.
 Status CompareSpec(const RunLayout& layout, const RunSpec& spec) {
-  FERMENT_ASSIGN_OR_RETURN(const RunSpec before, LoadResolvedSpec(layout.Spec()));
-  const std::vector<std::string> differences = SpecDifferences(before, spec);
+  FERMENT_ASSIGN_OR_RETURN(const auto differences, DifferencesFromFile(layout.Spec(), spec));
   if (differences.empty()) return {};
   std::string message = "the run in " + layout.root().string() + " was begun with another spec:";
   for (const std::string& difference : differences) message += "\n  " + difference;
-  return InvalidArgumentError(message + "\ngive --fresh to begin anew, or --run-dir for another folder")
+  return InvalidArgumentError(message +
+                              "\ngive --run-dir for another folder; `ferment run --fresh` begins anew in this one")
       .WithExitCode(exit_code::kBadSpec);
 }
 
@@ -157,24 +129,6 @@ Status RunFolder::KeepSpec(const RunSpec& spec) {
   if (fs::exists(layout_.Spec(), error)) return CompareSpec(layout_, spec);
   const std::string text = SpecToYaml(spec);
   return io::WriteFileAtomically(layout_.Spec(), text);
-}
-
-std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& after) {
-  const auto old_values = Values(before);
-  const auto new_values = Values(after);
-  std::vector<std::string> differences;
-  for (const auto& [key, value] : new_values) {
-    const std::string* old_value = Find(old_values, key);
-    if (old_value == nullptr) {
-      differences.push_back(key + ": (absent) -> " + value);
-    } else if (*old_value != value) {
-      differences.push_back(key + ": " + *old_value + " -> " + value);
-    }
-  }
-  for (const auto& [key, value] : old_values) {
-    if (Find(new_values, key) == nullptr) differences.push_back(key + ": " + value + " -> (absent)");
-  }
-  return differences;
 }
 
 RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout) {

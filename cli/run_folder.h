@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "common/base/result.h"
 #include "common/config/run_layout.h"
@@ -45,9 +44,6 @@ class RunFolder {
   RunLayout layout_;
   int lock_ = -1;
 };
-
-/// Returns: "key: old -> new" for each value in which they differ, in the order of the schema.
-std::vector<std::string> SpecDifferences(const RunSpec& before, const RunSpec& after);
 
 /// Returns: the spec as it is run: where it names no data, the sets that RenderData makes are entered.
 RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout);

@@ -9,23 +9,20 @@
 
 #include "common/base/mutex.h"
 #include "common/config/run_layout.h"
-#include "common/config/spec_loader.h"
 #include "common/dataset/faces/canary_faces.h"
 #include "common/dataset/labels/label_files.h"
 #include "common/dataset/labels/label_index.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/dataset/videos/video_list.h"
-#include "common/event/process_record.h"
-#include "common/event/slurm_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/fenced_writer.h"
-#include "common/io/folder_claim.h"
 #include "common/io/folder_hold.h"
 #include "common/io/local_file_system.h"
 #include "common/io/mapped_file.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
 #include "common/report/run_report.h"
+#include "coordinator/folder_entry.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -103,12 +100,12 @@ class LocalRunFiles final : public RunFiles {
   Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& owner) override {
     FERMENT_RETURN_IF_ERROR(Hold(run_dir, owner));
     const RunLayout layout(run_dir);
+    if (const Status kept = KeepRunSpec(layout.Spec(), spec); !kept.ok()) return Refused(run_dir, kept);
+    refused_.erase(run_dir);
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Log("any").parent_path()));
     FERMENT_RETURN_IF_ERROR(io::CreateFolders(layout.Processes()));
     if (!label_store_.empty()) FERMENT_RETURN_IF_ERROR(dataset::PlaceLabels(run_dir, spec.name(), label_store_));
-    std::error_code unreadable;
-    if (std::filesystem::exists(layout.Spec(), unreadable)) return {};
-    return io::WriteFileAtomically(layout.Spec(), SpecToYaml(spec));
+    return Status();
   }
 
   void LeaveRun(const std::filesystem::path& run_dir) override {
@@ -210,43 +207,17 @@ class LocalRunFiles final : public RunFiles {
   Status Hold(const std::filesystem::path& run_dir, const std::string& owner) {
     if (const auto held = holds_.find(run_dir); held != holds_.end() && held->second.owner == owner) return {};
     LeaveRun(run_dir);
-    auto hold = TakeFolder(run_dir, owner);
-    if (!hold && hold.error().code() == StatusCode::kAborted) refused_.emplace(run_dir, hold.error());
-    if (!hold) return hold.error();
+    auto hold = TakeRunFolder(run_dir, owner);
+    if (!hold) return Refused(run_dir, hold.error());
     holds_.emplace(run_dir, Held{owner, std::move(*hold)});
     return {};
   }
 
-  /// Another owner's run tokens begin anew.
-  static Status EndClaims(const std::filesystem::path& run_dir) {
-    std::error_code none;
-    for (const auto& job : std::filesystem::directory_iterator(RunLayout(run_dir).Job(""), none)) {
-      if (job.is_directory(none)) FERMENT_RETURN_IF_ERROR(io::RemoveClaims(job.path()));
-    }
-    return {};
-  }
-
-  static Result<io::FolderHold> TakeFolder(const std::filesystem::path& run_dir, const std::string& owner) {
-    auto hold = io::FolderHold::Take(run_dir, owner, [&run_dir] { return EndClaims(run_dir); });
-    if (!hold) return hold;
-    for (const event::ProcessRecord& record : event::ReadProcessRecords(RunLayout(run_dir).Processes())) {
-      const bool others = record.job.find('@') != std::string::npos && !record.job.starts_with(owner + "/");
-      if (record.role != "trainer" || !others || !record.Alive()) continue;
-      return Fail(AbortedError("a trainer of another run works in this folder: path=" + run_dir.string() +
-                               " job=" + record.job + " pid=" + std::to_string(record.pid) +
-                               "; its coordinator is gone: start that one again, end the trainer, or choose another "
-                               "folder with --run-dir")
-                      .WithExitCode(exit_code::kFenced));
-    }
-    for (const std::string& name : event::UnfinishedSlurmStarts(run_dir)) {
-      if (event::IsSlurmNameOf(name, owner, run_dir)) continue;
-      return Fail(AbortedError("a Slurm job of another run may work in this folder: path=" + run_dir.string() +
-                               " job=" + name + "; start its coordinator again, or end it (`scancel --name=" + name +
-                               "`) and remove " + event::SlurmRecord(run_dir, name).Script().string() +
-                               ", or choose another folder with --run-dir")
-                      .WithExitCode(exit_code::kFenced));
-    }
-    return hold;
+  /// Returns: `why`, having noted it down where it is no failure of the disk.
+  Status Refused(const std::filesystem::path& run_dir, const Status& why) {
+    const bool refusal = why.code() == StatusCode::kAborted || why.code() == StatusCode::kInvalidArgument;
+    if (refusal) refused_.insert_or_assign(run_dir, why);
+    return why;
   }
 
   /// A run that was refused its folder writes no last word there.

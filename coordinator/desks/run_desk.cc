@@ -224,9 +224,8 @@ void RunDesk::LeaveOut(const Run& run, const Job& job, const JobEnd& end) {
     parts_.trainers.Stop(run, job);
     return;
   }
-  // What a co-training has published is what the phases behind it would take.
-  const bool may_have_published = !IsShardPhase(job.plan.phase) && job.attempt.number > 0;
-  if (!may_have_published) return EndJob(run, job, end.state, end.failure);
+  if (IsShardPhase(job.plan.phase)) return EndJob(run, job, end.state, end.failure);
+  // What a co-training has published is what the phases behind it would take: this run's, or an earlier one's.
   const JobKey key{run.run_id, job.plan.job_id};
   if (!withdrawing_.insert(key).second) return;
   parts_.ledger.AfterSave([this, key, end, run_dir = run.run_dir] {

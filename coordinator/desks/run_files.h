@@ -59,7 +59,8 @@ class RunFiles {
   virtual ~RunFiles() = default;
   /// Takes the run's folder for `owner`, a name of the run that no other store has too, until LeaveRun or the end of
   /// this process; makes its folders, and its spec.yaml where there is none. Errors: Aborted (202) where a process of
-  /// another owner has it: nothing is written there, then, neither by what follows; as writing (73, 204).
+  /// another owner has it; InvalidArgument (64), naming the keys, where it was begun with another spec: nothing is
+  /// written there, then, neither by what follows; as writing (73, 204).
   virtual Status PrepareRun(const RunSpec& spec, const std::filesystem::path& run_dir, const std::string& owner) = 0;
   /// The run has ended: its folder is anybody's.
   virtual void LeaveRun(const std::filesystem::path& run_dir) = 0;

@@ -125,18 +125,6 @@ TEST_F(RunFolderTest, DeletesOnlyWhatARunWrites) {
   EXPECT_TRUE(folder->KeepSpec(Spec(50)).ok());
 }
 
-TEST(SpecDifferences, ListsChangesAdditionsAndRemovals) {
-  RunSpec before;
-  before.set_seed(1);
-  before.set_name("a");
-  RunSpec after;
-  after.set_seed(2);
-  after.mutable_model()->set_width(16);
-  EXPECT_THAT(SpecDifferences(before, after),
-              ElementsAre("seed: \"1\" -> \"2\"", "model.width: (absent) -> 16", "name: \"a\" -> (absent)"));
-  EXPECT_TRUE(SpecDifferences(after, after).empty());
-}
-
 TEST(CheckDataExists, NamesEverythingThatIsMissing) {
   RunSpec spec;
   spec.mutable_data()->add_fer()->set_path("/no/fer");

@@ -21,9 +21,7 @@ class RetrainedNetworks : public RoadTest {
                         "cotrain: {steps: 2, batch: 4, mu: 1, threshold: 0.1, pseudo_label: {fr_sampling: uniform}}\n");
   }
 
-  /// Runs the phase. Returns: empty where it was done already, the `why` of what was set aside where there was
-  /// something, else "new".
-  std::string Train(const std::string& phase, const std::vector<std::string>& overrides = {}) {
+  Outcome RunPhase(const std::string& phase, const std::vector<std::string>& overrides) {
     std::vector<std::string> argv = {(BinFolder() / "ferment-trainer").string(),
                                      "--spec",
                                      (folder() / "spec.yaml").string(),
@@ -32,7 +30,12 @@ class RetrainedNetworks : public RoadTest {
                                      "--phase",
                                      phase};
     for (const std::string& value : overrides) argv.insert(argv.end(), {"--set", value});
-    const Outcome outcome = Run(argv);
+    return Run(argv);
+  }
+  /// Runs the phase. Returns: empty where it was done already, the `why` of what was set aside where there was
+  /// something, else "new".
+  std::string Train(const std::string& phase, const std::vector<std::string>& overrides = {}) {
+    const Outcome outcome = RunPhase(phase, overrides);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     if (outcome.output.find("job_is_done_already") != std::string::npos) return "";
     std::istringstream lines(outcome.output);
@@ -62,6 +65,53 @@ TEST_F(RetrainedNetworks, AreLearntFromAndEvaluatedAnewAndNothingElseIs) {
   keys.push_back("teacher.steps=3");
   EXPECT_EQ(Train("teacher", keys), "it was made from another spec");
   EXPECT_EQ(Train("cotrain", keys), "what it was made from has changed: teacher");
+}
+
+TEST_F(RetrainedNetworks, AFileThatIsReplacedUnderItsNameIsAnotherOne) {
+  const auto weights = folder() / "weights.safetensors";
+  const auto take_what_was_published = [&] {
+    std::filesystem::copy_file(run_dir() / "phases/teacher/models/teacher.safetensors", weights,
+                               std::filesystem::copy_options::overwrite_existing);
+  };
+  EXPECT_EQ(Train("teacher"), "new");
+  take_what_was_published();
+  const std::vector<std::string> keys = {"model.init=" + weights.string()};
+  EXPECT_EQ(Train("teacher", keys), "it was made from another spec");
+  EXPECT_EQ(Train("teacher", keys), "");
+  take_what_was_published();
+  EXPECT_EQ(Train("teacher", keys), "what it was made from has changed: model.init");
+  const auto list = folder() / "data/fer/train.csv";
+  std::string row;
+  std::ifstream rows(list);
+  for (std::string line; std::getline(rows, line);) row = line;
+  std::ofstream(list, std::ios::app) << row << "\n";
+  EXPECT_EQ(Train("teacher", keys), "what it was made from has changed: data.fer.train");
+  EXPECT_EQ(Train("teacher", keys), "");
+}
+
+TEST_F(RetrainedNetworks, LabelSetsAreThoseOfTheSpecOrNone) {
+  const auto label = [this](const std::string& labeling) {
+    std::ofstream(run_dir() / "spec.yaml") << SmallestSpec(folder() / "data", "labeling: " + labeling + "\n");
+    const Outcome outcome =
+        Run({(BinFolder() / "ferment-labeler").string(), "--offline", "--run-dir", run_dir().string()});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  };
+  std::vector<std::string> keys = {"cotrain.pseudo_label.source=offline", "labeling.threshold=0"};
+  EXPECT_EQ(Train("teacher"), "new");
+  label("{threshold: 0}");
+  EXPECT_EQ(Train("cotrain", keys), "new");
+  EXPECT_EQ(Train("cotrain", keys), "");
+
+  keys[1] = "labeling.threshold=0.01";
+  const Outcome refused = RunPhase("cotrain", keys);
+  EXPECT_EQ(refused.exit_code, exit_code::kBadData);
+  EXPECT_NE(refused.output.find("found=" + (run_dir() / "labels/fr").string()), std::string::npos) << refused.output;
+  EXPECT_FALSE(std::filesystem::exists(run_dir() / "phases/cotrain.old-1")) << "nobody's work is moved for nothing";
+  label("{threshold: 0.01}");
+  EXPECT_EQ(Train("cotrain", keys), "what it was made from has changed: label_config, labeling");
+  EXPECT_EQ(Train("cotrain", keys), "");
+  keys[1] = "labeling.threshold=0";
+  EXPECT_EQ(Train("cotrain", keys), "what it was made from has changed: label_config, labeling");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "worker/recipes/face_network.h"
 #include "worker/recipes/published_models.h"
+#include "worker/recipes/read_files.h"
 #include "worker/recipes/supervised_recipe.h"
 
 namespace ferment::worker {
@@ -35,7 +36,12 @@ std::unique_ptr<Recipe> MakeFinetuneRecipe(const RecipeContext& context) {
                                            {"baseline", JobId("teacher"), "teacher"}};
   for (const ModelToRead& model : models)
     plan.subjects.push_back({model.name, [&context, model] { return Published(context, model); }});
-  plan.inputs = PublishedOf(context.layout, models);
+  plan.inputs = [&context, models, best = plan.publish_best] {
+    JobInputs inputs = PublishedOf(context.layout, models);
+    inputs.merge(FaceLists(context.spec, dataset::FaceSplit::kTrain));
+    if (best) inputs.merge(FaceLists(context.spec, dataset::FaceSplit::kValidation));
+    return inputs;
+  };
   return MakeSupervisedRecipe(context, std::move(plan));
 }
 

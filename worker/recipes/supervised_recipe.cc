@@ -22,7 +22,7 @@ class SupervisedRecipe : public Recipe {
  public:
   SupervisedRecipe(const RecipeContext& context, SupervisedPlan plan) : context_(context), plan_(std::move(plan)) {}
 
-  JobInputs Inputs() const override { return plan_.inputs; }
+  JobInputs Inputs() const override { return plan_.inputs(); }
 
   Status Prepare() override {
     FERMENT_RETURN_IF_ERROR(CheckRowsForRanks(plan_.batch_key, plan_.batch, context_.world.size()));

@@ -28,8 +28,8 @@ struct SupervisedPlan {
     std::function<Result<std::shared_ptr<nn::Backbone>>()> make;
   };
   std::vector<Subject> subjects;
-  /// What of other jobs `subjects` are made from.
-  JobInputs inputs = {};
+  /// Recipe::Inputs.
+  std::function<JobInputs()> inputs = [] { return JobInputs(); };
   /// The spec's key of `batch`, for messages.
   std::string batch_key;
   /// Publish each network as of its best validation in place of its last step.

@@ -2,6 +2,7 @@
 #include "worker/recipes/teacher_recipe.h"
 
 #include "worker/recipes/face_network.h"
+#include "worker/recipes/read_files.h"
 #include "worker/recipes/supervised_recipe.h"
 
 namespace ferment::worker {
@@ -16,6 +17,11 @@ std::unique_ptr<Recipe> MakeTeacherRecipe(const RecipeContext& context) {
       .momentum = teacher.momentum(), .nesterov = teacher.nesterov(), .weight_decay = teacher.weight_decay()};
   plan.label_smoothing = teacher.label_smoothing();
   plan.subjects = {{"teacher", [&context] { return MakeInitialNetwork(context, 0, torch::kFloat32); }}};
+  plan.inputs = [&context] {
+    JobInputs inputs = FaceLists(context.spec, dataset::FaceSplit::kTrain);
+    inputs.merge(InitialWeights(context.spec));
+    return inputs;
+  };
   return MakeSupervisedRecipe(context, std::move(plan));
 }
 

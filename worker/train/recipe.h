@@ -50,7 +50,7 @@ struct RecipeContext {
   std::string job_id() const { return JobId(phase, round); }
 };
 
-/// What a job reads of what other jobs have made, by the name that it has here: a digest in hex.
+/// What a job reads that may be another when it goes on, by the name that it has here: a digest in hex.
 using JobInputs = std::map<std::string, std::string>;
 
 /// What one step did, equal on all ranks.

@@ -46,13 +46,16 @@ Result<int> ReadExpression(const std::filesystem::path& file) {
 
 }  // namespace
 
-Status CollectAffectNet2017(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+std::filesystem::path AffectNet2017List(const v1::FerSpec& source, FaceSplit split) {
   const std::filesystem::path root = source.path();
   const std::string& named = split == FaceSplit::kTrain ? source.train() : source.validation();
-  const std::filesystem::path list =
-      !named.empty()
-          ? root / named
-          : root / "Manually_Annotated_file_lists" / (split == FaceSplit::kTrain ? "training.csv" : "validation.csv");
+  if (!named.empty()) return root / named;
+  return root / "Manually_Annotated_file_lists" / (split == FaceSplit::kTrain ? "training.csv" : "validation.csv");
+}
+
+Status CollectAffectNet2017(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+  const std::filesystem::path root = source.path();
+  const std::filesystem::path list = AffectNet2017List(source, split);
   FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));
   const std::vector<std::string_view> lines = SplitLines(text);
   for (std::size_t i = 0; i < lines.size(); ++i) {

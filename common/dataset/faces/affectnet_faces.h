@@ -12,6 +12,8 @@ namespace ferment::dataset {
 /// without a box, and of the classes None, Uncertain, No-Face, are dropped. Errors: NotFound, DataLoss (file, line) for
 /// a row without an expression.
 Status CollectAffectNet2017(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces);
+/// Returns: the list that it reads.
+std::filesystem::path AffectNet2017List(const v1::FerSpec& source, FaceSplit split);
 
 /// 2021: {train,val}_set/{images/<id>.jpg, annotations/<id>_exp.npy}; an annotation that cannot be read is dropped.
 /// Errors: NotFound.

@@ -43,14 +43,22 @@ Status CollectRow(std::string_view line, const std::filesystem::path& data, cons
   return {};
 }
 
-}  // namespace
-
-Status CollectExpW(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+std::filesystem::path DataFolder(const v1::FerSpec& source) {
   std::error_code error;
   const std::filesystem::path root = source.path();
-  const std::filesystem::path data = std::filesystem::is_directory(root / "data", error) ? root / "data" : root;
+  return std::filesystem::is_directory(root / "data", error) ? root / "data" : root;
+}
+
+}  // namespace
+
+std::filesystem::path ExpWList(const v1::FerSpec& source, FaceSplit split) {
   const std::string& named = split == FaceSplit::kTrain ? source.train() : source.validation();
-  const std::filesystem::path list = named.empty() ? data / "label" / "label.lst" : root / named;
+  return named.empty() ? DataFolder(source) / "label" / "label.lst" : std::filesystem::path(source.path()) / named;
+}
+
+Status CollectExpW(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+  const std::filesystem::path data = DataFolder(source);
+  const std::filesystem::path list = ExpWList(source, split);
   const bool by_hash = source.validation().empty();
   FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));
   std::set<std::string_view> seen;

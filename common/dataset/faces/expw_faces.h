@@ -12,5 +12,7 @@ namespace ferment::dataset {
 /// so the faces of one picture stay together. Exact repetitions of a row are dropped. Errors: NotFound, DataLoss (file,
 /// line) for a row without eight columns.
 Status CollectExpW(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces);
+/// Returns: the list that it reads.
+std::filesystem::path ExpWList(const v1::FerSpec& source, FaceSplit split);
 
 }  // namespace ferment::dataset

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/faces/face_list.h"
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <string_view>
@@ -18,14 +19,26 @@
 namespace ferment::dataset {
 namespace {
 
-using Collect = Status (*)(const v1::FerSpec&, FaceSplit, FaceCollector&);
+struct Format {
+  std::string_view name;
+  Status (*collect)(const v1::FerSpec&, FaceSplit, FaceCollector&);
+  /// Null where no file names the rows.
+  std::filesystem::path (*list)(const v1::FerSpec&, FaceSplit);
+};
 
-constexpr std::array<std::pair<std::string_view, Collect>, 6> kFormats = {{{"folder", CollectFolderFaces},
-                                                                           {"affectnet2017", CollectAffectNet2017},
-                                                                           {"affectnet2021", CollectAffectNet2021},
-                                                                           {"expw", CollectExpW},
-                                                                           {"rafdb", CollectRafDb},
-                                                                           {"ferplus", CollectFerPlus}}};
+constexpr std::array<Format, 6> kFormats = {{{"folder", CollectFolderFaces, FolderFacesList},
+                                             {"affectnet2017", CollectAffectNet2017, AffectNet2017List},
+                                             {"affectnet2021", CollectAffectNet2021, nullptr},
+                                             {"expw", CollectExpW, ExpWList},
+                                             {"rafdb", CollectRafDb, RafDbList},
+                                             {"ferplus", CollectFerPlus, FerPlusList}}};
+
+/// Returns: null where there is no such format.
+const Format* FormatOf(const v1::FerSpec& source) {
+  const std::string_view name = source.format().empty() ? "folder" : std::string_view(source.format());
+  const auto* const found = std::ranges::find(kFormats, name, &Format::name);
+  return found == kFormats.end() ? nullptr : &*found;
+}
 
 void Append(FaceList from, FaceList& to) {
   to.rows += from.rows;
@@ -79,15 +92,19 @@ std::string PathBelow(const std::filesystem::path& file, const std::filesystem::
 }  // namespace
 
 Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& classes, FaceSplit split) {
-  const std::string format = source.format().empty() ? "folder" : source.format();
-  for (const auto& [name, collect] : kFormats) {
-    if (name != format) continue;
-    FaceCollector collector(classes);
-    FERMENT_RETURN_IF_ERROR(collect(source, split, collector));
-    return collector.Finish();
+  const Format* format = FormatOf(source);
+  if (format == nullptr) {
+    return Fail(InvalidArgumentError("unknown data.fer.format: " + source.format() +
+                                     "; one of folder, affectnet2017, affectnet2021, expw, rafdb, ferplus"));
   }
-  return Fail(InvalidArgumentError("unknown data.fer.format: " + format +
-                                   "; one of folder, affectnet2017, affectnet2021, expw, rafdb, ferplus"));
+  FaceCollector collector(classes);
+  FERMENT_RETURN_IF_ERROR(format->collect(source, split, collector));
+  return collector.Finish();
+}
+
+std::filesystem::path ListFile(const v1::FerSpec& source, FaceSplit split) {
+  const Format* format = FormatOf(source);
+  return format == nullptr || format->list == nullptr ? std::filesystem::path() : format->list(source, split);
 }
 
 Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split) {

@@ -51,6 +51,9 @@ Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split);
 /// Returns: the same for one source. An empty list is no error here.
 Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& classes, FaceSplit split);
 
+/// Returns: the file that names the source's rows; empty, or a folder, where there is none.
+std::filesystem::path ListFile(const v1::FerSpec& source, FaceSplit split);
+
 /// Returns: the decoded picture, cropped to its box. Errors: those of DecodePictureFile, face-box-outside.
 Result<Image> ReadFace(const LabelledFace& face);
 

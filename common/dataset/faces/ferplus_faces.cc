@@ -30,10 +30,14 @@ FaceRow RowOf(const std::filesystem::path& root, const std::string& folder, cons
 
 }  // namespace
 
+std::filesystem::path FerPlusList(const v1::FerSpec& source, FaceSplit split) {
+  const std::string& named = split == FaceSplit::kTrain ? source.train() : source.validation();
+  return std::filesystem::path(source.path()) / (named.empty() ? "fer2013new.csv" : named);
+}
+
 Status CollectFerPlus(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
   const std::filesystem::path root = source.path();
-  const std::string& named = split == FaceSplit::kTrain ? source.train() : source.validation();
-  const std::filesystem::path list = root / (named.empty() ? "fer2013new.csv" : named);
+  const std::filesystem::path list = FerPlusList(source, split);
   const std::string usage = split == FaceSplit::kTrain ? "Training" : "PublicTest";
   const std::string folder = split == FaceSplit::kTrain ? "FER2013Train" : "FER2013Valid";
   FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));

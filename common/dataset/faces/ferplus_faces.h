@@ -12,5 +12,7 @@ namespace ferment::dataset {
 /// PublicTest are the splits; PrivateTest is passed over. Pictures: FER2013Train/fer0000000.png as the FER+ tool writes
 /// them (.jpg also). Errors: NotFound, DataLoss (file, line).
 Status CollectFerPlus(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces);
+/// Returns: the list that it reads.
+std::filesystem::path FerPlusList(const v1::FerSpec& source, FaceSplit split);
 
 }  // namespace ferment::dataset

@@ -90,6 +90,10 @@ Status CollectClassFolders(const std::filesystem::path& root, const std::filesys
 
 }  // namespace
 
+std::filesystem::path FolderFacesList(const v1::FerSpec& source, FaceSplit split) {
+  return FindList(source, split).value_or(std::filesystem::path());
+}
+
 Status CollectFolderFaces(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
   FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path list, FindList(source, split));
   std::error_code error;

@@ -14,4 +14,7 @@ namespace ferment::dataset {
 /// sub-folder a class. Errors: NotFound (no list), DataLoss (a row without a class: file, line).
 Status CollectFolderFaces(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces);
 
+/// Returns: that list or folder; empty where there is none.
+std::filesystem::path FolderFacesList(const v1::FerSpec& source, FaceSplit split);
+
 }  // namespace ferment::dataset

@@ -8,13 +8,25 @@
 #include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
+namespace {
 
-Status CollectRafDb(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+std::filesystem::path DataFolder(const v1::FerSpec& source) {
   std::error_code error;
   const std::filesystem::path given = source.path();
-  const std::filesystem::path root = std::filesystem::is_directory(given / "basic", error) ? given / "basic" : given;
+  return std::filesystem::is_directory(given / "basic", error) ? given / "basic" : given;
+}
+
+}  // namespace
+
+std::filesystem::path RafDbList(const v1::FerSpec& source, FaceSplit split) {
   const std::string& named = split == FaceSplit::kTrain ? source.train() : source.validation();
-  const std::filesystem::path list = named.empty() ? root / "EmoLabel" / "list_patition_label.txt" : given / named;
+  if (!named.empty()) return std::filesystem::path(source.path()) / named;
+  return DataFolder(source) / "EmoLabel" / "list_patition_label.txt";
+}
+
+Status CollectRafDb(const v1::FerSpec& source, FaceSplit split, FaceCollector& faces) {
+  const std::filesystem::path root = DataFolder(source);
+  const std::filesystem::path list = RafDbList(source, split);
   const std::string_view prefix = split == FaceSplit::kTrain ? "train_" : "test_";
   FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(list));
   std::size_t number = 0;

@@ -173,7 +173,7 @@ Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder,
     if (set.origin != origin || set.shard != shard)
       return Fail(DataLossError("label set is of another data set, teacher, label config or shard" + where +
                                 " dataset=" + set.origin.dataset + " teacher=" + set.origin.teacher +
-                                " shard=" + std::to_string(set.shard)));
+                                " label_config=" + set.origin.label_config + " shard=" + std::to_string(set.shard)));
     if (!sets.empty() && set.classes != sets.front().classes)
       return Fail(DataLossError("label set has other classes" + where));
     if (!sets.empty() && !sets.back().key.empty() && !set.key.empty() && set.key.front() <= sets.back().key.back())

@@ -119,6 +119,16 @@ std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::s
   return io::Sha256Hex(config.dump());
 }
 
+std::vector<std::string> LabelConfigsOf(const RunSpec& spec) {
+  const std::string& device = spec.labeling().device();
+  std::vector<std::string> configs;
+  for (const std::string_view arithmetic : kArithmeticClasses) {
+    if ((arithmetic == kCudaClass ? "cpu" : "cuda") == device) continue;
+    configs.push_back(LabelConfigDigest(spec, PlanInUse(spec), arithmetic));
+  }
+  return configs;
+}
+
 std::string_view ArithmeticInUse(const RunSpec& spec) {
   return LabelsOnGpus(spec) ? kCudaClass : InstructionSetClass();
 }

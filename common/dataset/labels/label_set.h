@@ -68,6 +68,10 @@ struct LabelSet {
 /// tau, threshold, batch, shard size, the plan in use ("fp32" ...) and the labeler's class of arithmetic.
 std::string LabelConfigDigest(const RunSpec& spec, std::string_view plan, std::string_view instruction_set);
 
+/// Returns: the digests that label sets of this spec may have, one a class of arithmetic: all of them where
+/// labeling.device leaves it to the labelers, else those of the device.
+std::vector<std::string> LabelConfigsOf(const RunSpec& spec);
+
 /// Returns: the class of arithmetic that labels of this spec are made with: kCudaClass where they are made on GPUs,
 /// else InstructionSetClass() of this processor.
 std::string_view ArithmeticInUse(const RunSpec& spec);

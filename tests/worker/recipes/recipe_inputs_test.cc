@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/io/atomic_file.h"
+#include "common/io/checksum.h"
 #include "worker/collective/thread_collective.h"
 #include "worker/recipes/evaluation/evaluate_recipe.h"
 #include "worker/recipes/finetune_recipe.h"
@@ -64,6 +65,42 @@ TEST_F(RecipeInputsTest, AreTheNetworksThatThePhaseLoads) {
 TEST_F(RecipeInputsTest, KeepTheirNamesWhereALaterRoundIsLeftOut) {
   std::filesystem::remove(layout_.Result("cotrain-1"));
   EXPECT_EQ(InputsOf(MakeFinetuneRecipe).at("student"), "cotrain/student");
+}
+
+TEST_F(RecipeInputsTest, AreAlsoTheFilesThatNoJobHasMade) {
+  const auto write = [this](const std::string& name, const std::string& text) {
+    EXPECT_TRUE(io::WriteFileAtomically(layout_.root() / name, text).ok());
+    return io::Sha256Hex(text);
+  };
+  spec_.mutable_model()->set_init((layout_.root() / "weights.pt").string());
+  for (const char* list : {"", "more.csv"}) {
+    v1::FerSpec& source = *spec_.mutable_data()->add_fer();
+    source.set_path(layout_.root().string());
+    source.set_train(list);
+  }
+  JobInputs trained = {{"model.init", write("weights.pt", "w")},
+                       {"data.fer.train", write("train.csv", "t")},
+                       {"data.fer[1].train", write("more.csv", "m")}};
+  const JobInputs validated = {{"data.fer.validation", write("val.csv", "v")},
+                               {"data.fer[1].validation", io::Sha256Hex("v")}};
+  EXPECT_EQ(InputsOf(MakeTeacherRecipe), trained);
+  trained["model.init"] = write("weights.pt", "others");
+  EXPECT_EQ(InputsOf(MakeTeacherRecipe), trained) << "replaced under its name";
+  spec_.mutable_model()->set_init("random");
+  trained.erase("model.init");
+  EXPECT_EQ(InputsOf(MakeTeacherRecipe), trained);
+
+  const auto of_files = [](JobInputs inputs) {
+    std::erase_if(inputs, [](const auto& input) { return !input.first.starts_with("data."); });
+    return inputs;
+  };
+  EXPECT_EQ(of_files(InputsOf(MakeFinetuneRecipe)), trained);
+  JobInputs both = trained;
+  both.insert(validated.begin(), validated.end());
+  EXPECT_EQ(of_files(InputsOf(MakeEvaluateRecipe)), both) << "the report says of the training list how many it has";
+  spec_.mutable_evaluate()->set_select("best");
+  EXPECT_EQ(of_files(InputsOf(MakeFinetuneRecipe)), both) << "which network is published hangs on them";
+  EXPECT_EQ(of_files(InputsOf(MakeTemporalRecipe)), JobInputs());
 }
 
 TEST_F(RecipeInputsTest, AreLeftOutWhereTheyAreNotThere) {

@@ -15,9 +15,9 @@ namespace ferment::worker {
 /// Returns: the job that published the teacher of this round.
 std::string TeacherJobOf(std::uint32_t round);
 
-/// Returns: what this round starts from, and the label config of the label sets that it would take. Not their digests:
-/// without a coordinator a labeler may go on between two attempts of a job, which shall keep its checkpoints. Nothing
-/// with --from-init.
+/// Returns: what this round starts from, the list that it learns from, and the label config of the label sets that it
+/// would take. Not their digests: without a coordinator a labeler may go on between two attempts of a job, which shall
+/// keep its checkpoints. With --from-init neither networks nor labels of other jobs.
 JobInputs CotrainInputs(const RecipeContext& context);
 
 struct UnlabelledFaces {
@@ -27,9 +27,10 @@ struct UnlabelledFaces {
   std::optional<std::uint32_t> staleness;
 };
 
-/// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of this round's teacher, or of one that is
-/// at most cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors: FailedPrecondition (65) where
-/// label sets are needed and there are none, or one has a record that data.fr has not; InvalidArgument (64) for
+/// Returns: data.fr's stream by cotrain.pseudo_label. Label sets are those of the spec's label config by this round's
+/// teacher, or by one that is at most cotrain.max_teacher_lag older; --from-init means fr_sampling uniform. Errors:
+/// FailedPrecondition (65) where label sets are needed and there are none, naming those of other settings or teachers,
+/// or where one has a record that data.fr has not; InvalidArgument (64) for
 /// --from-init with offline labels; those of the source.
 Result<UnlabelledFaces> OpenUnlabelledStream(const RecipeContext& context);
 

@@ -13,6 +13,7 @@
 #include "worker/recipes/evaluation/static_evaluation.h"
 #include "worker/recipes/evaluation/video_evaluation.h"
 #include "worker/recipes/published_models.h"
+#include "worker/recipes/read_files.h"
 #include "worker/recipes/temporal_stage.h"
 
 namespace ferment::worker {
@@ -34,7 +35,10 @@ class EvaluateRecipe final : public Recipe {
   JobInputs Inputs() const override {
     std::vector<ModelToRead> models = models_;
     for (const TemporalStage& stage : stages_) models.push_back({stage.Role(), "temporal", stage.Role()});
-    return PublishedOf(context_.layout, models);
+    JobInputs inputs = PublishedOf(context_.layout, models);
+    for (const auto split : {dataset::FaceSplit::kTrain, dataset::FaceSplit::kValidation})
+      inputs.merge(FaceLists(spec_, split));
+    return inputs;
   }
 
   Status Prepare() override {

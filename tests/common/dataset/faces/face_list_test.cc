@@ -171,6 +171,30 @@ TEST_F(FaceListTest, FerPlusTakesTheMajorityAndDropsTiesAndNonFaces) {
   EXPECT_EQ(ReadFace(list->faces[0])->width, 24);
 }
 
+TEST_F(FaceListTest, AListIsTheFileThatNamesTheRowsWhereThereIsOne) {
+  const auto list_of = [this](const std::string& format, FaceSplit split, const std::string& named = "") {
+    v1::FerSpec source;
+    source.set_format(format);
+    source.set_path(root_.string());
+    (split == FaceSplit::kTrain ? source.mutable_train() : source.mutable_validation())->assign(named);
+    return ListFile(source, split).lexically_relative(root_).string();
+  };
+  EXPECT_EQ(list_of("folder", FaceSplit::kTrain), "") << "none is there";
+  for (const char* name : {"train.csv", "validation.csv", "mine.csv"}) WriteText(root_ / name, "a.jpg,Neutral\n");
+  EXPECT_EQ(list_of("folder", FaceSplit::kTrain), "train.csv");
+  EXPECT_EQ(list_of("", FaceSplit::kValidation), "validation.csv");
+  const std::string affectnet = "Manually_Annotated_file_lists/";
+  EXPECT_EQ(list_of("affectnet2017", FaceSplit::kTrain), affectnet + "training.csv");
+  EXPECT_EQ(list_of("affectnet2017", FaceSplit::kValidation), affectnet + "validation.csv");
+  EXPECT_EQ(list_of("affectnet2021", FaceSplit::kTrain), "") << "a file a face";
+  EXPECT_EQ(list_of("expw", FaceSplit::kTrain), "label/label.lst");
+  EXPECT_EQ(list_of("rafdb", FaceSplit::kValidation), "EmoLabel/list_patition_label.txt");
+  EXPECT_EQ(list_of("ferplus", FaceSplit::kTrain), "fer2013new.csv");
+  for (const char* format : {"folder", "affectnet2017", "expw", "rafdb", "ferplus"})
+    EXPECT_EQ(list_of(format, FaceSplit::kValidation, "mine.csv"), "mine.csv") << format;
+  EXPECT_EQ(list_of("tarball", FaceSplit::kTrain), "");
+}
+
 TEST_F(FaceListTest, ContemptOfEveryFormatGoesWhereTheSpecSaysAndIsCounted) {
   WriteText(root_ / "a" / "Manually_Annotated_file_lists" / "validation.csv", "x.jpg,0,0,4,4,0;0,7,0,0\n");
   Picture("a/x.jpg");

@@ -123,7 +123,7 @@ class CotrainLabelledOrderTest : public CotrainOrderTest {
     ASSERT_TRUE(models);
     dataset::LabelSet set;
     set.origin = {dataset::DatasetName(spec_.data().fr().path()), models->Digest("teacher").value(),
-                  std::string(64, 'f')};
+                  dataset::LabelConfigDigest(spec_, dataset::PlanInUse(spec_), "avx2")};
     set.classes.assign(spec_.classes().begin(), spec_.classes().end());
     const auto source = dataset::OpenFr(spec_);
     ASSERT_TRUE(source);
