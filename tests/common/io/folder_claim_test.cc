@@ -102,6 +102,36 @@ TEST_F(FolderClaimTest, AFailureOfWhoHasTheFolderStaysWhatItWas) {
   EXPECT_EQ(claim->UnlessTaken(InternalError("no space").WithExitCode(204)).exit_code(), 204);
 }
 
+TEST_F(FolderClaimTest, WhatIsSetAsideLeavesTheClaimBehindAndGetsTheFirstFreeNumber) {
+  const auto claim = FolderClaim::Take(folder_, 1);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "whose", "of the first").ok());
+  fs::create_directories(folder_ / "work" / "step");
+  fs::create_directory(folder_.string() + ".old-1");
+  const auto aside = claim->SetAside("whose");
+  ASSERT_TRUE(aside) << aside.error().ToString();
+  EXPECT_EQ(*aside, folder_.string() + ".old-2");
+  EXPECT_TRUE(fs::exists(*aside / "whose") && fs::exists(*aside / "work" / "step"));
+  EXPECT_EQ(Files(), 1);
+  EXPECT_TRUE(claim->Check().ok());
+}
+
+TEST_F(FolderClaimTest, WhereNothingIsButClaimsNothingIsSetAside) {
+  const auto claim = FolderClaim::Take(folder_, 1);
+  EXPECT_EQ(*claim->SetAside("whose"), fs::path());
+  EXPECT_FALSE(fs::exists(folder_.string() + ".old-1"));
+}
+
+TEST_F(FolderClaimTest, WhoHasLostTheFolderSetsNothingAside) {
+  const auto first = FolderClaim::Take(folder_, 1);
+  ASSERT_TRUE(FolderClaim::Take(folder_, 2));
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "whose", "of the second").ok());
+  const auto aside = first->SetAside("whose");
+  ASSERT_FALSE(aside);
+  ExpectTaken(aside.error());
+  EXPECT_TRUE(fs::exists(folder_ / "whose"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.parent_path()), {}), 1) << "nothing of the attempt stays";
+}
+
 TEST_F(FolderClaimTest, OfManyThatComeAtATimeTheHighestIsLeft) {
   for (int round = 0; round < 20; ++round) {
     std::array<std::optional<FolderClaim>, 8> claims;
