@@ -2,10 +2,12 @@
 #include "common/io/folder_claim.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -42,6 +44,26 @@ Result<std::vector<Claim>> ClaimsIn(const fs::path& folder) {
   }
   if (error) return Fail(WriteErrno(error.value(), "cannot list", folder));
   return claims;
+}
+
+/// Returns: what names this kernel until the machine starts again; empty where that cannot be read.
+std::string BootId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
+}
+
+/// Returns: whether the claim's process ran under this kernel and has let go of the file's lock.
+bool HasEnded(const fs::path& file) {
+  const std::string boot_id = BootId();
+  std::string written;
+  std::ifstream(file) >> written;
+  if (boot_id.empty() || written != boot_id) return false;
+  const int handle = Uninterrupted([&] { return ::open(file.c_str(), O_RDONLY | O_CLOEXEC); });
+  if (handle < 0) return false;
+  const bool free = ::flock(handle, LOCK_SH | LOCK_NB) == 0;
+  ::close(handle);
+  return free;
 }
 
 Status Remove(const fs::path& file) {
@@ -97,13 +119,40 @@ Status Taken(const fs::path& folder) {
 
 }  // namespace
 
+/// Held from construction to destruction, or to the end of the process.
+class FolderClaim::Lock {
+ public:
+  /// Returns: null where the file system has no locks, or `file` is locked.
+  static std::shared_ptr<const Lock> Take(const fs::path& file) {
+    const int handle = Uninterrupted([&] { return ::open(file.c_str(), O_RDONLY | O_CLOEXEC); });
+    if (handle < 0) return nullptr;
+    auto lock = std::make_shared<const Lock>(handle);
+    return ::flock(handle, LOCK_EX | LOCK_NB) == 0 ? lock : nullptr;
+  }
+  explicit Lock(int handle) : handle_(handle) {}
+  ~Lock() { ::close(handle_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  const int handle_;
+};
+
+Status FolderClaim::Appear() {
+  FERMENT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(file_));
+  // Before it has its name: nobody may find it there without its lock.
+  lock_ = Lock::Take(file.temporary());
+  if (lock_ != nullptr) FERMENT_RETURN_IF_ERROR(file.Append(BootId()));
+  return file.Appear();
+}
+
 Result<FolderClaim> FolderClaim::Take(const fs::path& folder, std::uint64_t number) {
   FERMENT_ASSIGN_OR_RETURN(const auto before, ClaimsIn(folder));
   if (number == 0) {
     for (const Claim& claim : before) number = std::max(number, claim.number);
   }
   FolderClaim own(folder / (std::string(kPrefix) + std::to_string(number) + "-" + NewUniqueName()));
-  const Status appeared = WriteFileAtomically(own.file_, "");
+  const Status appeared = own.Appear();
   // Looked at once the own one is there: of two that come at a time the lower one sees the higher, which may have
   // removed what was to become the own one.
   FERMENT_ASSIGN_OR_RETURN(const auto claims, ClaimsIn(folder));
@@ -175,6 +224,15 @@ Status FolderClaim::MoveInto(const fs::path& aside, const std::vector<std::strin
     if (name == names.front()) FERMENT_RETURN_IF_ERROR(sync());
   }
   return sync();
+}
+
+std::uint64_t EndedClaim(const fs::path& folder) {
+  const auto claims = ClaimsIn(folder);
+  if (!claims || claims->empty()) return 0;
+  const std::uint64_t number = std::ranges::max_element(*claims, {}, &Claim::number)->number;
+  const bool ended = std::ranges::all_of(
+      *claims, [number](const Claim& claim) { return claim.number < number || HasEnded(claim.file); });
+  return ended ? number : 0;
 }
 
 Status RemoveClaims(const fs::path& folder) {
