@@ -25,22 +25,14 @@ bool MayReconnect(const Status& status) {
 /// Opens a stream again and again: `attempt` returns how it ended and says through `progressed` whether it had brought
 /// anything, which starts the patience anew.
 Status WithReconnects(milliseconds patience, const std::stop_token& stop,
-                      const std::function<Status(grpc::ClientContext&, bool& progressed)>& attempt) {
+                      const std::function<grpc::Status(grpc::ClientContext&, bool& progressed)>& attempt) {
   auto give_up = steady_clock::now() + patience;
   Backoff backoff(milliseconds(50), milliseconds(1'000), static_cast<std::uint64_t>(getpid()));
   for (;;) {
     if (stop.stop_requested()) return CancelledError("asked to stop");
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kStreamDeadline);
     bool progressed = false;
-    Status status;
-    {
-      const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-      status = attempt(context, progressed);
-    }
-    if (status.code() == StatusCode::kCancelled && !stop.stop_requested()) {
-      status = UnavailableError("the coordinator ended the stream, as one does that is shut down");
-    }
+    Status status = rpc::FromGrpc(rpc::CallOnce(
+        kStreamDeadline, stop, [&](grpc::ClientContext& context) { return attempt(context, progressed); }));
     if (progressed) {
       give_up = steady_clock::now() + patience;
       backoff.Reset();
@@ -157,8 +149,9 @@ Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
       last = response.run();
       show(last);
     }
-    const Status end = rpc::FromGrpc(reader->Finish());
-    return end.ok() && IsUnfinished(last) ? UnavailableError("the coordinator ended the stream before the run") : end;
+    const grpc::Status end = reader->Finish();
+    if (!end.ok() || !IsUnfinished(last)) return end;
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the coordinator ended the stream before the run");
   });
   if (!status.ok()) return Fail(status.With(context_));
   return last;
@@ -178,7 +171,7 @@ Status CoordinatorClient::ReadLog(const std::string& run_id, const std::string& 
       show(response.text());
       request.set_offset(response.next_offset());
     }
-    return rpc::FromGrpc(reader->Finish());
+    return reader->Finish();
   });
 }
 

@@ -23,9 +23,9 @@ std::string TemporaryPrefix(const std::filesystem::path& path) { return "." + pa
 /// Two containers that share a folder may both be process 1, and none may rename the other's file.
 std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
   static std::atomic<std::uint64_t> counter = 0;
-  static const std::string machine = std::to_string(std::random_device()());
-  return path.parent_path() / (TemporaryPrefix(path) + machine + "-" + std::to_string(::getpid()) + "-" +
-                               std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
+  static const unsigned machine = std::random_device()();
+  return path.parent_path() / (TemporaryPrefix(path) + std::to_string(machine) + "-" + std::to_string(::getpid()) +
+                               "-" + std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
 /// Removes the temporary files in `folder` for whose name `of_these` is true.

@@ -97,23 +97,26 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, c
   return Open(address, credentials);
 }
 
+grpc::Status CallOnce(milliseconds deadline, const std::stop_token& stop,
+                      const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + deadline);
+  grpc::Status status;
+  {
+    const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+    status = attempt(context);
+  }
+  if (status.error_code() != grpc::StatusCode::CANCELLED || stop.stop_requested()) return status;
+  return {grpc::StatusCode::UNAVAILABLE, "the server ended the call: " + status.error_message()};
+}
+
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
   const auto give_up = steady_clock::now() + options.retry_for;
   std::optional<Backoff> backoff;  // of the first failure on: a virtual machine takes 0.1 ms to seed it
   for (;;) {
     if (options.stop.stop_requested()) return CancelledError("asked to stop before the call");
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + options.deadline);
-    grpc::Status status;
-    {
-      const std::stop_callback cancel(options.stop, [&context] { context.TryCancel(); });
-      status = attempt(context);
-    }
+    const grpc::Status status = CallOnce(options.deadline, options.stop, attempt);
     if (status.ok()) return {};
-    // Nobody here asked for that: a server that is shut down cancels what it had under way.
-    if (status.error_code() == grpc::StatusCode::CANCELLED && !options.stop.stop_requested()) {
-      status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server ended the call: " + status.error_message());
-    }
     const auto wait = WaitBeforeRetry(status);
     if (!wait) return FromGrpc(status);
     // The backoff is drawn at random: those whom a full service sent away do not come back together.

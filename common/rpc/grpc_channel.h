@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opens channels and makes unary calls that have a deadline and, where asked for, patience.
+// Opens channels and makes calls that have a deadline and, where asked for, patience.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -21,9 +21,8 @@ namespace ferment::rpc {
 struct CallOptions {
   /// Of each attempt.
   std::chrono::milliseconds deadline{5'000};
-  /// From the first attempt on; UNAVAILABLE, DEADLINE_EXCEEDED, a CANCELLED that was not asked for (which becomes
-  /// UNAVAILABLE), and whatever comes with a RetryInfo (RESOURCE_EXHAUSTED) after what that asks for, are tried again
-  /// until it is over. 0: one attempt.
+  /// From the first attempt on; UNAVAILABLE, DEADLINE_EXCEEDED, and whatever comes with a RetryInfo
+  /// (RESOURCE_EXHAUSTED) after what that asks for, are tried again until it is over. 0: one attempt.
   std::chrono::milliseconds retry_for{0};
   std::chrono::milliseconds first_pause{100};
   std::chrono::milliseconds longest_pause{2'000};
@@ -36,8 +35,14 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
 /// The same with TLS where `paths` says so. Errors: those of CheckCredentials.
 Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths);
 
-/// Makes one call, again and again as `options` says. `attempt` gets a fresh context with its deadline set, and must
-/// be safe to repeat: every request of ours carries a request id or a lease key. Returns: the last attempt's outcome,
+/// Makes one attempt at a call, unary or a stream, which `stop` cancels. `attempt` gets a fresh context with its
+/// deadline set. Returns: how it ended; a CANCELLED that nobody here asked for, as of a server that is shut down, is
+/// UNAVAILABLE. Thread: any.
+grpc::Status CallOnce(std::chrono::milliseconds deadline, const std::stop_token& stop,
+                      const std::function<grpc::Status(grpc::ClientContext&)>& attempt);
+
+/// Makes one call, again and again as `options` says, each time as CallOnce. `attempt` must be safe to repeat: every
+/// request of ours carries a request id or a lease key. Returns: the last attempt's outcome,
 /// or Cancelled when asked to stop. Thread: any.
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt);
 

@@ -115,7 +115,8 @@ void TrainerDesk::HandlePolled(const LaunchKey& key, const LaunchState& state) {
     Launch(run, *job);
     return;
   }
-  if (HolderMayLive(key, *job)) return;
+  const bool gone = job->attempt.token != 0 && state.ended_token == job->attempt.token;
+  if (!gone && HolderMayLive(key, *job)) return;
   // It ended while nobody watched, or as the one of two starts that came second: the holder's last word tells how.
   int code = state.kind == LaunchState::Kind::kExited ? state.exit_code : exit_code::kKilled;
   if (job->attempt.completed) {

@@ -61,6 +61,9 @@ struct LaunchState {
   bool asked = false;
   /// What it waits for, for a person; "": it does not wait. Only with kRunning.
   std::string wait = {};
+  /// The run token of who wrote the job's folder last, where that process is certainly done with it; 0: nobody can
+  /// know. Only with kUnknown.
+  std::uint64_t ended_token = 0;
 };
 
 /// Thread: all calls of one kind come from one thread at a time. No call waits for the job.

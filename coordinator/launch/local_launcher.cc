@@ -12,6 +12,7 @@
 #include "common/config/run_layout.h"
 #include "common/event/child_process.h"
 #include "common/event/process_record.h"
+#include "common/io/folder_claim.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -52,7 +53,7 @@ void SayIfRoot(const LaunchRequest& request) {
 class LocalLauncher final : public Launcher {
  public:
   Status Launch(const LaunchRequest& request) override {
-    if (Poll(request.key, request.run_dir).kind != LaunchState::Kind::kUnknown) return {};
+    if (PollProcess(request.key, request.run_dir).kind != LaunchState::Kind::kUnknown) return {};
     FERMENT_RETURN_IF_ERROR(CheckProgram(
         request.argv.at(0), "install Open MPI (Debian: apt-get install openmpi-bin), or give --mpirun PATH"));
     FERMENT_RETURN_IF_ERROR(CheckProgram(request.rank_program, "give ferment-coordinator --trainer PATH"));
@@ -70,6 +71,24 @@ class LocalLauncher final : public Launcher {
   }
 
   LaunchState Poll(const LaunchKey& key, const std::filesystem::path& run_dir) override {
+    LaunchState state = PollProcess(key, run_dir);
+    // Ranks may outlive mpirun by a moment, or by as long as a disk holds them.
+    if (state.kind == LaunchState::Kind::kUnknown)
+      state.ended_token = io::EndedClaim(RunLayout(run_dir).Job(key.job_id));
+    return state;
+  }
+
+  Status Signal(const LaunchKey& key, const std::filesystem::path& run_dir, int signal) override {
+    if (PollProcess(key, run_dir).kind != LaunchState::Kind::kRunning) {
+      return NotFoundError("no such job runs here: job=" + NameOf(key));
+    }
+    const pid_t pid = Find(key, run_dir)->record.pid;
+    if (kill(signal == SIGKILL ? -pid : pid, signal) != 0) return NotFoundError("the job is gone: job=" + NameOf(key));
+    return {};
+  }
+
+ private:
+  LaunchState PollProcess(const LaunchKey& key, const std::filesystem::path& run_dir) {
     Start* start = Find(key, run_dir);
     if (start == nullptr) return {};
     if (start->state.kind != LaunchState::Kind::kRunning) return start->state;
@@ -85,16 +104,6 @@ class LocalLauncher final : public Launcher {
     return state;
   }
 
-  Status Signal(const LaunchKey& key, const std::filesystem::path& run_dir, int signal) override {
-    if (Poll(key, run_dir).kind != LaunchState::Kind::kRunning) {
-      return NotFoundError("no such job runs here: job=" + NameOf(key));
-    }
-    const pid_t pid = Find(key, run_dir)->record.pid;
-    if (kill(signal == SIGKILL ? -pid : pid, signal) != 0) return NotFoundError("the job is gone: job=" + NameOf(key));
-    return {};
-  }
-
- private:
   /// Returns: the start in our charge, after taking over one that an earlier coordinator left running; else nullptr.
   Start* Find(const LaunchKey& key, const std::filesystem::path& run_dir) {
     const std::string job = NameOf(key);

@@ -84,6 +84,7 @@ TEST_F(FullDisk, OfTheWholeRunEndsItWith204AndTheSameCommandContinues) {
   std::filesystem::remove(run_dir() / "filler");
   const Outcome outcome = Run(RunCommand({"--set", "teacher.steps=60"}));
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(outcome.output.find("left no word"), std::string::npos) << outcome.output;
   ExpectFinishedRun();
 }
 

@@ -355,7 +355,7 @@ ferment_mutant(number_of_a_forgotten_run_is_given_again P3,check
   [[book.run_order().size() + 1]])
 ferment_mutant(was_started_beside_the_holder_of_its_token P5
   coordinator/desks/trainer_desk.cc
-  [[  if (HolderMayLive(key, *job)) return;]]
+  [[  if (!gone && HolderMayLive(key, *job)) return;]]
   [[]])
 ferment_mutant(was_made_again_although_completed P2,cause
   coordinator/core/pipeline.cc

@@ -244,6 +244,7 @@ int unlinkat(int folder, const char* path, int flags) noexcept {
   return removed;
 }
 int unlink(const char* path) noexcept { return unlinkat(AT_FDCWD, path, 0); }
+int rmdir(const char* path) noexcept { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 int remove(const char* path) noexcept {
   const int removed = unlinkat(AT_FDCWD, path, 0);
   return removed != 0 && errno == EISDIR ? unlinkat(AT_FDCWD, path, AT_REMOVEDIR) : removed;

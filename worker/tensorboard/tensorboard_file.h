@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "worker/curve/background_writer.h"
 
 namespace ferment::worker {
 
@@ -19,18 +20,18 @@ namespace ferment::worker {
 /// is in the files before.
 ///
 /// Thread: one at a time.
-class TensorboardFile {
+class TensorboardFile final : public RecordFile {
  public:
   /// Touches no disk. `next_step`: the first that this process makes.
   TensorboardFile(std::filesystem::path folder, std::uint64_t next_step, const Clock& clock);
-  ~TensorboardFile();
+  ~TensorboardFile() override;
   TensorboardFile(const TensorboardFile&) = delete;
   TensorboardFile& operator=(const TensorboardFile&) = delete;
 
   /// Appends records, of which `last_step` is the last, to the file; makes folder and file where there are none. After
   /// a failure none of these records count, and the next go into a new file, since they would not be read behind half a
   /// record. Errors: those of io::WriteErrno.
-  Status Append(std::string_view records, std::uint64_t last_step);
+  Status Append(std::string_view records, std::uint64_t last_step) override;
 
  private:
   Status Begin();

@@ -9,7 +9,6 @@
 #include "common/config/spec_loader.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
-#include "common/io/fenced_writer.h"
 #include "common/io/mapped_file.h"
 #include "common/nn/tensor_io.h"
 #include "worker/train/checkpoint_folder.h"
@@ -62,35 +61,28 @@ std::string JobState::WhyForeign(const JobInputs& inputs) const {
 }
 
 Status JobState::TakeOver(std::uint64_t token, const JobInputs& inputs, bool start_anew) {
-  FERMENT_RETURN_IF_ERROR(SetAsideForeignWork(inputs, start_anew));
   const std::filesystem::path folder = context_.layout.Job(context_.job_id());
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
   FERMENT_ASSIGN_OR_RETURN(claim_, io::FolderClaim::Take(folder, token));
   FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(folder));
   FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(context_.layout.Model(context_.job_id(), "any").parent_path()));
-  return CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten();
+  FERMENT_RETURN_IF_ERROR(CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten());
+  // Nothing of former trainers' appears from here on.
+  const std::string why = start_anew ? "a step is to be recorded" : WhyForeign(inputs);
+  return why.empty() ? Status() : SetAside(why, inputs);
 }
 
-Status JobState::SetAsideForeignWork(const JobInputs& inputs, bool start_anew) const {
-  const std::filesystem::path folder = context_.layout.Job(context_.job_id());
-  std::error_code error;
-  if (std::filesystem::exists(folder, error)) {
-    const std::string why = start_anew ? "a step is to be recorded" : WhyForeign(inputs);
-    if (why.empty()) return Status();
-    std::filesystem::path aside;
-    for (int n = 1; aside.empty() || std::filesystem::exists(aside, error); ++n)
-      aside = folder.string() + ".old-" + std::to_string(n);
-    if (!std::filesystem::is_empty(folder, error)) {
-      std::filesystem::rename(folder, aside, error);
-      if (error) {
-        return PermissionDeniedError("cannot rename the folder of an earlier job: from=" + folder.string() +
-                                     " to=" + aside.string() + ": " + error.message())
-            .WithExitCode(exit_code::kCannotWrite);
-      }
-      LogWarning("earlier_job_set_aside", {{"job", context_.job_id()}, {"folder", aside.string()}, {"why", why}});
-    }
-  }
-  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return io::WriteFileAtomically(folder / kIdentityFile, Json{{"digest", digest_}, {"inputs", inputs}}.dump() + "\n");
+Status JobState::SetAside(const std::string& why, const JobInputs& inputs) const {
+  FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path aside, claim_->SetAside(kIdentityFile));
+  if (!aside.empty())
+    LogWarning("earlier_job_set_aside", {{"job", context_.job_id()}, {"folder", aside.string()}, {"why", why}});
+  const Status begun = io::WriteFileAtomically(context_.layout.Job(context_.job_id()) / kIdentityFile,
+                                               Json{{"digest", digest_}, {"inputs", inputs}}.dump() + "\n", MayWrite());
+  return begun.ok() ? begun : claim_->UnlessTaken(begun);
+}
+
+io::Fence JobState::MayWrite() const {
+  return [claim = *claim_] { return claim.Check(); };
 }
 
 Status JobState::Save(const SavedJob& job) const {
@@ -136,8 +128,14 @@ Result<std::optional<JobResult>> JobState::Finished(const JobInputs& inputs) con
 }
 
 Result<JobResult> JobState::Publish(const RecipeResult& result, std::uint64_t samples) const {
+  auto published = Write(result, samples);
+  if (!published) return Fail(claim_->UnlessTaken(published.error()));
+  return published;
+}
+
+Result<JobResult> JobState::Write(const RecipeResult& result, std::uint64_t samples) const {
   const std::string job = context_.job_id();
-  const io::Fence fence = [this] { return claim_->Check(); };
+  const io::Fence fence = MayWrite();
   Json json = {{"job_id", job}, {"phase", context_.phase}, {"round", context_.round}, {"models", Json::array()}};
   JobResult published;
   for (const NamedModel& model : result.models) {

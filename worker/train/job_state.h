@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/io/fenced_writer.h"
 #include "common/io/folder_claim.h"
 #include "worker/run_client.h"
 #include "worker/train/recipe.h"
@@ -32,11 +33,13 @@ class JobState {
  public:
   explicit JobState(const RecipeContext& context);
 
-  /// Makes the folder this trainer's to write. If it holds the work of a job with another digest, or with other inputs,
-  /// renames it to <job>.old-<n>, saying why; from the work of this one, takes what former trainers were writing. Rank
-  /// 0 only, once the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors:
-  /// those of io::FolderClaim::Take and of writing.
+  /// Makes the folder this trainer's to write, and takes from it what former trainers were writing. If it then holds
+  /// the work of a job with another digest, or with other inputs, moves that to <job>.old-<n>, saying why. Rank 0 only,
+  /// once the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors: those
+  /// of io::FolderClaim and of writing.
   Status TakeOver(std::uint64_t token, const JobInputs& inputs, bool start_anew);
+  /// Returns: what fails once another trainer has taken over; it outlives this. Rank 0 only, after TakeOver.
+  io::Fence MayWrite() const;
   /// Rank 0 only, after TakeOver. Errors: Aborted (202) where another trainer has taken over; those of writing.
   Status Save(const SavedJob& job) const;
   /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
@@ -51,7 +54,9 @@ class JobState {
  private:
   /// Returns: for a person, why the work in the folder is not this job's; empty: it is.
   std::string WhyForeign(const JobInputs& inputs) const;
-  Status SetAsideForeignWork(const JobInputs& inputs, bool start_anew) const;
+  Result<JobResult> Write(const RecipeResult& result, std::uint64_t samples) const;
+  /// Begins the job anew.
+  Status SetAside(const std::string& why, const JobInputs& inputs) const;
 
   const RecipeContext& context_;
   const std::string digest_;

@@ -48,7 +48,11 @@ Status AgreeOnCheckpoint(Collective& ranks, const std::optional<std::uint64_t>& 
 TrainerLoop::TrainerLoop(Recipe& recipe, const RecipeContext& context, RunClient& client,
                          const TrainerLoopOptions& options)
     : recipe_(recipe), context_(context), client_(client), options_(options), files_(context) {
-  if (leads()) writer_.emplace([this](const SavedJob& job) { return files_.Save(job); });
+  if (!leads()) return;
+  writer_.emplace([this](const SavedJob& job) {
+    curve_->Await();  // who goes on from this checkpoint makes none of these steps again
+    return files_.Save(job);
+  });
 }
 
 Status TrainerLoop::Run() {
@@ -94,16 +98,13 @@ Status TrainerLoop::Prepare() {
     saved_step_ = next_step_;
     if (leads()) LogInfo("resumed", {{"job", context_.job_id()}, {"step", next_step_}});
   }
-  if (restored.ok() && leads()) restored = OpenCurve();
+  if (leads()) {
+    curve_.emplace(context_.layout.Curve(context_.job_id()), next_step_, files_.MayWrite());
+    tensorboard_.emplace(context_.layout.Tensorboard(context_.job_id()), next_step_);
+  }
   reported_ = logged_ = std::chrono::steady_clock::now();
   logged_samples_ = samples_;
   return AgreeOnStatus(context_.world, restored);
-}
-
-Status TrainerLoop::OpenCurve() {
-  FERMENT_ASSIGN_OR_RETURN(curve_, CurveFile::Open(context_.layout.Curve(context_.job_id()), next_step_));
-  tensorboard_.emplace(context_.layout.Tensorboard(context_.job_id()), next_step_);
-  return Status();
 }
 
 Status TrainerLoop::Train() {
@@ -182,7 +183,7 @@ Status TrainerLoop::Account(std::uint64_t step, const StepFigures& figures) {
   const std::uint64_t total = recipe_.total_steps();
   const std::uint64_t stride = total <= kCurveLines ? 1 : total / (kCurveLines / 2);
   if (step % stride == 0 || step + 1 == total || figures.values.contains("macro_f1")) {
-    curve_->Append(step, figures.values);
+    curve_->Write(step, figures.values);
     tensorboard_->Write(step, figures.values);
   }
   const auto now = std::chrono::steady_clock::now();

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "worker/curve/curve_writer.h"
 #include "worker/run_client.h"
 #include "worker/tensorboard/tensorboard_writer.h"
 #include "worker/train/checkpoint_writer.h"
@@ -30,7 +31,8 @@ struct TrainerLoopOptions {
 
 /// One job of all ranks. Checkpoints, curve (also for TensorBoard) and result are written by rank 0; the others wait
 /// where they must. A checkpoint that is due while the one before is still being written is taken at the first step
-/// after it; the last one, and that of a stop, are waited for. One that cannot be written ends the job (204).
+/// after it; the last one, and that of a stop, are waited for. One that cannot be written ends the job (204). The curve
+/// has the steps that a checkpoint counts before it is there, unless its disk takes longer than two seconds for them.
 ///
 /// Thread: the one that made the collective. All references outlive it.
 class TrainerLoop {
@@ -47,8 +49,6 @@ class TrainerLoop {
   enum class Wish { kGoOn, kCheckpoint, kStop, kFenced, kGiveUp };
 
   Status Prepare();
-  /// Rank 0 only.
-  Status OpenCurve();
   Status Train();
   /// What the signals, the coordinator and the disk want, agreed on by all ranks.
   Result<Wish> AgreeOnWish();
@@ -72,11 +72,11 @@ class TrainerLoop {
   RunClient& client_;
   const TrainerLoopOptions options_;
   JobState files_;
-  /// Rank 0 only.
+  /// Rank 0 only. The checkpoint writer's thread waits for the curve.
+  std::optional<CurveWriter> curve_;
+  std::optional<TensorboardWriter> tensorboard_;
   std::optional<CheckpointWriter> writer_;
   bool checkpoint_due_ = false;
-  std::optional<CurveFile> curve_;
-  std::optional<TensorboardWriter> tensorboard_;
   bool finished_before_ = false;
   std::uint64_t next_step_ = 0;
   std::uint64_t samples_ = 0;

@@ -2,10 +2,13 @@
 #include "common/io/folder_claim.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -100,6 +103,86 @@ TEST_F(FolderClaimTest, AFileDoesNotAppearOnceTheFolderIsAnothers) {
 TEST_F(FolderClaimTest, AFailureOfWhoHasTheFolderStaysWhatItWas) {
   const auto claim = FolderClaim::Take(folder_, 1);
   EXPECT_EQ(claim->UnlessTaken(InternalError("no space").WithExitCode(204)).exit_code(), 204);
+}
+
+TEST_F(FolderClaimTest, WhatIsSetAsideLeavesTheClaimBehindAndGetsTheFirstFreeNumber) {
+  const auto claim = FolderClaim::Take(folder_, 1);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "whose", "of the first").ok());
+  fs::create_directories(folder_ / "work" / "step");
+  fs::create_directory(folder_.string() + ".old-1");
+  const auto aside = claim->SetAside("whose");
+  ASSERT_TRUE(aside) << aside.error().ToString();
+  EXPECT_EQ(*aside, folder_.string() + ".old-2");
+  EXPECT_TRUE(fs::exists(*aside / "whose") && fs::exists(*aside / "work" / "step"));
+  EXPECT_EQ(Files(), 1);
+  EXPECT_TRUE(claim->Check().ok());
+}
+
+TEST_F(FolderClaimTest, WhereNothingIsButClaimsNothingIsSetAside) {
+  const auto claim = FolderClaim::Take(folder_, 1);
+  EXPECT_EQ(*claim->SetAside("whose"), fs::path());
+  EXPECT_FALSE(fs::exists(folder_.string() + ".old-1"));
+}
+
+TEST_F(FolderClaimTest, WhoHasLostTheFolderSetsNothingAside) {
+  const auto first = FolderClaim::Take(folder_, 1);
+  ASSERT_TRUE(FolderClaim::Take(folder_, 2));
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "whose", "of the second").ok());
+  const auto aside = first->SetAside("whose");
+  ASSERT_FALSE(aside);
+  ExpectTaken(aside.error());
+  EXPECT_TRUE(fs::exists(folder_ / "whose"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.parent_path()), {}), 1) << "nothing of the attempt stays";
+}
+
+TEST_F(FolderClaimTest, WhoHasTheFolderIsKnownToHaveEndedOnceItsProcessHas) {
+  EXPECT_EQ(EndedClaim(folder_), 0U) << "nobody has it";
+  int told[2];
+  ASSERT_EQ(pipe(told), 0);
+  const pid_t process = fork();
+  if (process == 0) {
+    const auto claim = FolderClaim::Take(folder_, 3);
+    (void)!write(told[1], claim ? "t" : "f", 1);
+    for (;;) pause();
+  }
+  char taken = 0;
+  ASSERT_EQ(read(told[0], &taken, 1), 1);
+  ASSERT_EQ(taken, 't');
+  EXPECT_EQ(EndedClaim(folder_), 0U) << "it is there";
+  kill(process, SIGSTOP);
+  EXPECT_EQ(EndedClaim(folder_), 0U) << "it may go on";
+  kill(process, SIGKILL);
+  waitpid(process, nullptr, 0);
+  EXPECT_EQ(EndedClaim(folder_), 3U);
+  close(told[0]);
+  close(told[1]);
+}
+
+TEST_F(FolderClaimTest, OfWhoRanUnderAnotherKernelOrIsOfAFormerVersionNobodyKnows) {
+  ASSERT_TRUE(FolderClaim::Take(folder_, 3));
+  EXPECT_EQ(EndedClaim(folder_), 3U);
+  for (const char* boot_id : {"", "00000000-0000-4000-8000-000000000000\n"}) {
+    const auto claim = fs::directory_iterator(folder_)->path();
+    std::ofstream(claim) << boot_id;
+    EXPECT_EQ(EndedClaim(folder_), 0U) << boot_id;
+  }
+}
+
+TEST_F(FolderClaimTest, AClaimIsHeldAsLongAsACopyOfIt) {
+  std::optional<FolderClaim> copy;
+  {
+    const auto claim = FolderClaim::Take(folder_, 3);
+    copy = *claim;
+  }
+  EXPECT_EQ(EndedClaim(folder_), 0U);
+  copy.reset();
+  EXPECT_EQ(EndedClaim(folder_), 3U);
+}
+
+TEST_F(FolderClaimTest, AnEndedOneBelowAnotherIsNotWhoHasTheFolder) {
+  const auto third = FolderClaim::Take(folder_, 3);
+  std::ofstream(folder_ / ".writer-2-ended");
+  EXPECT_EQ(EndedClaim(folder_), 0U);
 }
 
 TEST_F(FolderClaimTest, OfManyThatComeAtATimeTheHighestIsLeft) {

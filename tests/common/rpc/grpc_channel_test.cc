@@ -14,6 +14,19 @@ CallOptions Patient() {
   return {.retry_for = std::chrono::minutes(1), .first_pause = milliseconds(1), .longest_pause = milliseconds(2)};
 }
 
+TEST(GrpcChannel, AnAttemptThatItsServerCancelledIsOneThatNobodyAnswered) {
+  const auto cancelled = [](grpc::ClientContext&) { return grpc::Status(grpc::StatusCode::CANCELLED, "shut down"); };
+  const grpc::Status status = CallOnce(milliseconds(100), {}, cancelled);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the server ended the call: shut down");
+  std::stop_source source;
+  const grpc::Status asked_for = CallOnce(milliseconds(100), source.get_token(), [&](grpc::ClientContext& context) {
+    source.request_stop();
+    return cancelled(context);
+  });
+  EXPECT_EQ(asked_for.error_code(), grpc::StatusCode::CANCELLED);
+}
+
 TEST(GrpcChannel, TriesOnceWithoutPatience) {
   int attempts = 0;
   const Status status = CallWithRetry({}, [&](grpc::ClientContext&) {

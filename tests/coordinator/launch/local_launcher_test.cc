@@ -13,6 +13,7 @@
 
 #include "common/config/run_layout.h"
 #include "common/event/process_record.h"
+#include "common/io/folder_claim.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -141,6 +142,19 @@ TEST_F(LocalLauncherTest, FindsAJobThatOutlivedItsCoordinator) {
   ASSERT_TRUE(restarted->Signal(request.key, run_dir_, SIGUSR2).ok());
   EXPECT_EQ(AwaitEnd(*restarted, request.key).kind, Kind::kUnknown);
   EXPECT_EQ(AwaitEnd(*launcher_, request.key).exit_code, 0);
+}
+
+TEST_F(LocalLauncherTest, OfAJobThatLeftNoTraceItTellsWhetherItsWriterHasEnded) {
+  const LaunchKey key{"run", "teacher", 1};
+  const auto folder = RunLayout(run_dir_).Job("teacher");
+  std::filesystem::create_directories(folder);
+  {
+    const auto writer = io::FolderClaim::Take(folder, 7);
+    EXPECT_EQ(launcher_->Poll(key, run_dir_).ended_token, 0U);
+  }
+  const LaunchState state = launcher_->Poll(key, run_dir_);
+  EXPECT_EQ(state.kind, Kind::kUnknown);
+  EXPECT_EQ(state.ended_token, 7U);
 }
 
 TEST_F(LocalLauncherTest, LeavesAJobOfTheSameNameFromAnotherStoreAlone) {

@@ -714,6 +714,20 @@ TEST_F(RunEngineTest, AWaitForATrainerThatMayBeThereIsSaid) {
   EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
 }
 
+TEST_F(RunEngineTest, ATrainerThatIsKnownToHaveEndedIsNotWaitedFor) {
+  run_id_ = Submit();
+  const TokenKey key = TakeToken("teacher", 1);
+  Settle();
+  world_.launcher.Answer("teacher/1", {.ended_token = key.token + 1});
+  Restart();
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 1U) << "another one has ended";
+  world_.launcher.Answer("teacher/1", {.ended_token = key.token});
+  Settle();
+  EXPECT_EQ(JobNamed("teacher").attempt.number, 2U);
+  EXPECT_FALSE(engine()->trainers().Report(key, {}));
+}
+
 TEST_F(RunEngineTest, WhoLeavesAsItsPlatformAskedHasNotFailed) {
   run_id_ = Submit();
   for (std::uint32_t attempt = 1; attempt <= 8; ++attempt) {

@@ -73,6 +73,25 @@ TEST_F(JobStateTest, AnEarlierTrainerThatComesLateWritesNothing) {
   EXPECT_TRUE(first.made.empty());
 }
 
+TEST_F(JobStateTest, AnEarlierTrainerOfOtherKeysThatComesLateMovesNothing) {
+  RecordedRunClient newer;
+  newer.held = 2;
+  ScriptedRecipe second(
+      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
+  EXPECT_FALSE(Train("run", second, newer).ok());
+  RecordedRunClient former;
+  ScriptedRecipe first({.inputs = {{"student", "1a"}}});
+  spec_.set_seed(2);
+  EXPECT_EQ(Train("run", first, former).exit_code(), exit_code::kFenced);
+  EXPECT_TRUE(HasCheckpoint("run", 2));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/phases/teacher.old-1"));
+
+  spec_.set_seed(1);
+  ScriptedRecipe third({});
+  ASSERT_TRUE(Train("run", third, newer).ok());
+  EXPECT_EQ(third.restored_at, 2U);
+}
+
 TEST_F(JobStateTest, WhoIsKeptOutByAClaimOfAnotherStoreGoesOnOnceTheFilesThatItNamesAreRemoved) {
   RecordedRunClient former;
   former.held = 7;

@@ -37,39 +37,28 @@ double LookBack(Pair& pair, const CotrainBatch& batch, const torch::Tensor& cred
 TEST(CotrainLate, TeacherRanksLookAtCreditedViewsUnderTheMeanOfTheirStatistics) {
   torch::set_num_threads(1);
   testing::RunRanks(3, [](Collective& world) {
-    static std::mutex mutex;
-    auto placement = CotrainPlacement::Split(world, 2);
-    ASSERT_TRUE(placement);
-    std::unique_ptr<Pair> pair;
-    std::unique_ptr<World> first, second;
-    {
-      const std::lock_guard lock(mutex);  // the generator that all draw from is the process's
-      pair = std::make_unique<Pair>(nn::BatchNormMode::kLocal, *std::move(placement), kOptimizer);
-      first = std::make_unique<World>(5);
-      second = std::make_unique<World>(6);
-    }
-    Collective& group = pair->placement.group();
+    const auto rank = SplitRank::Make(world, 2, nn::BatchNormMode::kLocal, kOptimizer);
     FeedbackBaseline baseline(true);
-    CotrainStep step = pair->Step(baseline, {.tau = 0.7, .average_statistics = true, .late_feedback = true});
-    const auto one = step.Run(0, first->RowsOf(group), kRates);
+    CotrainStep step = rank->pair.Step(baseline, {.tau = 0.7, .average_statistics = true, .late_feedback = true});
+    const auto one = step.Run(0, rank->first.RowsOf(rank->group()), kRates);
     ASSERT_TRUE(one);
     ASSERT_NE(one->h, 0);
-    const CotrainBatch batch = second->RowsOf(group);
+    const CotrainBatch batch = rank->second.RowsOf(rank->group());
     double apart = 0, joined = 0;
-    if (pair->placement.teaches()) {
-      const torch::Tensor credited = first->RowsOf(group).weak;
-      std::array sums = {LookBack(*pair, batch, credited, one->labels, [](torch::Tensor&) {}),
-                         LookBack(*pair, batch, credited, one->labels, [&](torch::Tensor& statistics) {
-                           ASSERT_TRUE(SumOverRanks(statistics, group).ok());
-                           statistics.div_(group.size());
+    if (rank->teaches()) {
+      const torch::Tensor credited = rank->first.RowsOf(rank->group()).weak;
+      std::array sums = {LookBack(rank->pair, batch, credited, one->labels, [](torch::Tensor&) {}),
+                         LookBack(rank->pair, batch, credited, one->labels, [&](torch::Tensor& statistics) {
+                           ASSERT_TRUE(SumOverRanks(statistics, rank->group()).ok());
+                           statistics.div_(rank->group().size());
                          })};
-      ASSERT_TRUE(SumOverRanks(sums, group).ok());
+      ASSERT_TRUE(SumOverRanks(sums, rank->group()).ok());
       apart = one->h * sums[0] / kUnlabelled;
       joined = one->h * sums[1] / kUnlabelled;
     }
     const auto two = step.Run(1, batch, kRates);
     ASSERT_TRUE(two);
-    if (!pair->placement.teaches()) return;
+    if (!rank->teaches()) return;
     EXPECT_GT(std::abs(apart - joined), 1e-6 * std::abs(joined)) << "rows too alike to tell";
     EXPECT_NEAR(two->teacher.feedback_loss, joined, 1e-9 * std::abs(joined));
   });
@@ -131,23 +120,14 @@ class MeetingCollective : public Collective {
 bool UpdatesOverlap(bool late, Meeting* meeting) {
   Trace trace;
   testing::RunRanks(2, [&](Collective& plain) {
-    static std::mutex mutex;
     // The teacher's first sum is that of its forward pass.
     MeetingCollective world(plain, meeting, plain.rank() == 0 ? 1 : 0);
-    auto placement = CotrainPlacement::Split(world, 1);
-    ASSERT_TRUE(placement);
-    std::unique_ptr<Pair> pair;
-    std::unique_ptr<World> faces;
-    {
-      const std::lock_guard lock(mutex);
-      pair = std::make_unique<Pair>(nn::BatchNormMode::kFrozen, *std::move(placement), kOptimizer);
-      faces = std::make_unique<World>(5);
-    }
+    const auto rank = SplitRank::Make(world, 1, nn::BatchNormMode::kFrozen, kOptimizer);
+    Pair& pair = rank->pair;
     FeedbackBaseline baseline(true);
-    CotrainStep step(pair->placement.teaches() ? &pair->teacher : nullptr,
-                     pair->placement.learns() ? &pair->student : nullptr, &pair->average, baseline,
-                     {.tau = 0.7, .late_feedback = late}, pair->placement, &trace);
-    EXPECT_TRUE(step.Run(0, faces->RowsOf(pair->placement.group()), kRates));
+    CotrainStep step(rank->teaches() ? &pair.teacher : nullptr, rank->teaches() ? nullptr : &pair.student,
+                     &pair.average, baseline, {.tau = 0.7, .late_feedback = late}, pair.placement, &trace);
+    EXPECT_TRUE(step.Run(0, rank->first.RowsOf(rank->group()), kRates));
   });
   std::optional<TracedSpan> teacher, student;
   for (const TracedSpan& span : trace.Spans()) {

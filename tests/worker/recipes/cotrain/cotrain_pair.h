@@ -3,7 +3,10 @@
 // Two small networks and a batch of bright and dark faces, for tests of one step of co-training.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "worker/feed/rank_sampler.h"
@@ -100,6 +103,29 @@ struct World {
   }
 
   torch::Tensor labels, truth, labelled, weak, strong, offline;
+};
+
+/// A rank of a world whose first ranks teach and whose others learn, and two batches.
+struct SplitRank {
+  SplitRank(CotrainPlacement where, nn::BatchNormMode mode, const SgdOptions& options)
+      : pair(mode, std::move(where), options) {}
+
+  /// Made by one rank after the other: the generator that all draw from is the process's.
+  static std::unique_ptr<SplitRank> Make(Collective& world, int teachers, nn::BatchNormMode mode,
+                                         const SgdOptions& options) {
+    static std::mutex mutex;
+    auto placement = CotrainPlacement::Split(world, teachers);
+    EXPECT_TRUE(placement) << placement.error().ToString();
+    const std::lock_guard lock(mutex);
+    return std::make_unique<SplitRank>(*std::move(placement), mode, options);
+  }
+
+  bool teaches() const { return pair.placement.teaches(); }
+  Collective& group() { return pair.placement.group(); }
+
+  Pair pair;
+  World first{5};
+  World second{6};
 };
 
 }  // namespace ferment::worker

@@ -204,32 +204,22 @@ TEST(CotrainPlacement, LateFeedbackComputesTheSameOnAnyGroups) {
 
 TEST(CotrainPlacement, LateFeedbackCreditsTheLabelsOfTheStepBefore) {
   testing::RunRanks(2, [](Collective& world) {
-    static std::mutex mutex;
-    auto placement = CotrainPlacement::Split(world, 1);
-    ASSERT_TRUE(placement);
-    std::unique_ptr<Pair> pair;
-    std::unique_ptr<World> first, second;
-    {
-      const std::lock_guard lock(mutex);
-      pair = std::make_unique<Pair>(nn::BatchNormMode::kFrozen, *std::move(placement), kOptimizer);
-      first = std::make_unique<World>(5);
-      second = std::make_unique<World>(6);
-    }
+    const auto rank = SplitRank::Make(world, 1, nn::BatchNormMode::kFrozen, kOptimizer);
     FeedbackBaseline baseline(true);
-    CotrainStep step = pair->Step(baseline, {.tau = 0.7, .late_feedback = true});
-    const auto one = step.Run(0, first->RowsOf(pair->placement.group()), kRates);
+    CotrainStep step = rank->pair.Step(baseline, {.tau = 0.7, .late_feedback = true});
+    const auto one = step.Run(0, rank->first.RowsOf(rank->group()), kRates);
     ASSERT_TRUE(one);
     EXPECT_EQ(one->teacher.feedback_loss, 0);
     EXPECT_NE(one->h, 0);
     double expected = 0;
-    if (pair->placement.teaches()) {
+    if (rank->teaches()) {
       torch::NoGradGuard no_grad;
-      const torch::Tensor logits = pair->teacher.net->forward(first->weak);
+      const torch::Tensor logits = rank->pair.teacher.net->forward(rank->first.weak);
       expected = one->h * CrossEntropySum(logits, one->labels.label, 0).item<double>() / kUnlabelled;
     }
-    const auto two = step.Run(1, second->RowsOf(pair->placement.group()), kRates);
+    const auto two = step.Run(1, rank->second.RowsOf(rank->group()), kRates);
     ASSERT_TRUE(two);
-    if (pair->placement.teaches()) {
+    if (rank->teaches()) {
       EXPECT_NEAR(two->teacher.feedback_loss, expected, 1e-9 * std::abs(expected));
     }
     ASSERT_TRUE(step.pending().has_value());
