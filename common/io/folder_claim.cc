@@ -198,7 +198,7 @@ Status FolderClaim::EndOthersSettingAside() const {
 Result<fs::path> FolderClaim::SetAside(const std::string& first) const {
   FERMENT_ASSIGN_OR_RETURN(auto names, WorkIn(folder()));
   if (names.empty()) return fs::path();
-  std::ranges::partition(names, [&first](const std::string& name) { return name == first; });
+  std::partition(names.begin(), names.end(), [&first](const std::string& name) { return name == first; });
   const fs::path half = folder().string() + "." + NewUniqueName() + std::string(kHalfSetAside);
   FERMENT_RETURN_IF_ERROR(CreateFolders(half));
   Status moved = MoveInto(half, names);
