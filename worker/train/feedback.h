@@ -17,8 +17,8 @@ enum class FeedbackForm { kOff, kFirstOrder, kExact, kCosine };
 /// Errors: InvalidArgument.
 Result<FeedbackForm> ParseFeedbackForm(std::string_view text);
 
-/// L_old, L_new and h_raw past this count as not finite: a loss of so many nats comes from a student that no step
-/// brings back, and an h of that size would take the teacher with it.
+/// L_old, L_new and h_raw past this count as not finite where h reaches the teacher: a loss of so many nats comes from
+/// a student that no step brings back, and an h of that size would take the teacher with it.
 inline constexpr double kLargestFeedback = 1e4;
 /// Returns: whether all are numbers no larger than that.
 bool IsUsableFeedback(double old_loss, double new_loss, double h_raw);

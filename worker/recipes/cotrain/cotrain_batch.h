@@ -65,6 +65,11 @@ struct CotrainRates {
   bool record = false;
 };
 
+/// Returns: whether this step's h reaches the teacher. Where it does not, L_old and L_new are told and decide nothing.
+inline bool FeedbackCounts(const CotrainRules& rules, const CotrainRates& rates) {
+  return rules.form != FeedbackForm::kOff && rates.feedback_on && rates.lr_student != 0;
+}
+
 /// What a student is to learn from strong views, by row.
 struct RowLabels {
   torch::Tensor label;    // [u] int64, y_hat

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <utility>
 
+#include "common/base/logging.h"
 #include "worker/feed/batch_feed.h"
 #include "worker/feed/face_views.h"
 #include "worker/recipes/cotrain/cotrain_data.h"
@@ -68,6 +70,7 @@ class CotrainRecipe : public Recipe {
     FERMENT_ASSIGN_OR_RETURN(const CotrainOutcome outcome, step_->Run(step, batch, rates));
     if (rates.record) FERMENT_RETURN_IF_ERROR(Record({step, rows.unlabelled.keys, batch, rates, outcome}));
     if (!outcome.finite) undone_ = {step, rows.unlabelled.keys, batch, rates, outcome};
+    if (outcome.undone_in == StepPart::kStudent) WarnWherePastLimit(step, outcome.student);
     StepFigures figures;
     figures.samples = static_cast<std::uint64_t>(batch.global_labelled + batch.global_unlabelled);
     figures.finite = outcome.finite;
@@ -221,6 +224,22 @@ class CotrainRecipe : public Recipe {
     const CotrainBatch batch = MakeBatch(rows);
     pending->credit.view = cotrain_.feedback().view() == "strong" ? batch.strong : batch.weak;
     return Status();
+  }
+
+  /// Nothing of such a step need look amiss otherwise.
+  void WarnWherePastLimit(std::uint64_t step, const StudentFigures& student) const {
+    const bool finite =
+        std::isfinite(student.old_loss) && std::isfinite(student.new_loss) && std::isfinite(student.h_raw);
+    const bool usable = IsUsableFeedback(student.old_loss, student.new_loss, student.h_raw);
+    if (!finite || usable || context_.world.rank() != 0) return;
+    LogWarning("feedback_past_limit",
+               {{"step", step},
+                {"L_old", student.old_loss},
+                {"L_new", student.new_loss},
+                {"limit", kLargestFeedback},
+                {"next",
+                 "the step is undone; where many are, begin with a trained teacher, lower cotrain.lr_student, "
+                 "or raise cotrain.feedback.start_step"}});
   }
 
   /// A step with all that it was given and has made.

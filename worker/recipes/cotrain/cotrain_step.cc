@@ -103,8 +103,7 @@ Status CotrainStep::ShareStudent(const CotrainRates& rates, CotrainOutcome& outc
   StudentFigures& own = outcome.student;
   const std::array figures = {&own.loss, &own.old_loss, &own.new_loss, &own.h_raw, &own.grad_norm};
   FERMENT_RETURN_IF_ERROR(Share(own.finite, figures, outcome, &CotrainPlacement::FromStudent));
-  if (!outcome.finite || rules_.form == FeedbackForm::kOff || !rates.feedback_on || rates.lr_student == 0)
-    return Status();
+  if (!outcome.finite || !FeedbackCounts(rules_, rates)) return Status();
   outcome.h = baseline_.Apply(own.h_raw);
   outcome.baseline_after = baseline_.value();
   return Status();

@@ -29,7 +29,8 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   StudentFigures figures;
   FERMENT_RETURN_IF_ERROR(Backward(batch, labels, figures));
   if (!figures.finite) return figures;
-  const bool scored = rates.record || (rules_.form != FeedbackForm::kOff && rates.feedback_on && rates.lr_student != 0);
+  const bool counts = FeedbackCounts(rules_, rates);
+  const bool scored = rates.record || counts;
   const bool by_gradient = rules_.form == FeedbackForm::kExact || rules_.form == FeedbackForm::kCosine;
   if (rates.record || (scored && by_gradient)) figures.gradient = network_.bucket.gradients().clone();
 
@@ -47,7 +48,7 @@ Result<StudentFigures> CotrainStudent::Learn(const CotrainBatch& batch, const Ro
   } else if (rates.lr_student != 0 && rules_.form == FeedbackForm::kFirstOrder) {
     figures.h_raw = figures.old_loss - figures.new_loss;
   }
-  figures.finite = IsUsableFeedback(figures.old_loss, figures.new_loss, figures.h_raw);
+  figures.finite = !counts || IsUsableFeedback(figures.old_loss, figures.new_loss, figures.h_raw);
   return figures;
 }
 

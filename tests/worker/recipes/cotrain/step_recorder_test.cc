@@ -196,6 +196,37 @@ TEST(StepRecorder, DoesNotChangeTheRun) {
     EXPECT_TRUE(torch::equal(recorded.student[i].second, unwatched.student[i].second)) << recorded.student[i].first;
 }
 
+/// A student that has run away is nothing to the teacher who does not hear of it.
+TEST(StepRecorder, DoesNotChangeARunWhoseFeedbackWouldBePastItsLimitAndReachesNobody) {
+  RunSpec off = TinySpec();
+  off.mutable_cotrain()->set_lr_student(30);
+  RunSpec later = off;
+  off.mutable_cotrain()->mutable_feedback()->set_form("off");
+  later.mutable_cotrain()->mutable_feedback()->set_start_step(3);
+  for (const RunSpec& spec : {off, later}) {
+    const auto folder = Scratch("runs_away");
+    const auto recorded = CoTrain(spec, 2, folder, 2);
+    const auto unwatched = CoTrain(spec, 2, {});
+    ASSERT_TRUE(recorded.status.ok() && unwatched.status.ok()) << recorded.status.ToString();
+    ASSERT_EQ(recorded.student.size(), unwatched.student.size());
+    for (std::size_t i = 0; i < recorded.student.size(); ++i)
+      EXPECT_TRUE(torch::equal(recorded.student[i].second, unwatched.student[i].second)) << recorded.student[i].first;
+    const Json step = ReadStep(folder);
+    EXPECT_GT(step["scalars"]["L_old"].get<double>(), kLargestFeedback);
+    EXPECT_EQ(step["scalars"]["h"].get<double>(), 0);
+  }
+}
+
+TEST(CotrainFeedback, PastItsLimitIsSaidWithItsNumbersAndWhatHelps) {
+  RunSpec spec = TinySpec();
+  spec.mutable_cotrain()->set_lr_student(30);
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(CoTrain(spec, 2, {}).status.ok());
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, ::testing::HasSubstr("feedback_past_limit"));
+  EXPECT_THAT(log, ::testing::HasSubstr("cotrain.feedback.start_step"));
+}
+
 TEST(StepRecorder, RefusesWhatCannotBeReplayed) {
   const std::vector<std::pair<std::string, std::function<void(v1::RunSpec&)>>> cases = {
       {"cotrain.steps=3", [](v1::RunSpec&) {}},
