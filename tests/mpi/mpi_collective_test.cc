@@ -3,12 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <span>
 #include <vector>
 
 #include "tests/contract/collective_endings.h"
+#include "tests/contract/collective_long_buffers.h"
 
 namespace ferment::worker {
 namespace {
@@ -39,35 +38,13 @@ TEST(MpiCollective, SumsLongBuffersInSharedMemoryToTheBitsOfMpi) {
   EXPECT_EQ(one, other);
 }
 
-/// More bytes than an int counts: 2.3 GB a rank.
 TEST(MpiCollective, SumsBuffersPastTwoToThe31Bytes) {
-  if (std::getenv("FERMENT_LONG_TESTS") == nullptr) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
+  if (!testing::TakesLong()) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
   for (const HostMemory memory : {HostMemory::kShared, HostMemory::kUnused}) {
     auto collective = MakeMpiCollective(std::chrono::seconds(120), memory);
     ASSERT_TRUE(collective);
     if ((*collective)->size() != 2) GTEST_SKIP() << "for two ranks";
-    std::vector<float> values((std::size_t{1} << 29) + (std::size_t{1} << 25) + 3);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(i % 1021) + static_cast<float>((*collective)->rank());
-    ASSERT_TRUE((*collective)->AllReduceSum(std::span<float>(values)).ok());
-    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(values[i], 2 * static_cast<float>(i % 1021) + 1) << i;
-  }
-}
-
-/// Returns: bytes that differ from rank to rank and from place to place; no piece's length is a multiple of their
-/// period.
-std::vector<std::byte> BytesOf(int rank, std::size_t length) {
-  std::vector<std::byte> bytes(length);
-  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>(i % 251 + static_cast<std::size_t>(rank));
-  return bytes;
-}
-
-void ExpectGathersLong(Collective& collective, std::size_t length) {
-  std::vector<std::byte> all(length * static_cast<std::size_t>(collective.size()));
-  ASSERT_TRUE(collective.AllGather(BytesOf(collective.rank(), length), all).ok());
-  for (int r = 0; r < collective.size(); ++r) {
-    const auto part = std::span(all).subspan(static_cast<std::size_t>(r) * length, length);
-    EXPECT_TRUE(std::ranges::equal(part, BytesOf(r, length))) << "of rank " << r;
+    testing::ExpectSumsPastTwoToThe31Bytes(**collective);
   }
 }
 
@@ -76,23 +53,15 @@ TEST(MpiCollective, GathersBuffersPastTwoToThe28Bytes) {
   auto collective = MakeMpiCollective(std::chrono::seconds(60));
   ASSERT_TRUE(collective);
   if ((*collective)->size() != 2) GTEST_SKIP() << "for two ranks";
-  ExpectGathersLong(**collective, (std::size_t{1} << 28) + 1'310'723);
+  testing::ExpectGathersLong(**collective, (std::size_t{1} << 28) + 1'310'723);
 }
 
-/// Broadcast: as many as above; gathered: as many once they are together.
 TEST(MpiCollective, BroadcastsAndGathersBuffersPastTwoToThe31Bytes) {
-  if (std::getenv("FERMENT_LONG_TESTS") == nullptr) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
+  if (!testing::TakesLong()) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
   auto collective = MakeMpiCollective(std::chrono::seconds(120));
   ASSERT_TRUE(collective);
   if ((*collective)->size() != 2) GTEST_SKIP() << "for two ranks";
-  constexpr std::size_t kLength = (std::size_t{1} << 31) + (std::size_t{1} << 27) + 3;
-  for (const int root : {0, 1}) {
-    std::vector<std::byte> bytes(kLength);
-    if ((*collective)->rank() == root) bytes = BytesOf(root, kLength);
-    ASSERT_TRUE((*collective)->Broadcast(bytes, root).ok());
-    EXPECT_TRUE(bytes == BytesOf(root, kLength)) << "from rank " << root;
-  }
-  ExpectGathersLong(**collective, kLength / 2);
+  testing::ExpectBroadcastsAndGathersPastTwoToThe31Bytes(**collective);
 }
 
 TEST(MpiCollective, SaysWhenTheOthersDoNotComeToASum) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/contract/collective_endings.h"
+#include "tests/contract/collective_long_buffers.h"
 #include "tests/support/run_ranks.h"
 
 namespace ferment::worker {
@@ -43,6 +44,14 @@ TEST_P(ThreadCollective, ADeathIsNobodysSuccess) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ThreadCollective, ::testing::Values(1, 2, 3, 8));
+
+TEST(ThreadCollective2Ranks, TakesBuffersPastTwoToThe31Bytes) {
+  if (!testing::TakesLong()) GTEST_SKIP() << "set FERMENT_LONG_TESTS=1";
+  testing::RunRanks(2, [](Collective& collective) {
+    testing::ExpectSumsPastTwoToThe31Bytes(collective);
+    testing::ExpectBroadcastsAndGathersPastTwoToThe31Bytes(collective);
+  });
+}
 
 // The copy takes longer than the deadline, which is for coming: a root that left meanwhile would free what is read.
 TEST(ThreadCollectiveFailure, ARootStaysUntilItsBufferWasRead) {
