@@ -14,7 +14,18 @@ namespace {
 using testing::RecordedRunClient;
 using testing::ScriptedRecipe;
 
-using JobStateTest = TrainerJobTest;
+class JobStateTest : public TrainerJobTest {
+ protected:
+  /// A trainer of the job in "run" with this run token goes at its fourth step, and leaves its claim there.
+  void LoseATrainer(std::uint64_t token) {
+    RecordedRunClient client;
+    client.held = token;
+    ScriptedRecipe recipe({.before = [](std::uint64_t step) {
+      return step == 3 ? UnavailableError("the machine went away") : Status();
+    }});
+    EXPECT_FALSE(Train("run", recipe, client).ok());
+  }
+};
 
 TEST_F(JobStateTest, AJobThatIsRefusedLeavesTheEarlierOneWhereItLies) {
   RecordedRunClient client;
@@ -62,11 +73,7 @@ TEST_F(JobStateTest, AnotherTrainerOfTheJobIsNoticedByWhoHearsNoCoordinatorAndIt
 }
 
 TEST_F(JobStateTest, AnEarlierTrainerThatComesLateWritesNothing) {
-  RecordedRunClient newer;
-  newer.held = 2;
-  ScriptedRecipe second(
-      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
-  EXPECT_FALSE(Train("run", second, newer).ok());
+  LoseATrainer(/*token=*/2);
   RecordedRunClient former;
   ScriptedRecipe first({});
   EXPECT_EQ(Train("run", first, former).exit_code(), exit_code::kFenced);
@@ -74,11 +81,7 @@ TEST_F(JobStateTest, AnEarlierTrainerThatComesLateWritesNothing) {
 }
 
 TEST_F(JobStateTest, AnEarlierTrainerOfOtherKeysThatComesLateMovesNothing) {
-  RecordedRunClient newer;
-  newer.held = 2;
-  ScriptedRecipe second(
-      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
-  EXPECT_FALSE(Train("run", second, newer).ok());
+  LoseATrainer(/*token=*/2);
   RecordedRunClient former;
   ScriptedRecipe first({.inputs = {{"student", "1a"}}});
   spec_.set_seed(2);
@@ -87,17 +90,15 @@ TEST_F(JobStateTest, AnEarlierTrainerOfOtherKeysThatComesLateMovesNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run/phases/teacher.old-1"));
 
   spec_.set_seed(1);
+  RecordedRunClient newer;
+  newer.held = 2;
   ScriptedRecipe third({});
   ASSERT_TRUE(Train("run", third, newer).ok());
   EXPECT_EQ(third.restored_at, 2U);
 }
 
 TEST_F(JobStateTest, WhoIsKeptOutByAClaimOfAnotherStoreGoesOnOnceTheFilesThatItNamesAreRemoved) {
-  RecordedRunClient former;
-  former.held = 7;
-  ScriptedRecipe first(
-      {.before = [](std::uint64_t step) { return step == 3 ? UnavailableError("the machine went away") : Status(); }});
-  EXPECT_FALSE(Train("run", first, former).ok());
+  LoseATrainer(/*token=*/7);
   RecordedRunClient of_new_store;
   ScriptedRecipe second({});
   const Status refused = Train("run", second, of_new_store);
