@@ -17,7 +17,7 @@ auto* Find(Map& map, std::string_view key) {
 }
 
 void ReleaseShard(Job& job, std::uint64_t index) {
-  job.shards[index].state = ShardState::kPending;
+  job.SetState(index, ShardState::kPending);
   job.leased.erase(index);
   job.alone.erase(index);
   job.Offer(index);
@@ -38,7 +38,7 @@ void Reopen(Job& job) {
   job.pending.merge(job.suspects);
   for (std::uint64_t i = 0; i < job.shards.size(); ++i) {
     if (job.shards[i].state != ShardState::kFailed) continue;
-    job.shards[i].state = ShardState::kPending;
+    job.SetState(i, ShardState::kPending);
     job.shards[i].failures = 0;
     job.Offer(i);
   }
@@ -330,7 +330,7 @@ void JobBook::On(const ShardLeased& event) {
   Shard& shard = job.shards[event.key.shard];
   FERMENT_CHECK(shard.state == ShardState::kPending && event.key.epoch == shard.epoch + 1)
       << "job=" << event.key.job_id << " shard=" << event.key.shard << " epoch=" << event.key.epoch;
-  shard.state = ShardState::kLeased;
+  job.SetState(event.key.shard, ShardState::kLeased);
   shard.epoch = event.key.epoch;
   shard.labeler_id = event.labeler_id;
   std::set<std::uint64_t>& among = job.suspects.contains(event.key.shard) ? job.suspects : job.pending;
@@ -405,7 +405,7 @@ void JobBook::ForgetDeathsOf(const std::string& labeler_id) {
 void JobBook::On(const ShardCommitted& event) {
   Shard& shard = LeasedShard(event.key);
   Job& job = JobInProgress(event.key.run_id, event.key.job_id);
-  shard.state = ShardState::kCommitted;
+  job.SetState(event.key.shard, ShardState::kCommitted);
   shard.last_request_id = {};
   shard.files = PackedFiles(event.files, job.result_folders);
   shard.counts = event.counts;
@@ -436,7 +436,7 @@ void JobBook::On(const ShardFailed& event) {
   const bool pending = job.shards[event.key.shard].state == ShardState::kPending;
   Shard& shard = pending ? job.shards[event.key.shard] : LeasedShard(event.key);
   FERMENT_CHECK(shard.epoch == event.key.epoch) << "job=" << event.key.job_id << " shard=" << event.key.shard;
-  shard.state = ShardState::kFailed;
+  job.SetState(event.key.shard, ShardState::kFailed);
   if (!event.request_id.empty()) shard.last_request_id = event.request_id;
   shard.counts = event.counts;
   ++shard.failures;

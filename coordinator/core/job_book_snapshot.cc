@@ -14,6 +14,10 @@ namespace {
 constexpr std::size_t kShardsAnEvent = 4'096;
 constexpr std::size_t kRequestsAnEvent = 4'096;
 
+constexpr std::size_t kLettersKept = 20'000;
+
+char LetterOf(ShardState state) { return "plcf"[static_cast<std::size_t>(state)]; }
+
 }  // namespace
 
 bool OfSnapshot(const Event& event) {
@@ -62,7 +66,13 @@ void Job::Append(Shard shard) {
   if (shard.state == ShardState::kLeased) leased.insert(leased.end(), index);
   if (shard.state == ShardState::kCommitted) ++committed;
   if (shard.state == ShardState::kFailed) ++failed;
+  if (index < kLettersKept) letters += LetterOf(shard.state);
   shards.push_back(std::move(shard));
+}
+
+void Job::SetState(std::uint64_t shard, ShardState to) {
+  shards[shard].state = to;
+  if (shard < letters.size()) letters[shard] = LetterOf(to);
 }
 
 void Job::Offer(std::uint64_t shard) {

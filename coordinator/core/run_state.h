@@ -108,6 +108,8 @@ struct JobSummary {
 
 struct Job : JobSummary {
   std::vector<Shard> shards;
+  /// One letter a shard in order: p, l, c or f; the first 20,000. Kept, since whoever looks at a run is shown them.
+  std::string letters;
   /// Those that may be leased: suspects (IsSuspect) apart, so that nobody has to look past them.
   std::set<std::uint64_t> pending;
   std::set<std::uint64_t> suspects;
@@ -120,6 +122,8 @@ struct Job : JobSummary {
   std::uint64_t CountPending() const { return pending.size() + suspects.size(); }
   /// Takes the shard as the job's next, and counts it.
   void Append(Shard shard);
+  /// The one way to change a shard's state once it is the job's.
+  void SetState(std::uint64_t shard, ShardState to);
   /// Puts a shard that is nobody's among those that may be leased.
   void Offer(std::uint64_t shard);
   friend bool operator==(const Job&, const Job&) = default;

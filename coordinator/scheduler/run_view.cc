@@ -9,18 +9,7 @@
 namespace ferment::coordinator {
 namespace {
 
-constexpr std::size_t kGridLimit = 20'000;
 constexpr int kTermShift = 32;
-
-ShardsView ViewShards(const Job& job) {
-  ShardsView view{job.CountPending(), job.leased.size(), job.committed, job.failed, {}};
-  view.grid.reserve(std::min(job.shards.size(), kGridLimit));
-  for (const Shard& shard : job.shards) {
-    if (view.grid.size() == kGridLimit) break;
-    view.grid += "plcf"[static_cast<std::size_t>(shard.state)];
-  }
-  return view;
-}
 
 double Seconds(const Job& job, std::int64_t now_wall_ms) {
   if (job.started_wall_ms == 0) return 0;
@@ -59,7 +48,7 @@ void FillShardJob(JobView& view, const Run& run, const Job& job, const LiveFigur
   view.total = job.shards.size();
   view.usage = job.usage;
   view.records = job.records;
-  view.shards = ViewShards(job);
+  view.shards = {job.CountPending(), job.leased.size(), job.committed, job.failed, job.letters};
   if (job.state != JobState::kRunning) return;
   view.rate = live.leases.RecordRate(run.run_id, job.plan.job_id);
   view.usage.samples += live.leases.RecordsInProgress(run, job);

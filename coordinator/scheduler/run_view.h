@@ -19,7 +19,7 @@ struct ShardsView {
   std::uint64_t leased = 0;
   std::uint64_t committed = 0;
   std::uint64_t failed = 0;
-  /// One letter a shard in order: p, l, c or f; the first 20,000.
+  /// As Job::letters.
   std::string grid;
 };
 

@@ -52,8 +52,8 @@ endfunction()
 # Epochs and leases.
 ferment_mutant(epoch_starts_again_after_release T1.5
   coordinator/core/job_book.cc
-  [[  job.shards[index].state = ShardState::kPending;]]
-  [[  job.shards[index].state = ShardState::kPending; job.shards[index].epoch = 0;]])
+  [[  job.SetState(index, ShardState::kPending);]]
+  [[  job.SetState(index, ShardState::kPending); job.shards[index].epoch = 0;]])
 ferment_mutant(commit_compares_no_epoch P3
   coordinator/desks/lease_desk.cc
   [[  const auto found = FindLeased(result.key);
