@@ -97,8 +97,8 @@ class Chooser {
       const std::vector<Death>& deaths = job.deaths.at(index);
       if (best && CountAlone(deaths) >= fewest) continue;
       if (!others) {
-        others = There();
-        std::erase_if(*others, [&](const Present& other) { return !Fits(job, *other.labeler); });
+        others = Alive();
+        std::erase_if(*others, [&](const Present& other) { return other.cools_down || !Fits(job, *other.labeler); });
       }
       if (!MayTryAlone(deaths, labeler_, *others, around_.may_return)) continue;
       best = index;
@@ -108,9 +108,9 @@ class Chooser {
     return best;
   }
 
-  const std::vector<Present>& There() {
-    if (!std::exchange(asked_, true)) others_ = around_.there();
-    return others_;
+  const std::vector<Present>& Alive() {
+    if (!std::exchange(asked_, true)) alive_ = around_.alive();
+    return alive_;
   }
 
   std::optional<std::uint64_t> PickIn(const Job& job) {
@@ -130,9 +130,11 @@ class Chooser {
     if (failed == job.failed_by.end()) return true;
     const int doubt = Doubt(failed->second, labeler_);
     if (doubt == 0) return true;
-    const std::vector<Present>& others = There();
-    return std::none_of(others.begin(), others.end(), [&](const Present& other) {
-      return Fits(job, *other.labeler) && Doubt(failed->second, *other.labeler) < doubt;
+    const bool last_try = job.shards[index].failures + 1 >= kShardFailureLimit;
+    return std::ranges::none_of(Alive(), [&](const Present& other) {
+      if (!Fits(job, *other.labeler)) return false;
+      const int its_doubt = Doubt(failed->second, *other.labeler);
+      return other.cools_down ? last_try && its_doubt == 0 : its_doubt < doubt;
     });
   }
 
@@ -140,7 +142,7 @@ class Chooser {
   const Labeler& labeler_;
   const Surroundings& around_;
   bool asked_ = false;
-  std::vector<Present> others_;
+  std::vector<Present> alive_;
 };
 
 }  // namespace

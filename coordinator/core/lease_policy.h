@@ -54,15 +54,15 @@ struct LeaseChoice {
 
 /// What the book does not know; asked only where a shard has failed or is suspect.
 struct Surroundings {
-  /// Who lives and may be granted shards now.
-  std::function<std::vector<Present>()> there;
+  std::function<std::vector<Present>()> alive;
   MayReturn may_return;
 };
 
 /// Returns: the next shard for this labeler: of the run with the highest priority, the oldest of those, and there the
 /// lowest shard. Nothing of a suspended run. A shard that this labeler lost goes to another one where anything else is
 /// left to do. One that it failed goes to another machine, and where there is none to another labeler, for as long as
-/// one of `there` could take it. A suspect one is the last of its run: it goes to a labeler that holds nothing, and one
+/// one could take it that is alive and does not cool down; the last try is kept for a machine that has not failed it
+/// also while that cools down. A suspect one is the last of its run: it goes to a labeler that holds nothing, and one
 /// that still holds something is granted nothing until it holds nothing, so that other runs cannot starve it.
 LeaseChoice ChooseShard(const JobBook& book, const Labeler& labeler, const Surroundings& around);
 

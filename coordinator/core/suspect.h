@@ -24,11 +24,13 @@ inline constexpr std::size_t kDeathLimit = 4;
 /// process has its name.
 inline constexpr std::chrono::milliseconds kLongSilence{120'000};
 
-/// One that may be granted shards now.
+/// One that lives, as far as can be known.
 struct Present {
   const Labeler* labeler = nullptr;
   /// On what is not suspect, so that it may soon have committed it.
   bool at_work = false;
+  /// It is granted nothing for a while.
+  bool cools_down = false;
 };
 
 /// Returns: whether the one that lost this labeler's lease may yet call again.

@@ -113,19 +113,14 @@ std::vector<Present> LeaseDesk::LabelersAlive() const {
   for (const auto& [labeler_id, labeler] : ledger_.book().labelers()) {
     const auto holder = at_work.find(labeler_id);
     if (holder == at_work.end() && !labelers_.HeardLately(labeler)) continue;
-    alive.push_back({&labeler, holder != at_work.end() && holder->second});
+    alive.push_back({&labeler, holder != at_work.end() && holder->second,
+                     labelers_.CoolDownLeft(labeler) > std::chrono::milliseconds(0)});
   }
   return alive;
 }
 
 Surroundings LeaseDesk::Around() const {
-  return {[this] {
-            std::vector<Present> there = LabelersAlive();
-            std::erase_if(there, [this](const Present& one) {
-              return labelers_.CoolDownLeft(*one.labeler) > std::chrono::milliseconds(0);
-            });
-            return there;
-          },
+  return {[this] { return LabelersAlive(); },
           [this](std::string_view labeler_id) { return labelers_.MayReturn(labeler_id); }};
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 #include <thread>
 
 #include "bench/lease_log.h"
@@ -68,6 +69,10 @@ CallFlood::CallFlood(const std::string& address, int channels) {
   for (int i = 0; i < channels; ++i) {
     // Numbers that no labeler of a test has.
     const auto channel = bench::OpenOwnChannel(address, 1'000'000 + i);
+    // Else the first calls would measure how long so many connections take.
+    if (!channel->WaitForConnected(std::chrono::system_clock::now() + kDeadline)) {
+      throw std::runtime_error("no connection within half a minute: address=" + address);
+    }
     leases_.push_back(v1::LeaseService::NewStub(channel));
     runs_.push_back(v1::RunService::NewStub(channel));
   }

@@ -38,6 +38,7 @@ struct FloodReport {
 /// Thread: one at a time.
 class CallFlood {
  public:
+  /// Connects them all. Throws where that takes too long.
   CallFlood(const std::string& address, int channels);
 
   /// Makes `rate` calls a second for `seconds`, and waits for all answers.

@@ -81,6 +81,11 @@ const ShardFacts* SimLogRules::FindShard(const LeaseKey& key) const {
   return job == nullptr || key.shard >= job->shards.size() ? nullptr : &job->shards[key.shard];
 }
 
+std::uint32_t SimLogRules::TimesForgotten(const std::string& labeler_id) const {
+  const auto found = times_forgotten_.find(labeler_id);
+  return found == times_forgotten_.end() ? 0 : found->second;
+}
+
 bool SimLogRules::AnyForgottenIn(const std::string& run_dir) const {
   return std::ranges::any_of(runs_,
                              [&](const auto& one) { return one.second.forgotten && one.second.run_dir == run_dir; });
@@ -320,6 +325,7 @@ void SimLogRules::On(const LabelerRegistered& event) {
 void SimLogRules::On(const LabelerReturned&) {}
 
 void SimLogRules::On(const LabelerForgotten& event) {
+  ++times_forgotten_[event.labeler_id];
   for (const auto& [run_id, run] : runs_) {
     for (const auto& [job_id, job] : run.jobs) {
       for (const ShardFacts& shard : job.shards) {
@@ -417,6 +423,7 @@ void SimLogRules::On(const TeacherTripped& event) {
     if (PlainlyHealthy(job)) history_.Violate("P16", "a healthy teacher is stopped: " + name);
   }
   job.tripped = true;
+  for (ShardFacts& shard : job.shards) shard.cut_short |= shard.leased;
 }
 
 }  // namespace ferment::simulation

@@ -92,6 +92,7 @@ class SimLogRules {
   const std::map<std::string, RunFacts>& runs() const { return runs_; }
   /// Returns: most shards that the index in this folder may name, where its teacher was stopped; else no limit.
   std::uint64_t MostIndexed(const std::string& folder) const;
+  std::uint32_t TimesForgotten(const std::string& labeler_id) const;
   /// Returns: whether a run in this folder was forgotten: the next one there begins anew.
   bool AnyForgottenIn(const std::string& run_dir) const;
   /// Returns: the run that this request submitted or reopened, or "".
@@ -143,6 +144,7 @@ class SimLogRules {
   std::map<std::pair<std::string, std::string>, std::map<std::uint64_t, std::uint64_t>> epochs_;
   /// By name: the incarnation that has it, or had it before it was forgotten.
   std::map<std::string, std::string> labelers_;
+  std::map<std::string, std::uint32_t> times_forgotten_;
   /// Labelers whose place another took.
   std::set<std::string> replaced_;
   std::map<std::string, std::string> requests_;

@@ -113,7 +113,7 @@ void SimOracle::Granted(const Moment& moment, const coordinator::LeaseRequest& r
   if (shard == nullptr || shard->epoch < lease.key.epoch) {
     history_.Violate("P2", "a lease was granted before it was logged: " + Name(lease.key));
   }
-  const auto call = std::pair(request.labeler_id, request.call);
+  const auto call = std::tuple(request.labeler_id, log_.TimesForgotten(request.labeler_id), request.call);
   const coordinator::LeaseKey& first = granted_first_.emplace(call, lease.key).first->second;
   if (first != lease.key) {
     history_.Violate("T1.3", "one call was granted two leases: labeler=" + request.labeler_id + " call=" +

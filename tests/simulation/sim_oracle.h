@@ -94,8 +94,9 @@ class SimOracle {
   std::uint64_t latest_term_ = 0;
   MonotonicTime latest_began_;
   std::map<coordinator::LeaseKey, LeaseFacts> leases_;
-  /// By labeler and call: what it got when it first got any. A labeler of the simulation asks for one lease at a time.
-  std::map<std::pair<std::string, std::uint64_t>, coordinator::LeaseKey> granted_first_;
+  /// By labeler, how often it was forgotten, and call: what it got when it first got any. A labeler of the simulation
+  /// asks for one lease at a time.
+  std::map<std::tuple<std::string, std::uint32_t, std::uint64_t>, coordinator::LeaseKey> granted_first_;
   std::map<std::string, std::string> submissions_;
   /// request -> generation of the run in which it was first acknowledged.
   std::map<std::string, std::uint32_t> cancel_requests_;

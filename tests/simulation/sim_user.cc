@@ -32,15 +32,20 @@ void SimUser::Begin() {
   process_.After(later + world_.Between(seconds(0), seconds(5)), [this] { Submit(); });
 }
 
-void SimUser::Submit() {
-  const coordinator::Submission submission{name_ + "-submit-" + std::to_string(++requests_), spec_, run_dir_};
+void SimUser::Submit() { Submit({name_ + "-submit-" + std::to_string(++requests_), spec_, run_dir_}); }
+
+void SimUser::Submit(const coordinator::Submission& submission) {
   world_.history.Say(name_ + " submits " + submission.request_id);
   auto seen = [submission, &oracle = world_.oracle](const Moment&, const Result<std::string>& run_id) {
     oracle.Submitted(submission.request_id, submission.run_dir, run_id);
   };
   auto serve = Asks<Result<std::string>>(
       {[submission](RunEngine& engine) { return engine.runs().Submit(submission); }, seen, std::nullopt, false});
-  auto done = [this](const Result<std::string>& run_id) { HandleSubmitted(run_id); };
+  auto done = [this, submission](const Result<std::string>& run_id) {
+    // An outage was too long for it. Whoever is told so says it again.
+    if (!run_id && run_id.error().code() == StatusCode::kDeadlineExceeded) return Submit(submission);
+    HandleSubmitted(run_id);
+  };
   Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
 }
 

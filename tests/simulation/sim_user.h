@@ -20,6 +20,7 @@ class SimUser {
 
  private:
   void Submit();
+  void Submit(const coordinator::Submission& submission);
   void HandleSubmitted(const Result<std::string>& run_id);
   void Watch();
   void HandleView(const Result<coordinator::RunView>& view);

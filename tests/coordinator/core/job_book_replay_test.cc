@@ -62,5 +62,37 @@ TEST(JobBookReplay, TheSameEventsGiveEqualBooksAndEpochsOnlyRise) {
   EXPECT_EQ(first, second);
 }
 
+std::string LettersOf(const std::vector<Shard>& shards) {
+  std::string letters;
+  for (const Shard& shard : shards) letters += "plcf"[static_cast<int>(shard.state)];
+  return letters;
+}
+
+TEST(JobBookReplay, TheLettersOfAJobAreThoseOfItsFirstTwentyThousandShards) {
+  constexpr std::uint64_t kSeed = 7;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  RandomSequence random(kSeed, 1);
+  JobBook book;
+  book.Apply(RunSubmitted{"r", "q", "n", "/d", "", PlanJobs({1, true}), 0});
+  book.Apply(ShardsPlanned{"r", "label", {}, std::vector<PlannedShard>(20'002, {"", 0, 10}), 0});
+  const Job& job = *book.FindJob("r", "label");
+  EXPECT_EQ(job.letters, std::string(20'000, 'p'));
+  book.Apply(LabelerRegistered{"a", "a", "1", ""});
+  book.Apply(LabelerRegistered{"b", "b", "1", ""});
+  for (int i = 0; i < 100; ++i) {
+    book.Apply(RandomEvent(book, random));
+    ASSERT_EQ(job.letters, LettersOf({job.shards.begin(), job.shards.begin() + 20'000}));
+  }
+  for (const std::uint64_t shard : {19'999, 20'000, 20'001}) {
+    book.Apply(ShardLeased{{"r", "label", shard, 1}, "a"});
+    book.Apply(ShardFailed{{"r", "label", shard, 1}, "", {"damaged", 65}, {}});
+  }
+  EXPECT_EQ(job.letters, LettersOf({job.shards.begin(), job.shards.begin() + 20'000}));
+  book.Apply(JobEnded{"r", "label", JobState::kFailed, {"damaged", 65}, 0});
+  book.Apply(RunEnded{"r", RunState::kFailed, {"damaged", 65}, 0});
+  book.Apply(RunReopened{"r", "again", 0});
+  EXPECT_EQ(book.FindJob("r", "label")->letters.find('f'), std::string::npos);
+}
+
 }  // namespace
 }  // namespace ferment::coordinator

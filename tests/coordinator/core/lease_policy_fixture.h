@@ -29,11 +29,12 @@ class LeasePolicyFixture : public ::testing::Test {
     for (std::size_t i = 0; i < shards; ++i) event.shards.push_back({"", i, 1});
     book_.Apply(event);
   }
-  /// Of these labelers.
-  LeaseChoice Choose(const std::string& labeler, const std::vector<std::string>& there = {}) {
+  LeaseChoice Choose(const std::string& labeler, const std::vector<std::string>& alive = {}) {
     const auto present = [&] {
       std::vector<Present> found;
-      for (const std::string& one : there) found.push_back({book_.FindLabeler(one), at_work_.contains(one)});
+      for (const std::string& one : alive) {
+        found.push_back({book_.FindLabeler(one), at_work_.contains(one), cool_down_.contains(one)});
+      }
       return found;
     };
     return ChooseShard(book_, *book_.FindLabeler(labeler),
@@ -47,6 +48,7 @@ class LeasePolicyFixture : public ::testing::Test {
 
   JobBook book_;
   std::set<std::string> at_work_;
+  std::set<std::string> cool_down_;
   std::set<std::string> may_return_;
 };
 

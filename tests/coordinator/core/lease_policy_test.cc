@@ -76,6 +76,22 @@ TEST_F(LeasePolicy, TriesAnotherMachineBeforeAnotherLabelerOfTheSameOne) {
       << "that no host is named makes no machine of them";
 }
 
+TEST_F(LeasePolicy, KeepsTheLastTryForAMachineThatHasNotFailedTheShardAlsoWhileItCoolsDown) {
+  Plan(1);
+  book_.Apply(LabelerRegistered{"c", "c", "1", "avx2", "h1"});
+  book_.Apply(LabelerRegistered{"d", "d", "1", "avx2", "h1"});
+  book_.Apply(LabelerRegistered{"e", "e", "1", "avx2", "h2"});
+  cool_down_ = {"c", "e"};
+  FailOnce(0, "c");
+  FailOnce(0, "d");
+  EXPECT_EQ(Choose("d", {"c", "d", "e"}).kind, LeaseChoice::Kind::kGrant) << "it may fail it once more";
+  FailOnce(0, "d");
+  EXPECT_EQ(Choose("d", {"c", "d", "e"}).kind, LeaseChoice::Kind::kNothingNow);
+  EXPECT_EQ(Choose("d", {"c", "d"}).kind, LeaseChoice::Kind::kGrant) << "c is of the same machine";
+  cool_down_ = {};
+  EXPECT_EQ(Choose("e", {"c", "d", "e"}).kind, LeaseChoice::Kind::kGrant);
+}
+
 TEST_F(LeasePolicy, ACoolDownBeginsSmallDoublesAndHasALimit) {
   const CoolDownRule rule{3, std::chrono::seconds(5), std::chrono::seconds(60)};
   const auto seconds = [&](std::uint32_t failures) { return CoolDownFor(rule, failures) / std::chrono::seconds(1); };
