@@ -18,7 +18,7 @@
 #include "worker/train/exchange/flat_reductions.h"
 #include "worker/train/exchange/gradient_exchange.h"
 #include "worker/train/losses.h"
-#include "worker/train/train_metrics.h"
+#include "worker/train/process_usage.h"
 
 // Steps by the production classes on drawn tensors, timed one by one: of co-training, of supervised training, of the
 // temporal encoder (training, or a video's frames), or what a step waits for a checkpoint. Reads numbers of steps from

@@ -6,6 +6,7 @@
 
 #include "common/base/environment_names.h"
 #include "common/base/logging.h"
+#include "common/base/out_of_memory.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
 #include "common/event/child_process.h"
@@ -58,6 +59,7 @@ void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
 }
 
 int Main(int argc, char** argv) {
+  EndWhereMemoryIsOut();
   CoordinatorConfig config;
   config.trainer = event::ProgramFolder() / "ferment-trainer";
   bool print_config = false;

@@ -46,11 +46,12 @@ class QueueRunner final : public coordinator::TaskRunner {
 /// One incarnation of a coordinator; destroy it and make another on the same world to restart.
 class EngineHarness {
  public:
-  explicit EngineHarness(EngineWorld& world)
-      : store_(world.log),
+  explicit EngineHarness(EngineWorld& world) : EngineHarness(world, std::make_unique<MemoryEventStore>(world.log)) {}
+  EngineHarness(EngineWorld& world, std::unique_ptr<coordinator::EventStore> store)
+      : store_(std::move(store)),
         registry_(metrics::MakePrometheusRegistry()),
         metrics_(*registry_),
-        engine_({store_,
+        engine_({*store_,
                  world.launcher,
                  world.run_files,
                  world.clock,
@@ -92,7 +93,7 @@ class EngineHarness {
   }
 
  private:
-  MemoryEventStore store_;
+  const std::unique_ptr<coordinator::EventStore> store_;
   std::unique_ptr<metrics::MetricRegistry> registry_;
   coordinator::SchedulerMetrics metrics_;
   QueueRunner launches_;

@@ -12,8 +12,8 @@
 #include "worker/tensorboard/tensorboard_writer.h"
 #include "worker/train/checkpoint_writer.h"
 #include "worker/train/job_state.h"
+#include "worker/train/process_usage.h"
 #include "worker/train/recipe.h"
-#include "worker/train/train_metrics.h"
 #include "worker/watch/rank_board.h"
 
 namespace ferment::worker {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/train/train_metrics.h"
+#include "worker/train/process_usage.h"
 
 #include <sys/resource.h>
 
