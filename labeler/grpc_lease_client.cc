@@ -77,10 +77,11 @@ class GrpcLeaseClient final : public LeaseClient {
 
   Result<LeaseOffer> Take() override {
     if (Id().empty()) FERMENT_RETURN_IF_ERROR(Register());
-    const Specs known = KnownSpecs();
+    Specs known = KnownSpecs();
     auto response = CallLease(known);
     if (!response && response.error().code() == StatusCode::kNotFound) {
       FERMENT_RETURN_IF_ERROR(Register());
+      known = KnownSpecs();
       response = CallLease(known);
     }
     if (!response) return Fail(response.error());
@@ -173,6 +174,8 @@ class GrpcLeaseClient final : public LeaseClient {
       const MutexLock lock(mutex_);
       if (response.held_by().empty()) {
         labeler_id_ = response.labeler_id();
+        // A coordinator that did not know this labeler may have another log, whose runs bear the names of earlier ones.
+        specs_.clear();
         return Status();
       }
       if (!labeler_id_.empty()) {
