@@ -33,9 +33,10 @@ Status Damaged(const dataset::LabelSet& set, double max_damage) {
   const auto counts = set.Counts();
   std::string reasons;
   for (const auto& [reason, count] : set.reasons) reasons += " " + reason + "=" + std::to_string(count);
-  return DataLossError("too many damaged records; mend the pack or raise labeling.max_damage: shard=" +
-                       std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
-                       std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
+  return DataLossError(
+             "too many damaged records; mend the pack, or begin another run with a higher labeling.max_damage: shard=" +
+             std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
+             std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
       .WithExitCode(exit_code::kBadData);
 }
 
@@ -153,9 +154,10 @@ Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const Featur
   if (TooDamaged({counts.read, counts.labelled, counts.abstained, counts.quarantined},
                  lease.spec->labeling().max_damage())) {
     outcome.failure =
-        DataLossError("too many damaged frames; mend the videos or raise labeling.max_damage: group=" +
-                      (task.videos.empty() ? "" : task.videos.front()) + " read=" + std::to_string(counts.read) +
-                      " quarantined=" + std::to_string(counts.quarantined))
+        DataLossError(
+            "too many damaged frames; mend the videos, or begin another run with a higher labeling.max_damage: group=" +
+            (task.videos.empty() ? "" : task.videos.front()) + " read=" + std::to_string(counts.read) +
+            " quarantined=" + std::to_string(counts.quarantined))
             .WithExitCode(exit_code::kBadData);
   }
   return outcome;
