@@ -192,6 +192,16 @@ TEST_F(LabelsCommandsTest, VerifyFindsFiguresThatNoSoftmaxMakes) {
   EXPECT_EQ(Labels({"verify", first_.string()}), 0) << out_;
 }
 
+TEST_F(LabelsCommandsTest, VerifyNotesWhatIsMissing) {
+  auto index = *dataset::ReadLabelIndex(first_);
+  index.erase(0);
+  ASSERT_TRUE(dataset::WriteLabelIndex(first_, index).ok());
+  EXPECT_EQ(Labels({"verify", first_.string()}), 0) << out_;
+  EXPECT_THAT(out_, HasSubstr("note: shards below the last one are not in the index: missing=1 last=1"));
+  EXPECT_EQ(Labels({"verify", second_.string()}), 0);
+  EXPECT_THAT(out_, Not(HasSubstr("missing")));
+}
+
 TEST_F(LabelsCommandsTest, VerifyTakesACopyThatLiesElsewhere) {
   const auto copy = std::filesystem::path(::testing::TempDir()) / "labels_copy";
   std::filesystem::remove_all(copy);

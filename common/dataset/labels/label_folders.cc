@@ -139,6 +139,11 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
       break;
     }
   }
+  if (!index->empty() && index->rbegin()->first >= index->size()) {
+    found.notes.push_back("shards below the last one are not in the index: missing=" +
+                          std::to_string(index->rbegin()->first - index->size() + 1) +
+                          " last=" + std::to_string(index->rbegin()->first));
+  }
   const auto names = (*place)->Names();
   if (!names) found.faults.emplace_back(names.error().message());
   for (const std::string& name : names.value_or(std::vector<std::string>())) {

@@ -26,7 +26,7 @@ Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& p
 /// What a folder that is looked through turned out to hold, one sentence each.
 struct LabelFolderFaults {
   std::vector<std::string> faults;
-  /// Files that the index does not name: no fault, and no label sets.
+  /// What is no fault, such as files that the index does not name, which are no label sets.
   std::vector<std::string> notes;
 };
 
