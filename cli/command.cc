@@ -12,6 +12,7 @@
 #include "cli/completion.h"
 #include "cli/data_commands.h"
 #include "common/config/spec_schema.h"
+#include "common/io/standard_output.h"
 
 namespace ferment::cli {
 namespace {
@@ -94,7 +95,9 @@ void AddCommands(CLI::App& app) {
   AddTokenCommands(app);
 }
 
-int RunCommandLine(int argc, const char* const* argv) {
+namespace {
+
+int RunWords(int argc, const char* const* argv) {
   CLI::App app("", "ferment");
   AddCommands(app);
   if (argc <= 1) {
@@ -121,6 +124,16 @@ int RunCommandLine(int argc, const char* const* argv) {
     std::cerr << "ferment: internal error: " << error.what() << "\n";
     return exit_code::kBug;
   }
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, const char* const* argv) {
+  const int code = RunWords(argc, argv);
+  const Status printed = io::FlushStandardOutput();
+  if (printed.ok()) return code;
+  std::cerr << "ferment: " << printed.message() << std::endl;
+  return code == exit_code::kOk ? ProcessExitCode(printed) : code;
 }
 
 }  // namespace ferment::cli

@@ -48,7 +48,8 @@ void AddDoctorCommand(CLI::App& app);
 void AddDevCertsCommand(CLI::App& app);
 void AddTokenCommands(CLI::App& app);
 
-/// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage.
+/// Parses and runs one command line. Returns: the process exit code; 2 on wrong usage; 204 or 73 where all went well
+/// but not all of what was printed could be written.
 int RunCommandLine(int argc, const char* const* argv);
 
 }  // namespace ferment::cli

@@ -8,10 +8,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/label_comparison.h"
 #include "common/base/json.h"
 #include "common/base/whole_number.h"
 #include "common/config/run_layout.h"
@@ -115,7 +115,7 @@ Json Summary(const LabelFolder& folder, const std::vector<LabelSet>& sets) {
 void Show(const LabelsFlags& flags) {
   Json all = Json::array();
   for (const LabelFolder& folder : FoldersOrLeave(flags.path)) {
-    all.push_back(Summary(folder, ValueOrLeave(dataset::ReadAllLabelSets(folder))));
+    all.push_back(Summary(folder, ValueOrLeave(dataset::ReadLabelSets(folder.path))));
     if (flags.json) continue;
     for (const auto& [name, value] : all.back().items()) {
       if (!value.is_object()) {
@@ -145,12 +145,6 @@ void Verify(const LabelsFlags& flags) {
   if (!sound) LeaveWith(exit_code::kBadData);
 }
 
-/// A record's label, as far as two folders are compared.
-struct Row {
-  std::uint8_t label;
-  LabelStatus status;
-};
-
 /// Returns: the only folder at `path`; leaves the command where there are several.
 std::vector<LabelSet> SetsOfOnlyFolder(const std::string& path) {
   const auto folders = FoldersOrLeave(path);
@@ -160,80 +154,52 @@ std::vector<LabelSet> SetsOfOnlyFolder(const std::string& path) {
                                        path + " folders=" + std::to_string(folders.size()))
                       .WithExitCode(exit_code::kUsage));
   }
-  return ValueOrLeave(dataset::ReadAllLabelSets(folders.front()));
+  return ValueOrLeave(dataset::ReadLabelSets(folders.front().path));
 }
 
 void Diff(const LabelsFlags& flags) {
   const auto first = SetsOfOnlyFolder(flags.path);
   const auto second = SetsOfOnlyFolder(flags.other);
-  const auto& classes = first.front().classes;
-  if (classes != second.front().classes)
-    LeaveIfFailed(InvalidArgumentError("the two have other classes: " + flags.path + " and " + flags.other)
-                      .WithExitCode(exit_code::kUsage));
-  std::unordered_map<std::uint64_t, Row> rows;
-  for (const LabelSet& set : first) {
-    for (std::size_t i = 0; i < set.size(); ++i) rows[set.key[i]] = {set.label[i], set.status[i]};
-  }
-  std::uint64_t only_second = 0, both = 0, same = 0, gained = 0, lost = 0;
-  std::map<std::pair<std::uint8_t, std::uint8_t>, std::uint64_t> changed;
-  for (const LabelSet& set : second) {
-    for (std::size_t i = 0; i < set.size(); ++i) {
-      const auto before = rows.find(set.key[i]);
-      if (before == rows.end()) {
-        ++only_second;
-        continue;
-      }
-      ++both;
-      const Row& old = before->second;
-      if (old.label == set.label[i] && old.status == set.status[i]) ++same;
-      if (old.label != set.label[i]) ++changed[{old.label, set.label[i]}];
-      if (old.status != LabelStatus::kLabelled && set.status[i] == LabelStatus::kLabelled) ++gained;
-      if (old.status == LabelStatus::kLabelled && set.status[i] != LabelStatus::kLabelled) ++lost;
-    }
-  }
-  Json moves = Json::array();
-  const auto name = [&](std::uint8_t label) { return label == dataset::kNoLabel ? "quarantined" : classes[label]; };
-  for (const auto& [move, count] : changed)
-    moves.push_back({{"from", name(move.first)}, {"to", name(move.second)}, {"records", count}});
-  const Json found = {{"records_in_both", both},
-                      {"only_in_first", rows.size() - both},
-                      {"only_in_second", only_second},
-                      {"same", same},
-                      {"labelled_in_second_only", gained},
-                      {"labelled_in_first_only", lost},
-                      {"changed", moves}};
+  const Json found = ValueOrLeave(CompareLabelSets(first, second));
   if (flags.json) return Print(found);
   for (const auto& [key, value] : found.items()) {
-    if (key != "changed") std::cout << key << ": " << value.dump() << '\n';
+    if (value.is_number()) std::cout << key << ": " << value.dump() << '\n';
   }
-  for (const Json& move : moves) {
+  for (const Json& move : found["changed"]) {
     std::cout << "  " << move["from"].get<std::string>() << " -> " << move["to"].get<std::string>() << ": "
               << move["records"].dump() << '\n';
   }
+  for (const Json& note : found["notes"]) std::cout << "note: " << note.get<std::string>() << '\n';
 }
 
 /// Returns: why a record cannot be labelled, found anew in the data; the label set keeps sums by reason alone.
-std::string WhyQuarantined(const dataset::RecordSource& source, std::uint64_t key) {
+Json WhyQuarantined(const dataset::RecordSource& source, std::uint64_t key) {
   const auto index = dataset::IndexOfKey(source, key);
-  if (!index) return "the data no longer have this record";
+  if (!index) return {{"reason", Json()}, {"why", "the data no longer have this record"}};
   const auto record = source.Read(*index);
-  if (!record) return std::string(record.error().message());
-  const auto image = dataset::DecodePicture(record->image);
-  return image ? "readable now; its logits were not finite, or the data were changed"
-               : std::string(image.error().message());
+  const auto image = record ? dataset::DecodePicture(record->image) : Result<dataset::Image>(Fail(record.error()));
+  if (image) return {{"reason", Json()}, {"why", "readable now; its logits were not finite, or the data were changed"}};
+  const bool damaged = image.error().code() == StatusCode::kDataLoss;
+  return {{"reason", damaged ? Json(dataset::DamageReason(image.error())) : Json()},
+          {"why", std::string(image.error().message())}};
 }
 
 void Quarantine(const LabelsFlags& flags) {
   Json all = Json::array();
-  for (const LabelFolder& folder : FoldersOrLeave(flags.path)) {
+  const auto folders = FoldersOrLeave(flags.path);
+  for (const LabelFolder& folder : folders) {
     const auto spec = ValueOrLeave(LoadResolvedSpec(RunLayout(folder.run_dir).Spec()));
     const auto source = ValueOrLeave(dataset::OpenFr(spec));
-    for (const LabelSet& set : ValueOrLeave(dataset::ReadAllLabelSets(folder))) {
+    if (!flags.json && folders.size() > 1) std::cout << folder.path.string() << ":\n";
+    for (const LabelSet& set : ValueOrLeave(dataset::ReadLabelSets(folder.path))) {
       for (std::size_t i = 0; i < set.size(); ++i) {
         if (set.status[i] != LabelStatus::kQuarantined) continue;
-        const std::string why = WhyQuarantined(*source, set.key[i]);
-        all.push_back({{"shard", set.shard}, {"key", set.key[i]}, {"why", why}});
-        if (!flags.json) std::cout << "shard " << set.shard << " key " << set.key[i] << ": " << why << '\n';
+        Json one = WhyQuarantined(*source, set.key[i]);
+        if (!flags.json) {
+          std::cout << "shard " << set.shard << " key " << set.key[i] << ": " << one["why"].get<std::string>() << '\n';
+        }
+        one.update({{"folder", folder.path.string()}, {"shard", set.shard}, {"key", set.key[i]}});
+        all.push_back(std::move(one));
       }
     }
   }

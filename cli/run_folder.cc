@@ -13,6 +13,7 @@
 
 #include "common/config/spec_differences.h"
 #include "common/config/spec_loader.h"
+#include "common/dataset/labels/pseudo_label_quality.h"
 #include "common/dataset/records/insightface_source.h"
 #include "common/dataset/synthetic/synthetic_set.h"
 #include "common/event/process_record.h"
@@ -157,6 +158,17 @@ Status CheckFolderFits(const RunSpec& spec, const fs::path& run_dir, bool begins
   return CheckDataExists(spec);
 }
 
+namespace {
+
+/// Else the report would say so, hours later.
+Status CheckTruth(const RunSpec& spec) {
+  if (spec.labeling().truth().empty()) return {};
+  const auto truth = dataset::ReadLabelTruth(spec.labeling().truth(), spec.classes_size());
+  return truth ? Status() : truth.error().With("labeling.truth").WithExitCode(exit_code::kBadData);
+}
+
+}  // namespace
+
 Status CheckDataExists(const RunSpec& spec, const std::stop_token& stop) {
   std::string missing;
   const auto check = [&missing](const std::string& key, const std::string& path) {
@@ -174,11 +186,13 @@ Status CheckDataExists(const RunSpec& spec, const std::stop_token& stop) {
   }
   if (spec.data().has_videos()) check("data.videos.path", spec.data().videos().path());
   check("labeling.truth", spec.labeling().truth());
-  if (missing.empty()) return {};
-  return NotFoundError("data is missing:" + missing +
-                       "\nset data.root or the paths, such as --set data.root=DIR; `ferment data scan PATH` shows what "
-                       "is in a folder")
-      .WithExitCode(exit_code::kBadData);
+  if (!missing.empty()) {
+    return NotFoundError("data is missing:" + missing +
+                         "\nset data.root or the paths, such as --set data.root=DIR; `ferment data scan PATH` shows "
+                         "what is in a folder")
+        .WithExitCode(exit_code::kBadData);
+  }
+  return CheckTruth(spec);
 }
 
 }  // namespace ferment::cli

@@ -57,7 +57,8 @@ Status RenderData(const RunSpec& spec, const RunLayout& layout, const std::stop_
 /// RunFolder::Open but for its lock, of KeepSpec unless the run would begin anew, and of CheckDataExists.
 Status CheckFolderFits(const RunSpec& spec, const std::filesystem::path& run_dir, bool begins_anew = false);
 
-/// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once.
+/// Errors: NotFound with exit code 65 for each folder or file of the spec's data that is missing, all at once; DataLoss
+/// (65) for a labeling.truth that cannot be read, with the line.
 /// `stop` ends the wait for an object store.
 Status CheckDataExists(const RunSpec& spec, const std::stop_token& stop = {});
 

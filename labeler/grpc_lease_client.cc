@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "common/base/logging.h"
 #include "common/base/mutex.h"
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/outage_patience.h"
@@ -72,15 +73,20 @@ constexpr std::size_t kKnownSpecs = 16;
 
 class GrpcLeaseClient final : public LeaseClient {
  public:
-  GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel, LabelerIdentity identity, std::stop_token ending)
-      : stub_(v1::LeaseService::NewStub(channel)), identity_(std::move(identity)), ending_(std::move(ending)) {}
+  GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel, std::string address, LabelerIdentity identity,
+                  std::stop_token ending)
+      : stub_(v1::LeaseService::NewStub(channel)),
+        address_(std::move(address)),
+        identity_(std::move(identity)),
+        ending_(std::move(ending)) {}
 
   Result<LeaseOffer> Take() override {
     if (Id().empty()) FERMENT_RETURN_IF_ERROR(Register());
-    const Specs known = KnownSpecs();
+    Specs known = KnownSpecs();
     auto response = CallLease(known);
     if (!response && response.error().code() == StatusCode::kNotFound) {
       FERMENT_RETURN_IF_ERROR(Register());
+      known = KnownSpecs();
       response = CallLease(known);
     }
     if (!response) return Fail(response.error());
@@ -122,9 +128,8 @@ class GrpcLeaseClient final : public LeaseClient {
     const Specs known = KnownSpecs();
     if (!ending_.stop_requested()) *request.mutable_next() = LeaseRequest(known);
     const LateStop ending(ending_);
-    FERMENT_ASSIGN_OR_RETURN(const auto response,
-                             rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
-                                            {.retry_for = rpc::kOutagePatience, .stop = ending.token()}));
+    FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::CommitShard, request,
+                                                                 Patient(ending.token())));
     return OfferOf(response.next(), known);
   }
 
@@ -148,8 +153,7 @@ class GrpcLeaseClient final : public LeaseClient {
                           failure.status.code() != StatusCode::kResourceExhausted);
     if (failure.cause == FailureCause::kPlanRefused) request.set_cause(v1::FAILURE_CAUSE_PLAN_REFUSED);
     FillCounts(failure.counts, *request.mutable_counts());
-    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request,
-                                         {.retry_for = rpc::kOutagePatience, .stop = ending_});
+    const auto response = rpc::CallUnary(*stub_, &v1::LeaseService::Stub::FailShard, request, Patient(ending_));
     return response ? Status() : response.error();
   }
 
@@ -157,6 +161,16 @@ class GrpcLeaseClient final : public LeaseClient {
   std::string Id() const {
     const MutexLock lock(mutex_);
     return labeler_id_;
+  }
+
+  /// As long as a coordinator may be away, which whoever started this labeler is told: it may be the wrong address.
+  rpc::CallOptions Patient(std::stop_token stop) const {
+    return {.retry_for = rpc::kOutagePatience, .stop = std::move(stop), .on_wait = [this](const Status& failure) {
+              LogWarning("coordinator_does_not_answer",
+                         {{"coordinator", address_},
+                          {"why", failure.message()},
+                          {"next", "asked again for " + std::to_string(rpc::kOutagePatience.count()) + " minutes"}});
+            }};
   }
 
   /// Takes the name, from its holder if need be; but whoever had it once has been replaced.
@@ -167,12 +181,13 @@ class GrpcLeaseClient final : public LeaseClient {
     request.set_instruction_set(identity_.arithmetic);
     request.set_host(identity_.host);
     while (true) {
-      FERMENT_ASSIGN_OR_RETURN(const auto response,
-                               rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler, request,
-                                              {.retry_for = rpc::kOutagePatience, .stop = ending_}));
+      FERMENT_ASSIGN_OR_RETURN(const auto response, rpc::CallUnary(*stub_, &v1::LeaseService::Stub::RegisterLabeler,
+                                                                   request, Patient(ending_)));
       const MutexLock lock(mutex_);
       if (response.held_by().empty()) {
         labeler_id_ = response.labeler_id();
+        // A coordinator that did not know this labeler may have another log, whose runs bear the names of earlier ones.
+        specs_.clear();
         return Status();
       }
       if (!labeler_id_.empty()) {
@@ -218,13 +233,13 @@ class GrpcLeaseClient final : public LeaseClient {
   }
 
   Result<v1::LeaseShardsResponse> CallLease(const Specs& known) {
-    return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, LeaseRequest(known),
-                          {.retry_for = rpc::kOutagePatience, .stop = ending_});
+    return rpc::CallUnary(*stub_, &v1::LeaseService::Stub::LeaseShards, LeaseRequest(known), Patient(ending_));
   }
 
   std::atomic<std::uint64_t> calls_ = 0;
   // Constant after construction; the stub synchronizes itself.
   const std::unique_ptr<v1::LeaseService::Stub> stub_;
+  const std::string address_;
   const LabelerIdentity identity_;
   const std::stop_token ending_;
   // Under mutex_.
@@ -239,7 +254,7 @@ Result<std::unique_ptr<LeaseClient>> MakeGrpcLeaseClient(const std::string& addr
                                                          const rpc::CredentialPaths& credentials,
                                                          const LabelerIdentity& identity, std::stop_token ending) {
   FERMENT_ASSIGN_OR_RETURN(const auto channel, rpc::OpenChannel(address, credentials));
-  return std::make_unique<GrpcLeaseClient>(channel, identity, std::move(ending));
+  return std::make_unique<GrpcLeaseClient>(channel, address, identity, std::move(ending));
 }
 
 }  // namespace ferment::labeler

@@ -18,6 +18,7 @@
 #include "common/base/unique_name.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
+#include "common/io/standard_output.h"
 #include "common/rpc/credentials/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
 #include "labeler/labeler_config.h"
@@ -92,14 +93,22 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
   return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
 }
 
+/// Returns: `code`, or why not all of `text` could be printed.
+int Print(const std::string& text, int code) {
+  std::fputs(text.c_str(), stdout);
+  const Status printed = io::FlushStandardOutput();
+  if (printed.ok()) return code;
+  std::fprintf(stderr, "ferment: %s\n", std::string(printed.message()).c_str());
+  return ProcessExitCode(printed);
+}
+
 int PrintPredictions(const PredictOptions& options) {
   const auto report = Predict(options);
   if (!report) {
     std::fprintf(stderr, "ferment predict: %s\n", std::string(report.error().message()).c_str());
     return ProcessExitCode(report.error());
   }
-  const bool written = std::fputs(report->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
-  return written ? exit_code::kOk : exit_code::kCannotWrite;
+  return Print(report->text, exit_code::kOk);
 }
 
 int PrintReplay(const LabelerConfig& config, const InferenceDevice& device) {
@@ -109,9 +118,7 @@ int PrintReplay(const LabelerConfig& config, const InferenceDevice& device) {
     std::fprintf(stderr, "ferment labels replay: %s\n", std::string(report.error().message()).c_str());
     return ProcessExitCode(report.error());
   }
-  const bool written = std::fputs(report->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
-  if (!written) return exit_code::kCannotWrite;
-  return report->same ? exit_code::kOk : exit_code::kBadData;
+  return Print(report->text, report->same ? exit_code::kOk : exit_code::kBadData);
 }
 
 int Run(LabelerConfig config) {

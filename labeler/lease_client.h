@@ -51,7 +51,7 @@ struct Lease {
   LeaseKey key;
   std::chrono::milliseconds duration{0};
   std::filesystem::path run_dir;
-  /// Shared by all leases of one run, because a spec is large and leases are many.
+  /// Shared by all leases of one run, because a spec is large and leases are many; WorkRunner knows a run by it.
   std::shared_ptr<const RunSpec> spec;
   std::variant<LabelTask, FeatureTask> work;
 };

@@ -42,8 +42,9 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
   const auto file = io::MappedFile::Open(path);
   if (!file) return Fail(file.error().With("the teacher's job " + job + " has not finished"));
   const auto bytes = file->bytes();
-  FERMENT_ASSIGN_OR_RETURN(const Json result, ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-  for (const Json& model : Field(result, "models")) {
+  const auto result = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!result) return Fail(result.error().With("result of the teacher's job, file=" + path.string()));
+  for (const Json& model : Field(*result, "models")) {
     if (TextOr(Field(model, "role"), "") == "teacher") {
       return Model{layout.root() / TextOr(Field(model, "file"), ""), TextOr(Field(model, "sha256"), ""), {}};
     }

@@ -33,9 +33,10 @@ Status Damaged(const dataset::LabelSet& set, double max_damage) {
   const auto counts = set.Counts();
   std::string reasons;
   for (const auto& [reason, count] : set.reasons) reasons += " " + reason + "=" + std::to_string(count);
-  return DataLossError("too many damaged records; mend the pack or raise labeling.max_damage: shard=" +
-                       std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
-                       std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
+  return DataLossError(
+             "too many damaged records; mend the pack, or begin another run with a higher labeling.max_damage: shard=" +
+             std::to_string(set.shard) + " read=" + std::to_string(counts.read) + " quarantined=" +
+             std::to_string(counts.quarantined) + " max_damage=" + std::to_string(max_damage) + reasons)
       .WithExitCode(exit_code::kBadData);
 }
 
@@ -49,6 +50,14 @@ Status PlanRefused(const RunSpec& spec, const Model& teacher, double agreement) 
 
 }  // namespace
 
+void WorkRunner::TurnTo(const std::shared_ptr<const RunSpec>& spec) {
+  if (spec_ == spec) return;
+  spec_ = spec;
+  annotator_.reset();
+  source_.reset();
+  canaries_.reset();
+}
+
 Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& model) {
   const std::string key = spec.labeling().plan() + ":" + model.digest;
   if (annotator_ == nullptr || annotator_key_ != key) {
@@ -59,31 +68,26 @@ Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& mo
   return annotator_.get();
 }
 
-Result<const dataset::RecordSource*> WorkRunner::SourceFor(const RunSpec& spec) {
-  const std::string path = spec.data().fr().format() + ":" + spec.data().fr().path();
-  if (source_ == nullptr || source_path_ != path) {
-    FERMENT_ASSIGN_OR_RETURN(source_, dataset::OpenFr(spec, ending_));
-    source_path_ = path;
+Result<const dataset::RecordSource*> WorkRunner::Source() {
+  if (source_ == nullptr) {
+    FERMENT_ASSIGN_OR_RETURN(source_, dataset::OpenFr(*spec_, ending_));
   }
   return source_.get();
 }
 
 Result<std::vector<dataset::LabelledFace>> WorkRunner::CanariesFor(const Lease& lease, const LabelTask& task) {
-  const RunSpec& spec = *lease.spec;
-  const std::uint64_t count = dataset::CanaryCount(spec, task.record_count);
+  const std::uint64_t count = dataset::CanaryCount(*spec_, task.record_count);
   if (count == 0) return std::vector<dataset::LabelledFace>();
-  std::string data = spec.data().SerializeAsString();
-  for (const std::string& name : spec.classes()) data += "/" + name;
-  if (!canaries_ || canaries_of_ != data) {
-    FERMENT_ASSIGN_OR_RETURN(canaries_, dataset::CanaryFaces::Open(spec));
-    canaries_of_ = data;
+  if (!canaries_) {
+    FERMENT_ASSIGN_OR_RETURN(canaries_, dataset::CanaryFaces::Open(*spec_));
   }
-  return canaries_->Draw(spec.seed(), task.teacher.digest, lease.key.shard, count);
+  return canaries_->Draw(spec_->seed(), task.teacher.digest, lease.key.shard, count);
 }
 
 Result<WorkOutcome> WorkRunner::Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done) {
   const auto begin = std::chrono::steady_clock::now();
   const double cpu_begin = CpuSeconds();
+  TurnTo(lease.spec);
   auto outcome = std::holds_alternative<LabelTask>(lease.work)
                      ? Label(lease, std::get<LabelTask>(lease.work), std::move(stop), done)
                      : ExtractFeatures(lease, std::get<FeatureTask>(lease.work), std::move(stop), done);
@@ -96,7 +100,7 @@ Result<WorkOutcome> WorkRunner::Run(const Lease& lease, std::stop_token stop, st
 Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task, std::stop_token stop,
                                       std::atomic<std::uint64_t>& done) {
   const RunSpec& spec = *lease.spec;
-  FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, SourceFor(spec));
+  FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, Source());
   FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
   if (const auto agreement = annotator->agreement(); agreement && *agreement < kLeastAgreement) {
     return WorkOutcome{{}, PlanRefused(spec, task.teacher, *agreement), FailureCause::kPlanRefused};
@@ -150,9 +154,10 @@ Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const Featur
   if (TooDamaged({counts.read, counts.labelled, counts.abstained, counts.quarantined},
                  lease.spec->labeling().max_damage())) {
     outcome.failure =
-        DataLossError("too many damaged frames; mend the videos or raise labeling.max_damage: group=" +
-                      (task.videos.empty() ? "" : task.videos.front()) + " read=" + std::to_string(counts.read) +
-                      " quarantined=" + std::to_string(counts.quarantined))
+        DataLossError(
+            "too many damaged frames; mend the videos, or begin another run with a higher labeling.max_damage: group=" +
+            (task.videos.empty() ? "" : task.videos.front()) + " read=" + std::to_string(counts.read) +
+            " quarantined=" + std::to_string(counts.quarantined))
             .WithExitCode(exit_code::kBadData);
   }
   return outcome;

@@ -48,21 +48,23 @@ class WorkRunner {
                             std::atomic<std::uint64_t>& done);
   Result<WorkOutcome> ExtractFeatures(const Lease& lease, const FeatureTask& task, std::stop_token stop,
                                       std::atomic<std::uint64_t>& done);
+  /// Forgets what another run's leases had opened: packs and lists may have been replaced under their names since,
+  /// and a network is made by more than its weights (int8's ranges come from the pack).
+  void TurnTo(const std::shared_ptr<const RunSpec>& spec);
   Result<Annotator*> AnnotatorFor(const RunSpec& spec, const Model& model);
-  Result<const dataset::RecordSource*> SourceFor(const RunSpec& spec);
+  Result<const dataset::RecordSource*> Source();
   /// Returns: the canaries of this shard.
   Result<std::vector<dataset::LabelledFace>> CanariesFor(const Lease& lease, const LabelTask& task);
 
   OpenAnnotator open_;
   int threads_;
   std::stop_token ending_;
-  // The last ones used: leases come run by run, network by network.
+  // Of the run at hand: leases come run by run, network by network.
+  std::shared_ptr<const RunSpec> spec_;  // known by its address, which all leases of one run share
   std::unique_ptr<Annotator> annotator_;
   std::string annotator_key_;  // plan and digest
   std::unique_ptr<dataset::RecordSource> source_;
-  std::string source_path_;
   std::optional<dataset::CanaryFaces> canaries_;
-  std::string canaries_of_;
 };
 
 }  // namespace ferment::labeler

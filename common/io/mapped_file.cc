@@ -14,11 +14,12 @@
 namespace ferment::io {
 
 Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not to wait at a pipe for somebody who writes.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return Fail(ReadErrno(errno, "cannot open", path));
   struct stat status = {};
   int error = ::fstat(file, &status) == 0 ? 0 : errno;
-  if (error == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
+  if (error == 0 && !S_ISREG(status.st_mode)) error = S_ISDIR(status.st_mode) ? EISDIR : ENOTSUP;
   const auto size = static_cast<std::size_t>(status.st_size);
   void* address = nullptr;
   if (error == 0 && size > 0) {

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "common/base/random.h"
-#include "common/dataset/labels/label_files.h"
+#include "common/dataset/labels/label_index.h"
 #include "common/dataset/labels/pseudo_label_quality.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/io/formats/half_float.h"
@@ -27,17 +27,6 @@ std::vector<std::filesystem::path> FoldersIn(const std::filesystem::path& parent
   }
   std::sort(folders.begin(), folders.end());
   return folders;
-}
-
-Result<std::vector<dataset::LabelSet>> ReadSets(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const auto place, dataset::OpenLabelFiles(folder));
-  FERMENT_ASSIGN_OR_RETURN(const dataset::LabelIndex index, dataset::ReadLabelIndex(*place));
-  std::vector<dataset::LabelSet> sets;
-  for (const auto& [shard, file] : index) {
-    FERMENT_ASSIGN_OR_RETURN(dataset::LabelSet set, dataset::ReadLabelSet(*place, file));
-    sets.push_back(std::move(set));
-  }
-  return sets;
 }
 
 PseudoLabelFigures FiguresOf(const std::vector<dataset::LabelSet>& sets, const dataset::LabelTruth& truth) {
@@ -129,8 +118,9 @@ Status ReadLabelFigures(const RunLayout& layout, const RunSpec& spec, const std:
   std::vector<dataset::LabelSet> newest;
   for (const std::string& teacher : teachers) {
     for (const std::filesystem::path& folder : FoldersIn(labels / teacher.substr(0, 16))) {
-      FERMENT_ASSIGN_OR_RETURN(std::vector<dataset::LabelSet> sets, ReadSets(folder));
-      if (sets.empty()) continue;
+      FERMENT_ASSIGN_OR_RETURN(const dataset::LabelIndex index, dataset::ReadLabelIndex(folder));
+      if (index.empty()) continue;
+      FERMENT_ASSIGN_OR_RETURN(std::vector<dataset::LabelSet> sets, dataset::ReadLabelSets(folder));
       figures.pseudo_labels.push_back(FiguresOf(sets, truth));
       newest = std::move(sets);
     }

@@ -14,6 +14,7 @@
 #include "common/base/mutex.h"
 #include "common/rpc/credentials/tls_credentials.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/listen_address.h"
 #include "common/rpc/lock_checks.h"
 
 namespace ferment::rpc {
@@ -93,6 +94,11 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
 }
 
 Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths) {
+  FERMENT_ASSIGN_OR_RETURN(const ListenAddress place, ParseListenAddress(address));
+  if (place.port == 0) {
+    return Fail(InvalidArgumentError("nobody listens on port 0; allowed: 1 to 65535: address=" + address)
+                    .WithExitCode(exit_code::kUsage));
+  }
   FERMENT_ASSIGN_OR_RETURN(const auto credentials, MakeChannelCredentials(paths));
   return Open(address, credentials);
 }
@@ -112,6 +118,7 @@ grpc::Status CallOnce(milliseconds deadline, const std::stop_token& stop,
 
 Status CallWithRetry(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& attempt) {
   const auto give_up = steady_clock::now() + options.retry_for;
+  bool told = false;
   std::optional<Backoff> backoff;  // of the first failure on: a virtual machine takes 0.1 ms to seed it
   for (;;) {
     if (options.stop.stop_requested()) return CancelledError("asked to stop before the call");
@@ -123,6 +130,10 @@ Status CallWithRetry(const CallOptions& options, const std::function<grpc::Statu
     if (!backoff) backoff.emplace(options.first_pause, options.longest_pause, std::random_device{}());
     const milliseconds pause = backoff->Next() + *wait;
     if (steady_clock::now() + pause >= give_up) return FromGrpc(status);
+    if (options.on_wait && !told && status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      options.on_wait(FromGrpc(status));
+      told = true;
+    }
     PauseOrStop(pause, options.stop);
   }
 }

@@ -28,11 +28,15 @@ struct CallOptions {
   std::chrono::milliseconds longest_pause{2'000};
   /// Cancels the running attempt and ends the waiting between attempts.
   std::stop_token stop = {};
+  /// Told once, of the first attempt that failed and is followed by another; not of a full server, which asked for
+  /// that.
+  std::function<void(const Status&)> on_wait = {};
 };
 
 /// Returns: a channel without TLS that reconnects within a second of the server's return. Connects when first used.
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
-/// The same with TLS where `paths` says so. Errors: those of CheckCredentials.
+/// The same with TLS where `paths` says so. Errors: those of CheckCredentials; InvalidArgument (exit 2) for an address
+/// that is not HOST:PORT.
 Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address, const CredentialPaths& paths);
 
 /// Makes one attempt at a call, unary or a stream, which `stop` cancels. `attempt` gets a fresh context with its

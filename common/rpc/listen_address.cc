@@ -15,7 +15,7 @@ std::string ListenAddress::ToString() const {
 Result<ListenAddress> ParseListenAddress(std::string_view text) {
   const auto malformed = [text](const char* why) {
     return Fail(InvalidArgumentError("not an address of the form HOST:PORT: address=" + std::string(text) + " (" + why +
-                                     "); such as 127.0.0.1:7600, port 0 takes any free one")
+                                     "); such as 127.0.0.1:50400")
                     .WithExitCode(exit_code::kUsage));
   };
   const std::size_t colon = text.rfind(':');

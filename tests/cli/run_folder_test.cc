@@ -137,5 +137,21 @@ TEST(CheckDataExists, NamesEverythingThatIsMissing) {
   EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("data.videos")));
 }
 
+TEST(CheckDataExists, ReadsTheTruthThatTheReportWillNeed) {
+  const auto file = fs::path(::testing::TempDir()) / "truth.csv";
+  RunSpec spec;
+  for (const char* name : {"calm", "glad"}) spec.add_classes(name);
+  spec.mutable_labeling()->set_truth(file.string());
+  std::ofstream(file) << "key,class\n1,0\n2,1\n";
+  EXPECT_TRUE(CheckDataExists(spec).ok());
+  std::ofstream(file) << "key,class\n1,0\n2,2\n";
+  const Status status = CheckDataExists(spec);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("labeling.truth: class 2 is not in -1..1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("line=3"));
+  spec.mutable_labeling()->set_truth(::testing::TempDir());
+  EXPECT_EQ(ProcessExitCode(CheckDataExists(spec)), exit_code::kBadData) << "a folder";
+}
+
 }  // namespace
 }  // namespace ferment::cli

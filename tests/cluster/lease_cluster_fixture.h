@@ -64,7 +64,7 @@ class LeaseCluster : public ::testing::Test {
   void StartRun(const std::string& run_dir = "/runs/small") {
     v1::SubmitRunRequest submit;
     submit.set_request_id("submit");
-    *submit.mutable_spec() = SmallSpec();
+    *submit.mutable_spec() = spec_;
     submit.set_run_dir(run_dir);
     const auto response = rpc::CallUnary(*runs_, &v1::RunService::Stub::SubmitRun, submit);
     ASSERT_TRUE(response) << response.error().ToString();
@@ -94,6 +94,8 @@ class LeaseCluster : public ::testing::Test {
     ASSERT_TRUE(JobIs("label", v1::JOB_STATE_RUNNING));
   }
 
+  /// What StartRun submits.
+  RunSpec spec_ = SmallSpec();
   InProcessCluster cluster_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RunService::Stub> runs_;

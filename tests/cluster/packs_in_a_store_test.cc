@@ -143,7 +143,7 @@ TEST_F(PacksInAStore, LabelSetsInAStoreAreThoseOnADisk) {
   const auto folders = dataset::FindLabelFolders(run);
   ASSERT_TRUE(folders) << folders.error().ToString();
   ASSERT_EQ(folders->size(), 1U);
-  EXPECT_EQ(dataset::ReadAllLabelSets(folders->front())->size(), 5U);
+  EXPECT_EQ(dataset::ReadLabelSets(folders->front().path)->size(), 5U);
   auto check = dataset::CheckLabelFolder(folders->front());
   EXPECT_TRUE(check.faults.empty()) << check.faults.front();
   EXPECT_TRUE(check.notes.empty()) << check.notes.front();

@@ -2,28 +2,72 @@
 #include "common/dataset/labels/label_folders.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
+#include <span>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
 
 #include "common/dataset/labels/label_files.h"
+#include "common/io/errno_status.h"
+#include "common/io/formats/half_float.h"
 
 namespace ferment::dataset {
 namespace {
 
-/// Whether a set is the one that its shard and folder say.
-void CheckPlace(const LabelFolder& folder, std::uint64_t shard, const LabelSet& set, const std::string& file,
-                std::vector<std::string>& faults) {
+/// Of whom a folder's label sets must be: what the first is of.
+struct Family {
+  LabelOrigin origin;
+  std::vector<std::string> classes;
+};
+
+/// Whether a set is the one that its shard and folder say, and of the same family as the others.
+void CheckPlace(const LabelFolder& folder, std::uint64_t shard, const LabelSet& set, const Family& family,
+                const std::string& file, std::vector<std::string>& faults) {
   if (set.shard != shard)
     faults.push_back("the file is of another shard: shard=" + std::to_string(set.shard) +
                      " expected=" + std::to_string(shard) + " file=" + file);
   const LabelOrigin& origin = set.origin;
   const auto place =
       std::filesystem::path(origin.dataset) / origin.teacher.substr(0, 16) / origin.label_config.substr(0, 16);
-  if (folder.path.lexically_relative(folder.run_dir / "labels") != place)
+  // A copy may lie anywhere; there the files are only held against each other.
+  const auto below = folder.path.lexically_relative(folder.run_dir / "labels");
+  if ((!below.native().starts_with("../") && below != place) || origin != family.origin)
     faults.push_back("the file's origin is not that of its folder: dataset=" + origin.dataset +
                      " teacher=" + origin.teacher + " label_config=" + origin.label_config + " file=" + file);
+  if (set.classes != family.classes)
+    faults.push_back("the file has other classes than the first one: classes=" + std::to_string(set.classes.size()) +
+                     " expected=" + std::to_string(family.classes.size()) + " file=" + file);
+}
+
+/// Whether a softmax can have made a row: shares of one, none above that of the label, which is the confidence.
+bool IsPossible(const LabelSet& set, std::size_t row) {
+  const std::size_t classes = set.classes.size();
+  const auto shares = std::span(set.probabilities_half).subspan(row * classes, classes);
+  const std::uint16_t confidence = set.confidence_half[row];
+  if (set.status[row] == LabelStatus::kQuarantined) {
+    return confidence == 0 && std::all_of(shares.begin(), shares.end(), [](std::uint16_t half) { return half == 0; });
+  }
+  const float highest = io::FloatFromHalf(confidence);
+  float sum = 0;
+  for (const std::uint16_t half : shares) {
+    const float share = io::FloatFromHalf(half);
+    if (!(share >= 0 && share <= highest)) return false;
+    sum += share;
+  }
+  constexpr float kRounding = 0.01F;  // of float16, and of eight classes many times over
+  return shares[set.label[row]] == confidence && std::abs(sum - 1) < kRounding;
+}
+
+void CheckFigures(const LabelSet& set, const std::string& file, std::vector<std::string>& faults) {
+  for (std::size_t row = 0; row < set.size(); ++row) {
+    if (IsPossible(set, row)) continue;
+    faults.push_back("a record's probabilities are none, or not those of its label: key=" +
+                     std::to_string(set.key[row]) + " label=" + std::to_string(set.label[row]) +
+                     " confidence=" + std::to_string(io::FloatFromHalf(set.confidence_half[row])) + " file=" + file);
+    return;
+  }
 }
 
 Result<bool> HasIndex(const std::filesystem::path& folder) {
@@ -37,6 +81,9 @@ Result<bool> HasIndex(const std::filesystem::path& folder) {
 }  // namespace
 
 Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path) {
+  if (path.empty()) {
+    return Fail(InvalidArgumentError("no folder is named: the path is empty").WithExitCode(exit_code::kUsage));
+  }
   const auto whole = std::filesystem::absolute(path).lexically_normal();
   const auto root = whole.has_filename() ? whole : whole.parent_path();
   std::error_code ignored;
@@ -47,11 +94,15 @@ Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& p
     if (indexed) return std::vector<LabelFolder>{{root, labels.parent_path()}};
   }
   std::vector<LabelFolder> folders;
-  std::filesystem::recursive_directory_iterator entry(root / "labels", ignored);
-  for (; !ignored && entry != std::filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(root / "labels", error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
     if (entry.depth() != 2 || !entry->is_directory(ignored)) continue;
     FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(entry->path()));
     if (indexed) folders.push_back({entry->path(), root});
+  }
+  if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
+    return Fail(io::ReadErrno(error.value(), "cannot look through the folders", root / "labels"));
   }
   if (folders.empty()) {
     return Fail(NotFoundError("no label sets; give a run folder, or a folder with an index.json: path=" + root.string())
@@ -61,27 +112,13 @@ Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& p
   return folders;
 }
 
-Result<std::vector<LabelSet>> ReadAllLabelSets(const LabelFolder& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder.path));
-  FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(*place));
-  if (index.empty()) {
-    return Fail(FailedPreconditionError("the index names no label set: folder=" + folder.path.string())
-                    .WithExitCode(exit_code::kBadData));
-  }
-  std::vector<LabelSet> sets;
-  for (const auto& [shard, file] : index) {
-    FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(*place, file));
-    sets.push_back(std::move(set));
-  }
-  return sets;
-}
-
 LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
   const auto place = OpenLabelFiles(folder.path);
   if (!place) return {{std::string(place.error().message())}, {}};
   const auto index = ReadLabelIndex(**place);
   if (!index) return {{std::string(index.error().message())}, {}};
   LabelFolderFaults found;
+  std::optional<Family> family;
   std::unordered_map<std::uint64_t, std::uint64_t> shard_of;
   std::set<std::string> named = {"index.json"};
   for (const auto& [shard, file] : *index) {
@@ -91,7 +128,9 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
       found.faults.emplace_back(set.error().message());
       continue;
     }
-    CheckPlace(folder, shard, *set, file.file, found.faults);
+    if (!family) family = Family{set->origin, set->classes};
+    CheckPlace(folder, shard, *set, *family, file.file, found.faults);
+    CheckFigures(*set, file.file, found.faults);
     for (const std::uint64_t key : set->key) {
       const auto [other, fresh] = shard_of.emplace(key, shard);
       if (fresh) continue;
@@ -99,6 +138,11 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
                              std::to_string(other->second) + "," + std::to_string(shard) + " file=" + file.file);
       break;
     }
+  }
+  if (!index->empty() && index->rbegin()->first >= index->size()) {
+    found.notes.push_back("shards below the last one are not in the index: missing=" +
+                          std::to_string(index->rbegin()->first - index->size() + 1) +
+                          " last=" + std::to_string(index->rbegin()->first));
   }
   const auto names = (*place)->Names();
   if (!names) found.faults.emplace_back(names.error().message());

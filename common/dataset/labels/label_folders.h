@@ -20,21 +20,18 @@ struct LabelFolder {
 };
 
 /// Returns: `path` itself where it holds an index.json, else all of the run folder `path`, sorted. Errors: NotFound
-/// (exit 65) where there is none.
+/// (exit 65) where there is none; InvalidArgument (exit 2) for an empty path; those of reading folders.
 Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path);
-
-/// Every set that the folder's index names, by ascending shard, digests verified. Errors: those of ReadLabelIndex and
-/// ReadLabelSet; FailedPrecondition (exit 65) where the index names none.
-Result<std::vector<LabelSet>> ReadAllLabelSets(const LabelFolder& folder);
 
 /// What a folder that is looked through turned out to hold, one sentence each.
 struct LabelFolderFaults {
   std::vector<std::string> faults;
-  /// Files that the index does not name: no fault, and no label sets.
+  /// What is no fault, such as files that the index does not name, which are no label sets.
   std::vector<std::string> notes;
 };
 
-/// Reads every file that the index names: digest, counts, contents, origin, keys that are in one shard alone.
+/// Reads every file that the index names: digest, counts, contents, origin, classes, keys that are in one shard alone,
+/// figures that a softmax can have made.
 LabelFolderFaults CheckLabelFolder(const LabelFolder& folder);
 
 /// A record's row.

@@ -55,7 +55,10 @@ Result<LabelIndex> ParseIndex(const SortedJson& json) {
            counts.at("quarantined").get_ref<const std::uint64_t&>()}};
     }
   } catch (const SortedJson::exception& error) {
-    return Fail(DataLossError(error.what()));
+    return Fail(
+        DataLossError("not of the form {\"shards\": {NUMBER: {file, sha256, counts: {read, labelled, abstained, "
+                      "quarantined}}}}, counts being whole numbers: " +
+                      std::string(error.what())));
   }
   return index;
 }
@@ -158,7 +161,8 @@ std::string LabelIndexDigest(const LabelIndex& index) {
   return io::Sha256Hex(text);
 }
 
-Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin) {
+Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder,
+                                            const std::optional<LabelOrigin>& origin) {
   FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
   FERMENT_ASSIGN_OR_RETURN(const LabelIndex index, ReadLabelIndex(*place));
   if (index.empty()) {
@@ -170,7 +174,8 @@ Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder,
   for (const auto& [shard, entry] : index) {
     FERMENT_ASSIGN_OR_RETURN(LabelSet set, ReadLabelSet(*place, entry));
     const std::string where = ": file=" + place->NameOf(entry.file);
-    if (set.origin != origin || set.shard != shard)
+    const LabelOrigin& wanted = origin ? *origin : sets.empty() ? set.origin : sets.front().origin;
+    if (set.origin != wanted || set.shard != shard)
       return Fail(DataLossError("label set is of another data set, teacher, label config or shard" + where +
                                 " dataset=" + set.origin.dataset + " teacher=" + set.origin.teacher +
                                 " label_config=" + set.origin.label_config + " shard=" + std::to_string(set.shard)));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -51,8 +52,10 @@ Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t sha
 /// Returns: a digest of all shards and their digests: "the label sets in use".
 std::string LabelIndexDigest(const LabelIndex& index);
 
-/// Returns: every set that the index names, by ascending shard, digests verified. Errors: FailedPrecondition (exit 65)
-/// where the index is missing or empty; DataLoss where a set has another origin, other classes or overlapping keys.
-Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder, const LabelOrigin& origin);
+/// Returns: every set that the index names, by ascending shard, digests verified, of `origin` or, without one, all of
+/// the first one's. Errors: FailedPrecondition (exit 65) where the index is missing or empty; DataLoss where a set has
+/// another origin or shard, other classes or overlapping keys; those of ReadLabelIndex and ReadLabelSet.
+Result<std::vector<LabelSet>> ReadLabelSets(const std::filesystem::path& folder,
+                                            const std::optional<LabelOrigin>& origin = std::nullopt);
 
 }  // namespace ferment::dataset

@@ -256,7 +256,9 @@ struct BadSpec {
 TEST_F(SpecLoader, TellsEachKindOfFault) {
   const std::vector<BadSpec> bad = {
       {"teacher: {momentum: 1}", "road.yaml:1:21: teacher.momentum: 1 is out of range; allowed: 0 to below 1"},
-      {"labeling: {tau: 0}", "road.yaml:1:17: labeling.tau: 0 is out of range; allowed: above 0, up to 100"},
+      {"labeling: {tau: 0}", "road.yaml:1:17: labeling.tau: 0 is out of range; allowed: 0.001 to 100"},
+      // What float32 takes for 0 made labels without a number in them.
+      {"labeling: {tau: 1e-50}", "road.yaml:1:17: labeling.tau: 1e-50 is out of range; allowed: 0.001 to 100"},
       {"seed: 1.5", "road.yaml:1:7: seed: 1.5 is not a whole number; allowed: 0 to 9007199254740992"},
       {"seed: 9007199254740993", "seed: 9007199254740993 is out of range"},
       {"seed: 99999999999999999999999", "is out of range"},

@@ -2,6 +2,7 @@
 #include "common/io/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "common/io/atomic_file.h"
 
@@ -23,6 +24,13 @@ TEST(MappedFile, AnEmptyFileIsEmpty) {
   const auto path = std::filesystem::path(::testing::TempDir()) / "mapped_empty";
   ASSERT_TRUE(WriteFileAtomically(path, std::string_view()).ok());
   EXPECT_TRUE(MappedFile::Open(path)->bytes().empty());
+}
+
+TEST(MappedFile, APipeIsRefusedAndNotWaitedFor) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "mapped_pipe";
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(MappedFile::Open(path).has_value());
 }
 
 TEST(MappedFile, AFolderAndNothingAreRefused) {

@@ -49,6 +49,36 @@ TEST(GrpcChannel, TriesAgainWhileNobodyAnswers) {
   EXPECT_EQ(attempts, 3);
 }
 
+TEST(GrpcChannel, TellsOnceThatItWaitsAndNotOfAFullService) {
+  std::vector<std::string> told;
+  CallOptions options = Patient();
+  options.on_wait = [&](const Status& failure) { told.emplace_back(failure.message()); };
+  int attempts = 0;
+  const auto attempt = [&](grpc::ClientContext&) {
+    ++attempts;
+    if (attempts == 1) return ToGrpc(ResourceExhaustedError("full"));
+    if (attempts < 5) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone " + std::to_string(attempts));
+    return grpc::Status::OK;
+  };
+  EXPECT_TRUE(CallWithRetry(options, attempt).ok());
+  EXPECT_EQ(told, std::vector<std::string>{"gone 2"});
+  attempts = 1;
+  options.retry_for = milliseconds(0);
+  EXPECT_FALSE(CallWithRetry(options, attempt).ok());
+  EXPECT_EQ(told.size(), 1U) << "it does not wait";
+}
+
+TEST(GrpcChannel, IsNotOpenedToWhatIsNoAddress) {
+  for (const char* address : {"", "trainer", "http://127.0.0.1:50400", "127.0.0.1:99999", "127.0.0.1:0", ":50400"}) {
+    const auto channel = OpenChannel(address, {});
+    ASSERT_FALSE(channel) << address;
+    EXPECT_EQ(ProcessExitCode(channel.error()), exit_code::kUsage) << address;
+  }
+  for (const char* address : {"coordinator-0.coordinator:7070", "[::1]:50400", "127.0.0.1:50400"}) {
+    EXPECT_TRUE(OpenChannel(address, {})) << address;
+  }
+}
+
 TEST(GrpcChannel, TakesACallThatItsServerCancelledForOneThatNobodyAnswered) {
   int attempts = 0;
   const auto attempt = [&](grpc::ClientContext&) {
