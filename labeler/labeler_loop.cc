@@ -32,6 +32,7 @@ Result<std::optional<LabelerLoop::Held>> LabelerLoop::TakeOne(const std::stop_to
       return std::optional<Held>(Keep(std::move(offer.leases.front()), ending));
     }
     if (!wait || (offer.idle && exit_when_idle_)) return std::optional<Held>();
+    runner_.Rest();
     Pause(offer.retry_after, ending);
   }
   return Fail(CancelledError("asked to stop"));

@@ -42,6 +42,8 @@ class WorkRunner {
   /// be reported by FailShard. Damage past labeling.max_damage is an outcome with a failure (DataLoss, exit 65),
   /// and so is a network whose plan agrees with float32 on less than kLeastAgreement (FailedPrecondition, exit 65).
   Result<WorkOutcome> Run(const Lease& lease, std::stop_token stop, std::atomic<std::uint64_t>& done);
+  /// There is no work for now: closes pack, lists and network. A run that failed for its data goes on with mended ones.
+  void Rest() { TurnTo(nullptr); }
 
  private:
   Result<WorkOutcome> Label(const Lease& lease, const LabelTask& task, std::stop_token stop,

@@ -113,6 +113,49 @@ TEST(LabelerLoop, FailsAShardWhoseNetworkDisagreesWithFloat32AndSaysSoToPrograms
       << client.failures[0].status.message();
 }
 
+/// Has nothing to do after its first lease: once for the look ahead, and once for who waits.
+class PausingLeaseClient final : public LeaseClient {
+ public:
+  explicit PausingLeaseClient(RunSpec spec) : inner_(2, std::move(spec)) {}
+  Result<LeaseOffer> Take() override {
+    if (inner_.taken == 1 && pauses_-- > 0) return LeaseOffer{{}, std::chrono::milliseconds(1), false};
+    return inner_.Take();
+  }
+  Result<std::chrono::milliseconds> Renew(const LeaseKey& key, std::uint64_t done) override {
+    return inner_.Renew(key, done);
+  }
+  Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
+    return inner_.Commit(lease, result);
+  }
+  Status Return(const LeaseKey& key) override { return inner_.Return(key); }
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override { return inner_.FailShard(key, failure); }
+
+ private:
+  ScriptedLeaseClient inner_;
+  int pauses_ = 2;
+};
+
+TEST(LabelerLoop, OpensItsNetworkAnewAfterThereWasNoWork) {
+  RunSpec spec;
+  spec.mutable_data()->mutable_fr()->set_format("folder");
+  spec.mutable_data()->mutable_fr()->set_path(FERMENT_FIXTURES "/jpeg");
+  const auto opened_by = [](LeaseClient& client) {
+    int opened = 0;
+    WorkRunner runner(
+        [&](const RunSpec&, const Model&) {
+          ++opened;
+          return std::make_unique<Disagreeing>();
+        },
+        1);
+    EXPECT_TRUE(LabelerLoop(client, runner, true).Run({}).ok());
+    return opened;
+  };
+  ScriptedLeaseClient busy(2, spec);
+  EXPECT_EQ(opened_by(busy), 1);
+  PausingLeaseClient pausing(spec);
+  EXPECT_EQ(opened_by(pausing), 2);
+}
+
 TEST(LabelerLoop, StopsAtOnceWhenAsked) {
   ScriptedLeaseClient client(2);
   WorkRunner runner = BrokenRunner();

@@ -78,6 +78,15 @@ TEST_F(WorkRunnerTest, ReadsThePackAsItIsWhenARunBeginsThoughOneBeforeHadAnother
   EXPECT_EQ(Label(NewRun()), (std::vector<std::uint8_t>{3, 2})) << "the pack was mended, and the run submitted again";
 }
 
+TEST_F(WorkRunnerTest, ReadsThePackAnewOnceThereWasNoWork) {
+  ReplacePack("not a picture", "nor is this");
+  const auto spec = NewRun();
+  EXPECT_EQ(Label(spec), (std::vector<std::uint8_t>{dataset::kNoLabel, dataset::kNoLabel}));
+  ReplacePack(FaceOf(3), FaceOf(2));
+  runner_.Rest();
+  EXPECT_EQ(Label(spec), (std::vector<std::uint8_t>{3, 2})) << "the run failed, and was reopened with a mended pack";
+}
+
 TEST_F(WorkRunnerTest, OpensAnotherRunsNetworkAnewAndThatOfOneRunOnce) {
   ReplacePack(FaceOf(1), FaceOf(2));
   const auto first = NewRun(4);
