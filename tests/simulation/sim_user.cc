@@ -43,7 +43,8 @@ void SimUser::Submit(const coordinator::Submission& submission) {
       {[submission](RunEngine& engine) { return engine.runs().Submit(submission); }, seen, std::nullopt, false});
   auto done = [this, submission](const Result<std::string>& run_id) {
     // An outage was too long for it. Whoever is told so says it again.
-    if (!run_id && run_id.error().code() == StatusCode::kDeadlineExceeded) return Submit(submission);
+    const StatusCode code = run_id ? StatusCode::kOk : run_id.error().code();
+    if (code == StatusCode::kDeadlineExceeded || code == StatusCode::kUnavailable) return Submit(submission);
     HandleSubmitted(run_id);
   };
   Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
