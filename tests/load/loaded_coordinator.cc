@@ -95,6 +95,8 @@ std::optional<double> LoadedCoordinator::Metric(const std::string& name) const {
   return std::nullopt;
 }
 
+std::string LoadedCoordinator::Log() const { return TextOf(folder_ / "coordinator.txt"); }
+
 int LoadedCoordinator::Leave() { return process_->End(std::chrono::seconds(60)); }
 
 std::set<std::uint64_t> LoadedCoordinator::CommittedShards() const {
@@ -115,10 +117,14 @@ std::set<std::uint64_t> LoadedCoordinator::CommittedShards() const {
   return committed;
 }
 
-int ConnectTo(const std::string& address) {
+int ConnectTo(const std::string& address, std::uint32_t from) {
   const int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const timeval patience{10, 0};
   setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  own.sin_addr.s_addr = htonl(from);
+  if (from != 0) (void)bind(handle, reinterpret_cast<const sockaddr*>(&own), sizeof own);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(rpc::ParseListenAddress(address)->port);
