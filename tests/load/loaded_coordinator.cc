@@ -124,6 +124,9 @@ int ConnectTo(const std::string& address, std::uint32_t from) {
   sockaddr_in own{};
   own.sin_family = AF_INET;
   own.sin_addr.s_addr = htonl(from);
+  // The port is chosen by connect, which knows of those that still wait.
+  const int yes = 1;
+  setsockopt(handle, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
   if (from != 0) (void)bind(handle, reinterpret_cast<const sockaddr*>(&own), sizeof own);
   sockaddr_in to{};
   to.sin_family = AF_INET;
