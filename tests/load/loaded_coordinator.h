@@ -11,10 +11,13 @@
 #include <vector>
 
 #include "common/event/child_process.h"
+#include "tests/support/admin_question.h"
 #include "tests/support/process_resources.h"
 
 namespace ferment::load {
 
+using testing::AskAdmin;
+using testing::ConnectTo;
 using testing::ProcessResources;
 
 class LoadedCoordinator {
@@ -47,10 +50,5 @@ class LoadedCoordinator {
   std::string address_;
   std::string admin_;
 };
-
-/// Returns: the answer of the admin port at "host:port"; empty where there is none within ten seconds.
-std::string AskAdmin(const std::string& admin, const std::string& path);
-/// Returns: a TCP connection to "host:port" from an address of this machine, or -1.
-int ConnectTo(const std::string& address, std::uint32_t from = 0);
 
 }  // namespace ferment::load
