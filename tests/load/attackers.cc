@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/load/attackers.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,9 @@ Clock::duration Each(double rate) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(1 / rate));
 }
 
+/// Who attacks is another machine: of this one's processors it gets what those who work leave.
+void StandBack() { (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19); }
+
 bool IsClosed(int handle) {
   char letter = 0;
   const ssize_t got = recv(handle, &letter, 1, MSG_DONTWAIT | MSG_PEEK);
@@ -45,6 +49,7 @@ TokenGuesser::TokenGuesser(const std::string& address, const rpc::CredentialPath
   for (int i = 0; i < channels; ++i) runs_.push_back(v1::RunService::NewStub(SecureFiles::Open(address, trust)));
   collector_ = std::jthread([this] { Collect(); });
   guesser_ = std::jthread([this, rate](const std::stop_token& stop) {
+    StandBack();
     std::uint64_t number = 0;
     for (auto due = Clock::now(); !stop.stop_requested(); due += Each(rate)) {
       std::this_thread::sleep_until(due);
@@ -66,6 +71,7 @@ void TokenGuesser::Make(std::uint64_t number) {
 }
 
 void TokenGuesser::Collect() {
+  StandBack();
   void* tag = nullptr;
   bool ok = false;
   while (queue_.Next(&tag, &ok)) {
@@ -86,6 +92,7 @@ ConnectionFlood::ConnectionFlood(const std::string& address, std::size_t held, d
     : thread_([this, address, held, rate](const std::stop_token& stop) { Run(stop, address, held, rate); }) {}
 
 void ConnectionFlood::Run(const std::stop_token& stop, const std::string& address, std::size_t held, double rate) {
+  StandBack();
   std::deque<int> open;
   for (auto due = Clock::now(); !stop.stop_requested(); due += Each(rate)) {
     std::this_thread::sleep_until(due);
@@ -114,6 +121,7 @@ SlowRequests::SlowRequests(const std::string& admin, std::size_t count)
     : thread_([this, admin, count](const std::stop_token& stop) { Run(stop, admin, count); }) {}
 
 void SlowRequests::Run(const std::stop_token& stop, const std::string& admin, std::size_t count) {
+  StandBack();
   std::vector<int> open(count, -1);
   const auto each = kLetterEach / static_cast<std::int64_t>(count);
   for (auto due = Clock::now(); !stop.stop_requested();) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Machines that want in or want others out: each works from construction on until it is stopped.
+// Machines that want in or want others out: each works from construction on until it is stopped, at the lowest
+// priority.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -142,7 +142,7 @@ class LeakScan : public RoadTest {
               ", train: train.csv, validation: val.csv}\n  fr: {format: folder, path: " + At("data/unlabelled") +
               "}\n  videos: {path: " + At("data/videos") +
               "}\nmodel: {backbone: resnet18, width: 8, image_size: 32}\nteacher: {steps: 50, batch: 8}\n"
-              "labeling: {labelers: 1, batch: 16, min_accuracy: 0, threshold: 0.1}\ncotrain: {steps: 4, batch: 4, mu: "
+              "labeling: {labelers: 1, batch: 16, min_accuracy: 0, threshold: 0.1, max_damage: 0.2}\ncotrain: {steps: 4, batch: 4, mu: "
               "1, threshold: 0.1}\nfinetune: {steps: 2, batch: 8}\ntemporal: {d_model: 16, layers: 1, heads: 2, "
               "feed_forward: 32, window: 8, hop: 4, steps: 2, batch: 4}\n"
               "resources: {device: cpu, ranks: 1, threads_per_rank: 1}\n");
