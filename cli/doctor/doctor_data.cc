@@ -64,8 +64,9 @@ Finding CheckFaces(const RunSpec& spec, dataset::FaceSplit split) {
   const std::string fix = kScan + spec.data().fer(0).path();
   const auto list = dataset::LoadFaces(spec, split);
   if (!list) return Failed(check, list.error(), fix);
-  Finding finding = Sampled(check, list->faces.size(), "faces", spec.labeling().max_damage(), fix,
-                            [&](std::uint64_t i) { return Named(dataset::ReadFace(list->faces[i]), list->faces[i].file); });
+  Finding finding =
+      Sampled(check, list->faces.size(), "faces", spec.labeling().max_damage(), fix,
+              [&](std::uint64_t i) { return Named(dataset::ReadFace(list->faces[i]), list->faces[i].file); });
   finding.found += Listed(list->oddities);
   return finding;
 }

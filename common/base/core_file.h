@@ -6,7 +6,8 @@
 namespace ferment {
 
 /// No core file, and none through a program that the system has for them (systemd-coredump), from here on and in
-/// children. Call early in main. `prlimit --core=unlimited --pid PID` undoes it for a process that is to be looked into.
+/// children. Call early in main. `prlimit --core=unlimited --pid PID` undoes it for a process that is to be looked
+/// into.
 void LeaveNoCoreFile();
 
 }  // namespace ferment

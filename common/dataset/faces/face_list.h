@@ -54,7 +54,7 @@ Result<FaceList> LoadFaceSource(const v1::FerSpec& source, const ClassMap& class
 /// Returns: the file that names the source's rows; empty, or a folder, where there is none.
 std::filesystem::path ListFile(const v1::FerSpec& source, FaceSplit split);
 
-/// Returns: the decoded picture, cropped to its box. Errors: those of DecodePictureFile, face-box-outside; none names it.
+/// Returns: the decoded picture, cropped to its box. Errors: those of DecodePictureFile, face-box-outside.
 Result<Image> ReadFace(const LabelledFace& face);
 
 /// Returns: the picture's path relative to data.root where it lies inside, else absolute: the name under which results
