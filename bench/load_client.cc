@@ -18,15 +18,17 @@ std::shared_ptr<grpc::Channel> OpenOwnChannel(const std::string& address, int nu
 }
 
 LoadClient::LoadClient(const std::string& address, int number, rpc::CallOptions calls, std::uint32_t batch)
-    : number_(number),
-      calls_(std::move(calls)),
-      batch_(batch),
-      leases_(v1::LeaseService::NewStub(OpenOwnChannel(address, number))) {}
+    : LoadClient(OpenOwnChannel(address, number), number, std::move(calls), batch) {}
+
+LoadClient::LoadClient(const std::shared_ptr<grpc::Channel>& channel, int number, rpc::CallOptions calls,
+                       std::uint32_t batch)
+    : number_(number), calls_(std::move(calls)), batch_(batch), leases_(v1::LeaseService::NewStub(channel)) {}
 
 Status LoadClient::Register() {
   v1::RegisterLabelerRequest request;
   request.set_name("bench-" + std::to_string(number_));
   request.set_incarnation(std::to_string(getpid()));
+  request.set_instruction_set("avx2");
   while (labeler_id_.empty()) {
     const auto registered = rpc::CallUnary(*leases_, &v1::LeaseService::Stub::RegisterLabeler, request,
                                            {.retry_for = std::chrono::seconds(20)});

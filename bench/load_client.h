@@ -20,6 +20,8 @@ std::shared_ptr<grpc::Channel> OpenOwnChannel(const std::string& address, int nu
 class LoadClient {
  public:
   LoadClient(const std::string& address, int number, rpc::CallOptions calls = {}, std::uint32_t batch = 1);
+  LoadClient(const std::shared_ptr<grpc::Channel>& channel, int number, rpc::CallOptions calls = {},
+             std::uint32_t batch = 1);
 
   Status Register();
   /// Takes up to `batch` leases.

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "common/base/core_file.h"
 #include "common/base/environment_names.h"
 #include "common/base/logging.h"
 #include "common/base/out_of_memory.h"
@@ -60,6 +61,7 @@ void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
 
 int Main(int argc, char** argv) {
   EndWhereMemoryIsOut();
+  LeaveNoCoreFile();
   CoordinatorConfig config;
   config.trainer = event::ProgramFolder() / "ferment-trainer";
   bool print_config = false;

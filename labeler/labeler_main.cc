@@ -12,6 +12,7 @@
 #include <optional>
 #include <thread>
 
+#include "common/base/core_file.h"
 #include "common/base/environment_names.h"
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
@@ -163,6 +164,7 @@ void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
 }
 
 int Main(int argc, char** argv) {
+  LeaveNoCoreFile();
   LabelerConfig config;
   bool json = false;
   bool csv = false;

@@ -64,7 +64,9 @@ Result<ShardPipeline::Annotated> ShardPipeline::Annotate(const Batch& batch,
   for (std::uint64_t index = batch.first; index < batch.first + batch.count; ++index) {
     auto image = batch.of_canaries ? dataset::ReadFace(canaries[index]) : ReadRecord(index);
     if (!image && image.error().code() != StatusCode::kDataLoss) {
-      return Fail(batch.of_canaries ? image.error().With("reading a canary of data.fer.validation") : image.error());
+      return Fail(batch.of_canaries ? image.error().With("reading a canary of data.fer.validation, drawn as number " +
+                                                         std::to_string(index))
+                                    : image.error());
     }
     faces.reasons.push_back(image ? "" : dataset::DamageReason(image.error()));
     images.push_back(image ? std::move(*image) : dataset::Image{.width = 1, .height = 1, .rgb = {0, 0, 0}});

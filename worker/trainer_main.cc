@@ -9,6 +9,7 @@
 #include <optional>
 #include <sstream>
 
+#include "common/base/core_file.h"
 #include "common/base/logging.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
@@ -279,6 +280,7 @@ int RunAlone(const TrainerConfig& config, const RankPlace& place) {
 }
 
 int Main(int argc, char** argv) {
+  LeaveNoCoreFile();
   const TrainerArguments arguments = ParseTrainerArguments(argc, argv);
   if (!arguments.config) {
     std::fputs(arguments.text.c_str(), arguments.exit_code == 0 ? stdout : stderr);

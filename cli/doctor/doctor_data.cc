@@ -41,6 +41,12 @@ Status StatusOf(const Result<T>& result) {
   return result ? Status() : result.error();
 }
 
+/// Who looks at their own data is told which file it is; logs are not.
+Status Named(const Result<dataset::Image>& image, const std::filesystem::path& file) {
+  if (image) return {};
+  return Status(image.error().code(), std::string(image.error().message()) + ": file=" + file.string());
+}
+
 std::string Listed(const std::vector<std::string>& oddities) {
   std::string text;
   for (const std::string& oddity : oddities) text += "; note: " + oddity;
@@ -58,8 +64,9 @@ Finding CheckFaces(const RunSpec& spec, dataset::FaceSplit split) {
   const std::string fix = kScan + spec.data().fer(0).path();
   const auto list = dataset::LoadFaces(spec, split);
   if (!list) return Failed(check, list.error(), fix);
-  Finding finding = Sampled(check, list->faces.size(), "faces", spec.labeling().max_damage(), fix,
-                            [&](std::uint64_t i) { return StatusOf(dataset::ReadFace(list->faces[i])); });
+  Finding finding =
+      Sampled(check, list->faces.size(), "faces", spec.labeling().max_damage(), fix,
+              [&](std::uint64_t i) { return Named(dataset::ReadFace(list->faces[i]), list->faces[i].file); });
   finding.found += Listed(list->oddities);
   return finding;
 }
@@ -90,7 +97,7 @@ Finding CheckFrames(const RunSpec& spec) {
   }
   return Sampled("data.videos", frames.size(), "frames of " + std::to_string(videos->size()) + " videos",
                  spec.labeling().max_damage(), fix,
-                 [&](std::uint64_t i) { return StatusOf(dataset::DecodePictureFile(frames[i])); });
+                 [&](std::uint64_t i) { return Named(dataset::DecodePictureFile(frames[i]), frames[i]); });
 }
 
 }  // namespace ferment::cli

@@ -42,4 +42,14 @@ Status WriteErrno(int error, std::string_view what, const std::filesystem::path&
   }
 }
 
+Status WithoutPath(const Status& failure, const std::filesystem::path& path) {
+  std::string message(failure.message());
+  const std::string named = path.string();
+  const std::size_t at = named.empty() ? std::string::npos : message.find(named);
+  if (at == std::string::npos) return failure;
+  message.replace(at, named.size(), "(not told)");
+  const Status untold(failure.code(), std::move(message));
+  return failure.exit_code() == 0 ? untold : untold.WithExitCode(failure.exit_code());
+}
+
 }  // namespace ferment::io

@@ -18,4 +18,8 @@ Status ReadErrno(int error, std::string_view what, const std::filesystem::path& 
 /// no parent folder, read-only disk), ResourceExhausted with 204 (no space), Unavailable with 204 (the disk failed).
 Status WriteErrno(int error, std::string_view what, const std::filesystem::path& path);
 
+/// Returns: the same failure without this path in its message. A picture's path may be a person's name, and messages
+/// end up in logs; which one it was is told by its place in the list.
+Status WithoutPath(const Status& failure, const std::filesystem::path& path);
+
 }  // namespace ferment::io

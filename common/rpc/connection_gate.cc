@@ -152,7 +152,8 @@ void ConnectionGate::Loop() {
       // One at a time from each, so that none starves another.
       if ((waits[i].revents & POLLIN) != 0) AcceptOne(listeners_[i]);
     }
-    if (Clock::now() - looked_ >= std::chrono::milliseconds(kTellMs)) {
+    // Not by looked_, which is never old while a flood keeps asking for places.
+    if (Clock::now() - told_at_ >= std::chrono::milliseconds(kTellMs)) {
       ForgetClosed();
       Tell();
     }
@@ -229,6 +230,7 @@ void ConnectionGate::ForgetClosed() {
 }
 
 void ConnectionGate::Tell() {
+  told_at_ = Clock::now();
   counts_.open = static_cast<int>(open_.size());
   const bool refused = counts_.refused_full != told_.refused_full || counts_.refused_peer != told_.refused_peer;
   if (refused) {

@@ -97,6 +97,7 @@ class ConnectionGate {
   ConnectionCounts counts_;
   ConnectionCounts told_;
   Clock::time_point looked_{};
+  Clock::time_point told_at_{};
   Clock::time_point warned_{};
 
   std::atomic<bool> closing_{false};

@@ -34,6 +34,33 @@ inline labeler::ShardResult ResultOf(const labeler::Lease& lease) {
   return result;
 }
 
+/// Submits a small run, and plays its teacher's trainer over the wire. Returns: the run, which labels then; "" where
+/// something fails.
+inline std::string BringToLabelling(InProcessCluster& cluster, v1::RunService::Stub& submitter,
+                                    v1::TrainerService::Stub& trainer) {
+  v1::SubmitRunRequest submit;
+  submit.set_request_id("submit");
+  *submit.mutable_spec() = SmallSpec();
+  submit.set_run_dir("/runs/small");
+  const auto run = rpc::CallUnary(submitter, &v1::RunService::Stub::SubmitRun, submit);
+  if (!run || !Eventually([&] { return !cluster.world().launcher.launched().empty(); })) return "";
+  v1::AcquireRunTokenRequest acquire;
+  acquire.set_run_id(run->run_id());
+  acquire.set_job_id("teacher");
+  acquire.set_attempt(1);
+  acquire.set_incarnation("i");
+  acquire.set_run_dir("/runs/small");
+  const auto token = rpc::CallUnary(trainer, &v1::TrainerService::Stub::AcquireRunToken, acquire);
+  v1::CompleteJobRequest complete;
+  complete.set_run_id(run->run_id());
+  complete.set_job_id("teacher");
+  if (token) complete.set_token(token->token());
+  complete.add_models()->set_role("teacher");
+  if (!token || !rpc::CallUnary(trainer, &v1::TrainerService::Stub::CompleteJob, complete)) return "";
+  cluster.world().launcher.Exit("teacher/1", 0);
+  return run->run_id();
+}
+
 class LeaseCluster : public ::testing::Test {
  protected:
   LeaseCluster()
@@ -72,25 +99,9 @@ class LeaseCluster : public ::testing::Test {
     ASSERT_TRUE(JobIs("teacher", v1::JOB_STATE_RUNNING));
   }
 
-  /// Submits, and plays the teacher's trainer over the wire.
   void StartLabelling() {
-    StartRun();
-    v1::AcquireRunTokenRequest acquire;
-    acquire.set_run_id(run_id_);
-    acquire.set_job_id("teacher");
-    acquire.set_attempt(1);
-    acquire.set_incarnation("i");
-    acquire.set_run_dir("/runs/small");
-    const auto token = rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::AcquireRunToken, acquire);
-    ASSERT_TRUE(token) << token.error().ToString();
-    v1::CompleteJobRequest complete;
-    complete.set_run_id(run_id_);
-    complete.set_job_id("teacher");
-    complete.set_token(token->token());
-    complete.add_models()->set_role("teacher");
-    ASSERT_TRUE(rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::CompleteJob, complete));
-    ASSERT_TRUE(Eventually([&] { return !cluster_.world().launcher.launched().empty(); }));
-    cluster_.world().launcher.Exit("teacher/1", 0);
+    run_id_ = BringToLabelling(cluster_, *runs_, *trainers_);
+    ASSERT_NE(run_id_, "");
     ASSERT_TRUE(JobIs("label", v1::JOB_STATE_RUNNING));
   }
 

@@ -20,6 +20,7 @@
 #include "common/rpc/grpc_status.h"
 #include "tests/load/call_flood.h"
 #include "tests/load/hostile_clients.h"
+#include "tests/load/load_figures.h"
 #include "tests/load/loaded_coordinator.h"
 
 namespace ferment::load {
@@ -30,54 +31,8 @@ using namespace std::chrono_literals;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-constexpr int kLabelers = 64;
-// Of all labelers: 500 commits with the next lease, and a renewal each.
-constexpr double kCommitsASecond = 500;
-constexpr double kCallsASecond = kCommitsASecond + kLabelers;
-constexpr int kCallsToARenewal = static_cast<int>(kCallsASecond) / kLabelers;
 constexpr double kHeldMib = 256;
 constexpr double kMostMib = 512;
-
-/// 64 labelers that commit, lease and renew in the background, and come back after whatever sends them away.
-class Labelers {
- public:
-  explicit Labelers(const std::string& address, rpc::CallOptions calls = {.deadline = 30s, .retry_for = 120s}) {
-    for (int i = 0; i < kLabelers; ++i) clients_.push_back(std::make_unique<bench::LoadClient>(address, i, calls));
-    for (const auto& client : clients_) {
-      if (const Status status = client->Register(); !status.ok()) throw std::runtime_error(status.ToString());
-    }
-  }
-
-  /// Returns: what they saw of `rate` calls a second; 0: each calls again once it is answered.
-  bench::Load Work(double seconds, double rate = kCallsASecond) {
-    return bench::RunLoad({.clients = kLabelers, .seconds = seconds, .rate = rate}, [&](int number) {
-      bench::LoadClient& client = *clients_.at(static_cast<std::size_t>(number));
-      return [this, &client, turn = 0]() mutable {
-        const bool renew = ++turn % kCallsToARenewal == 0;
-        const Status status = renew ? client.Renew() : client.Cycle();
-        if (status.ok()) return 1;
-        const std::lock_guard lock(mutex_);
-        failure_ = status.ToString();
-        return -1;
-      };
-    });
-  }
-
-  std::string failure() {
-    const std::lock_guard lock(mutex_);
-    return failure_;
-  }
-  std::vector<std::uint64_t> Committed() const {
-    std::vector<std::uint64_t> all;
-    for (const auto& client : clients_) all.insert(all.end(), client->committed().begin(), client->committed().end());
-    return all;
-  }
-
- private:
-  std::vector<std::unique_ptr<bench::LoadClient>> clients_;
-  std::mutex mutex_;
-  std::string failure_;
-};
 
 /// Follow the run and read what comes, until destruction.
 class Watchers {
@@ -129,26 +84,6 @@ constexpr Scale kLong{.seconds = 60,
                       .more_shards = 600'000,
                       .idle_connections = 10'000,
                       .silent_readers = 1'000};
-
-void Tell(const char* what, const std::string& figures) { std::cout << what << ' ' << figures << std::endl; }
-
-std::string Figures(const bench::Load& load) {
-  return "calls=" + std::to_string(load.calls) + " failed=" + std::to_string(load.failed) +
-         " p50_ms=" + std::to_string(load.Quantile(0.5)) + " p99_ms=" + std::to_string(load.Quantile(0.99));
-}
-
-std::string Figures(const ProcessResources& held) {
-  return "rss_mib=" + std::to_string(held.rss_mib) + " peak_rss_mib=" + std::to_string(held.peak_rss_mib) +
-         " threads=" + std::to_string(held.threads) + " files=" + std::to_string(held.files);
-}
-
-void ExpectNothingLost(LoadedCoordinator& coordinator, const Labelers& labelers) {
-  EXPECT_EQ(coordinator.Leave(), exit_code::kTerminated);
-  const auto in_the_log = coordinator.CommittedShards();
-  std::uint64_t lost = 0;
-  for (const std::uint64_t shard : labelers.Committed()) lost += in_the_log.contains(shard) ? 0 : 1;
-  EXPECT_EQ(lost, 0U) << "of " << labelers.Committed().size() << " acknowledged";
-}
 
 /// T6.1.
 void HoldTheLoad(const Scale& scale) {

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/load/loaded_coordinator.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -14,7 +11,6 @@
 
 #include "bench/lease_log.h"
 #include "common/base/json.h"
-#include "common/rpc/listen_address.h"
 #include "coordinator/core/job_book.h"
 #include "coordinator/store/sqlite_event_store.h"
 
@@ -95,6 +91,8 @@ std::optional<double> LoadedCoordinator::Metric(const std::string& name) const {
   return std::nullopt;
 }
 
+std::string LoadedCoordinator::Log() const { return TextOf(folder_ / "coordinator.txt"); }
+
 int LoadedCoordinator::Leave() { return process_->End(std::chrono::seconds(60)); }
 
 std::set<std::uint64_t> LoadedCoordinator::CommittedShards() const {
@@ -113,34 +111,6 @@ std::set<std::uint64_t> LoadedCoordinator::CommittedShards() const {
     }
   }
   return committed;
-}
-
-int ConnectTo(const std::string& address) {
-  const int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const timeval patience{10, 0};
-  setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(rpc::ParseListenAddress(address)->port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(handle, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return handle;
-  close(handle);
-  return -1;
-}
-
-std::string AskAdmin(const std::string& admin, const std::string& path) {
-  const int handle = ConnectTo(admin);
-  if (handle < 0) return "";
-  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-  std::string answer;
-  char buffer[4096];
-  if (send(handle, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-    for (ssize_t got = 0; (got = recv(handle, buffer, sizeof buffer, 0)) > 0;) {
-      answer.append(buffer, static_cast<std::size_t>(got));
-    }
-  }
-  close(handle);
-  return answer;
 }
 
 }  // namespace ferment::load

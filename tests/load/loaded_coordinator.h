@@ -11,10 +11,13 @@
 #include <vector>
 
 #include "common/event/child_process.h"
+#include "tests/support/admin_question.h"
 #include "tests/support/process_resources.h"
 
 namespace ferment::load {
 
+using testing::AskAdmin;
+using testing::ConnectTo;
 using testing::ProcessResources;
 
 class LoadedCoordinator {
@@ -31,8 +34,10 @@ class LoadedCoordinator {
   ProcessResources Now() const;
   /// Returns: whether it comes to hold no more files and threads than `before` and a few, within `patience`.
   bool ComesDownTo(const ProcessResources& before, std::chrono::seconds patience) const;
-  /// Returns: a metric without labels of /metrics; nothing where the admin port does not answer.
+  /// Returns: a metric of /metrics, with its labels as they stand there; nothing where the admin port does not answer.
   std::optional<double> Metric(const std::string& name) const;
+  /// Returns: what it has logged.
+  std::string Log() const;
 
   /// TERM. Returns: the exit code.
   int Leave();
@@ -45,10 +50,5 @@ class LoadedCoordinator {
   std::string address_;
   std::string admin_;
 };
-
-/// Returns: the answer of the admin port at "host:port"; empty where there is none within ten seconds.
-std::string AskAdmin(const std::string& admin, const std::string& path);
-/// Returns: a TCP connection to "host:port", or -1.
-int ConnectTo(const std::string& address);
 
 }  // namespace ferment::load

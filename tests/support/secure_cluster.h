@@ -3,6 +3,7 @@
 // A coordinator in this process with TLS, tokens, and all three of its services.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -59,6 +60,11 @@ class SecureCluster {
     auto channel = rpc::OpenChannel(cluster->address(), paths);
     FERMENT_CHECK(channel.has_value()) << channel.error().ToString();
     return *channel;
+  }
+  /// Returns: whether a call of this one was told of.
+  bool HasCalled(const std::string& who) const {
+    const MutexLock lock(mutex_);
+    return std::any_of(records_.rbegin(), records_.rend(), [&](const auto& record) { return record.who == who; });
   }
   std::vector<rpc::CallRecord> records() const {
     const MutexLock lock(mutex_);

@@ -33,8 +33,11 @@ class TestCertificates {
   }
 
   /// Makes certificates from now on by another one; what is trusted is told by Issue's `trusted`.
-  void NewAuthority() {
-    authority_ = Value(rpc::MakeAuthority("test CA", FromHours(-1, 24)));
+  void NewAuthority() { UseAuthority(MakeAuthority()); }
+  /// Another one, which makes nothing before UseAuthority.
+  static rpc::KeyAndCertificate MakeAuthority() { return Value(rpc::MakeAuthority("test CA", FromHours(-1, 24))); }
+  void UseAuthority(rpc::KeyAndCertificate authority) {
+    authority_ = std::move(authority);
     revocations_.clear();
   }
   const rpc::KeyAndCertificate& key() const { return authority_; }

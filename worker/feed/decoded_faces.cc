@@ -18,9 +18,11 @@ Result<torch::Tensor> DecodedFaces::Pixels(std::uint64_t index) {
   auto pixels = DecodeNow(index);
   MutexLock lock(mutex_);
   if (!pixels) {
-    if (pixels.error().code() != StatusCode::kDataLoss) return pixels;
+    if (pixels.error().code() != StatusCode::kDataLoss) {
+      return Fail(pixels.error().With("face " + std::to_string(index) + ", counted from 0"));
+    }
     if (damaged_.emplace(index, pixels.error()).second)
-      LogWarning("face_damaged", {{"error", pixels.error().message()}});
+      LogWarning("face_damaged", {{"face", index}, {"error", pixels.error().message()}});
     return pixels;
   }
   if (remembered_bytes_ + pixels->nbytes() <= options_.cache_bytes) {

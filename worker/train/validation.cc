@@ -33,8 +33,10 @@ Result<Validation> Validation::Load(const RecipeContext& context, Collective& ra
   for (std::uint64_t i = mine.begin; i < mine.end; ++i) {
     auto image = dataset::ReadFace(list.faces[i]);
     if (!image) {
-      if (image.error().code() != StatusCode::kDataLoss) return Fail(image.error());
-      LogWarning("validation_face_damaged", {{"file", list.faces[i].path}, {"error", image.error().message()}});
+      if (image.error().code() != StatusCode::kDataLoss) {
+        return Fail(image.error().With("validation face " + std::to_string(i) + ", counted from 0"));
+      }
+      LogWarning("validation_face_damaged", {{"face", i}, {"error", image.error().message()}});
       continue;
     }
     validation.images_.push_back(*std::move(image));

@@ -131,7 +131,7 @@ Result<Image> ReadFace(const LabelledFace& face) {
     return Fail(DataLossError("face-box-outside: box=" + std::to_string(face.box->left) + "," +
                               std::to_string(face.box->top) + "," + std::to_string(face.box->right) + "," +
                               std::to_string(face.box->bottom) + " picture=" + std::to_string(image->width) + "x" +
-                              std::to_string(image->height) + " file=" + face.file.string()));
+                              std::to_string(image->height)));
   return cropped;
 }
 

@@ -39,8 +39,8 @@ Status CollectRafDb(const v1::FerSpec& source, FaceSplit split, FaceCollector& f
     const auto expression = label ? ExpressionOfRafDb(*label) : std::nullopt;
     if (!expression)
       return DataLossError("label is not one of 1..7: file=" + list.string() + " line=" + std::to_string(number) +
-                           " row=\"" + std::string(line.substr(0, 80)) +
-                           "\"; labels up to 11 belong to the compound subset");
+                           (label ? " label=" + std::to_string(*label) : "") +
+                           "; labels up to 11 belong to the compound subset");
     const std::string name(line.substr(0, space));
     const std::string aligned = name.substr(0, name.rfind('.')) + "_aligned.jpg";
     const std::filesystem::path folder = root / "Image" / "aligned";

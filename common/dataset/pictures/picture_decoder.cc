@@ -6,6 +6,7 @@
 
 #include "common/dataset/pictures/jpeg_decoder.h"
 #include "common/dataset/pictures/png_decoder.h"
+#include "common/io/errno_status.h"
 #include "common/io/mapped_file.h"
 
 namespace ferment::dataset {
@@ -17,11 +18,9 @@ Result<Image> DecodePicture(std::span<const std::byte> bytes) {
 }
 
 Result<Image> DecodePictureFile(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const io::MappedFile file, io::MappedFile::Open(path));
-  auto image = DecodePicture(file.bytes());
-  if (!image)
-    return Fail(Status(image.error().code(), std::string(image.error().message()) + ": file=" + path.string()));
-  return image;
+  const auto file = io::MappedFile::Open(path);
+  if (!file) return Fail(io::WithoutPath(file.error(), path));
+  return DecodePicture(file->bytes());
 }
 
 bool HasPictureName(const std::filesystem::path& path) {

@@ -25,8 +25,9 @@ class FolderSource final : public RecordSource {
     auto bytes = io::ReadFile(root_ / names_[index]);
     if (!bytes) {
       const bool missing = bytes.error().code() == StatusCode::kNotFound;
-      return Fail(
-          DataLossError((missing ? "file-missing: " : "file-unreadable: ") + std::string(bytes.error().message())));
+      const Status untold = io::WithoutPath(bytes.error(), root_ / names_[index]);
+      return Fail(DataLossError((missing ? "file-missing: " : "file-unreadable: ") + std::string(untold.message()) +
+                                " key=" + std::to_string(KeyAt(index))));
     }
     return EncodedRecord(KeyAt(index), *std::move(bytes));
   }

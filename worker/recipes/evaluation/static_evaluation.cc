@@ -33,8 +33,9 @@ Status StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
   if (mine.begin < mine.end) {
     std::vector<dataset::Image> images;
     for (std::size_t i = mine.begin; i < mine.end; ++i) {
-      FERMENT_ASSIGN_OR_RETURN(dataset::Image image, dataset::ReadFace(faces_[first + i]));
-      images.push_back(std::move(image));
+      auto image = dataset::ReadFace(faces_[first + i]);
+      if (!image) return image.error().With("validation face " + std::to_string(first + i) + ", counted from 0");
+      images.push_back(std::move(*image));
     }
     const torch::Tensor inputs = nn::StackImages(images, static_cast<int>(spec_.model().image_size()))
                                      .to(network_.parameters().front().device());

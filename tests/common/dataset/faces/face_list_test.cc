@@ -152,7 +152,9 @@ TEST_F(FaceListTest, RafDbSplitsByPrefixAndRefusesTheCompoundSubset) {
   EXPECT_EQ(Labels(*Load("rafdb")), std::vector<int>{5});
   EXPECT_EQ(Labels(*Load("rafdb", FaceSplit::kValidation)), std::vector<int>{0});
   WriteText(root_ / "EmoLabel" / "list_patition_label.txt", "train_00001.jpg 11\n");
-  EXPECT_NE(Load("rafdb").error().message().find("compound"), std::string_view::npos);
+  const std::string refused(Load("rafdb").error().message());
+  EXPECT_NE(refused.find("compound"), std::string::npos);
+  EXPECT_EQ(refused.find(".jpg"), std::string::npos) << "a row names a picture";
 }
 
 TEST_F(FaceListTest, FerPlusTakesTheMajorityAndDropsTiesAndNonFaces) {
