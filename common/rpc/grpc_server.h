@@ -54,7 +54,7 @@ struct GrpcServerConfig {
   /// All threads of synchronous services, and bytes that gRPC buffers for all connections: past them a call is refused
   /// or not read on.
   int max_threads = 1024;
-  std::size_t max_buffered_bytes = std::size_t{256} << 20;
+  std::size_t max_buffered_bytes = std::size_t{128} << 20;
   /// A connection that does not finish its TLS and HTTP/2 greeting in this time is closed.
   std::chrono::milliseconds handshake_limit{10'000};
   /// A connection without a call for this long is ended in good order; its client connects anew for its next call.

@@ -33,6 +33,7 @@ ShardResult FromProto(const v1::CommitShardRequest& request) {
                      request.peak_rss_bytes(),    {request.canaries_correct(), request.canaries_checked()}};
   if (request.has_plan_agreement()) result.plan_agreement = request.plan_agreement();
   result.confidence = DistributionOf(request.confidence());
+  result.files.reserve(static_cast<std::size_t>(request.files_size()));
   for (const v1::ResultFile& file : request.files()) result.files.push_back({file.file(), file.sha256()});
   return result;
 }

@@ -67,6 +67,7 @@ grpc::ServerUnaryReactor* TrainerServiceImpl::CompleteJob(grpc::CallbackServerCo
                        {},
                        {request.metrics().begin(), request.metrics().end()},
                        DistributionsOf(request.distributions())};
+  result.models.reserve(static_cast<std::size_t>(request.models_size()));
   for (const v1::PublishedModel& model : request.models()) {
     result.models.push_back({model.role(), model.file(), model.sha256()});
   }

@@ -9,6 +9,9 @@
 
 namespace ferment::load {
 
+/// GrpcServerConfig::max_request_bytes.
+constexpr std::size_t kMostBytesOfAMessage = 640 << 10;
+
 struct GrowingRequest {
   /// "/ferment.v1.RunService/GetRun".
   std::string method;

@@ -4,9 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <iostream>
-#include <map>
 
 #include "tests/load/hostile_clients.h"
 #include "tests/load/loaded_coordinator.h"
@@ -14,23 +13,41 @@
 namespace ferment::load {
 namespace {
 
-TEST(Growing, Measured) {
-  const std::size_t bytes = std::atol(std::getenv("BYTES"));
-  const int count = std::atoi(std::getenv("COUNT"));
-  for (const GrowingRequest& request : GrowingRequests(bytes)) {
-    LoadedCoordinator coordinator(std::filesystem::path(::testing::TempDir()) / "growing", 10);
-    const double before = coordinator.Now().peak_rss_mib;
-    std::map<int, int> codes;
-    std::string text;
-    for (const auto& status : CallRaw(coordinator.address(), request.method, request.bytes, count)) {
-      ++codes[status.error_code()];
-      text = status.error_message().substr(0, 160);
-    }
-    std::cout << request.method << " x" << count << " peak " << before << " -> " << coordinator.Now().peak_rss_mib
-              << " now " << coordinator.Now().rss_mib;
-    for (auto [code, n] : codes) std::cout << " code" << code << "=" << n;
-    std::cout << " " << text << std::endl;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr double kMostMib = 512;
+
+class GrowingLoad : public ::testing::Test {
+ protected:
+  /// The coordinator bore it, answers as before, and never was larger than it may.
+  void ExpectItIsWell(const std::string& after) {
+    const ProcessResources held = coordinator_.Now();
+    std::cout << after << " rss_mib=" << held.rss_mib << " peak_rss_mib=" << held.peak_rss_mib << std::endl;
+    EXPECT_TRUE(coordinator_.IsAlive());
+    EXPECT_LT(held.peak_rss_mib, kMostMib) << after;
+    EXPECT_THAT(AskAdmin(coordinator_.admin(), "/livez"), HasSubstr("alive"));
   }
+
+  LoadedCoordinator coordinator_{std::filesystem::path(::testing::TempDir()) / "growing", 10};
+};
+
+TEST_F(GrowingLoad, OfTheLargestMessagesIsRefusedByTheFieldThatIsTooLarge) {
+  for (const GrowingRequest& request : GrowingRequests(kMostBytesOfAMessage)) {
+    for (const grpc::Status& status : CallRaw(coordinator_.address(), request.method, request.bytes, 32)) {
+      ASSERT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << request.method << status.error_message();
+      EXPECT_THAT(status.error_message(), AllOf(HasSubstr("limit="), HasSubstr("largest_field=")));
+    }
+    ExpectItIsWell(request.method);
+  }
+}
+
+TEST_F(GrowingLoad, OfMessagesThatAreTooLargeIsRefusedUnread) {
+  const GrowingRequest request = GrowingRequests(std::size_t{4} << 20).back();
+  for (const grpc::Status& status : CallRaw(coordinator_.address(), request.method, request.bytes, 128)) {
+    EXPECT_NE(status.error_code(), grpc::StatusCode::OK);
+  }
+  ExpectItIsWell(request.method);
 }
 
 }  // namespace

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/load_client.h"
+#include "common/rpc/grpc_status.h"
+#include "tests/cluster/hanging_storage.h"
+#include "tests/cluster/lease_cluster_fixture.h"
+#include "tests/support/process_resources.h"
+
+// What waits is bounded by what it holds, not by its number alone.
+namespace ferment::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr double kMostMib = 512;
+
+/// The same commit, many times at once.
+class Commits {
+ public:
+  Commits(const std::string& address, const v1::CommitShardRequest& request, int count) : ended_(count) {
+    for (int i = 0; i < count; ++i) {
+      if (i % 100 == 0) stubs_.push_back(v1::LeaseService::NewStub(bench::OpenOwnChannel(address, i)));
+      Call& call = *calls_.emplace_back(std::make_unique<Call>());
+      stubs_.back()->async()->CommitShard(&call.context, &request, &call.response, [this, &call](grpc::Status status) {
+        call.status = std::move(status);
+        if (call.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) ++refused_;
+        ended_.count_down();
+      });
+    }
+  }
+  int refused() const { return refused_; }
+  std::vector<grpc::Status> Await() {
+    ended_.wait();
+    std::vector<grpc::Status> all;
+    for (const auto& call : calls_) all.push_back(call->status);
+    return all;
+  }
+
+ private:
+  struct Call {
+    grpc::ClientContext context;
+    v1::CommitShardResponse response;
+    grpc::Status status;
+  };
+  std::latch ended_;
+  std::atomic<int> refused_ = 0;
+  std::vector<std::unique_ptr<v1::LeaseService::Stub>> stubs_;
+  std::vector<std::unique_ptr<Call>> calls_;
+};
+
+class WaitingBytes : public LeaseCluster {
+ protected:
+  WaitingBytes() : leases_(v1::LeaseService::NewStub(channel_)) {}
+
+  /// Of the run, and of so many bytes: files without a name are two bytes there and 32 times as much here.
+  v1::CommitShardRequest CommitOf(std::size_t bytes) {
+    v1::CommitShardRequest request;
+    request.mutable_key()->set_run_id(run_id_);
+    request.mutable_key()->set_job_id("label");
+    while (request.ByteSizeLong() + 2 <= bytes) {
+      const std::size_t more = (bytes - request.ByteSizeLong()) / 2;
+      for (std::size_t i = 0; i < more; ++i) request.add_files();
+    }
+    return request;
+  }
+
+  std::unique_ptr<v1::LeaseService::Stub> leases_;
+};
+
+TEST_F(WaitingBytes, CommitsThatWaitForStorageAreNoLargerTogetherThanTheyMay) {
+  StartLabelling();
+  HangingStorage storage(cluster_.world().run_files);
+  const v1::CommitShardRequest largest = CommitOf(64 << 10);
+  constexpr int kMany = 400;
+  // Three quarters of 4 MiB.
+  constexpr int kFit = 48;
+  Commits commits(cluster_.address(), largest, kMany);
+  storage.AwaitAsked();
+  ASSERT_TRUE(Eventually([&] { return commits.refused() == kMany - kFit; })) << commits.refused();
+  EXPECT_EQ(Status().run_id(), run_id_) << "a lookup, for which a quarter is left";
+  storage.Answer();
+  for (const grpc::Status& status : commits.Await()) {
+    EXPECT_FALSE(status.ok());
+    if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) continue;
+    EXPECT_TRUE(rpc::RetryDelayOf(status)) << status.error_message();
+  }
+  EXPECT_THAT(cluster_.Exposition(),
+              HasSubstr("ferment_admission_rejected_total{reason=\"bytes\"} " + std::to_string(kMany - kFit)));
+  EXPECT_LT(ReadResources(getpid())->peak_rss_mib, kMostMib);
+  Commits again(cluster_.address(), largest, kFit);
+  for (const grpc::Status& status : again.Await()) {
+    EXPECT_NE(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << "those before left their room";
+  }
+}
+
+TEST_F(WaitingBytes, ARequestThatIsTooLargeIsToldTheFieldItsSizeAndTheLimit) {
+  StartLabelling();
+  v1::CommitShardRequest request = CommitOf(60'000);
+  request.mutable_reasons()->insert({std::string(6'000, 'x'), 1});
+  const auto refused = rpc::CallUnary(*leases_, &v1::LeaseService::Stub::CommitShard, request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(refused.error().message()),
+      AllOf(HasSubstr("message=CommitShardRequest"), HasSubstr("limit=65536"), HasSubstr("largest_field=files")));
+}
+
+TEST_F(WaitingBytes, AStreamsRequestIsBoundedToo) {
+  grpc::ClientContext watching;
+  v1::WatchRunRequest watch;
+  watch.set_run_id(std::string(2'000, 'x'));
+  const auto watched = runs_->WatchRun(&watching, watch)->Finish();
+  EXPECT_EQ(watched.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << watched.error_message();
+  grpc::ClientContext reading;
+  v1::ReadLogRequest read;
+  read.set_job_id(std::string(2'000, 'x'));
+  const auto log = runs_->ReadLog(&reading, read)->Finish();
+  EXPECT_EQ(log.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << log.error_message();
+}
+
+TEST_F(WaitingBytes, ATrainerOfAsManyRanksAsASpecMayNameReportsThemAll) {
+  v1::ReportProgressRequest report;
+  report.set_run_id("no-such-run");
+  report.mutable_rank_idle_seconds()->Resize(65'536, 1.5);
+  for (int i = 0; i < 200; ++i) (*report.mutable_metrics())["metric_number_" + std::to_string(i)] = i;
+  const auto answer = rpc::CallUnary(*trainers_, &v1::TrainerService::Stub::ReportProgress, report);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), StatusCode::kAborted) << answer.error().ToString();
+}
+
+}  // namespace
+}  // namespace ferment::testing
