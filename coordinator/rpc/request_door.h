@@ -23,7 +23,7 @@ namespace ferment::coordinator {
 /// shares that it gives.
 class RequestDoor {
  public:
-  /// Room for 4,096 commits of a kilobyte. What is made of a byte takes up to 60 in memory: 240 MiB in all.
+  /// Three quarters of it are some 4,096 commits. What is made of a byte takes up to 48 in memory: 192 MiB in all.
   static constexpr std::size_t kWaitingBytes = std::size_t{4} << 20;
 
   /// Counts in `refused` whom there was no room for.
