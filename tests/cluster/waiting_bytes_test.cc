@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <iostream>
 #include <latch>
 #include <memory>
 #include <string>
@@ -24,18 +26,21 @@ using ::testing::HasSubstr;
 
 constexpr double kMostMib = 512;
 
-/// The same commit, many times at once.
+/// The same commit, these bytes, many times at once.
 class Commits {
  public:
-  Commits(const std::string& address, const v1::CommitShardRequest& request, int count) : ended_(count) {
+  Commits(const std::string& address, const std::string& bytes, int count) : ended_(count) {
+    const grpc::Slice slice(bytes);
+    request_ = grpc::ByteBuffer(&slice, 1);
     for (int i = 0; i < count; ++i) {
-      if (i % 100 == 0) stubs_.push_back(v1::LeaseService::NewStub(bench::OpenOwnChannel(address, i)));
+      if (i % 100 == 0) stubs_.push_back(std::make_unique<grpc::GenericStub>(bench::OpenOwnChannel(address, i)));
       Call& call = *calls_.emplace_back(std::make_unique<Call>());
-      stubs_.back()->async()->CommitShard(&call.context, &request, &call.response, [this, &call](grpc::Status status) {
-        call.status = std::move(status);
-        if (call.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) ++refused_;
-        ended_.count_down();
-      });
+      stubs_.back()->UnaryCall(&call.context, "/ferment.v1.LeaseService/CommitShard", {}, &request_, &call.response,
+                               [this, &call](grpc::Status status) {
+                                 call.status = std::move(status);
+                                 if (call.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) ++refused_;
+                                 ended_.count_down();
+                               });
     }
   }
   int refused() const { return refused_; }
@@ -49,12 +54,13 @@ class Commits {
  private:
   struct Call {
     grpc::ClientContext context;
-    v1::CommitShardResponse response;
+    grpc::ByteBuffer response;
     grpc::Status status;
   };
   std::latch ended_;
   std::atomic<int> refused_ = 0;
-  std::vector<std::unique_ptr<v1::LeaseService::Stub>> stubs_;
+  grpc::ByteBuffer request_;
+  std::vector<std::unique_ptr<grpc::GenericStub>> stubs_;
   std::vector<std::unique_ptr<Call>> calls_;
 };
 
@@ -80,7 +86,7 @@ class WaitingBytes : public LeaseCluster {
 TEST_F(WaitingBytes, CommitsThatWaitForStorageAreNoLargerTogetherThanTheyMay) {
   StartLabelling();
   HangingStorage storage(cluster_.world().run_files);
-  const v1::CommitShardRequest largest = CommitOf(64 << 10);
+  const std::string largest = CommitOf(64 << 10).SerializeAsString();
   constexpr int kMany = 400;
   // Three quarters of 4 MiB.
   constexpr int kFit = 48;
@@ -96,11 +102,34 @@ TEST_F(WaitingBytes, CommitsThatWaitForStorageAreNoLargerTogetherThanTheyMay) {
   }
   EXPECT_THAT(cluster_.Exposition(),
               HasSubstr("ferment_admission_rejected_total{reason=\"bytes\"} " + std::to_string(kMany - kFit)));
-  EXPECT_LT(ReadResources(getpid())->peak_rss_mib, kMostMib);
+  const double peak_mib = ReadResources(getpid())->peak_rss_mib;
+  std::cout << "waiting=" << kFit << " peak_rss_mib=" << peak_mib << std::endl;
+  EXPECT_LT(peak_mib, kMostMib);
   Commits again(cluster_.address(), largest, kFit);
   for (const grpc::Status& status : again.Await()) {
     EXPECT_NE(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << "those before left their room";
   }
+}
+
+TEST_F(WaitingBytes, WhatReadingARequestTookIsFreedWhileItWaits) {
+  StartLabelling();
+  HangingStorage storage(cluster_.world().run_files);
+  v1::CommitShardRequest long_id;
+  long_id.set_labeler_id(std::string(600 << 10, 'x'));
+  v1::CommitShardRequest no_id = CommitOf((4 << 10) - 2);
+  // Of a field that comes twice the last counts, and the room of the first is kept.
+  const std::string twice = long_id.SerializeAsString() + std::string("\x12\0", 2) + no_id.SerializeAsString();
+  constexpr int kFit = 768;
+  constexpr int kMore = 64;
+  Commits commits(cluster_.address(), twice, kFit + kMore);
+  storage.AwaitAsked();
+  ASSERT_TRUE(Eventually([&] { return commits.refused() >= kMore; })) << commits.refused();
+  const double held_mib = ReadResources(getpid())->rss_mib;
+  // All that was read: 450 MiB.
+  EXPECT_LT(held_mib, 400);
+  std::cout << "waiting=" << kFit << " rss_mib=" << held_mib << std::endl;
+  storage.Answer();
+  (void)commits.Await();
 }
 
 TEST_F(WaitingBytes, ARequestThatIsTooLargeIsToldTheFieldItsSizeAndTheLimit) {
