@@ -26,6 +26,7 @@
 #include "coordinator/local_run_files.h"
 #include "coordinator/open_files.h"
 #include "coordinator/rpc/lease_service.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/trainer_service.h"
@@ -183,9 +184,9 @@ class CoordinatorProcess {
                         .cool_down = config_.cool_down,
                         .retention = {.runs = static_cast<std::size_t>(config_.keep_runs)}});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
-    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, authenticator, config_.limits.streams);
-    leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, authenticator);
-    trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, authenticator);
+    runs_ = std::make_unique<RunServiceImpl>(*scheduler_, door_, authenticator, config_.limits.streams);
+    leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, door_, authenticator);
+    trainers_ = std::make_unique<TrainerServiceImpl>(*scheduler_, door_, authenticator);
     const std::array<grpc::Service*, 3> services = {runs_.get(), leases_.get(), trainers_.get()};
     const rpc::ConnectionLimits connections = GrantConnections(config_.limits);
     FERMENT_ASSIGN_OR_RETURN(server_, StartWhereItWas(config_.listen, former_.grpc, [&](const std::string& listen) {
@@ -242,6 +243,7 @@ class CoordinatorProcess {
   event::EventLoop loop_;
   std::unique_ptr<event::AdminServer> admin_;
   std::string address_;
+  RequestDoor door_{metrics_.rejected_bytes};
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<RunServiceImpl> runs_;
   std::unique_ptr<LeaseServiceImpl> leases_;

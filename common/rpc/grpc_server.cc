@@ -49,8 +49,8 @@ void Configure(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
   grpc::ResourceQuota quota("ferment");
   quota.Resize(config.max_buffered_bytes).SetMaxThreads(config.max_threads);
   builder.SetResourceQuota(quota);
-  builder.SetMaxReceiveMessageSize(config.max_message_bytes);
-  builder.SetMaxSendMessageSize(config.max_message_bytes);
+  builder.SetMaxReceiveMessageSize(config.max_request_bytes);
+  builder.SetMaxSendMessageSize(config.max_response_bytes);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, config.max_pollers);
 }
 

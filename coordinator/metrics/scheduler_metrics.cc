@@ -63,6 +63,7 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
           registry.MakeCounter("ferment_pseudo_label_canary_correct_total", "Canaries that a teacher named rightly.")),
       rejected(RejectedCounter(registry, "queue_full")),
       rejected_held_work(RejectedCounter(registry, "held_work")),
+      rejected_bytes(RejectedCounter(registry, "bytes")),
       abandoned(registry.MakeCounter("ferment_admission_abandoned_total",
                                      "Requests that were dropped, since their callers had given up waiting.")),
       label_drift(registry.MakeGauge("ferment_pseudo_label_drift_index",

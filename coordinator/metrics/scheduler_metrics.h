@@ -17,7 +17,7 @@
 
 namespace ferment::coordinator {
 
-/// What was refused, by reason: "queue_full", "held_work", "connections", "connections_of_a_peer".
+/// What was refused, by reason: "queue_full", "held_work", "bytes", "connections", "connections_of_a_peer".
 metrics::Counter& RejectedCounter(metrics::MetricRegistry& registry, const std::string& reason);
 
 /// Owns nothing: the registry outlives it. Thread: any; Count and Mirror from one at a
@@ -61,6 +61,8 @@ class SchedulerMetrics {
   metrics::Counter& rejected;
   /// Commits, renewals and the like: what it takes to keep a lease or a run.
   metrics::Counter& rejected_held_work;
+  /// Whose requests' bytes would not have fitted.
+  metrics::Counter& rejected_bytes;
   metrics::Counter& abandoned;
   metrics::Gauge& label_drift;
   metrics::Gauge& plan_agreement;

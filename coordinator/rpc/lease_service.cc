@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <set>
+#include <string>
 
 #include "coordinator/rpc/distribution_words.h"
 #include "coordinator/rpc/unary_call.h"
@@ -32,6 +33,7 @@ ShardResult FromProto(const v1::CommitShardRequest& request) {
                      request.peak_rss_bytes(),    {request.canaries_correct(), request.canaries_checked()}};
   if (request.has_plan_agreement()) result.plan_agreement = request.plan_agreement();
   result.confidence = DistributionOf(request.confidence());
+  result.files.reserve(static_cast<std::size_t>(request.files_size()));
   for (const v1::ResultFile& file : request.files()) result.files.push_back({file.file(), file.sha256()});
   return result;
 }
@@ -63,8 +65,11 @@ void FillWork(const LeaseKey& key, const GrantedWork& granted, v1::JobWork& work
   }
 }
 
-void FillLeases(const LeaseAnswer& answer, const v1::LeaseShardsRequest& request, v1::LeaseShardsResponse& response) {
-  const std::set<std::string_view> known(request.known_runs().begin(), request.known_runs().end());
+std::set<std::string> KnownRuns(const v1::LeaseShardsRequest& request) {
+  return {request.known_runs().begin(), request.known_runs().end()};
+}
+
+void FillLeases(const LeaseAnswer& answer, const std::set<std::string>& known, v1::LeaseShardsResponse& response) {
   const GrantedWork* last = nullptr;
   for (const GrantedLease& granted : answer.leases) {
     if (granted.job.get() != last) {
@@ -97,90 +102,112 @@ Result<std::string> LeaseServiceImpl::CallerOf(const grpc::ServerContextBase& co
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::RegisterLabeler(grpc::CallbackServerContext* context,
-                                                            const v1::RegisterLabelerRequest* request,
+                                                            const v1::RegisterLabelerRequest* received,
                                                             v1::RegisterLabelerResponse* response) {
-  const auto name = check_.LabelerName(*context, request->name(), request->incarnation());
+  const auto admitted = door_.Admit(RequestKind::kNewWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::RegisterLabelerRequest& request = admitted->request;
+  const auto name = check_.LabelerName(*context, request.name(), request.incarnation());
   if (!name) return FinishNow(*context, name.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Register({*name, request->incarnation(), request->instruction_set(), request->replaces(), request->host()},
-                      Finish<Registration>(*context, call, [response](const Registration& registration) {
-                        response->set_labeler_id(registration.labeler_id);
-                        response->set_held_by(registration.held_by);
-                      }));
-  return call;
-}
-
-grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseShards(grpc::CallbackServerContext* context,
-                                                        const v1::LeaseShardsRequest* request,
-                                                        v1::LeaseShardsResponse* response) {
-  const Status own = check_.OwnsLabeler(*context, request->labeler_id());
-  if (!own.ok()) return FinishNow(*context, own);
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Lease(FromProto(*request),
-                   Finish<LeaseAnswer>(*context, call, [request, response](const LeaseAnswer& answer) {
-                     FillLeases(answer, *request, *response);
-                   }));
-  return call;
-}
-
-grpc::ServerUnaryReactor* LeaseServiceImpl::RenewLease(grpc::CallbackServerContext* context,
-                                                       const v1::RenewLeaseRequest* request,
-                                                       v1::RenewLeaseResponse* response) {
-  const auto caller = CallerOf(*context, request->labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Renew({FromProto(request->key()), *caller}, request->records_done(),
-                   Finish<std::chrono::milliseconds>(*context, call, [response](std::chrono::milliseconds lease_time) {
-                     response->set_lease_ms(static_cast<std::uint32_t>(lease_time.count()));
-                   }));
-  return call;
-}
-
-grpc::ServerUnaryReactor* LeaseServiceImpl::CommitShard(grpc::CallbackServerContext* context,
-                                                        const v1::CommitShardRequest* request,
-                                                        v1::CommitShardResponse* response) {
-  const auto caller = CallerOf(*context, request->labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  std::optional<LeaseRequest> next;
-  if (request->has_next()) {
-    const Status own = check_.OwnsLabeler(*context, request->next().labeler_id());
-    if (!own.ok()) return FinishNow(*context, own);
-    next = FromProto(request->next());
-  }
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Commit(
-      *caller, FromProto(*request), std::move(next),
-      Finish<Scheduler::CommitAnswer>(*context, call, [request, response](const Scheduler::CommitAnswer& answer) {
-        response->set_duplicate(answer.duplicate);
-        if (request->has_next()) FillLeases(answer.next, request->next(), *response->mutable_next());
+  scheduler_.Register(
+      {*name, request.incarnation(), request.instruction_set(), request.replaces(), request.host()},
+      Finish<Registration>(*context, call, admitted->share, [response](const Registration& registration) {
+        response->set_labeler_id(registration.labeler_id);
+        response->set_held_by(registration.held_by);
       }));
   return call;
 }
 
-grpc::ServerUnaryReactor* LeaseServiceImpl::ReturnLease(grpc::CallbackServerContext* context,
-                                                        const v1::ReturnLeaseRequest* request,
-                                                        v1::ReturnLeaseResponse* /*response*/) {
-  const auto caller = CallerOf(*context, request->labeler_id());
+grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseShards(grpc::CallbackServerContext* context,
+                                                        const v1::LeaseShardsRequest* received,
+                                                        v1::LeaseShardsResponse* response) {
+  const auto admitted = door_.Admit(RequestKind::kNewWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::LeaseShardsRequest& request = admitted->request;
+  const Status own = check_.OwnsLabeler(*context, request.labeler_id());
+  if (!own.ok()) return FinishNow(*context, own);
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Lease(FromProto(request),
+                   Finish<LeaseAnswer>(*context, call, admitted->share,
+                                       [known = KnownRuns(request), response](const LeaseAnswer& answer) {
+                                         FillLeases(answer, known, *response);
+                                       }));
+  return call;
+}
+
+grpc::ServerUnaryReactor* LeaseServiceImpl::RenewLease(grpc::CallbackServerContext* context,
+                                                       const v1::RenewLeaseRequest* received,
+                                                       v1::RenewLeaseResponse* response) {
+  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::RenewLeaseRequest& request = admitted->request;
+  const auto caller = CallerOf(*context, request.labeler_id());
   if (!caller) return FinishNow(*context, caller.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Return({FromProto(request->key()), *caller}, Finish(*context, call));
+  scheduler_.Renew({FromProto(request.key()), *caller}, request.records_done(),
+                   Finish<std::chrono::milliseconds>(
+                       *context, call, admitted->share, [response](std::chrono::milliseconds lease_time) {
+                         response->set_lease_ms(static_cast<std::uint32_t>(lease_time.count()));
+                       }));
+  return call;
+}
+
+grpc::ServerUnaryReactor* LeaseServiceImpl::CommitShard(grpc::CallbackServerContext* context,
+                                                        const v1::CommitShardRequest* received,
+                                                        v1::CommitShardResponse* response) {
+  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::CommitShardRequest& request = admitted->request;
+  const auto caller = CallerOf(*context, request.labeler_id());
+  if (!caller) return FinishNow(*context, caller.error());
+  std::optional<LeaseRequest> next;
+  if (request.has_next()) {
+    const Status own = check_.OwnsLabeler(*context, request.next().labeler_id());
+    if (!own.ok()) return FinishNow(*context, own);
+    next = FromProto(request.next());
+  }
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  auto fill = [with_next = request.has_next(), known = KnownRuns(request.next()),
+               response](const Scheduler::CommitAnswer& answer) {
+    response->set_duplicate(answer.duplicate);
+    if (with_next) FillLeases(answer.next, known, *response->mutable_next());
+  };
+  scheduler_.Commit(*caller, FromProto(request), std::move(next),
+                    Finish<Scheduler::CommitAnswer>(*context, call, admitted->share, std::move(fill)));
+  return call;
+}
+
+grpc::ServerUnaryReactor* LeaseServiceImpl::ReturnLease(grpc::CallbackServerContext* context,
+                                                        const v1::ReturnLeaseRequest* received,
+                                                        v1::ReturnLeaseResponse* /*response*/) {
+  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::ReturnLeaseRequest& request = admitted->request;
+  const auto caller = CallerOf(*context, request.labeler_id());
+  if (!caller) return FinishNow(*context, caller.error());
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  scheduler_.Return({FromProto(request.key()), *caller}, Finish(*context, call, admitted->share));
   return call;
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::FailShard(grpc::CallbackServerContext* context,
-                                                      const v1::FailShardRequest* request,
+                                                      const v1::FailShardRequest* received,
                                                       v1::FailShardResponse* /*response*/) {
-  const auto caller = CallerOf(*context, request->labeler_id());
+  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
+  if (!admitted) return FinishNow(*context, admitted.error());
+  const v1::FailShardRequest& request = admitted->request;
+  const auto caller = CallerOf(*context, request.labeler_id());
   if (!caller) return FinishNow(*context, caller.error());
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.FailShard(*caller,
-                       {request->request_id(),
-                        request->labeler_id(),
-                        FromProto(request->key()),
-                        {request->reason(), request->exit_code(), FromProto(request->cause())},
-                        request->permanent(),
-                        FromProto(request->counts())},
-                       Finish(*context, call));
+                       {request.request_id(),
+                        request.labeler_id(),
+                        FromProto(request.key()),
+                        {request.reason(), request.exit_code(), FromProto(request.cause())},
+                        request.permanent(),
+                        FromProto(request.counts())},
+                       Finish(*context, call, admitted->share));
   return call;
 }
 

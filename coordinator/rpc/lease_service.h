@@ -4,6 +4,7 @@
 #pragma once
 
 #include "coordinator/rpc/caller_check.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
 
@@ -13,21 +14,21 @@ namespace ferment::coordinator {
 /// without TLS.
 class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
  public:
-  explicit LeaseServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr)
-      : scheduler_(scheduler), check_(authenticator) {}
+  explicit LeaseServiceImpl(Scheduler& scheduler, RequestDoor& door, const rpc::Authenticator* authenticator = nullptr)
+      : scheduler_(scheduler), door_(door), check_(authenticator) {}
 
   grpc::ServerUnaryReactor* RegisterLabeler(grpc::CallbackServerContext* context,
-                                            const v1::RegisterLabelerRequest* request,
+                                            const v1::RegisterLabelerRequest* received,
                                             v1::RegisterLabelerResponse* response) override;
-  grpc::ServerUnaryReactor* LeaseShards(grpc::CallbackServerContext* context, const v1::LeaseShardsRequest* request,
+  grpc::ServerUnaryReactor* LeaseShards(grpc::CallbackServerContext* context, const v1::LeaseShardsRequest* received,
                                         v1::LeaseShardsResponse* response) override;
-  grpc::ServerUnaryReactor* RenewLease(grpc::CallbackServerContext* context, const v1::RenewLeaseRequest* request,
+  grpc::ServerUnaryReactor* RenewLease(grpc::CallbackServerContext* context, const v1::RenewLeaseRequest* received,
                                        v1::RenewLeaseResponse* response) override;
-  grpc::ServerUnaryReactor* CommitShard(grpc::CallbackServerContext* context, const v1::CommitShardRequest* request,
+  grpc::ServerUnaryReactor* CommitShard(grpc::CallbackServerContext* context, const v1::CommitShardRequest* received,
                                         v1::CommitShardResponse* response) override;
-  grpc::ServerUnaryReactor* ReturnLease(grpc::CallbackServerContext* context, const v1::ReturnLeaseRequest* request,
+  grpc::ServerUnaryReactor* ReturnLease(grpc::CallbackServerContext* context, const v1::ReturnLeaseRequest* received,
                                         v1::ReturnLeaseResponse* response) override;
-  grpc::ServerUnaryReactor* FailShard(grpc::CallbackServerContext* context, const v1::FailShardRequest* request,
+  grpc::ServerUnaryReactor* FailShard(grpc::CallbackServerContext* context, const v1::FailShardRequest* received,
                                       v1::FailShardResponse* response) override;
 
  private:
@@ -36,6 +37,7 @@ class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
   Result<std::string> CallerOf(const grpc::ServerContextBase& context, const std::string& labeler_id) const;
 
   Scheduler& scheduler_;
+  RequestDoor& door_;
   const CallerCheck check_;
 };
 

@@ -134,15 +134,26 @@ class LogStream final : public RunStream<v1::ReadLogResponse> {
   v1::ReadLogResponse response_;
 };
 
+/// A stream that has ended before it began.
+template <typename Response>
+class Refusal final : public grpc::ServerWriteReactor<Response> {
+ public:
+  explicit Refusal(const Status& why) { this->Finish(rpc::ToGrpc(why)); }
+  void OnDone() override { delete this; }
+};
+
 }  // namespace
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamParts parts) {
-  return new Watch(request, std::move(parts));
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const Result<v1::WatchRunRequest>& request,
+                                                           StreamParts parts) {
+  if (!request) return new Refusal<v1::WatchRunResponse>(request.error());
+  return new Watch(*request, std::move(parts));
 }
 
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamParts parts,
-                                                            TaskRunner& files) {
-  return new LogStream(request, std::move(parts), files);
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const Result<v1::ReadLogRequest>& request,
+                                                            StreamParts parts, TaskRunner& files) {
+  if (!request) return new Refusal<v1::ReadLogResponse>(request.error());
+  return new LogStream(*request, std::move(parts), files);
 }
 
 }  // namespace ferment::coordinator

@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "common/base/result.h"
 #include "coordinator/desks/task_runner.h"
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
@@ -22,13 +23,15 @@ struct StreamParts {
   std::function<Status()> may_go_on;
 };
 
-/// Both are owned by gRPC, and end with ResourceExhausted where there is no place.
+/// Both are owned by gRPC, and end with the request's error where it has one, with ResourceExhausted where there is no
+/// place.
 
 /// Sends each state of the run that is new when it is looked at, until the run ends.
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const v1::WatchRunRequest& request, StreamParts parts);
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const Result<v1::WatchRunRequest>& request,
+                                                           StreamParts parts);
 
 /// Sends the log, which is read on `files`, from the offset on; with `follow` until the job has ended.
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const v1::ReadLogRequest& request, StreamParts parts,
-                                                            TaskRunner& files);
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const Result<v1::ReadLogRequest>& request,
+                                                            StreamParts parts, TaskRunner& files);
 
 }  // namespace ferment::coordinator

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "coordinator/rpc/caller_check.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
 
@@ -13,22 +14,24 @@ namespace ferment::coordinator {
 /// without TLS.
 class TrainerServiceImpl final : public v1::TrainerService::CallbackService {
  public:
-  explicit TrainerServiceImpl(Scheduler& scheduler, const rpc::Authenticator* authenticator = nullptr)
-      : scheduler_(scheduler), check_(authenticator) {}
+  explicit TrainerServiceImpl(Scheduler& scheduler, RequestDoor& door,
+                              const rpc::Authenticator* authenticator = nullptr)
+      : scheduler_(scheduler), door_(door), check_(authenticator) {}
 
   grpc::ServerUnaryReactor* AcquireRunToken(grpc::CallbackServerContext* context,
-                                            const v1::AcquireRunTokenRequest* request,
+                                            const v1::AcquireRunTokenRequest* received,
                                             v1::AcquireRunTokenResponse* response) override;
   grpc::ServerUnaryReactor* ReportProgress(grpc::CallbackServerContext* context,
-                                           const v1::ReportProgressRequest* request,
+                                           const v1::ReportProgressRequest* received,
                                            v1::ReportProgressResponse* response) override;
-  grpc::ServerUnaryReactor* CompleteJob(grpc::CallbackServerContext* context, const v1::CompleteJobRequest* request,
+  grpc::ServerUnaryReactor* CompleteJob(grpc::CallbackServerContext* context, const v1::CompleteJobRequest* received,
                                         v1::CompleteJobResponse* response) override;
-  grpc::ServerUnaryReactor* FailJob(grpc::CallbackServerContext* context, const v1::FailJobRequest* request,
+  grpc::ServerUnaryReactor* FailJob(grpc::CallbackServerContext* context, const v1::FailJobRequest* received,
                                     v1::FailJobResponse* response) override;
 
  private:
   Scheduler& scheduler_;
+  RequestDoor& door_;
   const CallerCheck check_;
 };
 

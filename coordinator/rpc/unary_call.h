@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/rpc/grpc_status.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/scheduler/reply.h"
 
 namespace ferment::coordinator {
@@ -24,18 +25,22 @@ inline grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext& context,
   return call;
 }
 
-/// Returns: what ends the call with the status that it gets. The context, the request and the response live until then.
+/// Returns: what ends the call with the status that it gets. The context and the response live until then, and so does
+/// the request's share.
 inline Then<Status> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call,
-                           rpc::CallSubject subject = {}) {
-  return {[call, subject = std::move(subject)](const Status& status) { call->Finish(rpc::ToGrpc(status, subject)); },
+                           RequestDoor::Share share, rpc::CallSubject subject = {}) {
+  return {[call, share = std::move(share), subject = std::move(subject)](const Status& status) {
+            call->Finish(rpc::ToGrpc(status, subject));
+          },
           [&context] { return context.IsCancelled(); }};
 }
 
 /// Returns: the same, after `fill` has put the answer into the response.
 template <typename Value, typename Fill>
-Then<Result<Value>> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call, Fill fill,
-                           rpc::CallSubject subject = {}) {
-  return {[call, fill = std::move(fill), subject = std::move(subject)](const Result<Value>& answer) {
+Then<Result<Value>> Finish(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor* call,
+                           RequestDoor::Share share, Fill fill, rpc::CallSubject subject = {}) {
+  return {[call, share = std::move(share), fill = std::move(fill),
+           subject = std::move(subject)](const Result<Value>& answer) {
             if (answer) fill(*answer);
             call->Finish(answer ? grpc::Status::OK : rpc::ToGrpc(answer.error(), subject));
           },

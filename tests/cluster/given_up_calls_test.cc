@@ -23,7 +23,7 @@ class KeepingService final : public v1::LeaseService::CallbackService {
   grpc::ServerUnaryReactor* LeaseShards(grpc::CallbackServerContext* context, const v1::LeaseShardsRequest*,
                                         v1::LeaseShardsResponse*) override {
     grpc::ServerUnaryReactor* call = context->DefaultReactor();
-    kept_ = coordinator::Finish<LeaseAnswer>(*context, call, [](const LeaseAnswer&) {});
+    kept_ = coordinator::Finish<LeaseAnswer>(*context, call, nullptr, [](const LeaseAnswer&) {});
     came_.count_down();
     return call;
   }

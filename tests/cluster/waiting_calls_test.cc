@@ -9,6 +9,7 @@
 
 #include "bench/load_client.h"
 #include "common/config/run_layout.h"
+#include "tests/cluster/hanging_storage.h"
 #include "tests/cluster/lease_cluster_fixture.h"
 
 // Calls that wait long: for storage, for news, for a log to grow. None may hold up the others, nor a thread.
@@ -26,23 +27,6 @@ class WaitingCalls : public LeaseCluster {
     ASSERT_TRUE(rpc::CallUnary(*runs_, &v1::RunService::Stub::CancelRun, cancel));
     cluster_.world().launcher.Exit("teacher/1", 143);
   }
-};
-
-/// A coordinator's look at a committed file does not come back until it may.
-class HangingStorage {
- public:
-  explicit HangingStorage(RecordedRunFiles& files) {
-    files.before_file_size = [this] {
-      asked_.count_down();
-      answer_.wait();
-    };
-  }
-  void AwaitAsked() { asked_.wait(); }
-  void Answer() { answer_.count_down(); }
-
- private:
-  std::latch asked_{1};
-  std::latch answer_{1};
 };
 
 std::size_t ThreadsOfThisProcess() {

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "bench/lease_log.h"
+#include "bench/load_client.h"
 #include "tests/load/loaded_coordinator.h"
 
 namespace ferment::load {
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::string_view kPreface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
 constexpr int kStreamsAChannel = 8;
+constexpr int kRawCallsAChannel = 16;
 constexpr std::chrono::seconds kDeadline{30};
 
 std::unique_ptr<v1::RunService::Stub> RunsAt(const std::string& address) {
@@ -32,6 +34,13 @@ std::unique_ptr<v1::RunService::Stub> RunsOfASmallWindow(const std::string& addr
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65'535);
   return v1::RunService::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
+
+struct RawCall {
+  grpc::ClientContext context;
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+};
 
 void SetDeadline(grpc::ClientContext& context) { context.set_deadline(std::chrono::system_clock::now() + kDeadline); }
 
@@ -118,22 +127,33 @@ grpc::Status SendMetadata(const std::string& address, std::size_t bytes) {
   return RunsAt(address)->ListRuns(&context, {}, &response);
 }
 
-grpc::Status SubmitRaw(const std::string& address, std::string_view bytes) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::CompletionQueue queue;
-  grpc::ClientContext context;
-  SetDeadline(context);
+std::vector<grpc::Status> CallRaw(const std::string& address, const std::string& method, std::string_view bytes,
+                                  int count) {
+  // One copy of the bytes for all of them.
   const grpc::Slice slice(bytes.data(), bytes.size());
-  const auto call =
-      stub.PrepareUnaryCall(&context, "/ferment.v1.RunService/SubmitRun", grpc::ByteBuffer(&slice, 1), &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  return status;
+  grpc::CompletionQueue queue;
+  std::vector<std::unique_ptr<RawCall>> calls;
+  std::unique_ptr<grpc::GenericStub> stub;
+  for (int i = 0; i < count; ++i) {
+    if (i % kRawCallsAChannel == 0) stub = std::make_unique<grpc::GenericStub>(bench::OpenOwnChannel(address, i));
+    auto& call = *calls.emplace_back(std::make_unique<RawCall>());
+    SetDeadline(call.context);
+    call.reader = stub->PrepareUnaryCall(&call.context, method, grpc::ByteBuffer(&slice, 1), &queue);
+    call.reader->StartCall();
+    call.reader->Finish(&call.response, &call.status, &call);
+  }
+  std::vector<grpc::Status> ended;
+  for (int i = 0; i < count; ++i) {
+    void* tag = nullptr;
+    bool ok = false;
+    queue.Next(&tag, &ok);
+    ended.push_back(static_cast<RawCall*>(tag)->status);
+  }
+  return ended;
+}
+
+grpc::Status SubmitRaw(const std::string& address, std::string_view bytes) {
+  return CallRaw(address, "/ferment.v1.RunService/SubmitRun", bytes, 1).front();
 }
 
 }  // namespace ferment::load

@@ -47,6 +47,10 @@ class SilentReaders {
 grpc::Status SubmitBytes(const std::string& address, std::size_t bytes);
 /// A call whose metadata has a value of this many bytes. Returns: how it ended.
 grpc::Status SendMetadata(const std::string& address, std::size_t bytes);
+/// `count` calls at once of "/package.Service/Method", each with these bytes in place of a message. Returns: how they
+/// ended.
+std::vector<grpc::Status> CallRaw(const std::string& address, const std::string& method, std::string_view bytes,
+                                  int count);
 /// SubmitRun with these bytes in place of a message. Returns: how it ended.
 grpc::Status SubmitRaw(const std::string& address, std::string_view bytes);
 

@@ -19,6 +19,7 @@
 #include "common/config/run_layout.h"
 #include "common/rpc/grpc_status.h"
 #include "tests/load/call_flood.h"
+#include "tests/load/growing_requests.h"
 #include "tests/load/hostile_clients.h"
 #include "tests/load/load_figures.h"
 #include "tests/load/loaded_coordinator.h"
@@ -108,10 +109,9 @@ void HoldTheLoad(const Scale& scale) {
 
 /// What the coordinator is to turn away, once each.
 void ExpectTooMuchIsRefused(const std::string& address) {
-  constexpr std::size_t kLimit = 4 << 20;
-  const grpc::Status just_fits = SubmitBytes(address, kLimit);
+  const grpc::Status just_fits = SubmitBytes(address, kMostBytesOfAMessage);
   EXPECT_EQ(just_fits.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << just_fits.error_message();
-  const grpc::Status too_large = SubmitBytes(address, kLimit + 1);
+  const grpc::Status too_large = SubmitBytes(address, kMostBytesOfAMessage + 1);
   EXPECT_EQ(too_large.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(too_large.error_message(), HasSubstr("larger than max"));
   EXPECT_FALSE(rpc::RetryDelayOf(too_large)) << "it is as large the next time";

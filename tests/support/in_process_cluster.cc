@@ -20,6 +20,7 @@ const rpc::CallOptions kPatient{
 InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
     : registry(metrics::MakePrometheusRegistry()),
       metrics(*registry),
+      door(metrics.rejected_bytes),
       scheduler(std::make_unique<coordinator::Scheduler>(
           coordinator::Scheduler::Parts{std::make_unique<MemoryEventStore>(cluster.world_.log), cluster.world_.launcher,
                                         cluster.world_.run_files, cluster.world_.clock, metrics,
@@ -31,9 +32,9 @@ InProcessCluster::Coordinator::Coordinator(InProcessCluster& cluster)
                                           cluster.store_failure_ = failure.ToString();
                                         }},
           coordinator::SchedulerConfig{.tick = 5ms})),
-      runs(*scheduler, cluster.authenticator()),
-      leases(*scheduler, cluster.authenticator()),
-      trainers(*scheduler, cluster.authenticator()) {}
+      runs(*scheduler, door, cluster.authenticator()),
+      leases(*scheduler, door, cluster.authenticator()),
+      trainers(*scheduler, door, cluster.authenticator()) {}
 
 void InProcessCluster::StartCoordinator() {
   coordinator_ = std::make_unique<Coordinator>(*this);

@@ -11,6 +11,7 @@
 #include "common/rpc/grpc_channel.h"
 #include "common/rpc/grpc_server.h"
 #include "coordinator/rpc/lease_service.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/rpc/run_service.h"
 #include "coordinator/rpc/trainer_service.h"
 #include "coordinator/scheduler/scheduler.h"
@@ -57,6 +58,7 @@ class InProcessCluster {
     explicit Coordinator(InProcessCluster& cluster);
     std::unique_ptr<metrics::MetricRegistry> registry;
     coordinator::SchedulerMetrics metrics;
+    coordinator::RequestDoor door;
     std::unique_ptr<coordinator::Scheduler> scheduler;
     coordinator::RunServiceImpl runs;
     coordinator::LeaseServiceImpl leases;

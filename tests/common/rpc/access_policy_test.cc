@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "common/rpc/grpc_server.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
@@ -67,6 +68,18 @@ TEST(AccessPolicy, RefusesAMethodThatSaysNothing) {
   EXPECT_FALSE(AccessOf("a", "b", options));
   const char* const unknown[] = {"ferment.v1.NoService"};
   EXPECT_FALSE(AccessPolicy::Read(unknown));
+}
+
+TEST(AccessPolicy, EveryRequestHasASizeThatGrpcLetsThrough) {
+  for (const char* name : kServices) {
+    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto* request = service->method(i)->input_type();
+      const std::uint32_t most = request->options().GetExtension(v1::max_bytes);
+      EXPECT_GT(most, 0U) << request->name();
+      EXPECT_LT(most, static_cast<std::uint32_t>(GrpcServerConfig().max_request_bytes)) << request->name();
+    }
+  }
 }
 
 std::string TextOf(const char* file) {
