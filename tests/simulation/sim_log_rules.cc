@@ -86,6 +86,12 @@ std::uint32_t SimLogRules::TimesForgotten(const std::string& labeler_id) const {
   return found == times_forgotten_.end() ? 0 : found->second;
 }
 
+std::uint64_t SimLogRules::CompletedUnder(const std::string& run_id, const std::string& job_id,
+                                          std::uint32_t attempt) const {
+  const auto found = completed_.find({run_id, job_id, attempt});
+  return found == completed_.end() ? 0 : found->second;
+}
+
 bool SimLogRules::AnyForgottenIn(const std::string& run_dir) const {
   return std::ranges::any_of(runs_,
                              [&](const auto& one) { return one.second.forgotten && one.second.run_dir == run_dir; });
@@ -242,6 +248,7 @@ void SimLogRules::On(const JobCompleted& event) {
     history_.Violate("P5", "completed without the token: " + event.run_id + "/" + event.job_id);
   }
   job.completed = true;
+  completed_[{event.run_id, event.job_id, event.attempt}] = job.token;
   for (const ModelFile& model : event.models) {
     if (model.role == "teacher") job.published = model.sha256;
   }

@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,8 @@ class SimLogRules {
   /// Returns: most shards that the index in this folder may name, where its teacher was stopped; else no limit.
   std::uint64_t MostIndexed(const std::string& folder) const;
   std::uint32_t TimesForgotten(const std::string& labeler_id) const;
+  /// Returns: the token under which this attempt's result was taken, also where the run was reopened since; 0: none was.
+  std::uint64_t CompletedUnder(const std::string& run_id, const std::string& job_id, std::uint32_t attempt) const;
   /// Returns: whether a run in this folder was forgotten: the next one there begins anew.
   bool AnyForgottenIn(const std::string& run_dir) const;
   /// Returns: the run that this request submitted or reopened, or "".
@@ -145,6 +148,7 @@ class SimLogRules {
   /// By name: the incarnation that has it, or had it before it was forgotten.
   std::map<std::string, std::string> labelers_;
   std::map<std::string, std::uint32_t> times_forgotten_;
+  std::map<std::tuple<std::string, std::string, std::uint32_t>, std::uint64_t> completed_;
   /// Labelers whose place another took.
   std::set<std::string> replaced_;
   std::map<std::string, std::string> requests_;

@@ -200,7 +200,8 @@ void SimOracle::TokenGiven(const coordinator::TokenRequest& request, const Resul
 void SimOracle::JobCompleted(const coordinator::TokenKey& key, const Status& answer) {
   if (!answer.ok()) return;
   const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
-  if (job == nullptr || !job->completed || job->token != key.token) {
+  // The run may have been reopened behind it in the same batch.
+  if (job == nullptr || log_.CompletedUnder(key.run_id, key.job_id, job->attempt) != key.token) {
     history_.Violate(job != nullptr && job->token != key.token ? "P3" : "P2",
                      "a result was taken wrongly: " + key.run_id + "/" + key.job_id);
   }
@@ -271,6 +272,8 @@ void SimOracle::LaunchPlanned(const Run& run, const Job& job, SimTime now) {
   for (std::uint32_t attempt = 1; attempt < job.attempt.number; ++attempt) {
     const auto writer = writers_.find({run.run_id, job.plan.job_id, attempt});
     if (watched_died_.contains({run.run_id, job.plan.job_id, attempt})) continue;
+    // It waits for its answer at most, and writes nothing any more.
+    if (log_.CompletedUnder(run.run_id, job.plan.job_id, attempt) != 0) continue;
     if (writer == writers_.end() || writer->second.gone || now - writer->second.heard > kHeardLately) continue;
     history_.Violate("P5", "a new attempt while the holder of the token works and is heard: " + name + "/" +
                                std::to_string(attempt));
