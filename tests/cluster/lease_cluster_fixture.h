@@ -37,10 +37,10 @@ inline labeler::ShardResult ResultOf(const labeler::Lease& lease) {
 /// Submits a small run, and plays its teacher's trainer over the wire. Returns: the run, which labels then; "" where
 /// something fails.
 inline std::string BringToLabelling(InProcessCluster& cluster, v1::RunService::Stub& submitter,
-                                    v1::TrainerService::Stub& trainer) {
+                                    v1::TrainerService::Stub& trainer, const RunSpec& spec = SmallSpec()) {
   v1::SubmitRunRequest submit;
   submit.set_request_id("submit");
-  *submit.mutable_spec() = SmallSpec();
+  *submit.mutable_spec() = spec;
   submit.set_run_dir("/runs/small");
   const auto run = rpc::CallUnary(submitter, &v1::RunService::Stub::SubmitRun, submit);
   if (!run || !Eventually([&] { return !cluster.world().launcher.launched().empty(); })) return "";
@@ -100,12 +100,12 @@ class LeaseCluster : public ::testing::Test {
   }
 
   void StartLabelling() {
-    run_id_ = BringToLabelling(cluster_, *runs_, *trainers_);
+    run_id_ = BringToLabelling(cluster_, *runs_, *trainers_, spec_);
     ASSERT_NE(run_id_, "");
     ASSERT_TRUE(JobIs("label", v1::JOB_STATE_RUNNING));
   }
 
-  /// What StartRun submits.
+  /// What StartLabelling submits.
   RunSpec spec_ = SmallSpec();
   InProcessCluster cluster_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -94,7 +94,7 @@ class SimLogRules {
   /// Returns: most shards that the index in this folder may name, where its teacher was stopped; else no limit.
   std::uint64_t MostIndexed(const std::string& folder) const;
   std::uint32_t TimesForgotten(const std::string& labeler_id) const;
-  /// Returns: the token under which this attempt's result was taken, also where the run was reopened since; 0: none was.
+  /// Returns: the token under which this attempt's result was taken, also before the run was reopened; 0: none was.
   std::uint64_t CompletedUnder(const std::string& run_id, const std::string& job_id, std::uint32_t attempt) const;
   /// Returns: whether a run in this folder was forgotten: the next one there begins anew.
   bool AnyForgottenIn(const std::string& run_dir) const;

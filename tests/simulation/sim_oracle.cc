@@ -197,11 +197,15 @@ void SimOracle::TokenGiven(const coordinator::TokenRequest& request, const Resul
   }
 }
 
-void SimOracle::JobCompleted(const coordinator::TokenKey& key, const Status& answer) {
+void SimOracle::JobCompleted(const Moment& moment, const coordinator::TokenKey& key, const Status& answer) {
   if (!answer.ok()) return;
   const JobFacts* job = log_.FindJob(key.run_id, key.job_id);
-  // The run may have been reopened behind it in the same batch.
-  if (job == nullptr || log_.CompletedUnder(key.run_id, key.job_id, job->attempt) != key.token) {
+  // Within the batch the run may have been reopened behind it, with all that was taken before.
+  if (job != nullptr && log_.FindRun(key.run_id)->generation > moment.generation &&
+      log_.CompletedUnder(key.run_id, key.job_id, job->attempt) == key.token) {
+    return;
+  }
+  if (job == nullptr || !job->completed || job->token != key.token) {
     history_.Violate(job != nullptr && job->token != key.token ? "P3" : "P2",
                      "a result was taken wrongly: " + key.run_id + "/" + key.job_id);
   }

@@ -45,7 +45,7 @@ class SimOracle {
   void Committed(const Moment& moment, const coordinator::ShardResult& result, const Result<bool>& answer);
   void ShardGivenUp(const Moment& moment, const coordinator::ShardFailure& failure, const Status& answer);
   void TokenGiven(const coordinator::TokenRequest& request, const Result<std::uint64_t>& answer);
-  void JobCompleted(const coordinator::TokenKey& key, const Status& answer);
+  void JobCompleted(const Moment& moment, const coordinator::TokenKey& key, const Status& answer);
   void Submitted(const std::string& request_id, const std::string& run_dir, const Result<std::string>& answer);
   void Cancelled(const Moment& moment, const std::string& run_id, const std::string& request_id, const Status& answer);
   /// A run was suspended or resumed, or its teacher rolled back.

@@ -117,8 +117,11 @@ SimCall<Status>::Serve SimTrainer::Completes() const {
       {64, 1.5, 1000},
       {{"teacher", job + ".t", job + "-t"}, {"student", job + ".s", job + "-s"}, {"baseline", job + ".b", job + "-b"}},
       {}};
-  auto seen = [key, &oracle = world_.oracle](const Moment&, const Status& taken) { oracle.JobCompleted(key, taken); };
-  return Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen});
+  auto seen = [key, &oracle = world_.oracle](const Moment& moment, const Status& taken) {
+    oracle.JobCompleted(moment, key, taken);
+  };
+  return Asks<Status>({[key, result](RunEngine& engine) { return engine.trainers().Complete(key, result); }, seen,
+                       coordinator::LeaseKey{key.run_id, key.job_id, 0, 0}});
 }
 
 void SimTrainer::Complete() {
