@@ -120,7 +120,7 @@ def all_done(result):
 def alternate(arguments, folder):
     """Returns: case -> list of results, one a round."""
     cases = {}
-    shards = int(400_000 * arguments.seconds)  # more than anyone leases in that time
+    shards = int(600_000 * arguments.seconds)  # more than anyone leases in that time
     with contextlib.ExitStack() as stack:
         empty = stack.enter_context(subprocess.Popen([f"{arguments.bin}/lease_load", "--mode", "serve"], stdin=subprocess.PIPE,
                                                      stdout=subprocess.PIPE, text=True))
