@@ -23,7 +23,7 @@ struct ShardFacts {
   std::uint64_t epoch = 0;
   std::string labeler;
   bool leased = false;
-  /// Its job ended while it was leased.
+  /// Its job ended, or its teacher was stopped, while it was leased; or another process took its labeler's name.
   bool cut_short = false;
   bool committed = false;
   std::uint32_t failures = 0;
