@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   std::string postgres;
-  std::string redis;
+  int redis = 0;
   std::string mode = "cycle";
   int batch = 1;
   std::uint64_t shards = 100'000;
@@ -41,7 +41,7 @@ class PostgresQueue final : public Queue {
   }
   void Fill(std::uint64_t shards) override {
     Must(PQexec(connection_.get(),
-                ("DROP TABLE IF EXISTS shard; CREATE TABLE shard (id bigint PRIMARY KEY, state int NOT NULL DEFAULT 0, "
+                ("SET client_min_messages = warning; DROP TABLE IF EXISTS shard; CREATE TABLE shard (id bigint PRIMARY KEY, state int NOT NULL DEFAULT 0, "
                  "epoch bigint NOT NULL DEFAULT 0, labeler text, deadline timestamptz, digest text);"
                  "INSERT INTO shard SELECT generate_series(0, " +
                  std::to_string(shards - 1) + "); CREATE INDEX pending ON shard (id) WHERE state = 0; ANALYZE shard")
@@ -89,8 +89,8 @@ class PostgresQueue final : public Queue {
 
 class RedisQueue final : public Queue {
  public:
-  explicit RedisQueue(const std::string& socket) : context_(redisConnectUnix(socket.c_str()), redisFree) {
-    if (context_ == nullptr || context_->err != 0) throw std::runtime_error("no Redis at " + socket);
+  explicit RedisQueue(int port) : context_(redisConnect("127.0.0.1", port), redisFree) {
+    if (context_ == nullptr || context_->err != 0) throw std::runtime_error("no Redis at port " + std::to_string(port));
   }
   void Fill(std::uint64_t shards) override {
     Ask("FLUSHALL");
@@ -141,7 +141,7 @@ class RedisQueue final : public Queue {
 };
 
 std::unique_ptr<Queue> Open(const Options& options, bool prepare) {
-  if (!options.redis.empty()) return std::make_unique<RedisQueue>(options.redis);
+  if (options.redis != 0) return std::make_unique<RedisQueue>(options.redis);
   auto queue = std::make_unique<PostgresQueue>(options.postgres);
   if (prepare) queue->Prepare();
   return queue;
@@ -151,7 +151,7 @@ int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Takes shards from a queue in PostgreSQL or Redis and commits them.", "queue_peers");
   auto* postgres = app.add_option("--postgres", options.postgres, "Connection string");
-  app.add_option("--redis", options.redis, "Unix socket")->excludes(postgres);
+  app.add_option("--redis", options.redis, "Port on 127.0.0.1")->excludes(postgres);
   app.add_option("--mode", options.mode)->check(CLI::IsMember({"cycle", "lease"}))->capture_default_str();
   app.add_option("--batch", options.batch, "Leases a call")->capture_default_str();
   app.add_option("--shards", options.shards)->capture_default_str();
