@@ -7,10 +7,9 @@
 #include <map>
 #include <utility>
 
-#include "common/base/logging.h"
 #include "common/base/mutex.h"
-#include "common/rpc/grpc_channel.h"
 #include "common/rpc/outage_patience.h"
+#include "common/rpc/patient_call.h"
 #include "ferment/v1/lease_service.grpc.pb.h"
 #include "labeler/late_stop.h"
 
@@ -163,14 +162,8 @@ class GrpcLeaseClient final : public LeaseClient {
     return labeler_id_;
   }
 
-  /// As long as a coordinator may be away, which whoever started this labeler is told: it may be the wrong address.
   rpc::CallOptions Patient(std::stop_token stop) const {
-    return {.retry_for = rpc::kOutagePatience, .stop = std::move(stop), .on_wait = [this](const Status& failure) {
-              LogWarning("coordinator_does_not_answer",
-                         {{"coordinator", address_},
-                          {"why", failure.message()},
-                          {"next", "asked again for " + std::to_string(rpc::kOutagePatience.count()) + " minutes"}});
-            }};
+    return rpc::PatientCall(address_, rpc::kOutagePatience, std::move(stop));
   }
 
   /// Takes the name, from its holder if need be; but whoever had it once has been replaced.

@@ -11,7 +11,7 @@
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
 #include "common/base/unique_name.h"
-#include "common/rpc/grpc_channel.h"
+#include "common/rpc/patient_call.h"
 #include "ferment/v1/trainer_service.grpc.pb.h"
 
 namespace ferment::worker {
@@ -55,8 +55,7 @@ class GrpcRunClient : public RunClient {
     request.set_host(HostName());
     request.set_pid(getpid());
     request.set_run_dir(options_.run_dir.string());
-    auto response =
-        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, {.retry_for = options_.patience});
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, Patient());
     if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);
     MutexLock lock(mutex_);
     token_ = response->token();
@@ -109,8 +108,7 @@ class GrpcRunClient : public RunClient {
     }
     request.mutable_metrics()->insert(result.last.metrics.begin(), result.last.metrics.end());
     FillDistributions(result.last, request);
-    auto response =
-        rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, {.retry_for = options_.patience});
+    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, Patient());
     return response ? Status() : std::move(response).error().With("completing the job at " + options_.coordinator);
   }
 
@@ -129,6 +127,8 @@ class GrpcRunClient : public RunClient {
   }
 
  private:
+  rpc::CallOptions Patient() const { return rpc::PatientCall(options_.coordinator, options_.patience); }
+
   template <typename Request>
   void Address(Request& request) const {
     request.set_run_id(options_.run_id);
@@ -148,6 +148,7 @@ class GrpcRunClient : public RunClient {
   }
 
   void SendReports(std::stop_token stop) {
+    bool answered = true;
     while (!stop.stop_requested()) {
       std::optional<RunReport> report;
       {
@@ -155,7 +156,16 @@ class GrpcRunClient : public RunClient {
         changed_.wait(mutex_, stop, [this] { return waiting_; });
         if (std::exchange(waiting_, false)) report = last_;
       }
-      if (!report || Send(*report, stop)) continue;
+      if (!report) continue;
+      const Status sent = Send(*report, stop);
+      if (answered && !sent.ok() && !stop.stop_requested()) {
+        LogWarning("progress_not_reported",
+                   {{"coordinator", options_.coordinator},
+                    {"error", sent.ToString()},
+                    {"next", "training goes on; the newest report is sent until it is heard"}});
+      }
+      answered = sent.ok();
+      if (answered) continue;
       // Perhaps the last for long, as before an evaluation: it goes again, or a newer one.
       MutexLock lock(mutex_);
       waiting_ = true;
@@ -163,8 +173,8 @@ class GrpcRunClient : public RunClient {
     }
   }
 
-  /// Returns: whether it was answered.
-  bool Send(const RunReport& report, std::stop_token stop) {
+  /// Returns: OK once it was answered, whatever the answer.
+  Status Send(const RunReport& report, std::stop_token stop) {
     const JobProgress& progress = report.progress;
     v1::ReportProgressRequest request;
     Address(request);
@@ -181,11 +191,11 @@ class GrpcRunClient : public RunClient {
         rpc::CallUnary(*stub_, &v1::TrainerService::Stub::ReportProgress, request, {.stop = std::move(stop)});
     if (response) {
       if (response->stop()) stop_requested_ = true;
-      return true;
+      return {};
     }
-    if (response.error().code() != StatusCode::kAborted) return false;
+    if (response.error().code() != StatusCode::kAborted) return response.error();
     fenced_ = true;
-    return true;
+    return {};
   }
 
   // Constant after construction.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <grpcpp/grpcpp.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -10,6 +11,9 @@
 
 namespace ferment::testing {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 /// Gives the token and does not answer the first reports.
 class ForgetfulService : public v1::TrainerService::Service {
@@ -40,6 +44,7 @@ TEST(RunClient, ALastReportThatWasLostIsSentAgainAndNotMoreOftenThanNeeded) {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  ::testing::internal::CaptureStderr();
   {
     const auto client = worker::MakeGrpcRunClient({.coordinator = "127.0.0.1:" + std::to_string(port),
                                                    .run_id = "run",
@@ -53,6 +58,16 @@ TEST(RunClient, ALastReportThatWasLostIsSentAgainAndNotMoreOftenThanNeeded) {
     EXPECT_TRUE(Eventually([&] { return service.last_step == 10; }));
   }
   EXPECT_EQ(service.reports, 2);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("progress_not_reported"));
+}
+
+TEST(RunClient, ACoordinatorThatDoesNotAnswerIsToldWhileItIsWaitedFor) {
+  ::testing::internal::CaptureStderr();
+  const auto client = worker::MakeGrpcRunClient(
+      {.coordinator = "127.0.0.1:1", .run_id = "run", .job_id = "teacher", .patience = std::chrono::seconds(1)});
+  EXPECT_EQ(client->Acquire().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("coordinator_does_not_answer"), HasSubstr("127.0.0.1:1"), HasSubstr("again for 1 s")));
 }
 
 }  // namespace
