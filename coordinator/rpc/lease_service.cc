@@ -42,6 +42,12 @@ FailureCause FromProto(v1::FailureCause cause) {
   return cause == v1::FAILURE_CAUSE_PLAN_REFUSED ? FailureCause::kPlanRefused : FailureCause::kOther;
 }
 
+ShardFailure FromProto(const v1::FailShardRequest& request) {
+  return {request.request_id(),     request.labeler_id(),
+          FromProto(request.key()), {request.reason(), request.exit_code(), FromProto(request.cause())},
+          request.permanent(),      FromProto(request.counts())};
+}
+
 void FillWork(const LeaseKey& key, const GrantedWork& granted, v1::JobWork& work) {
   work.set_run_id(key.run_id);
   work.set_job_id(key.job_id);
@@ -104,111 +110,82 @@ Result<std::string> LeaseServiceImpl::CallerOf(const grpc::ServerContextBase& co
 grpc::ServerUnaryReactor* LeaseServiceImpl::RegisterLabeler(grpc::CallbackServerContext* context,
                                                             const v1::RegisterLabelerRequest* received,
                                                             v1::RegisterLabelerResponse* response) {
-  const auto admitted = door_.Admit(RequestKind::kNewWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::RegisterLabelerRequest& request = admitted->request;
-  const auto name = check_.LabelerName(*context, request.name(), request.incarnation());
-  if (!name) return FinishNow(*context, name.error());
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Register(
-      {*name, request.incarnation(), request.instruction_set(), request.replaces(), request.host()},
-      Finish<Registration>(*context, call, admitted->share, [response](const Registration& registration) {
-        response->set_labeler_id(registration.labeler_id);
-        response->set_held_by(registration.held_by);
-      }));
-  return call;
+  return Serve(door_, RequestKind::kNewWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_ASSIGN_OR_RETURN(const auto name, check_.LabelerName(*context, request.name(), request.incarnation()));
+    scheduler_.Register({name, request.incarnation(), request.instruction_set(), request.replaces(), request.host()},
+                        call.Answer<Registration>([response](const Registration& registration) {
+                          response->set_labeler_id(registration.labeler_id);
+                          response->set_held_by(registration.held_by);
+                        }));
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseShards(grpc::CallbackServerContext* context,
                                                         const v1::LeaseShardsRequest* received,
                                                         v1::LeaseShardsResponse* response) {
-  const auto admitted = door_.Admit(RequestKind::kNewWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::LeaseShardsRequest& request = admitted->request;
-  const Status own = check_.OwnsLabeler(*context, request.labeler_id());
-  if (!own.ok()) return FinishNow(*context, own);
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Lease(FromProto(request),
-                   Finish<LeaseAnswer>(*context, call, admitted->share,
-                                       [known = KnownRuns(request), response](const LeaseAnswer& answer) {
-                                         FillLeases(answer, known, *response);
-                                       }));
-  return call;
+  return Serve(door_, RequestKind::kNewWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_RETURN_IF_ERROR(check_.OwnsLabeler(*context, request.labeler_id()));
+    scheduler_.Lease(FromProto(request),
+                     call.Answer<LeaseAnswer>([known = KnownRuns(request), response](const LeaseAnswer& answer) {
+                       FillLeases(answer, known, *response);
+                     }));
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::RenewLease(grpc::CallbackServerContext* context,
                                                        const v1::RenewLeaseRequest* received,
                                                        v1::RenewLeaseResponse* response) {
-  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::RenewLeaseRequest& request = admitted->request;
-  const auto caller = CallerOf(*context, request.labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Renew({FromProto(request.key()), *caller}, request.records_done(),
-                   Finish<std::chrono::milliseconds>(
-                       *context, call, admitted->share, [response](std::chrono::milliseconds lease_time) {
-                         response->set_lease_ms(static_cast<std::uint32_t>(lease_time.count()));
-                       }));
-  return call;
+  return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_ASSIGN_OR_RETURN(const auto caller, CallerOf(*context, request.labeler_id()));
+    scheduler_.Renew({FromProto(request.key()), caller}, request.records_done(),
+                     call.Answer<std::chrono::milliseconds>([response](std::chrono::milliseconds lease_time) {
+                       response->set_lease_ms(static_cast<std::uint32_t>(lease_time.count()));
+                     }));
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::CommitShard(grpc::CallbackServerContext* context,
                                                         const v1::CommitShardRequest* received,
                                                         v1::CommitShardResponse* response) {
-  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::CommitShardRequest& request = admitted->request;
-  const auto caller = CallerOf(*context, request.labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  std::optional<LeaseRequest> next;
-  if (request.has_next()) {
-    const Status own = check_.OwnsLabeler(*context, request.next().labeler_id());
-    if (!own.ok()) return FinishNow(*context, own);
-    next = FromProto(request.next());
-  }
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  auto fill = [with_next = request.has_next(), known = KnownRuns(request.next()),
-               response](const Scheduler::CommitAnswer& answer) {
-    response->set_duplicate(answer.duplicate);
-    if (with_next) FillLeases(answer.next, known, *response->mutable_next());
-  };
-  scheduler_.Commit(*caller, FromProto(request), std::move(next),
-                    Finish<Scheduler::CommitAnswer>(*context, call, admitted->share, std::move(fill)));
-  return call;
+  return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_ASSIGN_OR_RETURN(const auto caller, CallerOf(*context, request.labeler_id()));
+    std::optional<LeaseRequest> next;
+    if (request.has_next()) {
+      FERMENT_RETURN_IF_ERROR(check_.OwnsLabeler(*context, request.next().labeler_id()));
+      next = FromProto(request.next());
+    }
+    auto fill = [with_next = request.has_next(), known = KnownRuns(request.next()),
+                 response](const Scheduler::CommitAnswer& answer) {
+      response->set_duplicate(answer.duplicate);
+      if (with_next) FillLeases(answer.next, known, *response->mutable_next());
+    };
+    scheduler_.Commit(caller, FromProto(request), std::move(next),
+                      call.Answer<Scheduler::CommitAnswer>(std::move(fill)));
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::ReturnLease(grpc::CallbackServerContext* context,
                                                         const v1::ReturnLeaseRequest* received,
                                                         v1::ReturnLeaseResponse* /*response*/) {
-  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::ReturnLeaseRequest& request = admitted->request;
-  const auto caller = CallerOf(*context, request.labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.Return({FromProto(request.key()), *caller}, Finish(*context, call, admitted->share));
-  return call;
+  return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_ASSIGN_OR_RETURN(const auto caller, CallerOf(*context, request.labeler_id()));
+    scheduler_.Return({FromProto(request.key()), caller}, call.End());
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* LeaseServiceImpl::FailShard(grpc::CallbackServerContext* context,
                                                       const v1::FailShardRequest* received,
                                                       v1::FailShardResponse* /*response*/) {
-  const auto admitted = door_.Admit(RequestKind::kHeldWork, received);
-  if (!admitted) return FinishNow(*context, admitted.error());
-  const v1::FailShardRequest& request = admitted->request;
-  const auto caller = CallerOf(*context, request.labeler_id());
-  if (!caller) return FinishNow(*context, caller.error());
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  scheduler_.FailShard(*caller,
-                       {request.request_id(),
-                        request.labeler_id(),
-                        FromProto(request.key()),
-                        {request.reason(), request.exit_code(), FromProto(request.cause())},
-                        request.permanent(),
-                        FromProto(request.counts())},
-                       Finish(*context, call, admitted->share));
-  return call;
+  return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    FERMENT_ASSIGN_OR_RETURN(const auto caller, CallerOf(*context, request.labeler_id()));
+    scheduler_.FailShard(caller, FromProto(request), call.End());
+    return {};
+  });
 }
 
 }  // namespace ferment::coordinator
