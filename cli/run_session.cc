@@ -11,6 +11,7 @@
 #include "common/event/process_record.h"
 #include "common/event/slurm_record.h"
 #include "common/report/run_report.h"
+#include "common/rpc/outage_patience.h"
 
 namespace ferment::cli {
 namespace {
@@ -19,6 +20,7 @@ using std::chrono::milliseconds;
 
 // A coordinator that was killed is back in well under a second; a machine that swaps takes longer.
 constexpr milliseconds kPatience{60'000};
+static_assert(kPatience < rpc::kOutagePatience, "a run that ends and is forgotten meanwhile would be submitted twice");
 constexpr milliseconds kTick{100};
 
 /// Returns: the phase that runs now, or "" before the first and after the last.

@@ -16,6 +16,7 @@
 #include "common/rpc/credentials/credential_reload.h"
 #include "common/rpc/grpc_server.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/outage_patience.h"
 #include "coordinator/admin_routes.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/ending.h"
@@ -180,9 +181,10 @@ class CoordinatorProcess {
                            return MakeLaunchPlanner(config_, address_)(spec, run, job);
                          },
                          [this](const Status& failure) { ending_.Because(ProcessExitCode(failure)); }},
-        SchedulerConfig{.queue_limit = static_cast<std::size_t>(config_.limits.waiting),
-                        .cool_down = config_.cool_down,
-                        .retention = {.runs = static_cast<std::size_t>(config_.keep_runs)}});
+        SchedulerConfig{
+            .queue_limit = static_cast<std::size_t>(config_.limits.waiting),
+            .cool_down = config_.cool_down,
+            .retention = {.runs = static_cast<std::size_t>(config_.keep_runs), .least = rpc::kOutagePatience}});
     const rpc::Authenticator* authenticator = security_ ? &security_->authenticator : nullptr;
     runs_ = std::make_unique<RunServiceImpl>(*scheduler_, door_, authenticator, config_.limits.streams);
     leases_ = std::make_unique<LeaseServiceImpl>(*scheduler_, door_, authenticator);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How long labelers and trainers wait for a coordinator that is away.
+// How long labelers and trainers wait for a coordinator that is away: longer than people do, and as long as one
+// remembers a run that has ended.
 #pragma once
 
 #include <chrono>

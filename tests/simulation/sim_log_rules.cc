@@ -118,8 +118,18 @@ std::uint64_t SimLogRules::MostIndexed(const std::string& folder) const {
   return std::numeric_limits<std::uint64_t>::max();
 }
 
+void SimLogRules::AskedAnew(const std::string& request_id) {
+  if (requests_.contains(request_id)) asked_anew_.insert(request_id);
+}
+
 void SimLogRules::OnceOnly(const std::string& request_id, const std::string& run_id, const std::string& what) {
-  if (requests_.emplace(request_id, run_id).second) return;
+  const auto [known, fresh] = requests_.emplace(request_id, run_id);
+  if (fresh) return;
+  // Nobody can know any more that it is the same.
+  if (runs_[known->second].forgotten && asked_anew_.erase(request_id) > 0) {
+    known->second = run_id;
+    return;
+  }
   history_.Violate("T1.3", "one request " + what + " twice: request=" + request_id + " run=" + run_id);
 }
 

@@ -83,6 +83,8 @@ class SimLogRules {
 
   /// `latest_term`: of the store when these events were written.
   void Take(std::uint64_t term, std::uint64_t latest_term, std::span<const coordinator::Event> events);
+  /// A person was told that nobody answered, and gives the same command again.
+  void AskedAnew(const std::string& request_id);
   /// A folder operation was made to fail; runs may end because of it.
   void AllowFolderFailures() { folders_fail_ = true; }
 
@@ -152,6 +154,8 @@ class SimLogRules {
   /// Labelers whose place another took.
   std::set<std::string> replaced_;
   std::map<std::string, std::string> requests_;
+  /// Commands that were given again since they are in `requests_`.
+  std::set<std::string> asked_anew_;
   std::map<std::string, std::uint32_t> cancel_generations_;
 };
 

@@ -112,7 +112,7 @@ class SimCall : public std::enable_shared_from_this<SimCall<Answer>> {
       pause_ = std::min<SimTime>(2 * pause_, std::chrono::seconds(2));
       return;
     }
-    const bool patient = parts_.patience.retry_for > parts_.patience.deadline;
+    const bool patient = parts_.patience.retry_for >= kLongPatience.retry_for;
     if (again && patient) parts_.network.world().outage.GaveUp(parts_.node, began_);
     attempt_ = kDone;
     parts_.done(std::move(answer));

@@ -114,8 +114,9 @@ void SimPlan::DrawRetention() {
   RandomSequence random(seed, StreamOf("simulation.retention"));
   if (random.Below(2) == 0) return;
   retention.runs = random.Below(3);
-  // Longer than a message is under way to a coordinator that is stopped then, by a clock that goes too fast.
-  const SimTime late = 3 * (slowest + 2 * lease) / 2;
+  people_ask_for = Between(random, seconds(5), seconds(30));
+  // The last attempt goes to a coordinator that is stopped then, and whose clock goes too fast.
+  const SimTime late = 3 * (people_ask_for + slowest + 2 * lease) / 2;
   retention.least = duration_cast<milliseconds>(Between(random, late + seconds(1), late + seconds(20)));
   // Runs are so short, and so many, that some are forgotten while others go on.
   trainer_work = std::min<SimTime>(trainer_work, seconds(2));

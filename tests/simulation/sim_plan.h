@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/rpc/outage_patience.h"
 #include "coordinator/core/lease_policy.h"
 #include "coordinator/scheduler/run_retention.h"
 #include "tests/simulation/sim_queue.h"
@@ -107,7 +108,9 @@ struct SimPlan {
   std::uint64_t canaries = 0;
   /// How long a labeler is silent before it is forgotten; longer than any message is under way.
   SimTime forget_labelers{0};
-  /// Which runs are remembered that have ended; likewise.
+  /// From a person's first attempt to the last.
+  SimTime people_ask_for = rpc::kOutagePatience;
+  /// Which runs are remembered that have ended; longer than a person asks and the last attempt is under way.
   coordinator::RetentionRule retention;
   /// Events of the log before a snapshot takes their place.
   std::uint64_t compact_after = 0;

@@ -16,6 +16,7 @@ SimUser::SimUser(SimNetwork& network, std::uint64_t number)
       world_(network.world()),
       name_("user-" + std::to_string(number)),
       process_(world_.queue, 1),
+      patience_{.retry_for = world_.plan.people_ask_for},
       run_dir_("/runs/" + name_ + "-0") {
   spec_.set_name("run" + std::to_string(number));
   spec_.add_classes("Neutral");
@@ -44,10 +45,11 @@ void SimUser::Submit(const coordinator::Submission& submission) {
   auto done = [this, submission](const Result<std::string>& run_id) {
     // An outage was too long for it. Whoever is told so says it again.
     const StatusCode code = run_id ? StatusCode::kOk : run_id.error().code();
-    if (code == StatusCode::kDeadlineExceeded || code == StatusCode::kUnavailable) return Submit(submission);
-    HandleSubmitted(run_id);
+    if (code != StatusCode::kDeadlineExceeded && code != StatusCode::kUnavailable) return HandleSubmitted(run_id);
+    world_.log.AskedAnew(submission.request_id);
+    Submit(submission);
   };
-  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, done});
+  Call<Result<std::string>>({network_, process_, name_, patience_, serve, done});
 }
 
 void SimUser::HandleSubmitted(const Result<std::string>& run_id) {
@@ -79,7 +81,7 @@ void SimUser::Watch() {
   };
   auto serve = Asks<Result<RunView>>({[run_id = run_id_](RunEngine& engine) { return engine.View(run_id); }, seen});
   auto done = [this](const Result<RunView>& view) { HandleView(view); };
-  Call<Result<RunView>>({network_, process_, name_, kLongPatience, serve, done});
+  Call<Result<RunView>>({network_, process_, name_, patience_, serve, done});
 }
 
 void SimUser::HandleView(const Result<RunView>& view) {
@@ -112,7 +114,7 @@ void SimUser::Cancel() {
   auto serve = Asks<Status>(
       {[run_id = run_id_, request_id](RunEngine& engine) { return engine.steering().Cancel(run_id, request_id); }, seen,
        coordinator::LeaseKey{run_id_, "", 0, 0}});
-  Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
+  Call<Status>({network_, process_, name_, patience_, serve, [](const Status&) {}});
 }
 
 void SimUser::Suspend() {
@@ -127,7 +129,7 @@ void SimUser::Update(bool suspended) {
     oracle.Changed(update.run_id, update.request_id, taken);
   };
   auto serve = Asks<Status>({[update](RunEngine& engine) { return engine.steering().Update(update); }, seen});
-  Call<Status>({network_, process_, name_, kLongPatience, serve, [](const Status&) {}});
+  Call<Status>({network_, process_, name_, patience_, serve, [](const Status&) {}});
 }
 
 void SimUser::RollBack() {
@@ -140,7 +142,7 @@ void SimUser::RollBack() {
                                             return engine.steering().RollBackTeacher(run_id, request_id, "");
                                           },
                                           seen});
-  Call<Result<std::string>>({network_, process_, name_, kLongPatience, serve, [](const Result<std::string>&) {}});
+  Call<Result<std::string>>({network_, process_, name_, patience_, serve, [](const Result<std::string>&) {}});
 }
 
 }  // namespace ferment::simulation

@@ -36,6 +36,7 @@ class SimUser {
   SimWorld& world_;
   const std::string name_;
   SimProcess process_;
+  const Patience patience_;
   std::string run_dir_;
   RunSpec spec_;
   std::uint64_t folders_ = 0;
