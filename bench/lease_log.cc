@@ -77,7 +77,6 @@ void WriteLeases(const std::string& run, const LeaseLogOptions& options, LogWrit
                                           "past/1/" + std::to_string(shard),
                                           {{file, digest}},
                                           {4096, 4000, 96, 0, std::vector<std::uint64_t>(8, 500)},
-                                          {},
                                           60,
                                           60,
                                           1});

@@ -282,7 +282,6 @@ void JobBook::On(const ShardsPlanned& event) {
   job.committed = 0;
   job.records = {};
   job.canaries = {};
-  job.reasons.clear();
   job.usage = {};
   for (const PlannedShard& plan : event.shards) {
     Shard shard;
@@ -417,7 +416,6 @@ void JobBook::On(const ShardCommitted& event) {
   ++job.committed;
   job.records.Add(event.counts);
   job.canaries.Add(event.canaries);
-  for (const auto& [reason, count] : event.reasons) job.reasons[reason] += count;
   job.usage.samples += event.counts.read;
   job.usage.cpu_seconds += event.cpu_seconds;
   job.usage.peak_rss_bytes = std::max(job.usage.peak_rss_bytes, event.peak_rss_bytes);

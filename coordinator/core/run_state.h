@@ -87,7 +87,6 @@ struct JobSummary {
   /// Where results of shards lie, for PackedFiles.
   std::vector<std::string> result_folders;
   RecordCounts records;
-  std::map<std::string, std::uint64_t> reasons;
   CanaryCounts canaries;
   /// Why the teacher of this label job is stopped, for a person; empty: it is not.
   std::string tripped;

@@ -84,7 +84,6 @@ struct ShardCommitted {
   std::string request_id;
   std::vector<ResultFile> files;
   RecordCounts counts;
-  std::map<std::string, std::uint64_t> reasons;
   double seconds = 0;
   double cpu_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;

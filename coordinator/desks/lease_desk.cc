@@ -209,8 +209,8 @@ Result<bool> LeaseDesk::Commit(const ShardResult& result) {
     Drop(result.key);
     return Fail(DataLossError(failure.message));
   }
-  ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons,
-                                result.seconds, result.cpu_seconds, result.peak_rss_bytes, result.canaries});
+  ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.seconds,
+                                result.cpu_seconds, result.peak_rss_bytes, result.canaries});
   Drop(result.key);
   labelers_.Hear(at.shard->labeler_id);
   labelers_.Judge(at.shard->labeler_id);
@@ -237,6 +237,10 @@ Status LeaseDesk::Return(const LeaseKey& key) {
 }
 
 Status LeaseDesk::FailShard(const ShardFailure& failure) {
+  if (failure.request_id.size() > kLongestRequestId) {
+    return InvalidArgumentError("request_id is too long: " + NameOf(failure.key) +
+                                " limit=" + std::to_string(kLongestRequestId));
+  }
   const auto at = Find(failure.key);
   if (!at) return at.error();
   const bool repeated = !failure.request_id.empty() && at->shard->last_request_id == failure.request_id;

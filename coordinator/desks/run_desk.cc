@@ -103,6 +103,7 @@ void RunDesk::Advance() {
 
 void RunDesk::Forget(const Run& run) {
   prepared_.erase(run.run_id);
+  prepare_again_.erase(run.run_id);
   table_revisions_.erase(run.run_id);
   tables_.erase(run.run_id);
 }

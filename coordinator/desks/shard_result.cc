@@ -4,8 +4,39 @@
 #include <algorithm>
 #include <string_view>
 
+#include "common/base/result.h"
+
 namespace ferment::coordinator {
 namespace {
+
+/// Of a file's name and of a digest, bytes.
+constexpr std::size_t kLongestName = 255;
+/// RunSpec.classes.
+constexpr std::size_t kMostClasses = 8;
+
+/// What stays of a shard for as long as its run is remembered has a size.
+Status CheckSize(const Job& job, const ShardResult& result) {
+  if (result.request_id.size() > kLongestRequestId) {
+    return InvalidArgumentError("request_id is too long: " + NameOf(result.key) +
+                                " limit=" + std::to_string(kLongestRequestId));
+  }
+  if (result.counts.class_histogram.size() > kMostClasses) {
+    return InvalidArgumentError("more classes than a run may have: " + NameOf(result.key) +
+                                " limit=" + std::to_string(kMostClasses));
+  }
+  if (result.files.size() > job.work.models.size()) {
+    return InvalidArgumentError("more files than the job has models: " + NameOf(result.key) +
+                                " models=" + std::to_string(job.work.models.size()));
+  }
+  for (const ResultFile& file : result.files) {
+    const std::size_t name = file.file.size() - (file.file.rfind('/') + 1);
+    if (std::max(name, file.sha256.size()) > kLongestName) {
+      return InvalidArgumentError("a file's name or digest is too long: " + NameOf(result.key) +
+                                  " limit=" + std::to_string(kLongestName));
+    }
+  }
+  return {};
+}
 
 /// Returns: whether the file lies right in a folder that the work has for results.
 bool IsResultOf(const ShardWork& work, std::string_view file) {
@@ -38,6 +69,7 @@ Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result
     return DataLossError("not every record of the shard was read: " + NameOf(result.key) + " " + TextOf(counts) +
                          " records=" + std::to_string(shard.plan.record_count));
   }
+  FERMENT_RETURN_IF_ERROR(CheckSize(job, result));
   if (result.files.empty()) return DataLossError("a commit without a file: " + NameOf(result.key));
   for (const ResultFile& file : result.files) {
     if ((file.file + file.sha256).find('\0') != std::string::npos) {

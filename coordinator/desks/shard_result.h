@@ -15,6 +15,9 @@
 
 namespace ferment::coordinator {
 
+/// Bytes. The last one that a shard failed by is remembered with it.
+inline constexpr std::size_t kLongestRequestId = 1024;
+
 struct ShardResult {
   std::string request_id;
   std::string labeler_id;
@@ -38,7 +41,8 @@ std::string NameOf(const LeaseKey& key);
 std::string TextOf(const RecordCounts& counts);
 
 /// Errors: DataLoss: the counts do not add up, or are not of this shard; no file; more canaries right than checked.
-/// InvalidArgument: a name that holds a NUL, or lies outside the folders that the job has for results.
+/// InvalidArgument: a name that holds a NUL, or lies outside the folders that the job has for results; more of what is
+/// remembered of a shard than an honest result has: names, files, classes.
 Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result);
 
 }  // namespace ferment::coordinator

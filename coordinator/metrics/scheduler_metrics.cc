@@ -2,11 +2,22 @@
 #include "coordinator/metrics/scheduler_metrics.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "coordinator/core/suspect.h"
 
 namespace ferment::coordinator {
 namespace {
+
+/// With "other" the dozen that operations.md speaks of.
+constexpr std::size_t kReasonsShown = 11;
+constexpr char kOtherReason[] = "other";
+
+/// Returns: whether it has the form of a reason: lower-case letters, digits and hyphens, 32 at most.
+bool LooksLikeAReason(std::string_view name) {
+  return !name.empty() && name.size() <= 32 &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+}
 
 metrics::Counter& CommitCounter(metrics::MetricRegistry& registry, const std::string& result) {
   return registry.MakeCounter("ferment_commit_total", "Shard results that labelers handed in.", {{"result", result}});
@@ -103,7 +114,7 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
                                                    {"state", std::string(JobStateName(static_cast<JobState>(state)))}});
     }
   }
-  QuarantineCounter(registry_, "other");
+  quarantined_[kOtherReason] = &QuarantineCounter(registry_, kOtherReason);
   for (const TripCause cause :
        {TripCause::kAccuracy, TripCause::kCollapsed, TripCause::kAcceptance, TripCause::kDrift, TripCause::kOperator})
     StopCounter(registry_, cause);
@@ -126,6 +137,13 @@ metrics::Counter& SchedulerMetrics::LabelledOf(const std::string& name) {
   return *counter;
 }
 
+metrics::Counter& SchedulerMetrics::QuarantinedOf(const std::string& reason) {
+  const auto known = quarantined_.find(reason);
+  if (known != quarantined_.end()) return *known->second;
+  if (quarantined_.size() > kReasonsShown || !LooksLikeAReason(reason)) return *quarantined_.at(kOtherReason);
+  return *(quarantined_[reason] = &QuarantineCounter(registry_, reason));
+}
+
 void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
                              std::span<const std::string> classes) {
   records_read.Add(static_cast<double>(counts.read));
@@ -138,16 +156,13 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
     }
   }
   records_abstained.Add(static_cast<double>(counts.abstained));
-  std::uint64_t named = 0;
-  int kinds = 0;
+  std::uint64_t unnamed = counts.quarantined;
   for (const auto& [reason, count] : reasons) {
-    if (++kinds > 11) break;
-    QuarantineCounter(registry_, reason).Add(static_cast<double>(count));
-    named += count;
+    const std::uint64_t counted = std::min(count, unnamed);
+    if (counted > 0) QuarantinedOf(reason).Add(static_cast<double>(counted));
+    unnamed -= counted;
   }
-  if (named < counts.quarantined) {
-    QuarantineCounter(registry_, "other").Add(static_cast<double>(counts.quarantined - named));
-  }
+  if (unnamed > 0) QuarantinedOf(kOtherReason).Add(static_cast<double>(unnamed));
 }
 
 void SchedulerMetrics::Sums::Add(const Run& run) {

@@ -26,7 +26,8 @@ class SchedulerMetrics {
  public:
   explicit SchedulerMetrics(metrics::MetricRegistry& registry);
 
-  /// A committed shard's records. `classes`: names of the histogram's classes; none: frames of a video.
+  /// A committed shard's records. `classes`: names of the histogram's classes; none: frames of a video. Quarantined
+  /// records count once, whatever `reasons` come to; those of a reason past the first eleven are of "other".
   void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
              std::span<const std::string> classes);
   void Count(const CanaryCounts& canaries);
@@ -41,6 +42,7 @@ class SchedulerMetrics {
 
  private:
   metrics::Counter& LabelledOf(const std::string& name);
+  metrics::Counter& QuarantinedOf(const std::string& reason);
 
   metrics::MetricRegistry& registry_;
 
@@ -91,6 +93,8 @@ class SchedulerMetrics {
   PhaseCounts mirrored_phases_{};
   /// By class. To ask the registry for one costs more than the rest of a commit's counting.
   std::map<std::string, metrics::Counter*, std::less<>> labelled_;
+  /// By reason: a labeler may name what it likes.
+  std::map<std::string, metrics::Counter*, std::less<>> quarantined_;
   std::array<metrics::Gauge*, 4> shards_;
   std::array<std::array<metrics::Gauge*, 6>, 7> phases_;
 };

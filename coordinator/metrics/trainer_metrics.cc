@@ -11,6 +11,8 @@ namespace ferment::coordinator {
 namespace {
 
 constexpr std::string_view kClassF1 = "student_f1_";
+/// RunSpec.classes.
+constexpr std::size_t kClassesShown = 8;
 
 /// Returns: the figure where it was told and is finite, else `otherwise`.
 double FigureOr(const TrainerFigures& figures, const std::string& name, double otherwise) {
@@ -122,9 +124,12 @@ void TrainerMetrics::Complete(const std::string& job, Phase phase, std::uint64_t
   for (auto at = figures.lower_bound(std::string(kClassF1)); at != figures.end() && at->first.starts_with(kClassF1);
        ++at) {
     if (!std::isfinite(at->second)) continue;
+    const std::string name = at->first.substr(kClassF1.size());
+    if (classes_shown_.size() < kClassesShown) classes_shown_.insert(name);
+    if (!classes_shown_.contains(name)) continue;
     registry_
         .MakeGauge("ferment_eval_f1_ratio", "F1 of the exported student on the validation faces, by class.",
-                   {{"class", at->first.substr(kClassF1.size())}})
+                   {{"class", name}})
         .Set(at->second);
   }
 }

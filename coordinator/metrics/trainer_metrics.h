@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,7 +45,7 @@ class TrainerMetrics {
   void HearRanks(const std::string& job, std::span<const double> idle_seconds, double now_seconds);
   /// Nothing is kept of the job; if it goes on, that is as if this process had only now heard of it.
   void Forget(const std::string& job);
-  /// The job's last report, with its results.
+  /// The job's last report, with its results. Of classes the first eight are shown that any job told of.
   void Complete(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                 double now_seconds);
 
@@ -78,6 +80,7 @@ class TrainerMetrics {
   std::map<std::string, Heard> heard_;
   std::map<std::string, Process> processes_;
   std::size_t ranks_shown_ = 0;
+  std::set<std::string, std::less<>> classes_shown_;
 };
 
 }  // namespace ferment::coordinator

@@ -59,7 +59,6 @@ Result<Event> Decode(const v1::ShardCommitted& from) {
                     from.request_id(),
                     {},
                     Take(from.counts()),
-                    {from.reasons().begin(), from.reasons().end()},
                     from.seconds(),
                     from.cpu_seconds(),
                     from.peak_rss_bytes(),

@@ -155,7 +155,6 @@ void Encode(const ShardCommitted& from, v1::Event& event) {
     file->set_sha256(result.sha256);
   }
   Put(from.counts, to->mutable_counts());
-  to->mutable_reasons()->insert(from.reasons.begin(), from.reasons.end());
   to->set_seconds(from.seconds);
   to->set_cpu_seconds(from.cpu_seconds);
   to->set_peak_rss_bytes(from.peak_rss_bytes);

@@ -50,7 +50,6 @@ void Put(const JobSummary& from, v1::SnapshotJob* to) {
   Put(from.work, to->mutable_work());
   to->mutable_result_folders()->Assign(from.result_folders.begin(), from.result_folders.end());
   coordinator::Put(from.records, to->mutable_records());
-  to->mutable_reasons()->insert(from.reasons.begin(), from.reasons.end());
   to->set_canaries_checked(from.canaries.checked);
   to->set_canaries_correct(from.canaries.correct);
   to->set_tripped(from.tripped);
@@ -111,7 +110,6 @@ Result<JobSummary> Take(const v1::SnapshotJob& from) {
   to.work = Take(from.work());
   to.result_folders = {from.result_folders().begin(), from.result_folders().end()};
   to.records = coordinator::Take(from.records());
-  to.reasons = {from.reasons().begin(), from.reasons().end()};
   to.canaries = {from.canaries_correct(), from.canaries_checked()};
   to.tripped = from.tripped();
   to.tripped_by = from.tripped_by();

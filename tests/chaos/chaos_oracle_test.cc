@@ -93,8 +93,7 @@ class ChaosOracleTest : public ::testing::Test {
     Add(ShardCommitted{.key = {"r-1", "label", shard, epoch},
                        .request_id = "commit" + std::to_string(shard) + "/" + std::to_string(epoch),
                        .files = {{"labels/x", digest}},
-                       .counts = {.read = 1, .labelled = 1, .abstained = 0, .quarantined = 0, .class_histogram = {}},
-                       .reasons = {}});
+                       .counts = {.read = 1, .labelled = 1, .abstained = 0, .quarantined = 0, .class_histogram = {}}});
   }
   void Commit(std::uint64_t shard, std::uint64_t epoch, const std::string& digest, const std::string& who) {
     const auto say = [&](const char* outcome) {
@@ -229,8 +228,7 @@ TEST_F(ChaosOracleTest, CatchesRecordsThatGotLost) {
   Add(ShardCommitted{.key = {"r-1", "label", 0, 1},
                      .request_id = "c",
                      .files = {{"labels/x", digests_[0]}},
-                     .counts = {.read = 1, .labelled = 0, .abstained = 0, .quarantined = 0, .class_histogram = {}},
-                     .reasons = {}});
+                     .counts = {.read = 1, .labelled = 0, .abstained = 0, .quarantined = 0, .class_histogram = {}}});
   ExpectBreach("P7", "records got lost");
 }
 

@@ -44,6 +44,7 @@ void BringAbout(SchedulerMetrics& all) {
   counts.class_histogram.assign(classes.size(), 1);
   std::map<std::string, std::uint64_t> reasons;
   for (char reason = 'a'; reason < 'z'; ++reason) reasons[std::string(1, reason)] = 1;
+  counts.quarantined = reasons.size();
   all.Count(counts, reasons, classes);
   TrainerFigures figures = {{"loss", 1},
                             {"h", 1},

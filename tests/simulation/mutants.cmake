@@ -126,7 +126,7 @@ ferment_mutant(commit_again_counts_twice P1
   [[  if (at.shard->state == ShardState::kCommitted) return AnswerCommitted(at, result);]]
   [[  if (at.shard->state == ShardState::kCommitted && at.job->FilesOf(*at.shard) != result.files) return AnswerCommitted(at, result);
   if (at.shard->state == ShardState::kCommitted) {
-    ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, result.reasons, 0, 0, 0});
+    ledger_.Record(ShardCommitted{result.key, result.request_id, result.files, result.counts, 0, 0, 0});
     return true;
   }]]
   coordinator/core/job_book.cc

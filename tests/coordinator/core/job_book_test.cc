@@ -106,13 +106,12 @@ TEST(JobBook, AShardIsLeasedReturnedAndCommittedAndItsEpochOnlyGrows) {
   book.Apply(ShardReleased{Key(0, 1), ReleaseReason::kExpired, ""});
   EXPECT_EQ(ShardAt(book, 0).state, ShardState::kPending);
   book.Apply(ShardLeased{Key(0, 2), "a"});
-  book.Apply(ShardCommitted{Key(0, 2), "q", {{"f", "s"}}, {10, 6, 3, 1, {6}}, {{"bad-magic", 1}}, 1, 2, 3});
+  book.Apply(ShardCommitted{Key(0, 2), "q", {{"f", "s"}}, {10, 6, 3, 1, {6}}, 1, 2, 3});
   EXPECT_EQ(ShardAt(book, 0).state, ShardState::kCommitted);
   EXPECT_EQ(ShardAt(book, 0).epoch, 2U);
   const Job& job = *book.FindJob("r", "label");
   EXPECT_EQ(job.committed, 1U);
   EXPECT_EQ(job.records.labelled, 6U);
-  EXPECT_EQ(job.reasons.at("bad-magic"), 1U);
   EXPECT_EQ(book.FindLabeler("a")->records, 10U);
 }
 
@@ -142,7 +141,7 @@ TEST(JobBook, CountsFailuresInARowAndWhatIsLostAtOnceAsOne) {
   book.Apply(ShardReleased{Key(2, 1), ReleaseReason::kExpired, ""});
   EXPECT_EQ(failures("n"), 3U);
   lease(0, 3, "n/2");
-  book.Apply(ShardCommitted{Key(0, 3), "q", {{"f", "s"}}, {10, 10, 0, 0, {}}, {}, 1, 2, 3});
+  book.Apply(ShardCommitted{Key(0, 3), "q", {{"f", "s"}}, {10, 10, 0, 0, {}}, 1, 2, 3});
   EXPECT_EQ(failures("n"), 0U);
   EXPECT_TRUE(book.FindJob("r", "label")->failed_by.empty());
   lease(1, 3, "n/2");

@@ -43,7 +43,7 @@ TEST_F(SuspectShard, IsTheLastOfItsRunAndGoesToALabelerThatHoldsNothing) {
   EXPECT_EQ(Choose("e/1").key.shard, 1U);
   const LeaseKey other = Lease(1, "e/1", false);
   EXPECT_EQ(Choose("e/1").kind, LeaseChoice::Kind::kNothingNow) << "it holds something";
-  book_.Apply(ShardCommitted{other, "q", {{"f", "s"}}, {1, 1, 0, 0, {}}, {}, 1, 2, 3});
+  book_.Apply(ShardCommitted{other, "q", {{"f", "s"}}, {1, 1, 0, 0, {}}, 1, 2, 3});
   const LeaseChoice choice = Choose("e/1");
   EXPECT_EQ(choice.key, (LeaseKey{"r", "label", 0, 3}));
   EXPECT_TRUE(choice.alone);
@@ -91,7 +91,7 @@ TEST_F(SuspectShard, GoesFirstToOneThatWasWellAndToAnotherHost) {
   const LeaseKey other = Lease(1, "d/2", false);
   at_work_ = {"d/2"};
   EXPECT_EQ(Choose("c/2", {"c/2", "d/2"}).kind, LeaseChoice::Kind::kNothingNow) << "d/2 may soon have proved itself";
-  book_.Apply(ShardCommitted{other, "q", {{"f", "s"}}, {1, 1, 0, 0, {}}, {}, 1, 2, 3});
+  book_.Apply(ShardCommitted{other, "q", {{"f", "s"}}, {1, 1, 0, 0, {}}, 1, 2, 3});
   at_work_ = {};
   EXPECT_EQ(Choose("c/2", {"c/2", "d/2"}).kind, LeaseChoice::Kind::kNothingNow) << "d/2 has";
   EXPECT_EQ(Choose("d/2", {"c/2", "d/2"}).kind, LeaseChoice::Kind::kGrant);

@@ -103,7 +103,7 @@ class ForgetfulTeacherDesk : public ::testing::Test {
     ledger_.Record(LabelerRegistered{"labeler", "labeler", "1", "avx2"});
     const LeaseKey key{"run", "label", 0, 1};
     ledger_.Record(ShardLeased{key, "labeler"});
-    ledger_.Record(ShardCommitted{key, "", {{"labels/x/0.npz", "sha"}}, {9000, 8000, 1000, 0, {1000, 7000}}, {}});
+    ledger_.Record(ShardCommitted{key, "", {{"labels/x/0.npz", "sha"}}, {9000, 8000, 1000, 0, {1000, 7000}}});
   }
   /// Returns: how often somebody was warned.
   int Judge() {

@@ -189,5 +189,17 @@ TEST_F(TrainerMetricsTest, TheEvaluationIsTheStudentsByClass) {
   EXPECT_THAT(Text(), HasSubstr("ferment_temporal_flip_ratio 0.0625"));
 }
 
+TEST_F(TrainerMetricsTest, ATrainerThatNamesNewClassesForEverMakesNoNewSeries) {
+  for (int job = 0; job < 100; ++job) {
+    const std::string name = "student_f1_class" + std::to_string(job);
+    metrics_.Complete("run/evaluate", Phase::kEvaluate, 9, {{name, 0.5}, {"student_f1_Fear", job}}, 1);
+  }
+  const std::string text = Text();
+  EXPECT_THAT(text, HasSubstr("ferment_eval_f1_ratio{class=\"Fear\"} 99"));
+  std::size_t series = 0;
+  for (std::size_t at = 0; (at = text.find("ferment_eval_f1_ratio{", at)) != std::string::npos; ++at) ++series;
+  EXPECT_EQ(series, 8U);
+}
+
 }  // namespace
 }  // namespace ferment::coordinator

@@ -244,6 +244,30 @@ TEST_F(RunEngineTest, CountsThatDoNotAddUpAreRefused) {
   EXPECT_EQ(JobNamed("label").committed, 0U);
 }
 
+TEST_F(RunEngineTest, WhatStaysOfAShardHasASize) {
+  StartLabelling();
+  const ShardResult honest = ResultOf(LeaseOne(Register()));
+  const auto refused = [&](const auto& inflate) {
+    ShardResult result = honest;
+    inflate(result);
+    const auto answer = engine()->leases().Commit(result);
+    return !answer && answer.error().code() == StatusCode::kInvalidArgument;
+  };
+  const std::string folder = honest.files[0].file.substr(0, honest.files[0].file.rfind('/') + 1);
+  EXPECT_TRUE(refused([](ShardResult& result) { result.request_id = std::string(1025, 'q'); }));
+  EXPECT_TRUE(refused([](ShardResult& result) { result.counts.class_histogram.resize(9); }));
+  EXPECT_TRUE(refused([](ShardResult& result) { result.files.push_back(result.files[0]); }));
+  EXPECT_TRUE(refused([&](ShardResult& result) { result.files[0].file = folder + std::string(256, 'f'); }));
+  EXPECT_TRUE(refused([](ShardResult& result) { result.files[0].sha256 = std::string(256, 'a'); }));
+  const ShardFailure failure{std::string(1025, 'q'), "", honest.key, {"broken", 1}, false, {}};
+  EXPECT_EQ(engine()->leases().FailShard(failure).code(), StatusCode::kInvalidArgument);
+  ShardResult largest = honest;
+  largest.request_id = std::string(1024, 'q');
+  largest.counts.class_histogram.resize(8);
+  largest.files[0] = {folder + std::string(255, 'f'), std::string(255, 'a')};
+  EXPECT_TRUE(engine()->leases().Commit(largest));
+}
+
 TEST_F(RunEngineTest, DamagePastTheLimitFailsTheRun) {
   StartLabelling();
   ShardResult result = ResultOf(LeaseOne(Register()));

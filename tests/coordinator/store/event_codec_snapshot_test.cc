@@ -34,8 +34,7 @@ std::vector<Event> FullHistory() {
       LabelerRegistered{"b/1", "b", "1", "avx2", "h"},
       ShardsPlanned{"r", "label", work, std::vector<PlannedShard>(5000, {"", 7, 10}), 12},
       ShardLeased{key(0, 1), "a/1", 1},
-      ShardCommitted{
-          key(0, 1), "q1", {{"labels/x/0.npz", "s0"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1, 2, 3, {7, 9}},
+      ShardCommitted{key(0, 1), "q1", {{"labels/x/0.npz", "s0"}}, {10, 5, 4, 1, {2, 3}}, 1, 2, 3, {7, 9}},
       ShardLeased{key(4999, 1), "b/1", 1},
       ShardReleased{key(4999, 1), ReleaseReason::kFailed, "q2"},
       ShardLeased{key(4999, 2), "a/1", 2},

@@ -33,7 +33,7 @@ std::vector<Event> OneOfEachKind() {
       LabelerRegistered{"l", "n", "i", "avx2", "h"},
       ShardLeased{key, "l", 4, true},
       ShardReleased{key, ReleaseReason::kReplaced, "q", 70},
-      ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, {{"bad-magic", 1}}, 1.5, 2.5, 3, {7, 9}},
+      ShardCommitted{key, "q", {{"f", "s"}}, {10, 5, 4, 1, {2, 3}}, 1.5, 2.5, 3, {7, 9}},
       ShardFailed{key, "q", {"bad", 65, FailureCause::kPlanRefused}, {1, 0, 0, 1, {}}},
       TeacherTripped{"r", "label", TripCause::kCollapsed, "one class", 12, "q"},
       LabelerForgotten{"l"},
