@@ -400,6 +400,20 @@ TEST_F(RunEngineTest, DrainingStopsTrainersAndTheNextCoordinatorGoesOn) {
   EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "a drain costs no attempt";
 }
 
+TEST_F(RunEngineTest, ReasonsAndClassesAreOfNoMoreRecordsThanThereAre) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  result.reasons = {{"bad-magic", 1}};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  result.reasons = {{"bad-magic", UINT64_MAX}, {"jpeg-huge", 1}};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss) << "a sum past 2^64";
+  result.reasons.clear();
+  result.counts.class_histogram = {result.counts.labelled, 1};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  result.counts.class_histogram = {result.counts.labelled - 1, 1};
+  EXPECT_TRUE(engine()->leases().Commit(result));
+}
+
 TEST_F(RunEngineTest, AnotherSpecUnderTheSameRequestIdIsNoRepetition) {
   run_id_ = Submit();
   RunSpec other = SmallSpec();
