@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/issued_certificates.h"
 #include "common/io/atomic_file.h"
+#include "common/io/local_file_system.h"
 #include "common/io/secret_folder.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/credentials/certificate_maker.h"
@@ -51,10 +50,7 @@ IssuedCertificates IssuedBy(const DevCertsFlags& flags) {
   return IssuedCertificates(AuthorityFolder(flags) / "issued");
 }
 
-std::string ReadText(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return std::string{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+std::string ReadText(const fs::path& file) { return io::ReadTextFile(file).value_or(""); }
 
 Status CheckFlags(const DevCertsFlags& flags) {
   const auto usage = [](const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };

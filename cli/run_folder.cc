@@ -19,6 +19,7 @@
 #include "common/event/process_record.h"
 #include "common/io/atomic_file.h"
 #include "common/io/folder_hold.h"
+#include "common/io/local_file_system.h"
 #include "common/io/object/object_url.h"
 
 namespace ferment::cli {
@@ -44,6 +45,18 @@ bool IsRunFolderOrEmpty(const fs::path& folder) {
   const auto is_lock = [](const fs::directory_entry& entry) { return entry.path().filename() == io::kCoordinatorLock; };
   return std::all_of(fs::directory_iterator(folder, error), fs::directory_iterator(), is_lock) ||
          fs::exists(folder / io::kCommandLock, error) || fs::exists(folder / "spec.yaml", error);
+}
+
+/// A folder that somebody keeps a spec of their own in, with labels and logs of their own, is no run's: a run's spec is
+/// as this program writes it, or lies beside what else a run makes.
+bool HasSpecOfItsOwn(const RunLayout& layout) {
+  std::error_code error;
+  const auto is_there = [&](const char* name) { return fs::exists(layout.root() / name, error); };
+  if (!is_there("spec.yaml") || is_there("ferment.db") || is_there("phases.json") || is_there("processes"))
+    return false;
+  const auto text = io::ReadTextFile(layout.Spec());
+  const auto spec = LoadResolvedSpec(layout.Spec());
+  return !text || !spec || SpecToYaml(*spec) != *text;
 }
 
 /// Requires: the folder has a spec.
@@ -117,6 +130,7 @@ Status RunFolder::CheckNoCoordinatorRuns() const {
 }
 
 Status RunFolder::DeleteRun() {
+  if (HasSpecOfItsOwn(layout_)) return NotARunFolder(layout_.root());
   for (const char* name : kWritten) {
     std::error_code error;
     fs::remove_all(layout_.root() / name, error);

@@ -68,6 +68,8 @@ class RunSession {
                              event::EndOrphans(layout.Processes(), interruptions_.hurry.get_token()));
     if (orphans > 0) bar_.Note("ended " + std::to_string(orphans) + " processes that an earlier start had left");
     if (options_.fresh) {
+      // Before anything is deleted for a run that cannot begin.
+      FERMENT_RETURN_IF_ERROR(CheckDataExists(options_.spec, leave));
       FERMENT_RETURN_IF_ERROR(CheckNoSlurmJob(layout));
       FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
     }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +11,7 @@
 #include "common/base/json.h"
 #include "common/io/atomic_file.h"
 #include "common/io/audit_log.h"
+#include "common/io/local_file_system.h"
 #include "common/io/secret_folder.h"
 #include "common/rpc/access_policy.h"
 #include "common/rpc/credentials/token_file.h"
@@ -34,8 +33,10 @@ Status Usage(const std::string& text) { return InvalidArgumentError(text).WithEx
 
 /// Returns: the token file's text with one more line. Errors: where the file cannot be understood, or has the name.
 Result<std::string> WithLine(const NewTokenFlags& flags, const rpc::TokenEntry& entry) {
-  std::ifstream in(flags.tokens, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  // One that is there and cannot be read must not be replaced: all others' tokens would be lost.
+  const auto kept = io::ReadTextFile(flags.tokens);
+  if (!kept && kept.error().code() != StatusCode::kNotFound) return Fail(kept.error());
+  std::string text = kept.value_or("");
   const auto entries = rpc::ParseTokens(text);
   if (!entries) return Fail(entries.error().With("file=" + flags.tokens));
   const bool known =

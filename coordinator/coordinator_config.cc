@@ -3,11 +3,9 @@
 
 #include <unistd.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
+#include "common/io/local_file_system.h"
 #include "common/io/object/object_url.h"
 #include "common/rpc/listen_address.h"
 
@@ -148,9 +146,8 @@ std::string Describe(const CoordinatorConfig& config) {
 }
 
 ServedAddresses ReadAddressFile(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  const auto object = ParseJson(text);
+  const auto text = io::ReadTextFile(file);
+  const auto object = ParseJson(text.value_or(""));
   if (!object) return {};
   return {TextOr(Field(*object, "grpc"), ""), TextOr(Field(*object, "admin"), "")};
 }

@@ -31,6 +31,11 @@ Status WriteErrno(int error, std::string_view what, const std::filesystem::path&
     case ENOENT:
     case ENOTDIR:
     case EISDIR:
+    // A name that no disk can have, or that of something else.
+    case EEXIST:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO:
       return NotFoundError(message).WithExitCode(exit_code::kCannotWrite);
     case ENOSPC:
     case EDQUOT:

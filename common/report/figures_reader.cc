@@ -3,14 +3,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
+#include <system_error>
 
 #include "common/base/json_field.h"
 #include "common/config/spec_loader.h"
 #include "common/dataset/records/open_sources.h"
+#include "common/io/local_file_system.h"
 #include "common/report/evaluation_tables.h"
 #include "common/report/label_figures.h"
 
@@ -18,9 +18,8 @@ namespace ferment::report {
 namespace {
 
 std::optional<std::string> ReadText(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  auto text = io::ReadTextFile(path);
+  return text ? std::optional(*std::move(text)) : std::nullopt;
 }
 
 /// Returns: null JSON where the file does not exist.
@@ -206,7 +205,8 @@ Result<RunFigures> ReadRunFigures(const RunLayout& layout) {
   FERMENT_ASSIGN_OR_RETURN(const Json evaluate, ReadJson(layout.Result("evaluate")));
   ReadEvaluation(Field(evaluate, "evaluation"), figures);
   figures.student_digest = DigestOf(layout, "finetune", "student");
-  if (std::filesystem::exists(layout.Export() / "model.json")) figures.export_dir = "export";
+  std::error_code unreadable;
+  if (std::filesystem::exists(layout.Export() / "model.json", unreadable)) figures.export_dir = "export";
   const Status labels = ReadLabelFigures(layout, spec, TeachersOf(layout, spec), figures);
   EnterCanaries(layout, figures);
   if (!labels.ok()) figures.truth_note = "Some label sets cannot be read: " + std::string(labels.message());

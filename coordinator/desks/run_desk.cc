@@ -19,6 +19,7 @@ Status CheckSubmission(const Submission& submission) {
   if (!std::filesystem::path(submission.run_dir).is_absolute()) {
     return InvalidArgumentError("run_dir must be an absolute path: run_dir=" + submission.run_dir);
   }
+  if (submission.run_dir.find('\0') != std::string::npos) return InvalidArgumentError("run_dir holds a NUL");
   FERMENT_RETURN_IF_ERROR(CheckPriority(submission.priority));
   if (submission.spec.name().empty()) return InvalidArgumentError("the spec has no name");
   if (submission.spec.classes().empty() || !submission.spec.has_teacher()) {
@@ -32,6 +33,12 @@ Status CheckSubmission(const Submission& submission) {
         newer);
   }
   return {};
+}
+
+/// Returns: the one way to write the folder, so that it is known again.
+std::string FolderOf(const Submission& submission) {
+  const auto plain = std::filesystem::path(submission.run_dir).lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).string();
 }
 
 /// Returns: whether the job may end as it is; else a trainer of it must leave first.
@@ -62,21 +69,24 @@ RunDesk::RunDesk(Parts parts)
 
 Result<std::string> RunDesk::Submit(const Submission& submission) {
   const JobBook& book = parts_.ledger.book();
+  const std::string spec = submission.spec.SerializeAsString();
   if (!submission.request_id.empty()) {
-    if (const Run* known = book.FindSubmission(submission.request_id)) return known->run_id;
+    // With another spec it is no repetition: a client names its request by the folder, which may have been emptied.
+    const Run* known = book.FindSubmission(submission.request_id);
+    if (known != nullptr && known->spec == spec) return known->run_id;
   }
   FERMENT_RETURN_IF_ERROR(CheckSubmission(submission));
-  const std::string spec = submission.spec.SerializeAsString();
-  if (const Run* former = book.FindRunIn(submission.run_dir)) {
+  const std::string run_dir = FolderOf(submission);
+  if (const Run* former = book.FindRunIn(run_dir)) {
     if (former->state == RunState::kRunning) {
-      return Fail(AlreadyExistsError("an unfinished run has this folder: run=" + former->run_id + " run_dir=" +
-                                     submission.run_dir + "; wait for it, cancel it, or give another folder")
+      return Fail(AlreadyExistsError("an unfinished run has this folder: run=" + former->run_id +
+                                     " run_dir=" + run_dir + "; wait for it, cancel it, or give another folder")
                       .WithExitCode(exit_code::kFenced));
     }
     if (former->spec == spec) {
       const std::string run_id = former->run_id;
       if (former->state == RunState::kSucceeded) return run_id;
-      LogInfo("run.reopened", {{"run", run_id}, {"run_dir", submission.run_dir}});
+      LogInfo("run.reopened", {{"run", run_id}, {"run_dir", run_dir}});
       parts_.ledger.Record(RunReopened{run_id, submission.request_id, WallMs(parts_.clock)});
       prepared_.erase(run_id);
       indexes_.ForgetAll();
@@ -85,8 +95,8 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
     }
   }
   const std::string run_id = submission.spec.name() + "-" + std::to_string(book.CountSubmitted() + 1);
-  LogInfo("run.submitted", {{"run", run_id}, {"run_dir", submission.run_dir}});
-  parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), submission.run_dir, spec,
+  LogInfo("run.submitted", {{"run", run_id}, {"run_dir", run_dir}});
+  parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), run_dir, spec,
                                     PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});
   GivePriority(run_id, submission.priority);
   return run_id;

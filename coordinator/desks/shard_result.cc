@@ -2,6 +2,7 @@
 #include "coordinator/desks/shard_result.h"
 
 #include <algorithm>
+#include <ranges>
 #include <string_view>
 
 #include "common/base/result.h"
@@ -46,6 +47,16 @@ bool IsResultOf(const ShardWork& work, std::string_view file) {
                      [&](const WorkModel& model) { return model.output_dir == file.substr(0, slash); });
 }
 
+/// Returns: the sum, or the largest number where that is past it.
+std::uint64_t SumOf(const auto& counts) {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t count : counts) {
+    if (count > UINT64_MAX - sum) return UINT64_MAX;
+    sum += count;
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::string NameOf(const LeaseKey& key) {
@@ -64,7 +75,15 @@ Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result
     return DataLossError("read is not labelled + abstained + quarantined: " + NameOf(result.key) + " " +
                          TextOf(counts));
   }
+  if (SumOf(result.reasons | std::views::values) > counts.quarantined) {
+    return DataLossError("reasons are given for more records than were quarantined: " + NameOf(result.key) + " " +
+                         TextOf(counts));
+  }
   const bool label = job.plan.phase == Phase::kLabel;
+  if (label && SumOf(counts.class_histogram) > counts.labelled) {
+    return DataLossError("classes are given for more records than were labelled: " + NameOf(result.key) + " " +
+                         TextOf(counts));
+  }
   if (label && counts.read != shard.plan.record_count) {
     return DataLossError("not every record of the shard was read: " + NameOf(result.key) + " " + TextOf(counts) +
                          " records=" + std::to_string(shard.plan.record_count));

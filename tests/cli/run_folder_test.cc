@@ -125,6 +125,20 @@ TEST_F(RunFolderTest, DeletesOnlyWhatARunWrites) {
   EXPECT_TRUE(folder->KeepSpec(Spec(50)).ok());
 }
 
+TEST_F(RunFolderTest, DeletesNothingWhereSomebodyKeepsASpecOfTheirOwn) {
+  fs::create_directories(root_ / "labels");
+  std::ofstream(root_ / "labels" / "by_hand.csv") << "mine";
+  std::ofstream(root_ / "spec.yaml") << "# mine\nname: t\n";
+  auto folder = RunFolder::Open(root_);
+  ASSERT_TRUE(folder);
+  const Status refused = folder->DeleteRun();
+  EXPECT_EQ(ProcessExitCode(refused), exit_code::kCannotWrite) << refused.message();
+  EXPECT_TRUE(fs::exists(root_ / "labels" / "by_hand.csv"));
+  EXPECT_TRUE(fs::exists(root_ / "spec.yaml"));
+  std::ofstream(root_ / "phases.json") << "{}";
+  EXPECT_TRUE(folder->DeleteRun().ok()) << "of a run, whatever wrote its spec";
+}
+
 TEST(CheckDataExists, NamesEverythingThatIsMissing) {
   RunSpec spec;
   spec.mutable_data()->add_fer()->set_path("/no/fer");

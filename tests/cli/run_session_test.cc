@@ -352,6 +352,13 @@ TEST_F(RunSessionTest, NamesMissingDataBeforeAnythingStarts) {
   EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kBadData);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("/no/such/pack"));
   EXPECT_TRUE(Records().empty());
+  const fs::path kept = options_.run_dir / "labels" / "kept";
+  fs::create_directories(kept);
+  options_.fresh = true;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(RunToTheEnd(options_, none), exit_code::kBadData);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("/no/such/pack"));
+  EXPECT_TRUE(fs::exists(kept)) << "nothing is deleted for a run that cannot begin";
 }
 
 }  // namespace

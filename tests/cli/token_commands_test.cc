@@ -47,6 +47,14 @@ class TokenCommands : public testing::Test {
   const fs::path folder_ = fs::path(testing::TempDir()) / "token_commands";
 };
 
+TEST_F(TokenCommands, AFileOfHashesThatCannotBeReadIsNotReplaced) {
+  fs::create_directory(folder_ / "tokens");
+  const Answer made = Say({"new-token", "ann", "submitter", "--tokens", At("tokens"), "--out", At("ann")});
+  EXPECT_EQ(made.code, 65) << made.text;
+  EXPECT_THAT(made.text, HasSubstr(At("tokens")));
+  EXPECT_FALSE(fs::exists(folder_ / "ann"));
+}
+
 TEST_F(TokenCommands, ANewTokenIsKnownByItsHashAlone) {
   const Answer made = Say({"new-token", "ann", "submitter", "--tokens", At("tokens"), "--out", At("ann")});
   ASSERT_EQ(made.code, 0) << made.text;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/credentials/credential_paths.h"
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include "common/base/environment_names.h"
 #include "common/rpc/credentials/openssl_objects.h"
@@ -92,7 +92,13 @@ Result<CredentialPaths> ResolveCredentials(const CredentialFlags& flags) {
 Result<std::string> ReadCredential(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (in) {
-    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    // An iterator over the bytes would throw where they cannot be read, as those of a folder.
+    std::string text;
+    std::array<char, 4096> piece{};
+    while (in.read(piece.data(), piece.size()) || in.gcount() > 0) {
+      text.append(piece.data(), static_cast<std::size_t>(in.gcount()));
+    }
+    if (in.bad()) return Fail(NotAllowed(UnavailableError("cannot read it; is it a file?"), file));
     if (!text.empty()) return text;
     return Fail(NotAllowed(InvalidArgumentError("an empty file"), file));
   }

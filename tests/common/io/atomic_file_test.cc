@@ -35,6 +35,18 @@ TEST(AtomicFile, AMissingParentFolderIsExitCode73) {
   EXPECT_NE(status.message().find("missing/a"), std::string_view::npos);
 }
 
+TEST(AtomicFile, ANameThatCannotBeIsExitCode73AndNoFailureOfTheDisk) {
+  const auto folder = FreshFolder("names");
+  std::filesystem::create_symlink(folder / "b", folder / "a");
+  std::filesystem::create_symlink(folder / "a", folder / "b");
+  for (const std::string& name : {std::string(300, 'l'), std::string("a/inside"), std::string("x\0y", 3)}) {
+    const Status made = CreateFolders(folder / name / "run");
+    const Status status = made.ok() ? WriteFileAtomically(folder / name / "run", std::string_view("x")) : made;
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kCannotWrite) << status.ToString();
+    EXPECT_NE(status.code(), StatusCode::kUnavailable) << "which would end a coordinator";
+  }
+}
+
 TEST(AtomicFile, AFullDiskIsExitCode204AndKeepsTheOldFile) {
   const auto folder = FreshFolder("full");
   ASSERT_TRUE(WriteFileAtomically(folder / "a", std::string_view("old")).ok());

@@ -50,6 +50,16 @@ TEST_F(RunReport, RefusesAFolderWithoutASpec) {
   EXPECT_EQ(WriteReport(run_dir_ / "nowhere").code(), StatusCode::kNotFound);
 }
 
+TEST_F(RunReport, WhatCannotBeReadEndsNobody) {
+  Write("phases.json", R"({"status":"failed","seed":3,"phases":[{"job_id":"teacher","phase":"teacher","round":0,
+    "status":"failed","attempts":1,"seconds":1,"cpu_seconds":1,"peak_rss_bytes":1,"samples":1,"failure":"why"}]})");
+  for (const char* name : {"logs/curve-teacher.jsonl", "phases/teacher/result.json", "phases/evaluate/result.json",
+                           "evaluation/video_validation.csv", "evaluation/static_validation.csv"})
+    std::filesystem::create_directories(run_dir_ / name);
+  ASSERT_TRUE(WriteReport(run_dir_).ok());
+  EXPECT_EQ(Report()["status"], "failed");
+}
+
 TEST_F(RunReport, SaysWhyARunFailed) {
   Write("phases.json", R"({"status":"failed","seed":3,"phases":[{"job_id":"teacher","phase":"teacher","round":0,
     "status":"failed","attempts":2,"seconds":1.5,"cpu_seconds":2.5,"peak_rss_bytes":1000,"samples":64,

@@ -424,6 +424,46 @@ TEST_F(RunEngineTest, DrainingStopsTrainersAndTheNextCoordinatorGoesOn) {
   EXPECT_EQ(JobNamed("teacher").failed_attempts, 0U) << "a drain costs no attempt";
 }
 
+TEST_F(RunEngineTest, ReasonsAndClassesAreOfNoMoreRecordsThanThereAre) {
+  StartLabelling();
+  ShardResult result = ResultOf(LeaseOne(Register()));
+  result.reasons = {{"bad-magic", 1}};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  result.reasons = {{"bad-magic", UINT64_MAX}, {"jpeg-huge", 1}};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss) << "a sum past 2^64";
+  result.reasons.clear();
+  result.counts.class_histogram = {result.counts.labelled, 1};
+  EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
+  result.counts.class_histogram = {result.counts.labelled - 1, 1};
+  EXPECT_TRUE(engine()->leases().Commit(result));
+}
+
+TEST_F(RunEngineTest, AnotherSpecUnderTheSameRequestIdIsNoRepetition) {
+  run_id_ = Submit();
+  RunSpec other = SmallSpec();
+  other.mutable_labeling()->set_threshold(0.9);
+  const auto refused = engine()->runs().Submit({"submit", other, kRunDir});
+  ASSERT_FALSE(refused) << "the folder has an unfinished run of the first spec";
+  EXPECT_EQ(refused.error().exit_code(), exit_code::kFenced);
+  ASSERT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  ASSERT_EQ(TheRun().state, RunState::kCancelled);
+  const std::string second = Submit(other);
+  EXPECT_NE(second, run_id_);
+  EXPECT_EQ(Submit(other), second);
+}
+
+TEST_F(RunEngineTest, AFolderIsTheSameHoweverItIsWritten) {
+  run_id_ = Submit();
+  const auto again = engine()->runs().Submit({"another", SmallSpec(), "/runs/./x/../small/"});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code(), StatusCode::kAlreadyExists) << again.error().ToString();
+  const auto cut = engine()->runs().Submit({"cut", SmallSpec(), std::string("/runs/small\0er", 14)});
+  ASSERT_FALSE(cut) << "the system would take it for /runs/small";
+  EXPECT_EQ(cut.error().code(), StatusCode::kInvalidArgument) << cut.error().ToString();
+}
+
 TEST_F(RunEngineTest, AFailedRunSubmittedAgainGoesOnFromItsLastFinishedPhase) {
   StartLabelling();
   world_.run_files.index_status = InternalError("no space").WithExitCode(exit_code::kStorageFailed);

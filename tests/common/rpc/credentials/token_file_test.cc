@@ -71,6 +71,21 @@ class TokenFileOnDisk : public testing::Test {
   const fs::path file_ = fs::path(testing::TempDir()) / "tokens";
 };
 
+TEST_F(TokenFileOnDisk, AFolderInItsPlaceChangesNothingAndEndsNobody) {
+  Put(LineFor("ann", "first"));
+  const auto tokens = TokenFile::Open(file_);
+  ASSERT_TRUE(tokens) << tokens.error().message();
+  fs::remove(file_);
+  fs::create_directory(file_);
+  EXPECT_TRUE((*tokens)->Find("first"));
+  const auto opened = TokenFile::Open(file_);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(ProcessExitCode(opened.error()), exit_code::kNotAllowed) << opened.error().message();
+  fs::remove(file_);
+  Put(LineFor("ann", "second"));
+  EXPECT_TRUE((*tokens)->Find("second"));
+}
+
 TEST_F(TokenFileOnDisk, FollowsEveryChange) {
   Put(LineFor("ann", "first"));
   const auto tokens = TokenFile::Open(file_);
