@@ -8,6 +8,9 @@
 namespace ferment::coordinator {
 namespace {
 
+/// With those of the rest there are 12 series.
+constexpr std::size_t kReasonsNamed = 11;
+
 metrics::Counter& CommitCounter(metrics::MetricRegistry& registry, const std::string& result) {
   return registry.MakeCounter("ferment_commit_total", "Shard results that labelers handed in.", {{"result", result}});
 }
@@ -139,9 +142,9 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
   }
   records_abstained.Add(static_cast<double>(counts.abstained));
   std::uint64_t named = 0;
-  int kinds = 0;
   for (const auto& [reason, count] : reasons) {
-    if (++kinds > 11) break;
+    if (reasons_.size() < kReasonsNamed) reasons_.insert(reason);
+    if (!reasons_.contains(reason)) continue;
     QuarantineCounter(registry_, reason).Add(static_cast<double>(count));
     named += count;
   }

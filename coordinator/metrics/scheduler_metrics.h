@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 
@@ -89,6 +90,8 @@ class SchedulerMetrics {
   /// Of the runs that have ended.
   Sums ended_;
   PhaseCounts mirrored_phases_{};
+  /// The first so many that came, told by name; the others are one series.
+  std::set<std::string, std::less<>> reasons_;
   /// By class. To ask the registry for one costs more than the rest of a commit's counting.
   std::map<std::string, metrics::Counter*, std::less<>> labelled_;
   std::array<metrics::Gauge*, 4> shards_;

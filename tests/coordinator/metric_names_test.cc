@@ -132,6 +132,14 @@ TEST_F(MetricNames, EveryAlertHasItsPageInOperations) {
   }
 }
 
+TEST_F(MetricNames, ReasonsAreTwelveSeriesHoweverManyCome) {
+  scheduler_.Count({4, 0, 0, 4, {}}, {{"of", 1}, {"another", 1}, {"shard", 1}, {"a", 1}}, {});
+  const std::string text = registry_->Exposition();
+  EXPECT_EQ(Matches(text, std::regex("ferment_records_quarantined_total\\{reason=\"([^\"]+)\"\\}")).size(), 12U);
+  EXPECT_NE(text.find("ferment_records_quarantined_total{reason=\"a\"} 2\n"), std::string::npos);
+  EXPECT_NE(text.find("ferment_records_quarantined_total{reason=\"other\"} 3\n"), std::string::npos);
+}
+
 TEST_F(MetricNames, WhatRunsLabelersAndTrainersBringStaysBelowFourHundredSeries) {
   const std::string text = registry_->Exposition();
   const auto lines = std::ranges::count(text, '\n');
