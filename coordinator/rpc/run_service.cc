@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/config/spec_checks.h"
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/run_streams.h"
 #include "coordinator/rpc/unary_call.h"
@@ -27,6 +28,8 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
   const auto admitted = door_.Admit(RequestKind::kNewWork, received);
   if (!admitted) return FinishNow(*context, admitted.error());
   const v1::SubmitRunRequest& request = admitted->request;
+  const Status rules = CheckMessage(request.spec());
+  if (!rules.ok()) return FinishNow(*context, rules, {.field = "spec"});
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   scheduler_.Submit({request.request_id(), request.spec(), request.run_dir(), request.priority()},
                     Finish<std::string>(*context, call, admitted->share,
