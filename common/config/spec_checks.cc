@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/config/spec_defaults.h"
+#include "common/config/spec_reader.h"
 #include "common/config/spec_value.h"
 
 namespace ferment {
@@ -152,6 +153,15 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults) {
   CheckTeacherLimits(loaded.spec.labeling(), judge);
   CheckOffered(loaded, judge);
   CheckObjectPlaces(loaded.spec, judge);
+}
+
+Status CheckMessage(const RunSpec& spec) {
+  LoadedSpec loaded{.spec = {}, .origins = {}, .file = "spec"};
+  SpecFaults faults;
+  SpecReader(loaded, faults).ReadText(SpecToYaml(spec));
+  Judge judge(loaded, faults);
+  CheckName(loaded.spec, judge);
+  return faults.ToStatus();
 }
 
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults) {

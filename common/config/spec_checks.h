@@ -14,4 +14,8 @@ void CheckValues(const LoadedSpec& loaded, SpecFaults& faults);
 /// Faults a spec whose data sets cannot make a run: neither all rendered nor faces with and without labels.
 void CheckSources(const LoadedSpec& loaded, SpecFaults& faults);
 
+/// For a spec that came as a message, which no loader has seen: its name, and each value that it holds, by the rule of
+/// its field. Errors: as LoadSpec, with "spec" as the file.
+Status CheckMessage(const RunSpec& spec);
+
 }  // namespace ferment

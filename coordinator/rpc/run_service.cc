@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/config/spec_checks.h"
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/run_streams.h"
 #include "coordinator/rpc/unary_call.h"
@@ -25,6 +26,10 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
                                                     const v1::SubmitRunRequest* received,
                                                     v1::SubmitRunResponse* response) {
   return Serve(door_, RequestKind::kNewWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
+    if (Status rules = CheckMessage(request.spec()); !rules.ok()) {
+      call.About({.field = "spec"});
+      return rules;
+    }
     scheduler_.Submit({request.request_id(), request.spec(), request.run_dir(), request.priority()},
                       call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
     return {};

@@ -119,6 +119,14 @@ class Contract:
         expect("a teacher that is not there yet is rolled back", code, "FAILED_PRECONDITION")
         expect("and what stands against it is named", details["PreconditionFailure"].violations[0].subject, f"ferment.v1.Run/{run_id}")
 
+    def check_rules(self):
+        """A spec that no file could hold is refused before it is planned, and the field named."""
+        for fault in ({"cotrain": {"rounds": 4000000000}}, {"name": "../out"}, {"labeling": {"tau": 0}}, {"classes": ["Wrath"]}):
+            spec = self.messages["ferment.v1.RunSpec"](**({"name": "bad", "classes": ["Anger", "Happiness"], "teacher": {}} | fault))
+            code, details = self.refusal("SubmitRun", request_id="bad", spec=spec, run_dir=str(self.folder / "runs" / "bad"))
+            self.checks.expect(f"a spec with {fault}", code, "INVALID_ARGUMENT")
+            self.checks.expect("names its field", details["BadRequest"].field_violations[0].field, "spec")
+
     def check_deadline(self, run_id):
         before = self.run_call("GetRun", run_id=run_id).run.SerializeToString(deterministic=True)
         try:
@@ -184,6 +192,7 @@ class Contract:
         runs = [self.submit(name) for name in ("one", "two", "three")]
         self.check_pages(runs)
         self.check_details(runs[0])
+        self.check_rules()
         self.check_deadline(runs[0])
         self.check_streams(runs[0])
         self.check_pings()

@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "ferment/v1/run_service.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
@@ -62,6 +63,24 @@ TEST_F(RunPages, ATokenThatIsNotOursIsRefusedAndTheFieldNamed) {
     ASSERT_EQ(rich.details_size(), 2);
     ASSERT_TRUE(rich.details(1).UnpackTo(&request));
     EXPECT_EQ(request.field_violations(0).field(), "page_token");
+  }
+}
+
+TEST_F(RunPages, ASpecThatNoFileCouldHoldIsRefusedBeforeItIsPlanned) {
+  std::vector<RunSpec> faulty(4, SmallSpec());
+  faulty[0].mutable_cotrain()->set_rounds(4'000'000'000);
+  faulty[1].set_name("../out");
+  faulty[2].mutable_labeling()->set_tau(0);
+  faulty[3].add_classes("Wrath");
+  for (const RunSpec& spec : faulty) {
+    grpc::ClientContext context;
+    v1::SubmitRunRequest request;
+    *request.mutable_spec() = spec;
+    request.set_run_dir("/runs/faulty");
+    v1::SubmitRunResponse response;
+    const grpc::Status refused = runs_->SubmitRun(&context, request, &response);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << spec.ShortDebugString();
+    EXPECT_NE(refused.error_message().find("allowed"), std::string::npos) << refused.error_message();
   }
 }
 
