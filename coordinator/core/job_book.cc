@@ -71,6 +71,8 @@ const Run* JobBook::FindSubmission(std::string_view request_id) const {
   return run_id == nullptr ? nullptr : FindRun(*run_id);
 }
 
+const std::string* JobBook::RunOfChange(std::string_view request_id) const { return Find(changes_, request_id); }
+
 const Job* JobBook::FindJob(std::string_view run_id, std::string_view job_id) const {
   const Run* run = FindRun(run_id);
   return run == nullptr ? nullptr : run->FindJob(job_id);

@@ -41,6 +41,8 @@ class JobBook {
   const Run* FindSubmission(std::string_view request_id) const;
   /// Returns: whether a cancel or an update of this request id was taken, whatever it found.
   bool KnowsChange(std::string_view request_id) const { return changes_.contains(request_id); }
+  /// Returns: the run that it was taken for, or nullptr.
+  const std::string* RunOfChange(std::string_view request_id) const;
   const Job* FindJob(std::string_view run_id, std::string_view job_id) const;
   const Labeler* FindLabeler(std::string_view labeler_id) const;
   /// Returns: the labeler of this name, or nullptr.

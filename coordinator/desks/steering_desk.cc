@@ -22,9 +22,17 @@ Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
       " state=" + (run->state == RunState::kRunning ? "being cancelled" : std::string(RunStateName(run->state)))));
 }
 
+Status SteeringDesk::CheckRequestId(const std::string& request_id, const std::string& run_id) const {
+  const std::string* changed = ledger_.book().RunOfChange(request_id);
+  if (changed == nullptr || *changed == run_id) return {};
+  return InvalidArgumentError("a change of another run had this request id; give each request its own: request_id=" +
+                              request_id + " run=" + run_id + " other=" + *changed);
+}
+
 Status SteeringDesk::Cancel(const std::string& run_id, const std::string& request_id) {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return NoSuchRun(run_id);
+  FERMENT_RETURN_IF_ERROR(CheckRequestId(request_id, run_id));
   if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
   if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
   LogInfo("run.cancel", {{"run", run_id}});
@@ -35,6 +43,7 @@ Status SteeringDesk::Cancel(const std::string& run_id, const std::string& reques
 Status SteeringDesk::Update(const RunUpdate& update) {
   if (!update.suspended && !update.priority) return InvalidArgumentError("an update that changes nothing");
   if (update.priority) FERMENT_RETURN_IF_ERROR(CheckPriority(*update.priority));
+  FERMENT_RETURN_IF_ERROR(CheckRequestId(update.request_id, update.run_id));
   if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};
   if (const auto run = Running(update.run_id); !run) return run.error();
   if (update.suspended) LogInfo(*update.suspended ? "run.suspended" : "run.resumed", {{"run", update.run_id}});

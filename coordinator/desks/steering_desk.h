@@ -36,7 +36,7 @@ class SteeringDesk {
   SteeringDesk(Ledger& ledger, const Clock& clock, SchedulerMetrics& metrics)
       : ledger_(ledger), clock_(clock), metrics_(metrics) {}
 
-  /// Of a run that has ended it changes nothing. Errors: NotFound.
+  /// Of a run that has ended it changes nothing. Errors: NotFound; InvalidArgument: another run's request id.
   Status Cancel(const std::string& run_id, const std::string& request_id);
   /// Suspended, a run starts nothing and leases nothing; its trainers save a checkpoint and leave, labelers finish what
   /// they hold. Errors: NotFound; InvalidArgument; FailedPrecondition: the run has ended or is being cancelled.
@@ -49,6 +49,8 @@ class SteeringDesk {
                                       const std::string& reason);
 
  private:
+  /// Errors: InvalidArgument, of one that a change of another run had: nothing would be done, and that not told.
+  Status CheckRequestId(const std::string& request_id, const std::string& run_id) const;
   /// Errors: NotFound; FailedPrecondition: ended, or being cancelled.
   Result<const Run*> Running(const std::string& run_id) const;
 

@@ -1203,6 +1203,17 @@ TEST_F(RunEngineTest, ReplayingTheLogGivesAnEqualBook) {
   EXPECT_EQ(replayed, engine()->book());
 }
 
+TEST_F(RunEngineTest, ARequestIdOfAnotherRunsChangeIsRefusedAndNotTakenAsDone) {
+  run_id_ = Submit();
+  const auto second = engine()->runs().Submit({"second", SmallSpec(), "/runs/second"});
+  ASSERT_TRUE(second);
+  ASSERT_TRUE(engine()->steering().Cancel(run_id_, "stop").ok());
+  EXPECT_EQ(engine()->steering().Cancel(*second, "stop").code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine()->steering().Update({*second, "stop", true}).code(), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(engine()->book().FindRun(*second)->cancel_requested);
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "stop").ok()) << "the same again";
+}
+
 /// Runs whose teacher reports once before they are cancelled.
 class EndedRuns : public RunEngineTest {
  protected:
