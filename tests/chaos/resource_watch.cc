@@ -27,15 +27,6 @@ constexpr FlatnessLimits kStore{.per_minute = 512 << 10, .in_all = 16 << 20};
 /// Of the run folders that are kept: always as many.
 constexpr FlatnessLimits kFolders{.per_minute = 128 << 10, .in_all = 4 << 20};
 
-FlatnessLimits LimitsOf(const Watched& watched, double book_mib_a_minute) {
-  if (watched.what == "bytes") return watched.who == "store" ? kStore : kFolders;
-  if (watched.what == "files") return kFiles;
-  if (watched.what == "threads") return kThreads;
-  FlatnessLimits limits = kMemory;
-  if (watched.who.starts_with("coordinator")) limits.per_minute += book_mib_a_minute;
-  return limits;
-}
-
 /// Each thread's first calls, and the first runs, take memory that stays: a coordinator grows by 6 MiB in three
 /// minutes.
 constexpr std::chrono::minutes kYouth{3};
@@ -46,6 +37,36 @@ std::optional<Growth> JudgedGrowth(const Watched& watched) {
   const auto grown =
       std::ranges::find_if(watched.readings, [](const Reading& reading) { return reading.at >= kYouth; });
   return GrowthOf({grown, watched.readings.end()});
+}
+
+/// Returns: the value at a time, on straight lines between the readings; 0 where there are none.
+double ValueAt(const std::vector<Reading>& readings, std::chrono::milliseconds at) {
+  const auto after = std::ranges::upper_bound(readings, at, {}, &Reading::at);
+  if (after == readings.begin()) return readings.empty() ? 0 : after->value;
+  const Reading& before = *std::prev(after);
+  if (after == readings.end()) return before.value;
+  return before.value + (after->value - before.value) * static_cast<double>((at - before.at).count()) /
+                            static_cast<double>((after->at - before.at).count());
+}
+
+/// Returns: how what the leader remembers grew in what is judged of its life.
+std::optional<Growth> RememberedGrowth(const Watched& watched, const std::vector<Reading>& remembered) {
+  if (!watched.who.ends_with(" leads") || watched.what != "rss_mib") return std::nullopt;
+  Watched kept = watched;
+  for (Reading& reading : kept.readings) reading.value = ValueAt(remembered, watched.begin + reading.at);
+  return JudgedGrowth(kept);
+}
+
+FlatnessLimits LimitsOf(const Watched& watched, const std::optional<Growth>& remembered) {
+  if (watched.what == "bytes") return watched.who == "store" ? kStore : kFolders;
+  if (watched.what == "files") return kFiles;
+  if (watched.what == "threads") return kThreads;
+  FlatnessLimits limits = kMemory;
+  if (remembered) {
+    limits.per_minute += std::max(0.0, remembered->per_minute);
+    limits.in_all += std::max(0.0, remembered->in_all);
+  }
+  return limits;
 }
 
 std::string Line(const Watched& watched, const Growth& growth) {
@@ -59,6 +80,13 @@ std::string Line(const Watched& watched, const Growth& growth) {
                 watched.who.c_str(), watched.what.c_str(), minutes(watched.begin), minutes(watched.readings.back().at),
                 watched.readings.front().value, growth.first, growth.last, growth.highest, growth.per_minute,
                 growth.in_all, growth.rises, growth.falls);
+  return text;
+}
+
+std::string RememberedText(const Growth& judged, const Growth& kept) {
+  char text[160];
+  std::snprintf(text, sizeof(text), "; after its youth %+.3g a minute, %+.3g in all, of runs %+.3g and %+.3g",
+                judged.per_minute, judged.in_all, kept.per_minute, kept.in_all);
   return text;
 }
 
@@ -88,7 +116,7 @@ void ResourceWatch::Take(Instant now, const std::string& who, const std::string&
   file_ << static_cast<double>(since.count()) / 1000 << '\t' << who << '\t' << what << '\t' << value << std::endl;
 }
 
-std::vector<std::string> JudgeSeries(const std::vector<Watched>& series, double book_mib_a_minute,
+std::vector<std::string> JudgeSeries(const std::vector<Watched>& series, const std::vector<Reading>& remembered,
                                      std::vector<Breach>& breaches) {
   std::vector<std::string> lines;
   for (const Watched& watched : series) {
@@ -103,7 +131,9 @@ std::vector<std::string> JudgeSeries(const std::vector<Watched>& series, double 
     lines.push_back(Line(watched, *growth));
     if (watched.what == "anon_mib") continue;  // to look at, where rss_mib grows
     const auto judged = JudgedGrowth(watched);
-    const std::string why = judged ? WhyNotFlat(*judged, LimitsOf(watched, book_mib_a_minute)) : "";
+    const auto kept = RememberedGrowth(watched, remembered);
+    if (judged && kept) lines.back() += RememberedText(*judged, *kept);
+    const std::string why = judged ? WhyNotFlat(*judged, LimitsOf(watched, kept)) : "";
     if (!why.empty()) breaches.push_back({"T6.3", name + " " + why});
   }
   return lines;

@@ -54,9 +54,9 @@ class ResourceWatch {
 };
 
 /// Returns: a line for each series that is long enough to be judged: its life, first and last value, growth; adds a
-/// breach of T6.3 for each that is not flat, and of P6 for a process past 256 MiB. `book_mib_a_minute`: what a
-/// coordinator grows by, since it forgets no run.
-std::vector<std::string> JudgeSeries(const std::vector<Watched>& series, double book_mib_a_minute,
+/// breach of T6.3 for each that is not flat, and of P6 for a process past 256 MiB. `remembered`: MiB that whoever leads
+/// keeps of runs, by the time since the watch began, rising; it may grow by as much as they do in its own life.
+std::vector<std::string> JudgeSeries(const std::vector<Watched>& series, const std::vector<Reading>& remembered,
                                      std::vector<Breach>& breaches);
 
 }  // namespace ferment::chaos

@@ -25,7 +25,7 @@ class ResourceWatchTest : public ::testing::Test {
   }
   std::vector<std::string> Promises() {
     std::vector<Breach> breaches;
-    JudgeSeries(watch_.series(), book_mib_a_minute_, breaches);
+    JudgeSeries(watch_.series(), remembered_, breaches);
     std::vector<std::string> promises;
     for (const Breach& breach : breaches) promises.push_back(breach.promise);
     return promises;
@@ -33,7 +33,7 @@ class ResourceWatchTest : public ::testing::Test {
 
   const fs::path file_ = fs::path(::testing::TempDir()) / "resources.tsv";
   const Instant begin_{};
-  double book_mib_a_minute_ = 0;
+  std::vector<Reading> remembered_;
   ResourceWatch watch_{file_, begin_};
 };
 
@@ -64,7 +64,7 @@ TEST_F(ResourceWatchTest, WhatStaysIsFlatAndToldInALine) {
   Take("coordinator-0 leads", "files", 0);
   EXPECT_TRUE(Promises().empty());
   std::vector<Breach> breaches;
-  EXPECT_EQ(JudgeSeries(watch_.series(), book_mib_a_minute_, breaches).size(), 2U);
+  EXPECT_EQ(JudgeSeries(watch_.series(), remembered_, breaches).size(), 2U);
 }
 
 TEST_F(ResourceWatchTest, AProcessMayGrowWhileItIsYoung) {
@@ -89,11 +89,33 @@ TEST_F(ResourceWatchTest, CatchesEachKindOfLeak) {
   EXPECT_EQ(Promises(), std::vector<std::string>(5, "T6.3"));
 }
 
-TEST_F(ResourceWatchTest, WhatACoordinatorRemembersOfRunsIsAllowedForItAlone) {
-  book_mib_a_minute_ = 0.5;
-  Take("coordinator-1 leads", "rss_mib", 0.6);
+TEST_F(ResourceWatchTest, WhatALeaderRemembersOfRunsIsAllowedForItAlone) {
+  remembered_ = {{minutes(0), 0}, {minutes(10), 8}};
+  Take("coordinator-1 leads", "rss_mib", 0.9);
   EXPECT_TRUE(Promises().empty());
+  Take("coordinator-2 leads", "rss_mib", 1.4);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"}) << "a leak beside it";
   Take("labeler-0", "rss_mib", 0.6);
+  Take("coordinator-0 stands by", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>(3, "T6.3"));
+}
+
+TEST_F(ResourceWatchTest, ALeaderMayGrowByWhatItRemembersInItsOwnLife) {
+  // Nothing for an hour, then ten minutes of runs.
+  remembered_ = {{minutes(0), 0}, {minutes(60), 0}, {minutes(70), 8}};
+  for (seconds at{0}; at < minutes(10); at += seconds(2)) {
+    watch_.Take(begin_ + minutes(60) + at, "coordinator-0 leads", "rss_mib", 30 + static_cast<double>(at.count()) / 75);
+  }
+  EXPECT_TRUE(Promises().empty());
+  Take("coordinator-1 leads", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"}) << "within the hour";
+}
+
+TEST_F(ResourceWatchTest, OnceALeaderForgetsAsManyRunsAsItRemembersItMayNotGrow) {
+  remembered_ = {{minutes(0), 0}, {minutes(3), 8}, {minutes(10), 8}};
+  Take("coordinator-0 leads", "rss_mib", 0.6);
+  EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"});
+  remembered_ = {{minutes(0), 0}, {minutes(3), 8}, {minutes(10), 2}};
   EXPECT_EQ(Promises(), std::vector<std::string>{"T6.3"});
 }
 

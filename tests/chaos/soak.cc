@@ -2,6 +2,7 @@
 #include "tests/chaos/soak.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "coordinator/core/job_book.h"
 #include "coordinator/store/event_codec.h"
@@ -41,24 +42,39 @@ double BytesBelow(const fs::path& folder) {
   return bytes;
 }
 
-/// What a coordinator remembers of a run for good, and of each of its shards, and half as much again for what malloc
+/// What a coordinator remembers of a run, and of each of its shards, and half as much again for what malloc
 /// loses between; docs/operations.md says so too.
 constexpr double kBookBytesARun = 30 << 10;
 constexpr double kBookBytesAShard = 768;
-
-coordinator::JobBook BookOf(const std::vector<StoredRow>& rows) {
-  coordinator::JobBook book;
-  for (const StoredRow& row : rows) {
-    const auto event = coordinator::DecodeEvent(row.body);
-    if (event && !coordinator::OfSnapshot(*event)) book.Apply(*event);
-  }
-  return book;
-}
 
 double MibOf(const coordinator::JobBook& book) {
   return (static_cast<double>(book.run_order().size()) * kBookBytesARun +
           static_cast<double>(book.CountShards()) * kBookBytesAShard) /
          (1 << 20);
+}
+
+struct Remembered {
+  coordinator::JobBook in_the_end;
+  /// MiB, since `begin`: as of each look at the log.
+  std::vector<Reading> mib = {{}};
+};
+
+Remembered RememberedOf(const std::vector<StoredRow>& rows, const std::vector<StoreMark>& marks, Instant begin) {
+  Remembered remembered;
+  auto mark = marks.begin();
+  const auto note_marks_before = [&](std::int64_t sequence) {
+    for (; mark != marks.end() && mark->last_sequence < sequence; ++mark) {
+      const auto at = std::chrono::duration_cast<std::chrono::milliseconds>(mark->at - begin.time_since_epoch());
+      remembered.mib.push_back({at, MibOf(remembered.in_the_end)});
+    }
+  };
+  for (const StoredRow& row : rows) {
+    note_marks_before(row.sequence);
+    const auto event = coordinator::DecodeEvent(row.body);
+    if (event && !coordinator::OfSnapshot(*event)) remembered.in_the_end.Apply(*event);
+  }
+  note_marks_before(std::numeric_limits<std::int64_t>::max());
+  return remembered;
 }
 
 /// What a coordinator that starts anew would read after a snapshot taken now.
@@ -149,16 +165,15 @@ void Soak::RemoveOldRuns() {
 }
 
 std::vector<std::string> Soak::Judge(std::vector<Breach>& breaches) const {
-  const coordinator::JobBook book = BookOf(cluster_.rows());
-  const std::chrono::duration<double, std::ratio<60>> took = std::chrono::steady_clock::now() - begin_;
-  std::vector<std::string> lines = JudgeSeries(watch_.series(), MibOf(book) / took.count(), breaches);
+  const Remembered remembered = RememberedOf(cluster_.rows(), cluster_.marks(), begin_);
+  std::vector<std::string> lines = JudgeSeries(watch_.series(), remembered.mib, breaches);
   std::size_t audited_bytes = 0;
   for (int i = 0; i < ChaosCluster::kCoordinators; ++i) {
     std::error_code missing;
     const std::uintmax_t size = fs::file_size(cluster_.AuditFile(i), missing);
     if (!missing) audited_bytes += size;
   }
-  lines.push_back(Describe(book, cluster_.rows().size(), audited_bytes));
+  lines.push_back(Describe(remembered.in_the_end, cluster_.rows().size(), audited_bytes));
   return lines;
 }
 
