@@ -15,6 +15,7 @@
 #include "common/dataset/labels/label_index.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/io/atomic_file.h"
+#include "common/io/folder_hold.h"
 #include "common/io/mapped_file.h"
 #include "labeler/late_stop.h"
 
@@ -54,8 +55,9 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
 
 class OfflineLeaseClient final : public LeaseClient {
  public:
-  OfflineLeaseClient(std::deque<Lease> leases, std::filesystem::path folder, std::stop_token ending)
-      : folder_(std::move(folder)), ending_(std::move(ending)), waiting_(std::move(leases)) {}
+  OfflineLeaseClient(io::FolderHold hold, std::deque<Lease> leases, std::filesystem::path folder,
+                     std::stop_token ending)
+      : hold_(std::move(hold)), folder_(std::move(folder)), ending_(std::move(ending)), waiting_(std::move(leases)) {}
 
   Result<LeaseOffer> Take() override {
     const MutexLock lock(mutex_);
@@ -109,6 +111,7 @@ class OfflineLeaseClient final : public LeaseClient {
   }
 
   // Constant after construction.
+  const io::FolderHold hold_;
   const std::filesystem::path folder_;
   const std::stop_token ending_;
   // Under mutex_.
@@ -128,6 +131,8 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
   FERMENT_ASSIGN_OR_RETURN(const std::uint32_t round, RoundOf(job));
   const RunLayout layout(std::filesystem::absolute(run_dir));
   FERMENT_ASSIGN_OR_RETURN(RunSpec spec, LoadResolvedSpec(layout.Spec()));
+  // Side by side with others that label this job by hand, and with no coordinator.
+  FERMENT_ASSIGN_OR_RETURN(io::FolderHold hold, io::FolderHold::Take(layout.root(), job + "-by-hand"));
   FERMENT_ASSIGN_OR_RETURN(const auto source, dataset::OpenFr(spec, ending));
   FERMENT_ASSIGN_OR_RETURN(Model teacher, TeacherOf(layout, round));
   const std::string dataset = dataset::DatasetName(spec.data().fr().path());
@@ -153,7 +158,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
                       shared,
                       LabelTask{dataset, first, std::min(per_shard, source->size() - first), teacher, config}});
   }
-  return std::make_unique<OfflineLeaseClient>(std::move(leases), teacher.output_dir, ending);
+  return std::make_unique<OfflineLeaseClient>(std::move(hold), std::move(leases), teacher.output_dir, ending);
 }
 
 }  // namespace ferment::labeler

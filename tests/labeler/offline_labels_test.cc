@@ -16,6 +16,7 @@
 #include "common/dataset/pictures/picture_decoder.h"
 #include "common/dataset/records/open_sources.h"
 #include "common/io/checksum.h"
+#include "common/io/folder_hold.h"
 #include "common/nn/backbone.h"
 #include "common/nn/convolution/quantized_convolution.h"
 #include "common/nn/tensor_io.h"
@@ -120,6 +121,24 @@ TEST_P(OfflinePlans, NeitherLabelersNorThreadsChangeABit) {
   other.mutable_labeling()->set_plan(plan == "int8" ? "auto" : "int8");
   EXPECT_NE(dataset::LabelConfigDigest(other, dataset::PlanInUse(other), "avx2"),
             dataset::LabelConfigDigest(*spec, dataset::PlanInUse(*spec), "avx2"));
+}
+
+TEST(OfflineLabels, AFolderThatACoordinatorRunsIsLeftToIt) {
+  const auto folder = Scratch("held_folder");
+  const auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  OfflineRun run(folder / "run", *spec);
+  {
+    const auto coordinator = io::FolderHold::Take(folder / "run", "demo-1@7");
+    ASSERT_TRUE(coordinator);
+    const auto refused = MakeOfflineLeaseClient(folder / "run", "label");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kFenced);
+  }
+  const auto client = MakeOfflineLeaseClient(folder / "run", "label");
+  ASSERT_TRUE(client) << client.error().message();
+  EXPECT_FALSE(io::FolderHold::Take(folder / "run", "demo-1@7"));
+  EXPECT_TRUE(MakeOfflineLeaseClient(folder / "run", "label")) << "another one by hand";
 }
 
 TEST(OfflineLabels, CanariesChangeNoByteOfALabelSetAndAreTheSameForEveryLabeler) {
