@@ -81,6 +81,7 @@ class Checks:
         self.expect("nobody lists", call(nobody, LIST), "UNAUTHENTICATED")
         self.expect("nobody asks for health", call(nobody, HEALTH), "OK")
         self.expect("a token cancels", call(nobody, CANCEL, f"Bearer {token}"), *OF_SERVICE)
+        self.expect("a token cancels, its scheme in lower case", call(nobody, CANCEL, f"bearer {token}"), *OF_SERVICE)
         self.expect("the token, called Basic", call(nobody, CANCEL, f"Basic {token}"), "UNAUTHENTICATED")
         self.expect("half of the token", call(nobody, CANCEL, f"Bearer {token[:32]}"), "UNAUTHENTICATED")
         self.expect("a reader asks what there is", self.services(reader), "PERMISSION_DENIED")

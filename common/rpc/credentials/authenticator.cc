@@ -3,6 +3,8 @@
 
 #include <grpc/grpc_security_constants.h>
 
+#include <algorithm>
+#include <cctype>
 #include <optional>
 
 #include "common/rpc/access_policy.h"
@@ -13,8 +15,16 @@ namespace {
 
 constexpr std::string_view kScheme = "spiffe://";
 constexpr std::string_view kProgram = "/ferment/";
-constexpr std::string_view kBearer = "Bearer ";
+constexpr std::string_view kBearer = "bearer ";
+
 constexpr char kCoordinator[] = "coordinator";
+
+/// Of an authorization. Schemes are named in any case (RFC 9110, 11.1).
+bool IsBearer(std::string_view authorization) {
+  const std::string_view scheme = authorization.substr(0, kBearer.size());
+  const auto same = [](char one, char other) { return std::tolower(static_cast<unsigned char>(one)) == other; };
+  return std::equal(scheme.begin(), scheme.end(), kBearer.begin(), kBearer.end(), same);
+}
 
 tl::unexpected<Status> Unauthenticated(std::string message) {
   return Fail(Status(StatusCode::kUnauthenticated, std::move(message)));
@@ -81,7 +91,7 @@ Result<Caller> Authenticator::WhoMade(const grpc::AuthContext& connection, const
 
 Result<Caller> Authenticator::IdentifyToken(std::string_view authorization) const {
   if (tokens_ == nullptr) return Unauthenticated("this coordinator takes certificates, no tokens");
-  if (!authorization.starts_with(kBearer)) return Unauthenticated("not a bearer token");
+  if (!IsBearer(authorization)) return Unauthenticated("not a bearer token");
   const auto entry = tokens_->Find(authorization.substr(kBearer.size()));
   if (!entry) return Unauthenticated("not a token that is known here");
   if (entry->expires && *entry->expires <= clock_.WallNow()) {
