@@ -22,10 +22,9 @@ class KeepingService final : public v1::LeaseService::CallbackService {
  public:
   grpc::ServerUnaryReactor* LeaseShards(grpc::CallbackServerContext* context, const v1::LeaseShardsRequest*,
                                         v1::LeaseShardsResponse*) override {
-    grpc::ServerUnaryReactor* call = context->DefaultReactor();
-    kept_ = coordinator::Finish<LeaseAnswer>(*context, call, nullptr, [](const LeaseAnswer&) {});
+    kept_ = coordinator::UnaryCall(*context, nullptr).Answer<LeaseAnswer>([](const LeaseAnswer&) {});
     came_.count_down();
-    return call;
+    return context->DefaultReactor();
   }
   LeaseThen& Kept() {
     came_.wait();
