@@ -41,7 +41,8 @@ class PostgresQueue final : public Queue {
   }
   void Fill(std::uint64_t shards) override {
     Must(PQexec(connection_.get(),
-                ("SET client_min_messages = warning; DROP TABLE IF EXISTS shard; CREATE TABLE shard (id bigint PRIMARY KEY, state int NOT NULL DEFAULT 0, "
+                ("SET client_min_messages = warning; DROP TABLE IF EXISTS shard; CREATE TABLE shard (id bigint PRIMARY "
+                 "KEY, state int NOT NULL DEFAULT 0, "
                  "epoch bigint NOT NULL DEFAULT 0, labeler text, deadline timestamptz, digest text);"
                  "INSERT INTO shard SELECT generate_series(0, " +
                  std::to_string(shards - 1) + "); CREATE INDEX pending ON shard (id) WHERE state = 0; ANALYZE shard")

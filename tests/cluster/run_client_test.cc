@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <grpcpp/grpcpp.h>
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
