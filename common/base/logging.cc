@@ -1,18 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/logging.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
+#include "common/base/line_stream.h"
 
 namespace ferment {
 namespace {
+
+std::string LeftOutLine(std::uint64_t lines);
+
+/// Whoever logs waits for so long, once, where nobody reads standard error.
+constexpr std::chrono::milliseconds kPatience{250};
+
+class StandardError final : public spdlog::sinks::base_sink<std::mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (left_out_ > 0 && stream_.Write(LeftOutLine(left_out_))) left_out_ = 0;
+    if (left_out_ > 0 || !stream_.Write({line.data(), line.size()})) ++left_out_;
+  }
+  void flush_() override {}
+
+  LineStream stream_{STDERR_FILENO, kPatience};
+  std::uint64_t left_out_ = 0;
+};
 
 struct Sink {
   std::shared_ptr<spdlog::logger> logger;
@@ -38,7 +61,7 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 Sink& TheSink() {
   static Sink sink = [] {
     Sink fresh;
-    fresh.logger = std::make_shared<spdlog::logger>("ferment", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    fresh.logger = std::make_shared<spdlog::logger>("ferment", std::make_shared<StandardError>());
     fresh.logger->set_pattern("%v");
     return fresh;
   }();
@@ -66,6 +89,14 @@ std::string TextLine(const Sink& sink, LogLevel level, std::string_view event, s
   return line;
 }
 
+std::string Line(const Sink& sink, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  return sink.json ? JsonLine(sink, level, event, fields) : TextLine(sink, level, event, fields);
+}
+
+std::string LeftOutLine(std::uint64_t lines) {
+  return Line(TheSink(), LogLevel::kWarning, "log_lines_left_out", {{"lines", lines}}) + '\n';
+}
+
 }  // namespace
 
 void SetUpLogging(const LoggingOptions& options) {
@@ -80,8 +111,7 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   Sink& sink = TheSink();
   const auto spdlog_level = ToSpdlog(level);
   if (!sink.logger->should_log(spdlog_level)) return;
-  sink.logger->log(spdlog_level,
-                   sink.json ? JsonLine(sink, level, event, fields) : TextLine(sink, level, event, fields));
+  sink.logger->log(spdlog_level, Line(sink, level, event, fields));
 }
 
 }  // namespace ferment

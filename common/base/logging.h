@@ -42,7 +42,7 @@ struct LoggingOptions {
 /// Call once, early in main. Before that, lines go out as text at info level.
 void SetUpLogging(const LoggingOptions& options);
 
-/// Thread: any. Never blocks on anything but stderr.
+/// Thread: any. Waits at most 0.25 s for who reads stderr; leaves lines out after that (`log_lines_left_out`).
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 
 inline void LogDebug(std::string_view event, std::initializer_list<LogField> fields = {}) {

@@ -187,6 +187,32 @@ std::vector<std::string> FormFindings(const SourceFile& file) {
   return findings;
 }
 
+std::vector<std::string> TestsOf(const SourceFile& file) {
+  static const std::regex kTest(R"(\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\))");
+  static const std::regex kCtest(R"(\badd_test\(NAME (\w+)\.(\w+)\b)");
+  std::vector<std::string> tests;
+  const std::regex& pattern = file.path.ends_with(".txt") ? kCtest : kTest;
+  for (std::sregex_iterator found(file.text.begin(), file.text.end(), pattern), end; found != end; ++found) {
+    tests.push_back((*found)[1].str() + '.' + (*found)[2].str());
+  }
+  return tests;
+}
+
+std::vector<std::string> NamedTestFindings(const SourceFile& page, const std::set<std::string>& tests) {
+  static const std::regex kName(R"(`(?:\w+/)?([A-Z]\w*[a-z]\w*\.)([A-Z]\w*)?(\*|\.\.\.)?`)");
+  std::vector<std::string> findings;
+  const std::vector<std::string> lines = Lines(page.text);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    for (std::sregex_iterator found(lines[i].begin(), lines[i].end(), kName), end; found != end; ++found) {
+      const std::string name = (*found)[1].str() + (*found)[2].str();
+      const auto first = tests.lower_bound(name);
+      const bool is_there = first != tests.end() && ((*found)[3].matched ? first->starts_with(name) : *first == name);
+      if (!is_there) findings.push_back(Where(page, i + 1) + "no such test: " + found->str());
+    }
+  }
+  return findings;
+}
+
 std::vector<std::string> RepeatedNames(const std::vector<std::string>& paths) {
   std::map<std::string, std::string> first;
   std::vector<std::string> findings;

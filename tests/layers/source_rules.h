@@ -3,6 +3,7 @@
 // The rules of the house that a machine can check, as functions from a file's text to what is wrong with it.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,5 +28,12 @@ std::vector<std::string> FormFindings(const SourceFile& file);
 
 /// Returns: file names that two folders share.
 std::vector<std::string> RepeatedNames(const std::vector<std::string>& paths);
+
+/// Returns: the tests that a source or a CMakeLists.txt makes, as `Suite.Name`.
+std::vector<std::string> TestsOf(const SourceFile& file);
+
+/// Returns: what a page calls a test, as `Suite.Name`, `Suite.Begin...` or `Suite.*` between backticks, and `tests` has
+/// not.
+std::vector<std::string> NamedTestFindings(const SourceFile& page, const std::set<std::string>& tests);
 
 }  // namespace ferment::layers

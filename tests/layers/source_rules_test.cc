@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,27 @@ TEST(SourceRules, RefuseOneNameInTwoFolders) {
   EXPECT_THAT(RepeatedNames({"cli/a.h", "worker/a.h"}), ElementsAre(HasSubstr("worker/a.h: has the name of cli/a.h")));
 }
 
+TEST(SourceRules, FindTheTestsOfASourceAndOfCtest) {
+  EXPECT_THAT(TestsOf({"tests/a_test.cc", "TEST_F(Suite,\n       Name) {}\nINSTANTIATE_TEST_SUITE_P(All, Suite, x);"}),
+              ElementsAre("Suite.Name"));
+  EXPECT_THAT(TestsOf({"tests/CMakeLists.txt", "add_test(NAME Suite.Other COMMAND x)\nadd_test(NAME plain COMMAND x)"}),
+              ElementsAre("Suite.Other"));
+}
+
+TEST(SourceRules, WantTheTestsThatAPageNames) {
+  const std::set<std::string> tests = {"Suite.Name", "Suite.NameAsWell"};
+  EXPECT_THAT(NamedTestFindings({"docs/a.md", "`Suite.Name`, `All/Suite.*`, `Suite.NameAs...`, `FILE.Name`"}, tests),
+              IsEmpty());
+  EXPECT_THAT(NamedTestFindings({"docs/a.md", "one\n`Suite.NameAs` and `Gone.*`"}, tests),
+              ElementsAre(HasSubstr("docs/a.md:2: no such test: `Suite.NameAs`"), HasSubstr("`Gone.*`")));
+}
+
+SourceFile Read(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {.path = std::filesystem::relative(file, FERMENT_SOURCE_DIR).generic_string(),
+          .text = std::string(std::istreambuf_iterator<char>(stream), {})};
+}
+
 std::vector<SourceFile> TheHouse() {
   namespace fs = std::filesystem;
   const fs::path root = FERMENT_SOURCE_DIR;
@@ -91,9 +113,7 @@ std::vector<SourceFile> TheHouse() {
       const bool is_source =
           suffix == ".h" || suffix == ".cc" || suffix == ".proto" || suffix == ".hpp" || suffix == ".cpp";
       if (!entry.is_regular_file() || !is_source) continue;
-      std::ifstream stream(entry.path(), std::ios::binary);
-      files.push_back({.path = fs::relative(entry.path(), root).generic_string(),
-                       .text = std::string(std::istreambuf_iterator<char>(stream), {})});
+      files.push_back(Read(entry.path()));
     }
   }
   return files;
@@ -120,6 +140,24 @@ TEST(House, HasOneFileOfAName) {
   std::vector<std::string> paths;
   for (const SourceFile& file : TheHouse()) paths.push_back(file.path);
   EXPECT_THAT(RepeatedNames(paths), IsEmpty());
+}
+
+TEST(House, HasTheTestsThatItsPagesName) {
+  namespace fs = std::filesystem;
+  const fs::path root = FERMENT_SOURCE_DIR;
+  std::set<std::string> tests;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / "tests")) {
+    const bool makes_tests = entry.path().filename() == "CMakeLists.txt" || entry.path().extension() == ".cc" ||
+                             entry.path().extension() == ".h";
+    if (!makes_tests) continue;
+    for (std::string& test : TestsOf(Read(entry.path()))) tests.insert(std::move(test));
+  }
+  std::vector<std::string> findings;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / "docs")) {
+    if (entry.path().extension() != ".md") continue;
+    for (std::string& finding : NamedTestFindings(Read(entry.path()), tests)) findings.push_back(std::move(finding));
+  }
+  EXPECT_THAT(findings, IsEmpty());
 }
 
 }  // namespace

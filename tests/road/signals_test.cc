@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdint>
@@ -60,6 +62,26 @@ TEST_F(Signals, ALabelerStaysOnHupAndUsr1AndLeavesOnTheFirstIntAsOnTerm) {
     event::ChildProcess labeler = StartLabeler();
     ExpectStaysThenLeavesWith143(labeler, end);
   }
+}
+
+/// Standard error is a pipe that is full before the program begins, and that nobody reads.
+TEST_F(Signals, ACoordinatorWhoseLogNobodyReadsServesAndLeaves) {
+  const std::filesystem::path unread = folder() / "unread";
+  ASSERT_EQ(mkfifo(unread.c_str(), 0600), 0);
+  const int pipe = open(unread.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(pipe, 0);
+  while (write(pipe, "x", 1) == 1) continue;
+  auto coordinator =
+      event::ChildProcess::Start({.argv = {(BinFolder() / "ferment-coordinator").string(), "--store",
+                                           "sqlite:" + (folder() / "unread.db").string(), "--listen", "127.0.0.1:0",
+                                           "--admin", "127.0.0.1:0", "--address-file", (folder() / "address").string()},
+                                  .output = folder() / "output.txt",
+                                  .errors = unread});
+  ASSERT_TRUE(coordinator);
+  EXPECT_TRUE(WaitUntil(*coordinator, [&] { return std::filesystem::exists(folder() / "address"); }));
+  coordinator->Signal(SIGTERM);
+  EXPECT_EQ(Wait(*coordinator).exit_code, exit_code::kTerminated);
+  close(pipe);
 }
 
 /// A trainer that has its handlers and waits for a spec that nobody has written yet, until LetTheSpecCome.
