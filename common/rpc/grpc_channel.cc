@@ -13,6 +13,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mutex.h"
 #include "common/rpc/credentials/tls_credentials.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/listen_address.h"
 #include "common/rpc/lock_checks.h"
@@ -80,6 +81,7 @@ std::shared_ptr<grpc::Channel> Open(const std::string& address,
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   EndLockChecks();
+  LogWhatGrpcSays();
   auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   return {channel.get(), [channel, tender = std::make_shared<ConnectionTender>()](grpc::Channel*) mutable {
             channel.reset();

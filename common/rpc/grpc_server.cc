@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/credentials/tls_credentials.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/listen_address.h"
 #include "common/rpc/lock_checks.h"
 #include "common/rpc/reader_watch.h"
@@ -119,6 +120,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerConfig& co
   FERMENT_RETURN_IF_ERROR(RefuseOpenAddress(address, config.insecure || config.security != nullptr));
   FERMENT_ASSIGN_OR_RETURN(const auto credentials, CredentialsOf(config));
   EndLockChecks();
+  LogWhatGrpcSays();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Configure(builder, config);

@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <sstream>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -80,6 +83,41 @@ TEST_F(ReconnectTest, AClientWithACertificateFindsACoordinatorThatWasKilledAndCa
     ASSERT_EQ(StartCoordinator(), address);
     EXPECT_EQ(list(std::chrono::seconds(30)), Status()) << "round=" << round;
   }
+}
+
+/// Speaks no TLS to a port, and waits until it is hung up on.
+void SpeakPlainly(const std::string& address) {
+  const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in place{};
+  place.sin_family = AF_INET;
+  place.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(connection, reinterpret_cast<sockaddr*>(&place), sizeof(place)), 0);  // NOLINT
+  constexpr std::string_view kWords = "GET / HTTP/1.1\r\n\r\n";
+  EXPECT_EQ(send(connection, kWords.data(), kWords.size(), MSG_NOSIGNAL), static_cast<ssize_t>(kWords.size()));
+  std::array<char, 256> answer{};
+  while (recv(connection, answer.data(), answer.size(), 0) > 0) continue;
+  close(connection);
+}
+
+TEST_F(ReconnectTest, OfStrangersWhoSpeakNoTlsTheLogHasSomeAndInItsOwnForm) {
+  (void)certificates_.Server();
+  (void)certificates_.Client("trainer");
+  const std::string address = StartCoordinator();
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 200; ++i) SpeakPlainly(address);
+  const auto spans = (std::chrono::steady_clock::now() - begin) / std::chrono::seconds(10) + 1;
+  coordinator_->Signal(SIGTERM);
+  EXPECT_EQ(coordinator_->WaitFor(std::chrono::seconds(30)), exit_code::kTerminated);
+  std::istringstream log(TextOf(certificates_.folder() / "coordinator.txt"));
+  int told = 0;
+  for (std::string line; std::getline(log, line);) {
+    const auto json = ParseJson(line);
+    ASSERT_TRUE(json) << line;
+    if (json->value("msg", "") == "grpc") ++told;
+  }
+  EXPECT_GT(told, 0);
+  EXPECT_LE(told, 10 * spans);
 }
 
 /// Returns: what a process has used of a core so far.
