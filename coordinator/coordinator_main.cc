@@ -6,6 +6,7 @@
 
 #include "common/base/core_file.h"
 #include "common/base/environment_names.h"
+#include "common/base/inherited_state.h"
 #include "common/base/logging.h"
 #include "common/base/out_of_memory.h"
 #include "common/base/whole_number.h"
@@ -60,6 +61,7 @@ void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
 }
 
 int Main(int argc, char** argv) {
+  MendInheritedState();
   EndWhereMemoryIsOut();
   LeaveNoCoreFile();
   CoordinatorConfig config;

@@ -14,6 +14,7 @@
 
 #include "common/base/core_file.h"
 #include "common/base/environment_names.h"
+#include "common/base/inherited_state.h"
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
@@ -164,6 +165,7 @@ void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
 }
 
 int Main(int argc, char** argv) {
+  MendInheritedState();
   LeaveNoCoreFile();
   LabelerConfig config;
   bool json = false;

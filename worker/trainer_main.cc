@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common/base/core_file.h"
+#include "common/base/inherited_state.h"
 #include "common/base/logging.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
@@ -280,6 +281,7 @@ int RunAlone(const TrainerConfig& config, const RankPlace& place) {
 }
 
 int Main(int argc, char** argv) {
+  MendInheritedState();
   LeaveNoCoreFile();
   const TrainerArguments arguments = ParseTrainerArguments(argc, argv);
   if (!arguments.config) {

@@ -59,6 +59,15 @@ TEST_F(WholeRoad, OneSpecInAReportOutPredictedAgainAndASecondCallOnlySaysSo) {
   EXPECT_EQ(std::filesystem::last_write_time(run_dir() / "phases/teacher/result.json"), written);
 }
 
+/// As some supervisors start what they start.
+TEST_F(WholeRoad, WhereTheEndOfChildrenIsIgnoredAndInputIsClosedARunStillEnds) {
+  std::vector<std::string> command = {"/bin/sh", "-c", "trap '' CHLD; exec \"$@\" <&-", "sh"};
+  for (const std::string& word : RunCommand()) command.push_back(word);
+  EXPECT_EQ(Run(command).exit_code, 0);
+  ExpectFinishedRun();
+  ExpectNoProcessLeft();
+}
+
 TEST_F(WholeRoad, TwoRanksAndTwoRoundsReachTheReport) {
   const Outcome outcome = Run(RunCommand({"--set", "resources.ranks=2", "--set", "cotrain.rounds=2", "--set",
                                           "labeling.canary_share=0.25", "--set", "labeling.min_accuracy=0.01"}));

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a program may have from whoever started it and cannot work with.
+#pragma once
+
+namespace ferment {
+
+/// Puts /dev/null where standard input, output or error is closed, or the next file that is opened would be written to
+/// by every line of the log; and lets ended children be waited for again where whoever started this program ignored
+/// SIGCHLD. Call first in main.
+void MendInheritedState();
+
+}  // namespace ferment
