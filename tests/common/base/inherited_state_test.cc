@@ -21,6 +21,20 @@ TEST(InheritedStateDeathTest, AFileIsNotOpenedInThePlaceOfAClosedStandardError) 
       in_a_child(), [](int status) { return WIFEXITED(status) && WEXITSTATUS(status) > 2; }, "");
 }
 
+TEST(InheritedStateDeathTest, SignalsThatWereBlockedComeAndThoseThatWereIgnoredDoNot) {
+  const auto in_a_child = [] {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, nullptr);
+    std::signal(SIGHUP, SIG_IGN);
+    MendInheritedState();
+    std::raise(SIGHUP);
+    std::raise(SIGTERM);
+    std::exit(0);
+  };
+  EXPECT_EXIT(in_a_child(), ::testing::KilledBySignal(SIGTERM), "");
+}
+
 TEST(InheritedStateDeathTest, WhatIsOpenStaysWhatItIs) {
   const auto in_a_child = [] {
     MendInheritedState();
