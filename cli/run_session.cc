@@ -4,10 +4,10 @@
 #include <signal.h>
 
 #include <iostream>
-#include <thread>
 
 #include "cli/ablation_table.h"
 #include "common/base/logging.h"
+#include "common/base/usable_cores.h"
 #include "common/event/process_record.h"
 #include "common/event/slurm_record.h"
 #include "common/report/run_report.h"
@@ -90,7 +90,7 @@ class RunSession {
   }
 
   FleetConfig FleetConfigFor(const RunSpec& spec) const {
-    const std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
+    const std::uint32_t cores = UsableCores();
     const std::uint32_t labelers = std::max(1U, spec.labeling().labelers());
     return {.programs = options_.programs,
             .labelers = labelers,

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +17,7 @@
 #include "common/base/instruction_set.h"
 #include "common/base/logging.h"
 #include "common/base/unique_name.h"
+#include "common/base/usable_cores.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
 #include "common/io/standard_output.h"
@@ -124,7 +124,7 @@ int PrintReplay(const LabelerConfig& config, const InferenceDevice& device) {
 }
 
 int Run(LabelerConfig config) {
-  if (config.threads == 0) config.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  if (config.threads == 0) config.threads = static_cast<int>(UsableCores());
   // Every thread decodes faces and looks at them by itself, so that none waits for another.
   SetInferenceThreads(1);
   KeepFreedMemory();
@@ -179,7 +179,7 @@ int Main(int argc, char** argv) {
                  "Name on the status page, the same when started again; default: host and process id");
   app.add_option("--host", config.host, "The machine that it runs on; default: as the system calls it")
       ->envname(environment::kHost);
-  app.add_option("--threads", config.threads, "Threads; 0 = all cores")->capture_default_str();
+  app.add_option("--threads", config.threads, "Threads; 0 = one for each core that it may use")->capture_default_str();
   app.add_option("--device", config.device, "What networks run on; auto: a GPU where this process may use one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();

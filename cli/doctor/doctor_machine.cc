@@ -10,9 +10,9 @@
 #include <cstdio>
 #include <fstream>
 #include <set>
-#include <thread>
 
 #include "cli/doctor/doctor_processes.h"
+#include "common/base/usable_cores.h"
 #include "common/event/admin_server.h"
 #include "common/event/child_process.h"
 #include "common/event/program_output.h"
@@ -60,7 +60,7 @@ Finding CheckLoopback() {
 }
 
 Finding CheckCores() {
-  const unsigned cores = std::thread::hardware_concurrency();
+  const unsigned cores = UsableCores();
   return {"cores", cores >= 2, std::to_string(cores), "two cores or more; it works on one, slowly"};
 }
 

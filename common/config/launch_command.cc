@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/config/launch_command.h"
+#include "common/base/usable_cores.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
 namespace ferment {
 namespace {
@@ -47,7 +47,7 @@ std::uint32_t ThreadsPerRank(const RunSpec& spec, unsigned cores) {
 
 TrainerLaunch LaunchOnThisMachine() {
   TrainerLaunch launch;
-  launch.cores = std::max(1U, std::thread::hardware_concurrency());
+  launch.cores = UsableCores();
   launch.as_root = geteuid() == 0;
   if (const char* spin_count = std::getenv("GOMP_SPINCOUNT")) launch.spin_count = spin_count;
   return launch;

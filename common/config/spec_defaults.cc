@@ -4,9 +4,9 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "common/base/check.h"
+#include "common/base/usable_cores.h"
 #include "common/config/spec_schema.h"
 #include "common/config/spec_text.h"
 #include "common/config/spec_value.h"
@@ -61,7 +61,7 @@ void FillDefaults(RunSpec& spec) {
   FillMessage(spec);
   v1::ResourcesSpec& resources = *spec.mutable_resources();
   if (!resources.has_threads_per_rank()) {
-    const std::uint32_t cores = std::thread::hardware_concurrency();
+    const std::uint32_t cores = UsableCores();
     resources.set_threads_per_rank(std::clamp<std::uint32_t>(cores / std::max(resources.ranks(), 1U), 1, 1024));
   }
 }
