@@ -27,11 +27,20 @@ Status WriteSynced(int handle, std::string_view text, const fs::path& file) {
 Status MoveIntoPlace(const fs::path& made, const fs::path& folder) {
   if (rename(made.c_str(), folder.c_str()) == 0) return {};
   if (errno != ENOTEMPTY && errno != EEXIST) return WriteErrno(errno, "rename", folder);
+  fs::path former = made;
   if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
-    return WriteErrno(errno, "exchange", folder);
+    if (errno != EINVAL && errno != ENOSYS) return WriteErrno(errno, "exchange", folder);
+    // NFS, for one, exchanges nothing. Readers look again at what is not there for a moment.
+    former += ".former";
+    if (rename(folder.c_str(), former.c_str()) != 0) return WriteErrno(errno, "rename", folder);
+    if (rename(made.c_str(), folder.c_str()) != 0) {
+      const Status failure = WriteErrno(errno, "rename", folder);
+      (void)rename(former.c_str(), folder.c_str());
+      return failure;
+    }
   }
   std::error_code ignored;
-  fs::remove_all(made, ignored);
+  fs::remove_all(former, ignored);
   return {};
 }
 
