@@ -96,6 +96,11 @@ Result<RunFolder> RunFolder::Open(const fs::path& run_dir) {
   const int lock = open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) return Fail(CannotWrite("write into the run folder", lock_file, strerror(errno)));
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) {
+      const std::string why = strerror(errno);
+      close(lock);
+      return Fail(CannotWrite("lock the run folder, on a file system without locks", lock_file, why));
+    }
     std::string holder;
     std::ifstream(lock_file) >> holder;
     close(lock);

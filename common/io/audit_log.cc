@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -143,7 +144,12 @@ Result<int> OpenAlone(const std::filesystem::path& file) {
   const int handle = Uninterrupted([&] { return open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600); });
   if (handle < 0) return Fail(WriteErrno(errno, "open", file));
   if (flock(handle, LOCK_EX | LOCK_NB) == 0) return handle;
+  const int error = errno;
   close(handle);
+  if (error != EWOULDBLOCK)
+    return Fail(PermissionDeniedError("cannot lock the audit log: file=" + file.string() + " error=" + strerror(error) +
+                                      "; name a file on a file system with locks")
+                    .WithExitCode(exit_code::kCannotWrite));
   return Fail(
       AbortedError("another process writes this audit log: file=" + file.string()).WithExitCode(exit_code::kFenced));
 }

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <string>
 
+#include "common/base/clock.h"
 #include "common/config/run_layout.h"
 #include "common/config/spec_defaults.h"
 #include "common/io/atomic_file.h"
+#include "common/io/audit_log.h"
 #include "common/io/folder_claim.h"
 #include "coordinator/local_run_files.h"
 
@@ -61,6 +63,14 @@ TEST_F(UnlockedFolder, KeepsTheClaimsOfAFormerOwnersTrainerAndSaysWhichFilesToRe
   }
   EXPECT_EQ(removed, 1);
   EXPECT_TRUE(io::FolderClaim::Take(job, 1));
+}
+
+TEST_F(UnlockedFolder, HasNoAuditLogAndTheReasonIsNotAnotherProcess) {
+  ASSERT_TRUE(io::CreateFolders(layout_.root()).ok());
+  const auto refused = io::AuditLog::Open(layout_.root() / "audit.jsonl", SystemClock());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kCannotWrite);
+  EXPECT_NE(refused.error().message().find("No locks available"), std::string_view::npos) << refused.error().ToString();
 }
 
 }  // namespace
