@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "common/base/result.h"
 
@@ -14,11 +15,16 @@ using Json = nlohmann::ordered_json;
 /// For objects of many keys: finds one in a tree, where Json looks through all.
 using SortedJson = nlohmann::json;
 
-/// Returns: the parsed value. Errors: DataLoss with the byte offset, where the text is not JSON.
+/// Returns: DataLoss with what is wrong with a text that is not JSON, and where: line, column and byte, from 1.
+Status WrongJson(std::string_view text);
+
+/// Returns: the parsed value. Errors: those of WrongJson.
 template <typename Value = Json>
 Result<Value> ParseJson(std::string_view text) {
+  // The library takes a NUL for the end, whatever comes after it; a power cut leaves such.
+  if (text.find('\0') != std::string_view::npos) return Fail(WrongJson(text));
   Value value = Value::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return Fail(DataLossError("not valid JSON: bytes=" + std::to_string(text.size())));
+  if (value.is_discarded()) return Fail(WrongJson(text));
   return value;
 }
 
