@@ -6,6 +6,7 @@
 #include "common/config/launch_command.h"
 #include "common/config/run_layout.h"
 #include "common/config/slurm_script.h"
+#include "common/config/spec_defaults.h"
 #include "common/event/child_process.h"
 
 namespace ferment::cli {
@@ -44,8 +45,9 @@ void PrintPhases(std::ostream& out, const RunSpec& spec, const std::filesystem::
     PrintPhase(out, spec, run_dir, "cotrain", round);
   }
   PrintPhase(out, spec, run_dir, "finetune", 0);
-  if (spec.data().has_videos() || spec.data().has_synthetic()) {
-    PrintLabeling(out, spec, run_dir, "features");
+  if (UsesSyntheticSets(spec) || !spec.data().videos().path().empty()) {
+    out << "\n# features\n# Labelers do it for a coordinator alone: `ferment run` or `ferment submit`, once these are "
+           "done.\n";
     PrintPhase(out, spec, run_dir, "temporal", 0);
   }
   PrintPhase(out, spec, run_dir, "evaluate", 0);

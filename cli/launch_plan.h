@@ -12,7 +12,8 @@
 
 namespace ferment::cli {
 
-/// Prints the command of each phase in order, as a shell takes it, each without a coordinator. Starts nothing.
+/// Prints the command of each phase in order, as a shell takes it, each without a coordinator; of features, which there
+/// is no such command for, that. Starts nothing.
 void PrintPhases(std::ostream& out, const RunSpec& spec, const std::filesystem::path& run_dir);
 
 /// Prints the batch script of one phase of trainers for sbatch, without a coordinator; it may be submitted again, and

@@ -98,6 +98,22 @@ TEST(Command, RefusesABadSpecBeforeAnythingStarts) {
   EXPECT_EQ(Type({"run", "/no/such/spec.yaml"}).code, exit_code::kBadSpec);
 }
 
+TEST(Command, ADryRunPrintsTheCommandsThatThereAreAndThePhasesThatWillRun) {
+  const auto plan = [&](const std::string& spec) {
+    const std::string file = SpecFile(spec);
+    return Type({"render", "mpirun", file.c_str(), "--run-dir", "/runs/x"}).out;
+  };
+  const std::string rendered = plan("name: tried\n");
+  EXPECT_THAT(rendered, HasSubstr("--job label-0"));
+  EXPECT_THAT(rendered, HasSubstr("--phase temporal"));
+  EXPECT_THAT(rendered, HasSubstr("# features"));
+  EXPECT_THAT(rendered, Not(HasSubstr("--job features"))) << "no labeler does it without a coordinator";
+  const std::string of_pictures = plan("data: {fer: {path: /faces}, fr: {path: /pack}}\n");
+  EXPECT_THAT(of_pictures, HasSubstr("--phase finetune"));
+  EXPECT_THAT(of_pictures, Not(HasSubstr("features")));
+  EXPECT_THAT(of_pictures, Not(HasSubstr("--phase temporal")));
+}
+
 TEST(Command, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
   const std::string file = SpecFile("name: tried\nteacher: {steps: 7}\n");
   const std::string run_dir = (std::filesystem::path(testing::TempDir()) / "dry_run").string();

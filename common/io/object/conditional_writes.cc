@@ -2,7 +2,10 @@
 #include "common/io/object/conditional_writes.h"
 
 #include <span>
+#include <string>
 #include <utility>
+
+#include "common/base/unique_name.h"
 
 namespace ferment::io {
 namespace {
@@ -22,15 +25,15 @@ std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes
 }  // namespace
 
 Status TryConditions(ObjectStore& store, const ObjectUrl& place) {
-  FERMENT_RETURN_IF_ERROR(store.Remove(place.key));
-  FERMENT_RETURN_IF_ERROR(store.PutIfAbsent(place.key, BytesOf("first")));
-  const Status second = store.PutIfAbsent(place.key, BytesOf("second"));
+  const std::string key = place.key + '-' + NewUniqueName();
+  FERMENT_RETURN_IF_ERROR(store.PutIfAbsent(key, BytesOf("first")));
+  const Status second = store.PutIfAbsent(key, BytesOf("second"));
   if (second.ok()) return Ignores(place, "If-None-Match of PUT");
   if (second.code() != StatusCode::kAlreadyExists) return second;
-  const auto replaced = store.Replace(place.key, BytesOf("third"), "0123456789abcdef0123456789abcdef");
+  const auto replaced = store.Replace(key, BytesOf("third"), "0123456789abcdef0123456789abcdef");
   if (replaced) return Ignores(place, "If-Match of PUT");
   if (replaced.error().code() != StatusCode::kFailedPrecondition) return replaced.error();
-  return store.Remove(place.key);
+  return store.Remove(key);
 }
 
 Status FencedObjectWriter::TakeUp(const ObjectUrl& place, Object& object, const Fence& fence) {

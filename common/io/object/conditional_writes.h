@@ -15,8 +15,9 @@
 
 namespace ferment::io {
 
-/// Writes and removes an object at `place` to see whether the store keeps to conditions. Errors: FailedPrecondition
-/// (69) where it writes what it should have refused; those of the store.
+/// Writes and removes an object beside `place`, of a name of its own, to see whether the store keeps to conditions: as
+/// many as like may try at a time. Errors: FailedPrecondition (69) where it writes what it should have refused; those
+/// of the store.
 Status TryConditions(ObjectStore& store, const ObjectUrl& place);
 
 /// As FencedWriter, for objects. A writer's first write of an object asks the fence and takes up the etag that the

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 
@@ -33,6 +35,19 @@ TEST(InheritedStateDeathTest, SignalsThatWereBlockedComeAndThoseThatWereIgnoredD
     std::exit(0);
   };
   EXPECT_EXIT(in_a_child(), ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST(InheritedStateDeathTest, AFileThatMayNotGrowFailsToBeWritten) {
+  const auto in_a_child = [] {
+    const rlimit limit{.rlim_cur = 10, .rlim_max = RLIM_INFINITY};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    MendInheritedState();
+    const int file = open((::testing::TempDir() + "/limited").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const ssize_t first = write(file, "0123456789", 10);
+    const ssize_t second = write(file, "more", 4);
+    std::exit(first == 10 && second < 0 && errno == EFBIG ? 0 : 1);
+  };
+  EXPECT_EXIT(in_a_child(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(InheritedStateDeathTest, WhatIsOpenStaysWhatItIs) {

@@ -15,9 +15,15 @@ const ObjectUrl kPlace{"labels", "run/index.json"};
 
 TEST(TryConditions, LeavesNothingBehindInAStoreThatKeepsThem) {
   MemoryObjectStore store;
-  store.Put(kPlace.key, "left by a try that was killed");
   EXPECT_TRUE(TryConditions(store, kPlace).ok());
-  EXPECT_EQ(store.Head(kPlace.key).error().code(), StatusCode::kNotFound);
+  EXPECT_TRUE(store.List("", "")->objects.empty());
+}
+
+TEST(TryConditions, DoesNotTouchWhatAnotherTriesAtTheSameTime) {
+  MemoryObjectStore store;
+  store.Put(kPlace.key, "another's");
+  EXPECT_TRUE(TryConditions(store, kPlace).ok());
+  EXPECT_TRUE(store.Head(kPlace.key));
 }
 
 /// Writes whatever it is told, as servers do that do not know the headers.
