@@ -35,6 +35,19 @@ Status CheckSubmission(const Submission& submission) {
   return {};
 }
 
+/// A run that has ended, or is about to, stays what it was or goes on from what it had made.
+Status CheckNothingIsGone(const Submission& submission, const Run& known) {
+  const bool goes_on = known.state == RunState::kRunning && !known.cancel_requested && !FirstFailure(known);
+  if (!submission.new_folder || goes_on) return {};
+  const bool ending = known.state == RunState::kRunning;
+  return FailedPreconditionError(
+             "this run was there before, and nothing of it is left in its folder: run=" + known.run_id +
+             " state=" + (ending ? "ending" : std::string(RunStateName(known.state))) + " run_dir=" + known.run_dir +
+             "; put back what it had made, or begin a new run: give another folder with --run-dir, "
+             "or the spec another name")
+      .WithExitCode(exit_code::kBadData);
+}
+
 /// Returns: the one way to write the folder, so that it is known again.
 std::string FolderOf(const Submission& submission) {
   const auto plain = std::filesystem::path(submission.run_dir).lexically_normal();
@@ -73,7 +86,10 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
   if (!submission.request_id.empty()) {
     // With another spec it is no repetition: a client names its request by the folder, which may have been emptied.
     const Run* known = book.FindSubmission(submission.request_id);
-    if (known != nullptr && known->spec == spec) return known->run_id;
+    if (known != nullptr && known->spec == spec) {
+      FERMENT_RETURN_IF_ERROR(CheckNothingIsGone(submission, *known));
+      return known->run_id;
+    }
   }
   FERMENT_RETURN_IF_ERROR(CheckSubmission(submission));
   const std::string run_dir = FolderOf(submission);
@@ -84,6 +100,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
                       .WithExitCode(exit_code::kFenced));
     }
     if (former->spec == spec) {
+      FERMENT_RETURN_IF_ERROR(CheckNothingIsGone(submission, *former));
       const std::string run_id = former->run_id;
       if (former->state == RunState::kSucceeded) return run_id;
       LogInfo("run.reopened", {{"run", run_id}, {"run_dir", run_dir}});

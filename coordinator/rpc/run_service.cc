@@ -30,8 +30,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
       call.About({.field = "spec"});
       return rules;
     }
-    scheduler_.Submit({request.request_id(), request.spec(), request.run_dir(), request.priority()},
-                      call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
+    scheduler_.Submit(
+        {request.request_id(), request.spec(), request.run_dir(), request.priority(), request.new_folder()},
+        call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
     return {};
   });
 }

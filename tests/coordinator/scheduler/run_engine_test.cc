@@ -454,6 +454,34 @@ TEST_F(RunEngineTest, AnotherSpecUnderTheSameRequestIdIsNoRepetition) {
   EXPECT_EQ(Submit(other), second);
 }
 
+TEST_F(RunEngineTest, InANewFolderARunThatHasEndedIsNeitherGivenNorReopened) {
+  const auto submit = [this](const char* request) {
+    return engine()->runs().Submit({request, SmallSpec(false), kRunDir, 0, /*new_folder=*/true});
+  };
+  run_id_ = *submit("submit");
+  Settle();
+  EXPECT_EQ(*submit("submit"), run_id_) << "the same request, the same answer, while the run goes on";
+  ASSERT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
+  EXPECT_THAT(std::string(submit("submit").error().message()), HasSubstr("state=ending"));
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  for (const char* request : {"submit", "another"}) {
+    const auto refused = submit(request);
+    ASSERT_FALSE(refused) << request;
+    EXPECT_EQ(refused.error().code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadData);
+    EXPECT_THAT(std::string(refused.error().message()), HasSubstr("run=small-1 state=cancelled run_dir=/runs/small;"));
+  }
+  EXPECT_EQ(Submit(SmallSpec(false), "reopened"), run_id_);
+  FinishTrainer("teacher", 2);
+  FinishShards(3);
+  for (const char* phase : {"cotrain", "finetune", "evaluate"}) FinishTrainer(phase);
+  ASSERT_EQ(TheRun().state, RunState::kSucceeded);
+  EXPECT_FALSE(submit("submit"));
+  EXPECT_FALSE(submit("another"));
+  EXPECT_EQ(Submit(SmallSpec(false)), run_id_) << "where its folder is as it was left";
+}
+
 TEST_F(RunEngineTest, AFolderIsTheSameHoweverItIsWritten) {
   run_id_ = Submit();
   const auto again = engine()->runs().Submit({"another", SmallSpec(), "/runs/./x/../small/"});
