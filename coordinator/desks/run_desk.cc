@@ -5,6 +5,7 @@
 
 #include "common/base/logging.h"
 #include "common/config/newer_fields.h"
+#include "coordinator/core/run_number.h"
 #include "coordinator/desks/phase_table.h"
 #include "coordinator/desks/wall_time.h"
 
@@ -111,7 +112,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       return run_id;
     }
   }
-  const std::string run_id = submission.spec.name() + "-" + std::to_string(book.CountSubmitted() + 1);
+  const std::string run_id = RunIdOf(submission.spec.name(), book.CountSubmitted() + 1);
   LogInfo("run.submitted", {{"run", run_id}, {"run_dir", run_dir}});
   parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), run_dir, spec,
                                     PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});

@@ -1296,6 +1296,31 @@ TEST_F(EndedRuns, TheLastOnesAreRememberedAndThoseBeforeAreForgottenInTime) {
   EXPECT_EQ(engine()->book(), before);
 }
 
+TEST_F(EndedRuns, APageGoesOnBehindARunThatIsForgottenOrBeforeOneThatIsNew) {
+  for (int folder = 1; folder <= 4; ++folder) EndOne(folder);
+  const auto page = [this](std::uint64_t before, std::size_t limit) {
+    std::vector<std::string> run_ids;
+    const auto runs = engine()->Page(before, limit);
+    EXPECT_TRUE(runs) << runs.error().ToString();
+    for (const RunView& run : runs->runs) run_ids.push_back(run.run_id);
+    if (runs->more) run_ids.push_back("more");
+    return run_ids;
+  };
+  EXPECT_THAT(page(0, 2), ElementsAre("small-4", "small-3", "more"));
+  EXPECT_THAT(page(3, 2), ElementsAre("small-2", "small-1"));
+  EndOne(5);
+  EXPECT_THAT(page(3, 1), ElementsAre("small-2", "more"));
+  world_.retention = {3, 10min};
+  EndOne(1, 2);
+  Restart();
+  world_.clock.Advance(10min);
+  Settle();
+  ASSERT_THAT(engine()->book().run_order(), ElementsAre("small-1", "small-4", "small-5"));
+  EXPECT_THAT(page(3, 2), ElementsAre("small-1")) << "behind one that is gone";
+  EXPECT_THAT(page(1, 2), ElementsAre());
+  EXPECT_EQ(engine()->Page(6, 2).error().code(), StatusCode::kInvalidArgument);
+}
+
 TEST_F(EndedRuns, ManyAreForgottenAFewARound) {
   for (int folder = 1; folder <= 20; ++folder) EndOne(folder);
   world_.retention = {3, 10min};
