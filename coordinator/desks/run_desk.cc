@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/desks/run_desk.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "common/base/logging.h"
@@ -39,7 +40,9 @@ Status CheckSubmission(const Submission& submission) {
 /// A run that has ended, or is about to, stays what it was or goes on from what it had made.
 Status CheckNothingIsGone(const Submission& submission, const Run& known) {
   const bool goes_on = known.state == RunState::kRunning && !known.cancel_requested && !FirstFailure(known);
-  if (!submission.new_folder || goes_on) return {};
+  const bool made_nothing = std::none_of(known.jobs.begin(), known.jobs.end(),
+                                         [](const Job& job) { return job.attempt.number > 0 || !job.shards.empty(); });
+  if (!submission.new_folder || goes_on || made_nothing) return {};
   const bool ending = known.state == RunState::kRunning;
   return FailedPreconditionError(
              "this run was there before, and nothing of it is left in its folder: run=" + known.run_id +

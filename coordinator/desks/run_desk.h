@@ -56,7 +56,8 @@ class RunDesk {
 
   /// Returns: the run's id. The folder of a failed or cancelled run with the same spec reopens that run; of a succeeded
   /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder;
-  /// FailedPrecondition (65): the folder is new, and a run with the same spec has ended there, or is about to.
+  /// FailedPrecondition (65): the folder is new, and a run with the same spec that had begun a job has
+  /// ended there, or is about to.
   Result<std::string> Submit(const Submission& submission);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();

@@ -482,6 +482,16 @@ TEST_F(RunEngineTest, InANewFolderARunThatHasEndedIsNeitherGivenNorReopened) {
   EXPECT_EQ(Submit(SmallSpec(false)), run_id_) << "where its folder is as it was left";
 }
 
+TEST_F(RunEngineTest, ARunThatHadMadeNothingIsReopenedInANewFolderToo) {
+  world_.run_files.prepare_status = PermissionDeniedError("no right").WithExitCode(exit_code::kCannotWrite);
+  run_id_ = Submit();
+  ASSERT_EQ(TheRun().state, RunState::kFailed);
+  world_.run_files.prepare_status = {};
+  EXPECT_EQ(*engine()->runs().Submit({"again", SmallSpec(), kRunDir, 0, /*new_folder=*/true}), run_id_);
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+}
+
 TEST_F(RunEngineTest, AFolderIsTheSameHoweverItIsWritten) {
   run_id_ = Submit();
   const auto again = engine()->runs().Submit({"another", SmallSpec(), "/runs/./x/../small/"});
