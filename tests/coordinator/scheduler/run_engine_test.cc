@@ -74,6 +74,16 @@ class RunEngineTest : public ::ferment::testing::EngineTest {
     }
     Settle();
   }
+  void LoseTheFolderInTheLastPhase() {
+    run_id_ = Submit(SmallSpec(/*videos=*/false));
+    FinishTrainer("teacher");
+    FinishShards(3);
+    FinishTrainer("cotrain");
+    FinishTrainer("finetune");
+    world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
+    Restart();
+    Settle();
+  }
   void StartLabelling() {
     run_id_ = Submit();
     FinishTrainer("teacher");
@@ -670,14 +680,7 @@ TEST_F(RunEngineTest, ARunWhoseFolderIsHeldFailsWith202AndGivesItUpAsOneThatEnds
 }
 
 TEST_F(RunEngineTest, ARunWithNoJobLeftThatCouldFailWaitsForItsFolder) {
-  run_id_ = Submit(SmallSpec(/*videos=*/false));
-  FinishTrainer("teacher");
-  FinishShards(3);
-  FinishTrainer("cotrain");
-  FinishTrainer("finetune");
-  world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
-  Restart();
-  Settle();
+  LoseTheFolderInTheLastPhase();
   world_.launcher.Exit("evaluate/1", exit_code::kKilled);
   Settle();
   world_.clock.Advance(std::chrono::seconds(5));
@@ -689,6 +692,16 @@ TEST_F(RunEngineTest, ARunWithNoJobLeftThatCouldFailWaitsForItsFolder) {
   Settle();
   EXPECT_THAT(world_.launcher.launched(), Contains("evaluate/2"));
   EXPECT_EQ(TheRun().state, RunState::kRunning);
+}
+
+TEST_F(RunEngineTest, HowLongARunWaitsForItsFolderIsForgottenWithIt) {
+  LoseTheFolderInTheLastPhase();
+  const int tried = world_.run_files.prepared;
+  Settle();
+  ASSERT_EQ(world_.run_files.prepared, tried) << "it waits";
+  engine()->runs().Forget(TheRun());
+  Settle();
+  EXPECT_EQ(world_.run_files.prepared, tried + 1);
 }
 
 TEST_F(RunEngineTest, NothingHappensOutsideBeforeTheLogKnows) {
