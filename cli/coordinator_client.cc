@@ -88,6 +88,7 @@ Result<std::string> CoordinatorClient::SubmitOrReopen(v1::SubmitRunRequest reque
   if (IsUnfinished(run) || run.state() == v1::RUN_STATE_SUCCEEDED) return run_id;
   LogWarning("run.reopened", {{"run", run_id}, {"had_ended_by", run.failure()}});
   request.set_request_id(request.request_id() + ":" + NewUniqueName());
+  request.set_new_folder(false);  // it has just been taken there
   return Submit(request);
 }
 

@@ -31,7 +31,7 @@ class CoordinatorClient {
   Result<std::string> Submit(const v1::SubmitRunRequest& request);
   /// Submits under a request id made from the folder, so that a second command finds the same run; one that had failed
   /// or was cancelled is submitted again under a new id, once it has ended, which opens it anew from its last finished
-  /// phase; one that goes on gets the request's priority.
+  /// phase; one that goes on gets the request's priority. Errors: as Submit.
   Result<std::string> SubmitOrReopen(v1::SubmitRunRequest request);
   Result<v1::RunStatus> Get(const std::string& run_id);
   /// Returns: newest first, at most a page.

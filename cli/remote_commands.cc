@@ -25,14 +25,16 @@ struct RemoteFlags {
   std::string reason;
 };
 
-/// Leaves the folder to the coordinator, which may be running it already. Returns: the spec as it is run.
-RunSpec PrepareFolder(const RunSpec& loaded, const std::filesystem::path& run_dir) {
-  auto folder = OrLeave(RunFolder::Open(run_dir));
-  RunSpec spec = WithRenderedData(loaded, folder.layout());
-  LeaveIfFailed(folder.KeepSpec(spec));
-  LeaveIfFailed(RenderData(loaded, folder.layout()));
+/// Leaves the folder to the coordinator, which may be running it already. A new one gets its spec once the run is
+/// taken, or a second command would not know any more that it was new.
+void PrepareFolder(const RunSpec& loaded, const RunLayout& layout, v1::SubmitRunRequest& request) {
+  const auto folder = OrLeave(RunFolder::Open(layout.root()));
+  const RunSpec spec = WithRenderedData(loaded, layout);
+  request.set_new_folder(!IsBegun(layout));
+  if (!request.new_folder()) LeaveIfFailed(KeepSpec(layout, spec));
+  LeaveIfFailed(RenderData(loaded, layout));
   LeaveIfFailed(CheckDataExists(spec));
-  return spec;
+  *request.mutable_spec() = spec;
 }
 
 void ShowSubmission(const RemoteFlags& flags, const RunSpec& loaded, const std::filesystem::path& run_dir) {
@@ -51,8 +53,10 @@ void Submit(const RemoteFlags& flags) {
   v1::SubmitRunRequest request;
   request.set_priority(flags.priority);
   request.set_run_dir(run_dir.string());
-  *request.mutable_spec() = PrepareFolder(loaded.spec, run_dir);
-  const std::string run_id = OrLeave(ConnectOrLeave(flags.remote).SubmitOrReopen(std::move(request)));
+  const RunLayout layout(run_dir);
+  PrepareFolder(loaded.spec, layout, request);
+  const std::string run_id = OrLeave(ConnectOrLeave(flags.remote).SubmitOrReopen(request));
+  LeaveIfFailed(KeepSpec(layout, request.spec()).With("the run is submitted, as " + run_id));
   if (flags.json) {
     std::cout << Json{{"run_id", run_id}, {"run_dir", run_dir.string()}}.dump() << "\n";
     return;

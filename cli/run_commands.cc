@@ -46,8 +46,7 @@ void ShowRun(const RunFlags& flags, const RunOptions& options) {
   RefuseJson(flags.json, "--dry-run");
   LeaveIfFailed(CheckFolderFits(options.spec, options.run_dir, options.fresh));
   const RunLayout layout(options.run_dir);
-  std::error_code error;
-  const bool begun = fs::exists(layout.Spec(), error);
+  const bool begun = IsBegun(layout);
   std::cout << "# would run " << flags.spec << " in " << options.run_dir.string()
             << (!begun          ? ", a new run"
                 : options.fresh ? ", after deleting the run that is there"

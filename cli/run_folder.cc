@@ -144,11 +144,13 @@ Status RunFolder::DeleteRun() {
   return {};
 }
 
-Status RunFolder::KeepSpec(const RunSpec& spec) {
+bool IsBegun(const RunLayout& layout) {
   std::error_code error;
-  if (fs::exists(layout_.Spec(), error)) return CompareSpec(layout_, spec);
-  const std::string text = SpecToYaml(spec);
-  return io::WriteFileAtomically(layout_.Spec(), text);
+  return fs::exists(layout.Spec(), error);
+}
+
+Status KeepSpec(const RunLayout& layout, const RunSpec& spec) {
+  return IsBegun(layout) ? CompareSpec(layout, spec) : io::WriteFileAtomically(layout.Spec(), SpecToYaml(spec));
 }
 
 RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout) {
@@ -171,7 +173,7 @@ Status CheckFolderFits(const RunSpec& spec, const fs::path& run_dir, bool begins
   if (access(above.c_str(), W_OK | X_OK) != 0) return CannotWrite("write into the folder", above, strerror(errno));
   if (above == run_dir && !IsRunFolderOrEmpty(run_dir)) return NotARunFolder(run_dir);
   const RunLayout layout(run_dir);
-  if (!begins_anew && fs::exists(layout.Spec(), error)) {
+  if (!begins_anew && IsBegun(layout)) {
     FERMENT_RETURN_IF_ERROR(CompareSpec(layout, WithRenderedData(spec, layout)));
   }
   return CheckDataExists(spec);

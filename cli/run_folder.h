@@ -34,16 +34,19 @@ class RunFolder {
   /// Removes what a run writes, by name, and nothing else.
   Status DeleteRun();
 
-  /// Writes spec.yaml, or compares with the one that is there. Errors: InvalidArgument with exit code 64 naming the
-  /// keys that differ.
-  Status KeepSpec(const RunSpec& spec);
-
  private:
   RunFolder(RunLayout layout, int lock) : layout_(std::move(layout)), lock_(lock) {}
 
   RunLayout layout_;
   int lock_ = -1;
 };
+
+/// Returns: whether a run was begun there: its spec.yaml is there.
+bool IsBegun(const RunLayout& layout);
+
+/// Writes spec.yaml, or compares with the one that is there. Errors: InvalidArgument with exit code 64 naming the keys
+/// that differ.
+Status KeepSpec(const RunLayout& layout, const RunSpec& spec);
 
 /// Returns: the spec as it is run: where it names no data, the sets that RenderData makes are entered.
 RunSpec WithRenderedData(const RunSpec& spec, const RunLayout& layout);

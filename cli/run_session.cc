@@ -73,7 +73,7 @@ class RunSession {
       FERMENT_RETURN_IF_ERROR(CheckNoSlurmJob(layout));
       FERMENT_RETURN_IF_ERROR(folder.DeleteRun());
     }
-    FERMENT_RETURN_IF_ERROR(folder.KeepSpec(spec));
+    FERMENT_RETURN_IF_ERROR(KeepSpec(layout, spec));
     FERMENT_RETURN_IF_ERROR(RenderData(options_.spec, layout, leave));
     return CheckDataExists(spec, leave);
   }

@@ -237,10 +237,7 @@ Status LeaseDesk::Return(const LeaseKey& key) {
 }
 
 Status LeaseDesk::FailShard(const ShardFailure& failure) {
-  if (failure.request_id.size() > kLongestRequestId) {
-    return InvalidArgumentError("request_id is too long: " + NameOf(failure.key) +
-                                " limit=" + std::to_string(kLongestRequestId));
-  }
+  FERMENT_RETURN_IF_ERROR(CheckRequestId(failure.request_id, failure.key));
   const auto at = Find(failure.key);
   if (!at) return at.error();
   const bool repeated = !failure.request_id.empty() && at->shard->last_request_id == failure.request_id;

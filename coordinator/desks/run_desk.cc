@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/desks/run_desk.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "common/base/logging.h"
 #include "common/config/newer_fields.h"
+#include "coordinator/core/run_number.h"
 #include "coordinator/desks/phase_table.h"
 #include "coordinator/desks/wall_time.h"
 
@@ -33,6 +35,21 @@ Status CheckSubmission(const Submission& submission) {
         newer);
   }
   return {};
+}
+
+/// A run that has ended, or is about to, stays what it was or goes on from what it had made.
+Status CheckNothingIsGone(const Submission& submission, const Run& known) {
+  const bool goes_on = known.state == RunState::kRunning && !known.cancel_requested && !FirstFailure(known);
+  const bool made_nothing = std::none_of(known.jobs.begin(), known.jobs.end(),
+                                         [](const Job& job) { return job.attempt.number > 0 || !job.shards.empty(); });
+  if (!submission.new_folder || goes_on || made_nothing) return {};
+  const bool ending = known.state == RunState::kRunning;
+  return FailedPreconditionError(
+             "this run was there before, and nothing of it is left in its folder: run=" + known.run_id +
+             " state=" + (ending ? "ending" : std::string(RunStateName(known.state))) + " run_dir=" + known.run_dir +
+             "; put back what it had made, or begin a new run: give another folder with --run-dir, "
+             "or the spec another name")
+      .WithExitCode(exit_code::kBadData);
 }
 
 /// Returns: the one way to write the folder, so that it is known again.
@@ -73,7 +90,10 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
   if (!submission.request_id.empty()) {
     // With another spec it is no repetition: a client names its request by the folder, which may have been emptied.
     const Run* known = book.FindSubmission(submission.request_id);
-    if (known != nullptr && known->spec == spec) return known->run_id;
+    if (known != nullptr && known->spec == spec) {
+      FERMENT_RETURN_IF_ERROR(CheckNothingIsGone(submission, *known));
+      return known->run_id;
+    }
   }
   FERMENT_RETURN_IF_ERROR(CheckSubmission(submission));
   const std::string run_dir = FolderOf(submission);
@@ -84,6 +104,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
                       .WithExitCode(exit_code::kFenced));
     }
     if (former->spec == spec) {
+      FERMENT_RETURN_IF_ERROR(CheckNothingIsGone(submission, *former));
       const std::string run_id = former->run_id;
       if (former->state == RunState::kSucceeded) return run_id;
       LogInfo("run.reopened", {{"run", run_id}, {"run_dir", run_dir}});
@@ -94,7 +115,7 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       return run_id;
     }
   }
-  const std::string run_id = submission.spec.name() + "-" + std::to_string(book.CountSubmitted() + 1);
+  const std::string run_id = RunIdOf(submission.spec.name(), book.CountSubmitted() + 1);
   LogInfo("run.submitted", {{"run", run_id}, {"run_dir", run_dir}});
   parts_.ledger.Record(RunSubmitted{run_id, submission.request_id, submission.spec.name(), run_dir, spec,
                                     PlanJobs(FactsOf(submission.spec)), WallMs(parts_.clock)});

@@ -30,6 +30,8 @@ struct Submission {
   std::string run_dir;
   /// As RunUpdate's; 0: none is given.
   std::int32_t priority = 0;
+  /// Nothing of a run was found in run_dir.
+  bool new_folder = false;
 };
 
 /// What may start and how a run ends is Pipeline's to say; this makes it happen: trainers through TrainerDesk, shard
@@ -53,7 +55,9 @@ class RunDesk {
   explicit RunDesk(Parts parts);
 
   /// Returns: the run's id. The folder of a failed or cancelled run with the same spec reopens that run; of a succeeded
-  /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder.
+  /// one, gives it as it is. Errors: InvalidArgument; AlreadyExists: an unfinished run has this folder;
+  /// FailedPrecondition (65): the folder is new, and a run with the same spec that had begun a job has
+  /// ended there, or is about to.
   Result<std::string> Submit(const Submission& submission);
   /// Does all that follows from the present state of every unfinished run.
   void Advance();

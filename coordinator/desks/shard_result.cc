@@ -10,6 +10,8 @@
 namespace ferment::coordinator {
 namespace {
 
+/// Bytes.
+constexpr std::size_t kLongestRequestId = 1024;
 /// Of a file's name and of a digest, bytes.
 constexpr std::size_t kLongestName = 255;
 /// RunSpec.classes.
@@ -17,10 +19,7 @@ constexpr std::size_t kMostClasses = 8;
 
 /// What stays of a shard for as long as its run is remembered has a size.
 Status CheckSize(const Job& job, const ShardResult& result) {
-  if (result.request_id.size() > kLongestRequestId) {
-    return InvalidArgumentError("request_id is too long: " + NameOf(result.key) +
-                                " limit=" + std::to_string(kLongestRequestId));
-  }
+  FERMENT_RETURN_IF_ERROR(CheckRequestId(result.request_id, result.key));
   if (result.counts.class_histogram.size() > kMostClasses) {
     return InvalidArgumentError("more classes than a run may have: " + NameOf(result.key) +
                                 " limit=" + std::to_string(kMostClasses));
@@ -67,6 +66,11 @@ std::string NameOf(const LeaseKey& key) {
 std::string TextOf(const RecordCounts& counts) {
   return "read=" + std::to_string(counts.read) + " labelled=" + std::to_string(counts.labelled) +
          " abstained=" + std::to_string(counts.abstained) + " quarantined=" + std::to_string(counts.quarantined);
+}
+
+Status CheckRequestId(const std::string& request_id, const LeaseKey& key) {
+  if (request_id.size() <= kLongestRequestId) return {};
+  return InvalidArgumentError("request_id is too long: " + NameOf(key) + " limit=" + std::to_string(kLongestRequestId));
 }
 
 Status CheckResult(const Job& job, const Shard& shard, const ShardResult& result) {

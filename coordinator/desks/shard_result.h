@@ -15,9 +15,6 @@
 
 namespace ferment::coordinator {
 
-/// Bytes. The last one that a shard failed by is remembered with it.
-inline constexpr std::size_t kLongestRequestId = 1024;
-
 struct ShardResult {
   std::string request_id;
   std::string labeler_id;
@@ -39,6 +36,9 @@ struct ShardResult {
 std::string NameOf(const LeaseKey& key);
 /// Returns: "read=... labelled=... abstained=... quarantined=...", for messages.
 std::string TextOf(const RecordCounts& counts);
+
+/// The last request that a shard failed by is remembered with it. Errors: InvalidArgument (an id past 1 KiB).
+Status CheckRequestId(const std::string& request_id, const LeaseKey& key);
 
 /// Errors: DataLoss: the counts do not add up, or are not of this shard; no file; more canaries right than checked.
 /// InvalidArgument: a name that holds a NUL, or lies outside the folders that the job has for results; more of what is

@@ -13,6 +13,10 @@ Status CheckPriority(std::int32_t priority) {
                               std::to_string(-kHighestPriority) + " to " + std::to_string(kHighestPriority));
 }
 
+Status CheckNotEmpty(const RunUpdate& update) {
+  return update.suspended || update.priority ? Status() : InvalidArgumentError("an update that changes nothing");
+}
+
 Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return Fail(NoSuchRun(run_id));
@@ -22,18 +26,19 @@ Result<const Run*> SteeringDesk::Running(const std::string& run_id) const {
       " state=" + (run->state == RunState::kRunning ? "being cancelled" : std::string(RunStateName(run->state)))));
 }
 
-Status SteeringDesk::CheckRequestId(const std::string& request_id, const std::string& run_id) const {
+Result<bool> SteeringDesk::HasChanged(const std::string& run_id, const std::string& request_id) const {
   const std::string* changed = ledger_.book().RunOfChange(request_id);
-  if (changed == nullptr || *changed == run_id) return {};
-  return InvalidArgumentError("a change of another run had this request id; give each request its own: request_id=" +
-                              request_id + " run=" + run_id + " other=" + *changed);
+  if (changed == nullptr || *changed == run_id) return changed != nullptr;
+  return Fail(InvalidArgumentError(
+      "a change of another run had this request id; give each request its own: request_id=" + request_id +
+      " run=" + run_id + " other=" + *changed));
 }
 
 Status SteeringDesk::Cancel(const std::string& run_id, const std::string& request_id) {
   const Run* run = ledger_.book().FindRun(run_id);
   if (run == nullptr) return NoSuchRun(run_id);
-  FERMENT_RETURN_IF_ERROR(CheckRequestId(request_id, run_id));
-  if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
+  FERMENT_ASSIGN_OR_RETURN(const bool repeated, HasChanged(run_id, request_id));
+  if (repeated) return {};
   if (request_id.empty() && (run->state != RunState::kRunning || run->cancel_requested)) return {};
   LogInfo("run.cancel", {{"run", run_id}});
   ledger_.Record(RunCancelRequested{run_id, request_id, WallMs(clock_)});
@@ -41,10 +46,10 @@ Status SteeringDesk::Cancel(const std::string& run_id, const std::string& reques
 }
 
 Status SteeringDesk::Update(const RunUpdate& update) {
-  if (!update.suspended && !update.priority) return InvalidArgumentError("an update that changes nothing");
+  FERMENT_RETURN_IF_ERROR(CheckNotEmpty(update));
   if (update.priority) FERMENT_RETURN_IF_ERROR(CheckPriority(*update.priority));
-  FERMENT_RETURN_IF_ERROR(CheckRequestId(update.request_id, update.run_id));
-  if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};
+  FERMENT_ASSIGN_OR_RETURN(const bool repeated, HasChanged(update.run_id, update.request_id));
+  if (repeated) return {};
   if (const auto run = Running(update.run_id); !run) return run.error();
   if (update.suspended) LogInfo(*update.suspended ? "run.suspended" : "run.resumed", {{"run", update.run_id}});
   if (update.priority) LogInfo("run.priority", {{"run", update.run_id}, {"priority", *update.priority}});

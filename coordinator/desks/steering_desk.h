@@ -27,6 +27,9 @@ struct RunUpdate {
   std::optional<std::int32_t> priority = {};
 };
 
+/// Errors: InvalidArgument (it changes nothing).
+Status CheckNotEmpty(const RunUpdate& update);
+
 /// Only records what is wanted; RunDesk and the lease policy act on it. A request that comes again acts once, even
 /// where the run was reopened in between: it means the run that was.
 ///
@@ -49,8 +52,9 @@ class SteeringDesk {
                                       const std::string& reason);
 
  private:
-  /// Errors: InvalidArgument, of one that a change of another run had: nothing would be done, and that not told.
-  Status CheckRequestId(const std::string& request_id, const std::string& run_id) const;
+  /// Returns: whether this request has changed the run before. Errors: InvalidArgument where it was another run:
+  /// nothing would be done, and that not told.
+  Result<bool> HasChanged(const std::string& run_id, const std::string& request_id) const;
   /// Errors: NotFound; FailedPrecondition: ended, or being cancelled.
   Result<const Run*> Running(const std::string& run_id) const;
 

@@ -2,9 +2,10 @@
 #include "coordinator/rpc/run_service.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "common/config/spec_checks.h"
+#include "coordinator/core/run_number.h"
+#include "coordinator/rpc/page_token.h"
 #include "coordinator/rpc/run_status.h"
 #include "coordinator/rpc/run_streams.h"
 #include "coordinator/rpc/unary_call.h"
@@ -30,8 +31,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
       call.About({.field = "spec"});
       return rules;
     }
-    scheduler_.Submit({request.request_id(), request.spec(), request.run_dir(), request.priority()},
-                      call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
+    scheduler_.Submit(
+        {request.request_id(), request.spec(), request.run_dir(), request.priority(), request.new_folder()},
+        call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
     return {};
   });
 }
@@ -51,17 +53,12 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(grpc::CallbackServerContext* 
                                                    const v1::ListRunsRequest* received,
                                                    v1::ListRunsResponse* response) {
   return Serve(door_, RequestKind::kLookup, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
-    const std::string& token = request.page_token();
-    std::size_t offset = 0;
-    const auto parsed = std::from_chars(token.data(), token.data() + token.size(), offset);
-    if (!token.empty() && (parsed.ec != std::errc() || parsed.ptr != token.data() + token.size())) {
-      call.About({.field = "page_token"});
-      return InvalidArgumentError("not a page token of ours: page_token=" + token);
-    }
+    call.About({.field = "page_token"});
+    FERMENT_ASSIGN_OR_RETURN(const std::uint64_t before, RunOfPageToken(request.page_token()));
     const std::uint32_t size = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kLargestPage);
-    scheduler_.List(offset, size, call.Answer<RunPage>([response, offset](const RunPage& page) {
+    scheduler_.List(before, size, call.Answer<RunPage>([response](const RunPage& page) {
       for (const RunView& view : page.runs) *response->add_runs() = ToRunStatus(view);
-      if (page.more) response->set_next_page_token(std::to_string(offset + page.runs.size()));
+      if (page.more) response->set_next_page_token(PageTokenAfter(RunNumberOf(page.runs.back().run_id)));
     }));
     return {};
   });

@@ -2,8 +2,10 @@
 #include "coordinator/scheduler/run_engine.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/logging.h"
+#include "coordinator/core/run_number.h"
 #include "coordinator/desks/wall_time.h"
 
 namespace ferment::coordinator {
@@ -144,14 +146,20 @@ Result<RunView> RunEngine::View(std::string_view run_id) {
                      {labelers_, leases_, trainers_, WallMs(parts_.clock), parts_.store.term()});
 }
 
-RunPage RunEngine::Page(std::size_t offset, std::size_t limit) {
+Result<RunPage> RunEngine::Page(std::uint64_t before, std::size_t limit) {
+  if (before > book().CountSubmitted()) {
+    return Fail(InvalidArgumentError("no run was submitted as this one: number=" + std::to_string(before) +
+                                     " runs=" + std::to_string(book().CountSubmitted())));
+  }
   RunPage page;
   std::size_t letters = 0;
   const std::vector<std::string>& order = book().run_order();
-  for (std::size_t i = offset; i < order.size(); ++i) {
+  const auto is_before = [before](const std::string& run_id) { return before == 0 || RunNumberOf(run_id) < before; };
+  const auto end = std::partition_point(order.begin(), order.end(), is_before);
+  for (auto run_id = std::make_reverse_iterator(end); run_id != order.rend(); ++run_id) {
     page.more = page.runs.size() >= limit || letters >= kPageLetters;
     if (page.more) break;
-    page.runs.push_back(*View(order[order.size() - 1 - i]));
+    page.runs.push_back(*View(*run_id));
     for (const JobView& job : page.runs.back().jobs) letters += job.shards.grid.size();
   }
   return page;

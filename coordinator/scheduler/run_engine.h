@@ -79,8 +79,10 @@ class RunEngine {
   const JobBook& book() const { return ledger_.book(); }
   /// Errors: NotFound.
   Result<RunView> View(std::string_view run_id);
-  /// Returns: runs, newest first, from the `offset`-th on; fewer than `limit` where they are large.
-  RunPage Page(std::size_t offset, std::size_t limit);
+  /// Returns: runs, newest first, of those that were submitted before the `before`-th ever (RunNumberOf), which may be
+  /// forgotten by now; 0: of all. Fewer than `limit` where they are large. Errors: InvalidArgument (there were not as
+  /// many).
+  Result<RunPage> Page(std::uint64_t before, std::size_t limit);
 
  private:
   /// Of runs that ended too long ago nothing is kept.

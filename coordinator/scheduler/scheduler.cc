@@ -174,8 +174,8 @@ void Scheduler::View(const std::string& run_id, Then<Result<RunView>> then) {
   Ask<Result<RunView>>(RequestKind::kLookup, std::move(then), [=, this] { return engine_->View(run_id); });
 }
 
-void Scheduler::List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then) {
-  Ask<Result<RunPage>>(RequestKind::kLookup, std::move(then), [=, this] { return engine_->Page(offset, limit); });
+void Scheduler::List(std::uint64_t before, std::size_t limit, Then<Result<RunPage>> then) {
+  Ask<Result<RunPage>>(RequestKind::kLookup, std::move(then), [=, this] { return engine_->Page(before, limit); });
 }
 
 void Scheduler::Register(const LabelerIdentity& identity, Then<Result<Registration>> then) {

@@ -77,7 +77,7 @@ class Scheduler {
                        Then<Result<std::string>> then);
   void View(const std::string& run_id, Then<Result<RunView>> then);
   /// As RunEngine::Page.
-  void List(std::size_t offset, std::size_t limit, Then<Result<RunPage>> then);
+  void List(std::uint64_t before, std::size_t limit, Then<Result<RunPage>> then);
   void Register(const LabelerIdentity& identity, Then<Result<Registration>> then);
   void Lease(const LeaseRequest& request, Then<Result<LeaseAnswer>> then);
   /// Of these four, where `lease.caller` is named: PermissionDenied where another labeler holds the lease.

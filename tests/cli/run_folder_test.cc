@@ -104,9 +104,9 @@ TEST_F(RunFolderTest, CannotBeMadeBelowAFile) {
 TEST_F(RunFolderTest, KeepsTheFirstSpecAndNamesWhatDiffers) {
   auto folder = RunFolder::Open(root_);
   ASSERT_TRUE(folder);
-  ASSERT_TRUE(folder->KeepSpec(Spec(600)).ok());
-  EXPECT_TRUE(folder->KeepSpec(Spec(600)).ok());
-  const Status changed = folder->KeepSpec(Spec(50));
+  ASSERT_TRUE(KeepSpec(folder->layout(), Spec(600)).ok());
+  EXPECT_TRUE(KeepSpec(folder->layout(), Spec(600)).ok());
+  const Status changed = KeepSpec(folder->layout(), Spec(50));
   EXPECT_EQ(ProcessExitCode(changed), exit_code::kBadSpec);
   EXPECT_THAT(std::string(changed.message()), HasSubstr("cotrain.steps: 600 -> 50"));
   EXPECT_THAT(std::string(changed.message()), HasSubstr("--fresh"));
@@ -115,14 +115,14 @@ TEST_F(RunFolderTest, KeepsTheFirstSpecAndNamesWhatDiffers) {
 TEST_F(RunFolderTest, DeletesOnlyWhatARunWrites) {
   auto folder = RunFolder::Open(root_);
   ASSERT_TRUE(folder);
-  ASSERT_TRUE(folder->KeepSpec(Spec(600)).ok());
+  ASSERT_TRUE(KeepSpec(folder->layout(), Spec(600)).ok());
   fs::create_directories(folder->layout().Job("teacher"));
   std::ofstream(root_ / "notes.txt") << "mine";
   ASSERT_TRUE(folder->DeleteRun().ok());
   EXPECT_FALSE(fs::exists(root_ / "phases"));
   EXPECT_FALSE(fs::exists(root_ / "spec.yaml"));
   EXPECT_TRUE(fs::exists(root_ / "notes.txt"));
-  EXPECT_TRUE(folder->KeepSpec(Spec(50)).ok());
+  EXPECT_TRUE(KeepSpec(folder->layout(), Spec(50)).ok());
 }
 
 TEST_F(RunFolderTest, DeletesNothingWhereSomebodyKeepsASpecOfTheirOwn) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/rpc/page_token.h"
 #include "ferment/v1/run_service.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -25,20 +26,32 @@ class RunPages : public LeaseCluster {
     return response;
   }
 
+  void ExpectFieldIs(const std::string& field) const {
+    EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status_.error_message();
+    google::rpc::Status rich;
+    google::rpc::BadRequest request;
+    ASSERT_TRUE(rich.ParseFromString(status_.error_details()));
+    ASSERT_EQ(rich.details_size(), 2) << status_.error_message();
+    ASSERT_TRUE(rich.details(1).UnpackTo(&request));
+    EXPECT_EQ(request.field_violations(0).field(), field);
+  }
+  /// Returns: the run's id.
+  std::string SubmitAs(const std::string& name) {
+    const coordinator::Submission submission{name, SmallSpec(), "/runs/" + name};
+    using Answer = Result<std::string>;
+    const auto run_id = coordinator::Await<Answer>(
+        [&](coordinator::Then<Answer> then) { cluster_.scheduler().Submit(submission, std::move(then)); });
+    EXPECT_TRUE(run_id) << run_id.error().ToString();
+    return run_id.value_or("");
+  }
+
   std::unique_ptr<v1::RunService::Stub> runs_ = v1::RunService::NewStub(rpc::OpenChannel(cluster_.address()));
   grpc::Status status_;
 };
 
 TEST_F(RunPages, FollowOneAnotherByTheirTokensUntilTheLastHasNone) {
   std::set<std::string> submitted;
-  for (const char* name : {"a", "b", "c"}) {
-    const coordinator::Submission submission{name, SmallSpec(), std::string("/runs/") + name};
-    using Answer = Result<std::string>;
-    const auto run_id = coordinator::Await<Answer>(
-        [&](coordinator::Then<Answer> then) { cluster_.scheduler().Submit(submission, std::move(then)); });
-    ASSERT_TRUE(run_id) << run_id.error().ToString();
-    submitted.insert(*run_id);
-  }
+  for (const char* name : {"a", "b", "c"}) submitted.insert(SubmitAs(name));
   std::set<std::string> listed;
   std::string token;
   for (int page = 1; page <= 3; ++page) {
@@ -53,17 +66,37 @@ TEST_F(RunPages, FollowOneAnotherByTheirTokensUntilTheLastHasNone) {
   EXPECT_EQ(Page(0, "").runs_size(), 3) << "of the default size";
 }
 
+TEST_F(RunPages, RunsThatComeInBetweenNeitherRepeatNorHideOthers) {
+  for (const char* name : {"a", "b", "c", "d"}) SubmitAs(name);
+  std::vector<std::string> listed;
+  std::string token;
+  do {
+    const v1::ListRunsResponse response = Page(1, token);
+    ASSERT_TRUE(status_.ok()) << status_.error_message();
+    for (const v1::RunStatus& run : response.runs()) listed.push_back(run.run_id());
+    token = response.next_page_token();
+    SubmitAs("between-" + std::to_string(listed.size()));
+  } while (!token.empty() && listed.size() < 10);
+  EXPECT_EQ(listed, (std::vector<std::string>{"small-4", "small-3", "small-2", "small-1"}));
+}
+
 TEST_F(RunPages, ATokenThatIsNotOursIsRefusedAndTheFieldNamed) {
-  for (const char* token : {"next", "-1", "1x", "99999999999999999999"}) {
+  for (const char* token : {"next", "-1", "1", "99999999999999999999", "000000000000000100000000"}) {
     Page(1, token);
-    EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << token;
-    google::rpc::Status rich;
-    google::rpc::BadRequest request;
-    ASSERT_TRUE(rich.ParseFromString(status_.error_details()));
-    ASSERT_EQ(rich.details_size(), 2);
-    ASSERT_TRUE(rich.details(1).UnpackTo(&request));
-    EXPECT_EQ(request.field_violations(0).field(), "page_token");
+    ExpectFieldIs("page_token");
   }
+  for (const char* name : {"a", "b"}) SubmitAs(name);
+  const std::string good = Page(1, "").next_page_token();
+  ASSERT_EQ(good.size(), 24U);
+  for (std::size_t place = 0; place < good.size(); ++place) {
+    std::string changed = good;
+    changed[place] = changed[place] == '5' ? '6' : '5';
+    Page(1, changed);
+    ExpectFieldIs("page_token");
+  }
+  EXPECT_EQ(Page(1, good).runs(0).run_id(), "small-1");
+  Page(1, coordinator::PageTokenAfter(3));
+  ExpectFieldIs("page_token");
 }
 
 TEST_F(RunPages, ASpecThatNoFileCouldHoldIsRefusedBeforeItIsPlanned) {

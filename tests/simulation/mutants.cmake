@@ -318,7 +318,7 @@ ferment_mutant(was_ended_over_a_running_trainer P5
   [[    if (HasEnded(job.state)) continue;]])
 ferment_mutant(was_cancelled_again_by_an_old_request T1.3
   coordinator/desks/steering_desk.cc
-  [[  if (!request_id.empty() && ledger_.book().KnowsChange(request_id)) return {};
+  [[  if (repeated) return {};
   if (request_id.empty() && (run->state]]
   [[  if ((run->state]])
 ferment_mutant(suspended_run_goes_on P2
@@ -331,8 +331,9 @@ ferment_mutant(suspended_run_is_leased P2
   [[job.state]])
 ferment_mutant(resumed_again_by_an_old_request T1.3
   coordinator/desks/steering_desk.cc
-  [[  if (!update.request_id.empty() && ledger_.book().KnowsChange(update.request_id)) return {};]]
-  [[]])
+  [[  if (repeated) return {};
+  if (const auto run = Running(]]
+  [[  if (const auto run = Running(]])
 ferment_mutant(was_replaced_by_an_older_labeler P12
   coordinator/desks/labeler_desk.cc
   [[    if (former != identity.replaces) return Registration{"", former};]]

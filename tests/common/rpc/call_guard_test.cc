@@ -136,6 +136,26 @@ TEST_F(CallGuardTest, TakesATokenWhereTokensAreTaken) {
   EXPECT_EQ(Get(both).code(), StatusCode::kUnauthenticated) << "a wrong token is not made good by a certificate";
 }
 
+TEST_F(CallGuardTest, TheSchemeOfATokenIsInAnyCaseAndNoOtherScheme) {
+  Serve(true);
+  const auto channel = OpenChannel(server_->address(), certificates_.TrustOnly());
+  ASSERT_TRUE(channel);
+  const auto stub = v1::RunService::NewStub(*channel);
+  const auto answer = [&](const std::string& authorization) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", authorization);
+    v1::GetRunResponse response;
+    return stub->GetRun(&context, v1::GetRunRequest(), &response).error_code();
+  };
+  for (const char* scheme : {"Bearer ", "bearer ", "BEARER ", "bEaReR "}) {
+    EXPECT_EQ(answer(std::string(scheme) + "token-of-ann"), grpc::StatusCode::OK) << scheme;
+  }
+  for (const char* scheme : {"", "Basic ", "Bear ", "Bearer", "Bearer  ", "Bearer\t", "XBearer "}) {
+    EXPECT_EQ(answer(std::string(scheme) + "token-of-ann"), grpc::StatusCode::UNAUTHENTICATED) << scheme;
+  }
+  EXPECT_EQ(answer("bearer"), grpc::StatusCode::UNAUTHENTICATED);
+}
+
 TEST_F(CallGuardTest, WantsACertificateWhereTokensAreNotTaken) {
   Serve(false);
   EXPECT_EQ(Get(certificates_.TrustOnly()).code(), StatusCode::kUnavailable) << "TLS itself refuses";

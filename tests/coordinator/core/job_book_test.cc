@@ -282,9 +282,9 @@ TEST(JobBook, OfARunThatIsForgottenNothingStaysButItsNumber) {
   book.Apply(RunForgotten{"r"});
   EXPECT_EQ(book.FindRun("r"), nullptr);
   EXPECT_EQ(book.FindSubmission("q"), nullptr);
-  EXPECT_FALSE(book.KnowsChange("up"));
-  EXPECT_FALSE(book.KnowsChange("stop"));
-  EXPECT_TRUE(book.KnowsChange("other's stop")) << "another run's";
+  EXPECT_EQ(book.RunOfChange("up"), nullptr);
+  EXPECT_EQ(book.RunOfChange("stop"), nullptr);
+  EXPECT_NE(book.RunOfChange("other's stop"), nullptr) << "another run's";
   EXPECT_EQ(book.run_order(), before.run_order());
   EXPECT_EQ(book.CountSubmitted(), 2U);
 }

@@ -74,6 +74,16 @@ class RunEngineTest : public ::ferment::testing::EngineTest {
     }
     Settle();
   }
+  void LoseTheFolderInTheLastPhase() {
+    run_id_ = Submit(SmallSpec(/*videos=*/false));
+    FinishTrainer("teacher");
+    FinishShards(3);
+    FinishTrainer("cotrain");
+    FinishTrainer("finetune");
+    world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
+    Restart();
+    Settle();
+  }
   void StartLabelling() {
     run_id_ = Submit();
     FinishTrainer("teacher");
@@ -454,6 +464,44 @@ TEST_F(RunEngineTest, AnotherSpecUnderTheSameRequestIdIsNoRepetition) {
   EXPECT_EQ(Submit(other), second);
 }
 
+TEST_F(RunEngineTest, InANewFolderARunThatHasEndedIsNeitherGivenNorReopened) {
+  const auto submit = [this](const char* request) {
+    return engine()->runs().Submit({request, SmallSpec(false), kRunDir, 0, /*new_folder=*/true});
+  };
+  run_id_ = *submit("submit");
+  Settle();
+  EXPECT_EQ(*submit("submit"), run_id_) << "the same request, the same answer, while the run goes on";
+  ASSERT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
+  EXPECT_THAT(std::string(submit("submit").error().message()), HasSubstr("state=ending"));
+  world_.launcher.Exit("teacher/1", 143);
+  Settle();
+  for (const char* request : {"submit", "another"}) {
+    const auto refused = submit(request);
+    ASSERT_FALSE(refused) << request;
+    EXPECT_EQ(refused.error().code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadData);
+    EXPECT_THAT(std::string(refused.error().message()), HasSubstr("run=small-1 state=cancelled run_dir=/runs/small;"));
+  }
+  EXPECT_EQ(Submit(SmallSpec(false), "reopened"), run_id_);
+  FinishTrainer("teacher", 2);
+  FinishShards(3);
+  for (const char* phase : {"cotrain", "finetune", "evaluate"}) FinishTrainer(phase);
+  ASSERT_EQ(TheRun().state, RunState::kSucceeded);
+  EXPECT_FALSE(submit("submit"));
+  EXPECT_FALSE(submit("another"));
+  EXPECT_EQ(Submit(SmallSpec(false)), run_id_) << "where its folder is as it was left";
+}
+
+TEST_F(RunEngineTest, ARunThatHadMadeNothingIsReopenedInANewFolderToo) {
+  world_.run_files.prepare_status = PermissionDeniedError("no right").WithExitCode(exit_code::kCannotWrite);
+  run_id_ = Submit();
+  ASSERT_EQ(TheRun().state, RunState::kFailed);
+  world_.run_files.prepare_status = {};
+  EXPECT_EQ(*engine()->runs().Submit({"again", SmallSpec(), kRunDir, 0, /*new_folder=*/true}), run_id_);
+  Settle();
+  EXPECT_THAT(world_.launcher.launched(), ElementsAre("teacher/1"));
+}
+
 TEST_F(RunEngineTest, AFolderIsTheSameHoweverItIsWritten) {
   run_id_ = Submit();
   const auto again = engine()->runs().Submit({"another", SmallSpec(), "/runs/./x/../small/"});
@@ -632,14 +680,7 @@ TEST_F(RunEngineTest, ARunWhoseFolderIsHeldFailsWith202AndGivesItUpAsOneThatEnds
 }
 
 TEST_F(RunEngineTest, ARunWithNoJobLeftThatCouldFailWaitsForItsFolder) {
-  run_id_ = Submit(SmallSpec(/*videos=*/false));
-  FinishTrainer("teacher");
-  FinishShards(3);
-  FinishTrainer("cotrain");
-  FinishTrainer("finetune");
-  world_.run_files.prepare_status = AbortedError("another coordinator runs it").WithExitCode(exit_code::kFenced);
-  Restart();
-  Settle();
+  LoseTheFolderInTheLastPhase();
   world_.launcher.Exit("evaluate/1", exit_code::kKilled);
   Settle();
   world_.clock.Advance(std::chrono::seconds(5));
@@ -651,6 +692,16 @@ TEST_F(RunEngineTest, ARunWithNoJobLeftThatCouldFailWaitsForItsFolder) {
   Settle();
   EXPECT_THAT(world_.launcher.launched(), Contains("evaluate/2"));
   EXPECT_EQ(TheRun().state, RunState::kRunning);
+}
+
+TEST_F(RunEngineTest, HowLongARunWaitsForItsFolderIsForgottenWithIt) {
+  LoseTheFolderInTheLastPhase();
+  const int tried = world_.run_files.prepared;
+  Settle();
+  ASSERT_EQ(world_.run_files.prepared, tried) << "it waits";
+  engine()->runs().Forget(TheRun());
+  Settle();
+  EXPECT_EQ(world_.run_files.prepared, tried + 1);
 }
 
 TEST_F(RunEngineTest, NothingHappensOutsideBeforeTheLogKnows) {
@@ -1266,6 +1317,31 @@ TEST_F(EndedRuns, TheLastOnesAreRememberedAndThoseBeforeAreForgottenInTime) {
   const JobBook before = engine()->book();
   Restart();
   EXPECT_EQ(engine()->book(), before);
+}
+
+TEST_F(EndedRuns, APageGoesOnBehindARunThatIsForgottenOrBeforeOneThatIsNew) {
+  for (int folder = 1; folder <= 4; ++folder) EndOne(folder);
+  const auto page = [this](std::uint64_t before, std::size_t limit) {
+    std::vector<std::string> run_ids;
+    const auto runs = engine()->Page(before, limit);
+    EXPECT_TRUE(runs) << runs.error().ToString();
+    for (const RunView& run : runs->runs) run_ids.push_back(run.run_id);
+    if (runs->more) run_ids.push_back("more");
+    return run_ids;
+  };
+  EXPECT_THAT(page(0, 2), ElementsAre("small-4", "small-3", "more"));
+  EXPECT_THAT(page(3, 2), ElementsAre("small-2", "small-1"));
+  EndOne(5);
+  EXPECT_THAT(page(3, 1), ElementsAre("small-2", "more"));
+  world_.retention = {3, 10min};
+  EndOne(1, 2);
+  Restart();
+  world_.clock.Advance(10min);
+  Settle();
+  ASSERT_THAT(engine()->book().run_order(), ElementsAre("small-1", "small-4", "small-5"));
+  EXPECT_THAT(page(3, 2), ElementsAre("small-1")) << "behind one that is gone";
+  EXPECT_THAT(page(1, 2), ElementsAre());
+  EXPECT_EQ(engine()->Page(6, 2).error().code(), StatusCode::kInvalidArgument);
 }
 
 TEST_F(EndedRuns, ManyAreForgottenAFewARound) {
