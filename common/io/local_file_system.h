@@ -11,7 +11,9 @@ namespace ferment::io {
 
 std::unique_ptr<FileSystem> MakeLocalFileSystem();
 
-/// Returns: the whole file as bytes. Errors: NotFound, PermissionDenied, Unavailable.
+/// Returns: the bytes that the file had when it was opened, or all up to its end where it tells no size, as in /proc.
+/// Errors: NotFound, PermissionDenied; Unavailable (65) where its disk fails, it was shortened meanwhile, or it is a
+/// folder, a pipe or a device.
 Result<std::vector<std::byte>> ReadFile(const std::filesystem::path& path);
 
 /// Returns: the whole file as text. Errors: those of ReadFile.
