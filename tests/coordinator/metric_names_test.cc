@@ -35,11 +35,12 @@ metrics::Distribution One(std::span<const double> bounds) {
   return one;
 }
 
-/// Makes every series that labelers and trainers can bring about: eight classes, more reasons than are kept, all
-/// phases, many ranks.
+/// Makes every series that labelers and trainers can bring about: more classes and reasons than are kept, all phases,
+/// many ranks.
 void BringAbout(SchedulerMetrics& all) {
   std::vector<std::string> classes;
-  for (char name = 'a'; name < 'i'; ++name) classes.emplace_back(1, name);
+  for (char name = 'a'; name < 'z'; ++name) classes.emplace_back(1, name);
+  all.ShowClasses(classes);
   RecordCounts counts;
   counts.class_histogram.assign(classes.size(), 1);
   std::map<std::string, std::uint64_t> reasons;
