@@ -5,11 +5,14 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
+#include "common/base/log_counts.h"
 
 namespace ferment {
 namespace {
@@ -43,6 +46,11 @@ Sink& TheSink() {
     return fresh;
   }();
   return sink;
+}
+
+std::atomic<std::uint64_t>& CountOf(LogLevel level) {
+  static std::array<std::atomic<std::uint64_t>, 4> counts{};
+  return counts[static_cast<std::size_t>(level)];
 }
 
 std::string JsonLine(const Sink& sink, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
@@ -80,8 +88,11 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   Sink& sink = TheSink();
   const auto spdlog_level = ToSpdlog(level);
   if (!sink.logger->should_log(spdlog_level)) return;
+  CountOf(level).fetch_add(1, std::memory_order_relaxed);
   sink.logger->log(spdlog_level,
                    sink.json ? JsonLine(sink, level, event, fields) : TextLine(sink, level, event, fields));
 }
+
+std::uint64_t CountLogged(LogLevel level) { return CountOf(level).load(std::memory_order_relaxed); }
 
 }  // namespace ferment

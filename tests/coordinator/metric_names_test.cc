@@ -8,6 +8,7 @@
 #include <regex>
 #include <set>
 
+#include "common/metrics/process_metrics.h"
 #include "common/metrics/prometheus_registry.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/metrics/scheduler_metrics.h"
@@ -73,6 +74,7 @@ class MetricNames : public ::testing::Test {
   /// Returns: every metric that a coordinator serves, with its prefix.
   std::set<std::string> Served() {
     const CallTrail calls(rpc::AccessPolicy(), *registry_, nullptr, [](const Status&) {});
+    const metrics::ProcessMetrics process(*registry_);
     registry_->MakeCounter("ferment_rpc_server_handled_total", "");
     registry_->MakeGauge("ferment_build_info", "");  // CoordinatorProcess makes it
     return Matches(registry_->Exposition(), std::regex("# TYPE (ferment_[a-z0-9_]+) "));
