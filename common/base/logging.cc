@@ -5,6 +5,8 @@
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -14,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/line_stream.h"
+#include "common/base/log_counts.h"
 
 namespace ferment {
 namespace {
@@ -68,6 +71,11 @@ Sink& TheSink() {
   return sink;
 }
 
+std::atomic<std::uint64_t>& CountOf(LogLevel level) {
+  static std::array<std::atomic<std::uint64_t>, 4> counts{};
+  return counts[static_cast<std::size_t>(level)];
+}
+
 std::string JsonLine(const Sink& sink, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
   Json line;
   line["ts"] = FormatUtc(SystemClock().WallNow());
@@ -111,7 +119,10 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   Sink& sink = TheSink();
   const auto spdlog_level = ToSpdlog(level);
   if (!sink.logger->should_log(spdlog_level)) return;
+  CountOf(level).fetch_add(1, std::memory_order_relaxed);
   sink.logger->log(spdlog_level, Line(sink, level, event, fields));
 }
+
+std::uint64_t CountLogged(LogLevel level) { return CountOf(level).load(std::memory_order_relaxed); }
 
 }  // namespace ferment

@@ -11,6 +11,8 @@
 #include <optional>
 #include <string>
 
+#include "common/base/log_counts.h"
+
 namespace ferment::metrics {
 namespace {
 
@@ -44,6 +46,14 @@ std::optional<double> CountOpenFiles() {
   return count - 1;  // the folder itself
 }
 
+/// `level`: as in the lines.
+Counter& LogCounter(MetricRegistry& registry, const char* level) {
+  return registry.MakeCounter("ferment_log_messages_total", "Warnings and errors that the process has logged.",
+                              {{"level", level}});
+}
+
+void CatchUp(Counter& counter, double now) { counter.Add(std::max(0.0, now - counter.Value())); }
+
 }  // namespace
 
 ProcessMetrics::ProcessMetrics(MetricRegistry& registry)
@@ -52,7 +62,9 @@ ProcessMetrics::ProcessMetrics(MetricRegistry& registry)
       virtual_(registry.MakeGauge("process_virtual_memory_bytes", "Virtual memory.")),
       open_files_(registry.MakeGauge("process_open_fds", "Open file descriptors.")),
       max_files_(registry.MakeGauge("process_max_fds", "Most file descriptors that may be open.")),
-      start_time_(registry.MakeGauge("process_start_time_seconds", "When the process began, in seconds since 1970.")) {
+      start_time_(registry.MakeGauge("process_start_time_seconds", "When the process began, in seconds since 1970.")),
+      warnings_(LogCounter(registry, "warning")),
+      errors_(LogCounter(registry, "error")) {
   if (const auto start = StartTime()) start_time_.Set(*start);
   Refresh();
 }
@@ -61,7 +73,9 @@ void ProcessMetrics::Refresh() {
   const MutexLock lock(mutex_);
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
-  cpu_.Add(std::max(0.0, Seconds(usage.ru_utime) + Seconds(usage.ru_stime) - cpu_.Value()));
+  CatchUp(cpu_, Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
+  CatchUp(warnings_, static_cast<double>(CountLogged(LogLevel::kWarning)));
+  CatchUp(errors_, static_cast<double>(CountLogged(LogLevel::kError)));
   double pages = 0;
   double resident = 0;
   if (std::ifstream memory("/proc/self/statm"); memory >> pages >> resident) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The standard process_* metrics of this process, as the kernel tells them.
+// The standard process_* metrics of this process, as the kernel tells them, and how many errors it has logged.
 #pragma once
 
 #include "common/base/mutex.h"
@@ -24,8 +24,10 @@ class ProcessMetrics {
   Gauge& open_files_;
   Gauge& max_files_;
   Gauge& start_time_;
+  Counter& warnings_;
+  Counter& errors_;
 
-  // orders what is added to cpu_
+  // orders what is added to cpu_, warnings_ and errors_
   Mutex mutex_;
 };
 

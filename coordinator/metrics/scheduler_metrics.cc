@@ -11,7 +11,9 @@ namespace {
 
 /// With "other" the dozen that operations.md speaks of.
 constexpr std::size_t kReasonsShown = 11;
-constexpr char kOtherReason[] = "other";
+constexpr char kOther[] = "other";
+/// Two runs of eight each that have none in common.
+constexpr std::size_t kClassesShown = 16;
 
 /// Returns: whether it has the form of a reason: lower-case letters, digits and hyphens, 32 at most.
 bool LooksLikeAReason(std::string_view name) {
@@ -114,7 +116,7 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
                                                    {"state", std::string(JobStateName(static_cast<JobState>(state)))}});
     }
   }
-  quarantined_[kOtherReason] = &QuarantineCounter(registry_, kOtherReason);
+  quarantined_[kOther] = &QuarantineCounter(registry_, kOther);
   for (const TripCause cause :
        {TripCause::kAccuracy, TripCause::kCollapsed, TripCause::kAcceptance, TripCause::kDrift, TripCause::kOperator})
     StopCounter(registry_, cause);
@@ -131,16 +133,22 @@ void SchedulerMetrics::CountConfidence(const metrics::Distribution& confidence) 
 
 void SchedulerMetrics::CountStop(TripCause cause) { StopCounter(registry_, cause).Increment(); }
 
+void SchedulerMetrics::ShowClasses(std::span<const std::string> classes) {
+  for (const std::string& name : classes) LabelledOf(name);
+}
+
 metrics::Counter& SchedulerMetrics::LabelledOf(const std::string& name) {
-  metrics::Counter*& counter = labelled_[name];
-  if (counter == nullptr) counter = &LabelledCounter(registry_, name);
+  if (const auto known = labelled_.find(name); known != labelled_.end()) return *known->second;
+  const std::string shown = labelled_.size() < kClassesShown ? name : kOther;
+  metrics::Counter*& counter = labelled_[shown];
+  if (counter == nullptr) counter = &LabelledCounter(registry_, shown);
   return *counter;
 }
 
 metrics::Counter& SchedulerMetrics::QuarantinedOf(const std::string& reason) {
   const auto known = quarantined_.find(reason);
   if (known != quarantined_.end()) return *known->second;
-  if (quarantined_.size() > kReasonsShown || !LooksLikeAReason(reason)) return *quarantined_.at(kOtherReason);
+  if (quarantined_.size() > kReasonsShown || !LooksLikeAReason(reason)) return *quarantined_.at(kOther);
   return *(quarantined_[reason] = &QuarantineCounter(registry_, reason));
 }
 
@@ -162,7 +170,7 @@ void SchedulerMetrics::Count(const RecordCounts& counts, const std::map<std::str
     if (counted > 0) QuarantinedOf(reason).Add(static_cast<double>(counted));
     unnamed -= counted;
   }
-  if (unnamed > 0) QuarantinedOf(kOtherReason).Add(static_cast<double>(unnamed));
+  if (unnamed > 0) QuarantinedOf(kOther).Add(static_cast<double>(unnamed));
 }
 
 void SchedulerMetrics::Sums::Add(const Run& run) {

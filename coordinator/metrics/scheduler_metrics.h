@@ -31,6 +31,9 @@ class SchedulerMetrics {
   void Count(const RecordCounts& counts, const std::map<std::string, std::uint64_t>& reasons,
              std::span<const std::string> classes);
   void Count(const CanaryCounts& canaries);
+  /// A run of these classes is there: they have series from now on, at 0 before their first label. Classes past the
+  /// first sixteen of all runs are of "other".
+  void ShowClasses(std::span<const std::string> classes);
   /// A committed shard's confidences by metrics::kConfidenceBounds. Others are left out.
   void CountConfidence(const metrics::Distribution& confidence);
   /// A teacher was stopped.
@@ -91,7 +94,8 @@ class SchedulerMetrics {
   /// Of the runs that have ended.
   Sums ended_;
   PhaseCounts mirrored_phases_{};
-  /// By class. To ask the registry for one costs more than the rest of a commit's counting.
+  /// By class, and "other" once there are too many. To ask the registry for one costs more than the rest of a commit's
+  /// counting.
   std::map<std::string, metrics::Counter*, std::less<>> labelled_;
   /// By reason: a labeler may name what it likes.
   std::map<std::string, metrics::Counter*, std::less<>> quarantined_;

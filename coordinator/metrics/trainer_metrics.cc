@@ -20,6 +20,10 @@ double FigureOr(const TrainerFigures& figures, const std::string& name, double o
   return found != figures.end() && std::isfinite(found->second) ? found->second : otherwise;
 }
 
+/// All that labelers do not work on.
+constexpr std::array kTrainerPhases = {Phase::kTeacher, Phase::kCotrain, Phase::kFinetune, Phase::kTemporal,
+                                       Phase::kEvaluate};
+
 /// What a co-training says of feedback that did not reach its teacher: "feedback_dropped_" and one of these.
 constexpr std::array kDropReasons = {"undone", "before_start", "no_student_step"};
 
@@ -27,6 +31,12 @@ metrics::Counter& DroppedCounter(metrics::MetricRegistry& registry, const char* 
   return registry.MakeCounter("ferment_feedback_dropped_total",
                               "Steps of co-training whose feedback did not reach the teacher, by why.",
                               {{"reason", reason}});
+}
+
+metrics::Labels LabelOf(Phase phase) { return {{"phase", std::string(PhaseName(phase))}}; }
+
+metrics::Counter& SamplesCounter(metrics::MetricRegistry& registry, Phase phase) {
+  return registry.MakeCounter("ferment_train_samples_total", "Samples that trainers went through.", LabelOf(phase));
 }
 
 metrics::Gauge& RankGauge(metrics::MetricRegistry& registry, std::size_t rank) {
@@ -52,6 +62,12 @@ metrics::Histogram& HistogramOf(metrics::MetricRegistry& registry, const std::st
   return registry.MakeHistogram(name, help, {bounds.begin(), bounds.end()}, labels);
 }
 
+metrics::Histogram& StepHistogram(metrics::MetricRegistry& registry, Phase phase) {
+  return HistogramOf(registry, "ferment_train_step_duration_seconds",
+                     "Time that rank 0 took for a step, with the validation that falls into it.",
+                     metrics::kStepSecondsBounds, LabelOf(phase));
+}
+
 void AddGrowth(metrics::Counter& counter, double& before, double now, bool fresh) {
   if (!fresh && now > before) counter.Add(now - before);
   before = now;
@@ -73,6 +89,10 @@ TrainerMetrics::TrainerMetrics(metrics::MetricRegistry& registry)
                                    "whose label sets are in use.",
                                    metrics::kStalenessBounds)) {
   for (const char* reason : kDropReasons) DroppedCounter(registry_, reason);
+  for (const Phase phase : kTrainerPhases) {
+    SamplesCounter(registry_, phase);
+    StepHistogram(registry_, phase);
+  }
 }
 
 void TrainerMetrics::Begin(const std::string& job, std::uint32_t attempt) {
@@ -95,9 +115,8 @@ void TrainerMetrics::Forget(const std::string& job) {
 void TrainerMetrics::Report(const std::string& job, Phase phase, std::uint64_t samples, const TrainerFigures& figures,
                             double now_seconds) {
   const auto [at, fresh] = heard_.try_emplace(job);
-  const metrics::Labels labels = {{"phase", std::string(PhaseName(phase))}};
-  AddGrowth(registry_.MakeCounter("ferment_train_samples_total", "Samples that trainers went through.", labels),
-            at->second.samples, static_cast<double>(samples), fresh);
+  const metrics::Labels labels = LabelOf(phase);
+  AddGrowth(SamplesCounter(registry_, phase), at->second.samples, static_cast<double>(samples), fresh);
   AddGrowth(nonfinite_, at->second.nonfinite, FigureOr(figures, "nonfinite", at->second.nonfinite), fresh);
   HearCheckpoint(at->second, fresh, figures, now_seconds);
   HearDropped(processes_[job], figures);
@@ -143,11 +162,8 @@ void TrainerMetrics::Count(const std::string& job, Phase phase, const TrainerDis
         process.distributions.try_emplace(name, process.distributions_known ? metrics::Distribution() : now->second);
     AddGrowth(histogram(), before.first->second, now->second);
   };
-  take("step_seconds", metrics::kStepSecondsBounds, [&]() -> metrics::Histogram& {
-    return HistogramOf(registry_, "ferment_train_step_duration_seconds",
-                       "Time that rank 0 took for a step, with the validation that falls into it.",
-                       metrics::kStepSecondsBounds, {{"phase", std::string(PhaseName(phase))}});
-  });
+  take("step_seconds", metrics::kStepSecondsBounds,
+       [&]() -> metrics::Histogram& { return StepHistogram(registry_, phase); });
   take("collective_seconds", metrics::kCollectiveSecondsBounds,
        [&]() -> metrics::Histogram& { return collective_duration_; });
   take("label_staleness", metrics::kStalenessBounds, [&]() -> metrics::Histogram& { return label_staleness_; });

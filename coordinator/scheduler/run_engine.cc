@@ -47,6 +47,7 @@ Status RunEngine::Restore() {
   labelers_.HearAll();
   leases_.GiveFullLeaseTimes();
   retention_.Restore(book(), parts_.clock.Now());
+  for (const std::string& run_id : book().unfinished()) ShowClasses(run_id);
   parts_.metrics.SumUpEnded(book());
   parts_.metrics.Mirror(ledger_.book());
   return {};
@@ -87,6 +88,7 @@ Status RunEngine::Settle() {
     FERMENT_RETURN_IF_ERROR(parts_.store.Append(batch));
     log_events_ += batch.size();
     NoteEnds(batch);
+    ShowClasses(batch);
     parts_.metrics.Mirror(ledger_.book());
   }
   for (const auto& effect : ledger_.TakeEffects()) effect();
@@ -123,6 +125,19 @@ void RunEngine::ForgetFigures(const Run& run) {
   trainers_.Forget(run);
   leases_.Forget(run);
   teachers_.Forget(run);
+}
+
+void RunEngine::ShowClasses(std::span<const Event> saved) {
+  for (const Event& event : saved) {
+    if (const auto* submitted = std::get_if<RunSubmitted>(&event)) ShowClasses(submitted->run_id);
+    if (const auto* reopened = std::get_if<RunReopened>(&event)) ShowClasses(reopened->run_id);
+  }
+}
+
+void RunEngine::ShowClasses(std::string_view run_id) {
+  const auto spec = ledger_.SpecOf(*book().FindRun(run_id));
+  const std::vector<std::string> classes(spec->classes().begin(), spec->classes().end());
+  parts_.metrics.ShowClasses(classes);
 }
 
 Status RunEngine::CompactIfLong() {

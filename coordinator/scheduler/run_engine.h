@@ -90,6 +90,9 @@ class RunEngine {
   /// Figures of the last runs that ended stay for whoever looks at them; of those before only the book knows.
   void NoteEnds(std::span<const Event> saved);
   void ForgetFigures(const Run& run);
+  /// The classes of runs that begin, or go on, are counted from 0.
+  void ShowClasses(std::span<const Event> saved);
+  void ShowClasses(std::string_view run_id);
   /// Keeps the log as long as the state that it stands for, about: reading it back must take seconds after weeks too.
   Status CompactIfLong();
 

@@ -8,6 +8,7 @@
 #include <regex>
 #include <set>
 
+#include "common/metrics/process_metrics.h"
 #include "common/metrics/prometheus_registry.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/metrics/scheduler_metrics.h"
@@ -35,11 +36,12 @@ metrics::Distribution One(std::span<const double> bounds) {
   return one;
 }
 
-/// Makes every series that labelers and trainers can bring about: eight classes, more reasons than are kept, all
-/// phases, many ranks.
+/// Makes every series that labelers and trainers can bring about: more classes and reasons than are kept, all phases,
+/// many ranks.
 void BringAbout(SchedulerMetrics& all) {
   std::vector<std::string> classes;
-  for (char name = 'a'; name < 'i'; ++name) classes.emplace_back(1, name);
+  for (char name = 'a'; name < 'z'; ++name) classes.emplace_back(1, name);
+  all.ShowClasses(classes);
   RecordCounts counts;
   counts.class_histogram.assign(classes.size(), 1);
   std::map<std::string, std::uint64_t> reasons;
@@ -72,6 +74,7 @@ class MetricNames : public ::testing::Test {
   /// Returns: every metric that a coordinator serves, with its prefix.
   std::set<std::string> Served() {
     const CallTrail calls(rpc::AccessPolicy(), *registry_, nullptr, [](const Status&) {});
+    const metrics::ProcessMetrics process(*registry_);
     registry_->MakeCounter("ferment_rpc_server_handled_total", "");
     registry_->MakeGauge("ferment_build_info", "");  // CoordinatorProcess makes it
     return Matches(registry_->Exposition(), std::regex("# TYPE (ferment_[a-z0-9_]+) "));

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include "common/base/log_counts.h"
 #include "common/metrics/prometheus_registry.h"
 
 namespace ferment::metrics {
@@ -16,6 +17,9 @@ namespace {
 class ProcessMetricsTest : public ::testing::Test {
  protected:
   double Value(const std::string& name) { return registry_->MakeGauge(name, "").Value(); }
+  double Logged(const std::string& level) {
+    return registry_->MakeCounter("ferment_log_messages_total", "", {{"level", level}}).Value();
+  }
 
   std::unique_ptr<MetricRegistry> registry_ = MakePrometheusRegistry();
   ProcessMetrics process_{*registry_};
@@ -42,6 +46,22 @@ TEST_F(ProcessMetricsTest, ItsStartIsATimeOfDay) {
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   EXPECT_LE(Value("process_start_time_seconds"), now + 2) << "the machine's start is told in whole seconds";
   EXPECT_GT(Value("process_start_time_seconds"), now - 24 * 3600);
+}
+
+TEST_F(ProcessMetricsTest, EveryLineOfAWarningOrAnErrorCountsOnce) {
+  EXPECT_NE(registry_->Exposition().find("ferment_log_messages_total{level=\"error\"} "), std::string::npos);
+  const double warnings = Logged("warning");
+  const double errors = Logged("error");
+  LogWarning("a.warning");
+  for (int i = 0; i < 3; ++i) LogError("an.error");
+  LogInfo("news");
+  process_.Refresh();
+  process_.Refresh();
+  EXPECT_EQ(Logged("warning"), warnings + 1);
+  EXPECT_EQ(Logged("error"), errors + 3);
+  const std::uint64_t before = CountLogged(LogLevel::kDebug);
+  LogDebug("dropped");
+  EXPECT_EQ(CountLogged(LogLevel::kDebug), before);
 }
 
 }  // namespace

@@ -20,7 +20,12 @@ class SchedulerMetricsTest : public ::testing::Test {
   }
   std::string Text() const { return registry_->Exposition(); }
   std::map<std::string, double> ByReason() const {
-    const std::regex series("ferment_records_quarantined_total\\{reason=\"([^\"]*)\"\\} (\\S+)");
+    return Series(std::regex("ferment_records_quarantined_total\\{reason=\"([^\"]*)\"\\} (\\S+)"));
+  }
+  std::map<std::string, double> ByClass() const {
+    return Series(std::regex("ferment_records_labelled_total\\{class=\"([^\"]*)\"\\} (\\S+)"));
+  }
+  std::map<std::string, double> Series(const std::regex& series) const {
     const std::string text = Text();
     std::map<std::string, double> found;
     for (std::sregex_iterator at(text.begin(), text.end(), series), end; at != end; ++at)
@@ -64,6 +69,33 @@ TEST_F(SchedulerMetricsTest, WhatDoesNotLookLikeAReasonIsOther) {
 TEST_F(SchedulerMetricsTest, ReasonsComeToNoMoreThanWhatWasQuarantined) {
   Quarantine(4, {{"bad-magic", 3}, {"jpeg-broken", std::numeric_limits<std::uint64_t>::max()}, {"not-a-jpeg", 7}});
   EXPECT_EQ(ByReason(), (std::map<std::string, double>{{"bad-magic", 3}, {"jpeg-broken", 1}, {"other", 0}}));
+}
+
+TEST_F(SchedulerMetricsTest, ARunsClassesAreAtZeroBeforeTheirFirstLabel) {
+  const std::vector<std::string> classes = {"Fear", "Neutral"};
+  EXPECT_EQ(ByClass().size(), 0U);
+  metrics_.ShowClasses(classes);
+  EXPECT_EQ(ByClass(), (std::map<std::string, double>{{"Fear", 0}, {"Neutral", 0}}));
+  RecordCounts counts;
+  counts.class_histogram = {0, 3};
+  metrics_.Count(counts, {}, classes);
+  metrics_.ShowClasses(classes);
+  EXPECT_EQ(ByClass(), (std::map<std::string, double>{{"Fear", 0}, {"Neutral", 3}}));
+}
+
+TEST_F(SchedulerMetricsTest, RunsThatNameNewClassesForEverMakeNoNewSeries) {
+  RecordCounts counts;
+  counts.class_histogram = {1, 2};
+  for (int run = 0; run < 100; ++run) {
+    const std::vector<std::string> classes = {"Fear" + std::to_string(run), "Neutral"};
+    metrics_.ShowClasses(classes);
+    metrics_.Count(counts, {}, classes);
+  }
+  const std::map<std::string, double> found = ByClass();
+  EXPECT_EQ(found.size(), 17U);
+  EXPECT_EQ(found.at("Neutral"), 200);
+  EXPECT_EQ(found.at("Fear14"), 1);
+  EXPECT_EQ(found.at("other"), 85);
 }
 
 }  // namespace

@@ -127,6 +127,15 @@ TEST_F(TrainerMetricsTest, WhatIsNotKnownMakesNoSeries) {
   EXPECT_EQ(Text(), before);
 }
 
+TEST_F(TrainerMetricsTest, EveryPhaseThatTrainsIsAtZeroBeforeItsFirstReport) {
+  for (const std::string phase : {"teacher", "cotrain", "finetune", "temporal", "evaluate"}) {
+    EXPECT_THAT(Text(), HasSubstr("ferment_train_samples_total{phase=\"" + phase + "\"} 0\n"));
+    EXPECT_THAT(Text(), HasSubstr("ferment_train_step_duration_seconds_count{phase=\"" + phase + "\"} 0\n"));
+  }
+  EXPECT_THAT(Text(), Not(HasSubstr("phase=\"label\"")));
+  EXPECT_THAT(Text(), Not(HasSubstr("ferment_train_loss"))) << "a loss of 0 would be a lie";
+}
+
 TEST_F(TrainerMetricsTest, CollectivesAndStalenessHaveSeriesOfTheirOwn) {
   EXPECT_THAT(Text(), HasSubstr("ferment_collective_duration_seconds_count 0\n"));
   EXPECT_THAT(Text(), HasSubstr("ferment_label_staleness_versions_count 0\n"));

@@ -1138,6 +1138,23 @@ TEST_F(RunEngineTest, WithoutAFloorCanariesAreOnlyCounted) {
   EXPECT_EQ(engine()->leases().Commit(result).error().code(), StatusCode::kDataLoss);
 }
 
+TEST_F(RunEngineTest, ClassesOfRunsThatHaveNotEndedAreCountedFromZero) {
+  const std::string neutral = "ferment_records_labelled_total{class=\"Neutral\"} 0\n";
+  EXPECT_THAT(engine().Exposition(), Not(HasSubstr(neutral)));
+  run_id_ = Submit();
+  EXPECT_THAT(engine().Exposition(), HasSubstr(neutral));
+  Restart();
+  EXPECT_THAT(engine().Exposition(), HasSubstr(neutral));
+  EXPECT_TRUE(engine()->steering().Cancel(run_id_, "cancel").ok());
+  world_.launcher.Exit("teacher/1", exit_code::kTerminated);
+  Settle();
+  ASSERT_EQ(TheRun().state, RunState::kCancelled);
+  Restart();
+  EXPECT_THAT(engine().Exposition(), Not(HasSubstr(neutral))) << "it has ended";
+  Submit(SmallSpec(), "again");
+  EXPECT_THAT(engine().Exposition(), HasSubstr(neutral)) << "it goes on";
+}
+
 TEST_F(RunEngineTest, TheLastShardsPlanAgreementIsAMetric) {
   StartLabelling();
   ShardResult result = ResultOf(LeaseOne(Register()));
