@@ -49,8 +49,6 @@ bool LineStream::WriteAll(std::string_view text) {
   return true;
 }
 
-bool LineStream::Write(std::string_view line) {
-  return torn_ ? WriteAll('\n' + std::string(line)) : WriteAll(line);
-}
+bool LineStream::Write(std::string_view line) { return torn_ ? WriteAll('\n' + std::string(line)) : WriteAll(line); }
 
 }  // namespace ferment

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/config/launch_command.h"
-#include "common/base/usable_cores.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+
+#include "common/base/usable_cores.h"
 
 namespace ferment {
 namespace {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/compute_threads.h"
-#include "common/base/usable_cores.h"
 
 #include <torch/utils.h>
 
 #include <algorithm>
+
+#include "common/base/usable_cores.h"
 
 namespace ferment::worker {
 
