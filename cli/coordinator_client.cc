@@ -23,8 +23,8 @@ bool MayReconnect(const Status& status) {
 }
 
 /// Opens a stream again and again: `attempt` returns how it ended and says through `progressed` whether it had brought
-/// anything, which starts the patience anew.
-Status WithReconnects(milliseconds patience, const std::stop_token& stop,
+/// anything, which starts the patience anew: `outage` from then on.
+Status WithReconnects(milliseconds patience, milliseconds outage, const std::stop_token& stop,
                       const std::function<grpc::Status(grpc::ClientContext&, bool& progressed)>& attempt) {
   auto give_up = steady_clock::now() + patience;
   Backoff backoff(milliseconds(50), milliseconds(1'000), static_cast<std::uint64_t>(getpid()));
@@ -34,7 +34,7 @@ Status WithReconnects(milliseconds patience, const std::stop_token& stop,
     Status status = rpc::FromGrpc(rpc::CallOnce(
         kStreamDeadline, stop, [&](grpc::ClientContext& context) { return attempt(context, progressed); }));
     if (progressed) {
-      give_up = steady_clock::now() + patience;
+      give_up = steady_clock::now() + outage;
       backoff.Reset();
     }
     if (status.ok() || !MayReconnect(status) || steady_clock::now() >= give_up) return status;
@@ -138,11 +138,12 @@ Result<std::string> CoordinatorClient::RollBackTeacher(const std::string& run_id
 }
 
 Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
-                                               const std::function<void(const v1::RunStatus&)>& show) {
+                                               const std::function<void(const v1::RunStatus&)>& show,
+                                               std::optional<milliseconds> outage) {
   v1::WatchRunRequest request;
   request.set_run_id(run_id);
   v1::RunStatus last;
-  const Status status = WithReconnects(patience_, stop_, [&](grpc::ClientContext& context, bool& progressed) {
+  const auto attempt = [&](grpc::ClientContext& context, bool& progressed) {
     const auto reader = stub_->WatchRun(&context, request);
     v1::WatchRunResponse response;
     while (reader->Read(&response)) {
@@ -153,7 +154,8 @@ Result<v1::RunStatus> CoordinatorClient::Watch(const std::string& run_id,
     const grpc::Status end = reader->Finish();
     if (!end.ok() || !IsUnfinished(last)) return end;
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the coordinator ended the stream before the run");
-  });
+  };
+  const Status status = WithReconnects(patience_, outage.value_or(patience_), stop_, attempt);
   if (!status.ok()) return Fail(status.With(context_));
   return last;
 }
@@ -164,7 +166,7 @@ Status CoordinatorClient::ReadLog(const std::string& run_id, const std::string& 
   request.set_run_id(run_id);
   request.set_job_id(job_id);
   request.set_follow(follow);
-  return WithReconnects(patience_, stop_, [&](grpc::ClientContext& context, bool& progressed) {
+  return WithReconnects(patience_, patience_, stop_, [&](grpc::ClientContext& context, bool& progressed) {
     const auto reader = stub_->ReadLog(&context, request);
     v1::ReadLogResponse response;
     while (reader->Read(&response)) {

@@ -42,9 +42,10 @@ class CoordinatorClient {
   Status Update(v1::UpdateRunRequest request);
   /// Returns: the label job whose teacher was stopped.
   Result<std::string> RollBackTeacher(const std::string& run_id, const std::string& reason);
-  /// Hands each state to `show` until the run has ended; reconnects with the client's patience.
-  /// Returns: the last state.
-  Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show);
+  /// Hands each state to `show` until the run has ended; reconnects with the client's patience, and once it has seen
+  /// the run with that of `outage`, if there is one. Returns: the last state.
+  Result<v1::RunStatus> Watch(const std::string& run_id, const std::function<void(const v1::RunStatus&)>& show,
+                              std::optional<std::chrono::milliseconds> outage = {});
   /// Hands each piece of the job's log to `show`.
   Status ReadLog(const std::string& run_id, const std::string& job_id, bool follow,
                  const std::function<void(const std::string&)>& show);

@@ -8,6 +8,7 @@
 #include "cli/run_description.h"
 #include "common/base/json.h"
 #include "common/rpc/health_question.h"
+#include "common/rpc/outage_patience.h"
 
 namespace ferment::cli {
 namespace {
@@ -58,7 +59,9 @@ void Watch(const InspectFlags& flags) {
   ProgressStyle style = StyleOfTerminal(flags.json);
   if (flags.quiet) style.mode = ProgressMode::kQuiet;
   ProgressBar bar(std::cout, style, SystemClock());
-  const auto last = ConnectOrLeave(flags.remote).Watch(flags.run_id, [&](const v1::RunStatus& run) { bar.Show(run); });
+  const auto last = ConnectOrLeave(flags.remote)
+                        .Watch(
+                            flags.run_id, [&](const v1::RunStatus& run) { bar.Show(run); }, rpc::kOutagePatience);
   bar.Finish();
   const v1::RunStatus run = OrLeave(last);
   if (!run.failure().empty()) std::cerr << "ferment: " << run.failure() << "\n";

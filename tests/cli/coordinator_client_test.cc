@@ -136,6 +136,11 @@ TEST(CoordinatorClient, GoesOnWatchingWhereACoordinatorLeftInTheMiddle) {
   const auto lost = hasty.Watch("small-1", [](const v1::RunStatus&) {});
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code(), StatusCode::kUnavailable) << lost.error().ToString();
+
+  service.watched = 0;
+  const auto waited_for = hasty.Watch(
+      "small-1", [](const v1::RunStatus&) {}, std::chrono::seconds(30));
+  EXPECT_TRUE(waited_for) << "an outage after the run was seen has a patience of its own";
 }
 
 }  // namespace
