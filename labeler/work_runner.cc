@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "common/base/logging.h"
+#include "common/dataset/labels/label_files.h"
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/records/open_sources.h"
+#include "common/io/write_probe.h"
 #include "labeler/feature_work.h"
 #include "labeler/late_stop.h"
 #include "labeler/plan_agreement.h"
@@ -56,6 +58,15 @@ void WorkRunner::TurnTo(const std::shared_ptr<const RunSpec>& spec) {
   annotator_.reset();
   source_.reset();
   canaries_.reset();
+  written_.clear();
+}
+
+Status WorkRunner::TryOutput(const std::filesystem::path& folder,
+                             Status (*try_to_write)(const std::filesystem::path&)) {
+  if (written_.contains(folder)) return {};
+  FERMENT_RETURN_IF_ERROR(try_to_write(folder));
+  written_.insert(folder);
+  return {};
 }
 
 Result<Annotator*> WorkRunner::AnnotatorFor(const RunSpec& spec, const Model& model) {
@@ -100,6 +111,7 @@ Result<WorkOutcome> WorkRunner::Run(const Lease& lease, std::stop_token stop, st
 Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task, std::stop_token stop,
                                       std::atomic<std::uint64_t>& done) {
   const RunSpec& spec = *lease.spec;
+  FERMENT_RETURN_IF_ERROR(TryOutput(task.teacher.output_dir, &dataset::TryToWriteLabels));
   FERMENT_ASSIGN_OR_RETURN(const dataset::RecordSource* source, Source());
   FERMENT_ASSIGN_OR_RETURN(Annotator * annotator, AnnotatorFor(spec, task.teacher));
   if (const auto agreement = annotator->agreement(); agreement && *agreement < kLeastAgreement) {
@@ -133,6 +145,7 @@ Result<WorkOutcome> WorkRunner::Label(const Lease& lease, const LabelTask& task,
 Result<WorkOutcome> WorkRunner::ExtractFeatures(const Lease& lease, const FeatureTask& task, std::stop_token stop,
                                                 std::atomic<std::uint64_t>& done) {
   WorkOutcome outcome;
+  for (const Model& model : task.models) FERMENT_RETURN_IF_ERROR(TryOutput(model.output_dir, &io::TryToWriteIn));
   FERMENT_ASSIGN_OR_RETURN(const auto videos, VideosByName(*lease.spec, task.videos));
   // Features are trained on and measured: their arithmetic is not that of labels.
   RunSpec exact = *lease.spec;

@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -55,6 +57,8 @@ class WorkRunner {
   void TurnTo(const std::shared_ptr<const RunSpec>& spec);
   Result<Annotator*> AnnotatorFor(const RunSpec& spec, const Model& model);
   Result<const dataset::RecordSource*> Source();
+  /// Before the first lease that writes there: a folder that cannot be written costs no labelling.
+  Status TryOutput(const std::filesystem::path& folder, Status (*try_to_write)(const std::filesystem::path&));
   /// Returns: the canaries of this shard.
   Result<std::vector<dataset::LabelledFace>> CanariesFor(const Lease& lease, const LabelTask& task);
 
@@ -67,6 +71,7 @@ class WorkRunner {
   std::string annotator_key_;  // plan and digest
   std::unique_ptr<dataset::RecordSource> source_;
   std::optional<dataset::CanaryFaces> canaries_;
+  std::set<std::filesystem::path> written_;  // folders that were tried, and can be written
 };
 
 }  // namespace ferment::labeler

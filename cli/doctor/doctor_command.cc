@@ -16,6 +16,7 @@
 #include "common/base/whole_number.h"
 #include "common/config/spec_loader.h"
 #include "common/event/child_process.h"
+#include "common/io/network_file_system.h"
 #include "common/rpc/listen_address.h"
 
 namespace ferment::cli {
@@ -67,6 +68,8 @@ Findings Examine(const DoctorFlags& flags) {
   const fs::path folder = ExistingFolder(run_dir);
   const CheckpointCosts costs = ReadCheckpointCosts(run_dir);
   Findings findings = CheckMachine(folder);
+  const bool by_slurm = questions.spec && questions.spec->resources().launcher() == "slurm";
+  findings.push_back(CheckStore(io::NetworkFileSystemOf(folder), by_slurm || !questions.hosts.empty()));
   if (questions.spec) {
     const std::uint64_t checkpoint = std::max(costs.largest_bytes, EstimateCheckpointBytes(*questions.spec));
     findings.push_back(
@@ -82,9 +85,7 @@ Findings Examine(const DoctorFlags& flags) {
     if (auto revocations = CheckRevocations(flags.credentials)) findings.push_back(*std::move(revocations));
   }
   if (questions.spec) Append(findings, CheckData(*questions.spec));
-  if (questions.spec && questions.spec->resources().launcher() == "slurm") {
-    Append(findings, CheckSlurm(*questions.spec));
-  }
+  if (by_slurm) Append(findings, CheckSlurm(*questions.spec));
   if (!questions.hosts.empty()) {
     Append(findings, CheckHosts(questions.hosts, event::ProgramFolder() / "ferment-trainer", std::chrono::seconds(20)));
   }

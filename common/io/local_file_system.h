@@ -11,9 +11,7 @@ namespace ferment::io {
 
 std::unique_ptr<FileSystem> MakeLocalFileSystem();
 
-/// Returns: the bytes that the file had when it was opened, or all up to its end where it tells no size, as in /proc.
-/// Errors: NotFound, PermissionDenied; Unavailable (65) where its disk fails, it was shortened meanwhile, or it is a
-/// folder, a pipe or a device.
+/// Returns: the whole file in bytes, as long as when it was opened. Errors: NotFound, PermissionDenied, Unavailable.
 Result<std::vector<std::byte>> ReadFile(const std::filesystem::path& path);
 
 /// Returns: the whole file as text. Errors: those of ReadFile.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "common/io/network_file_system.h"
 #include "coordinator/store/event_codec.h"
 #include "coordinator/store/schema_steps.h"
 
@@ -60,6 +61,17 @@ Status Describe(sqlite3* database, int code, const std::string& file, std::strin
     default:
       return InternalError(what);
   }
+}
+
+Status RefuseNetwork(const std::filesystem::path& file) {
+  const std::string file_system = io::NetworkFileSystemOf(file);
+  if (file_system.empty()) return {};
+  return InvalidArgumentError(
+             "a SQLite store must not lie on a network file system, where two coordinators may both have it and syncs "
+             "lose data; give --store (`ferment run`: --run-dir) a local disk or a block volume, or --store a "
+             "PostgreSQL: store=" +
+             file.string() + " file_system=" + file_system)
+      .WithExitCode(exit_code::kUsage);
 }
 
 class SqliteEventStore final : public EventStore {
@@ -228,6 +240,7 @@ class SqliteEventStore final : public EventStore {
 }  // namespace
 
 Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file) {
+  FERMENT_RETURN_IF_ERROR(RefuseNetwork(file));
   sqlite3* raw = nullptr;
   const int code =
       sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);

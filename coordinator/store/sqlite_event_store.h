@@ -13,8 +13,8 @@ namespace ferment::coordinator {
 
 /// Opens the file, or makes it, takes it for this process alone, and begins a new term (WAL, synchronous=FULL).
 /// Errors: Aborted with exit code 202: another coordinator holds it. FailedPrecondition with 78: it is no store of
-/// ours, or a newer version's. PermissionDenied with 73: it cannot be written. Internal with 204: no space, or a sync
-/// failed.
+/// ours, or a newer version's. InvalidArgument with 2: it lies on a network file system. PermissionDenied with 73: it
+/// cannot be written. Internal with 204: no space, or a sync failed.
 Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file);
 
 }  // namespace ferment::coordinator

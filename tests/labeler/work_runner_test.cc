@@ -2,6 +2,10 @@
 #include "labeler/work_runner.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/pictures/jpeg_encoder.h"
@@ -94,6 +98,54 @@ TEST_F(WorkRunnerTest, OpensAnotherRunsNetworkAnewAndThatOfOneRunOnce) {
   EXPECT_EQ(opened_, (std::vector<std::uint32_t>{4}));
   Label(NewRun(2));
   EXPECT_EQ(opened_, (std::vector<std::uint32_t>{4, 2})) << "the same weights, by another spec";
+}
+
+/// Somebody whom permissions bind, where root runs the tests.
+class AsNobody {
+ public:
+  AsNobody() { EXPECT_TRUE(!root_ || ::seteuid(65534) == 0); }
+  ~AsNobody() { EXPECT_TRUE(!root_ || ::seteuid(0) == 0); }
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+
+ private:
+  const bool root_ = ::geteuid() == 0;
+};
+
+TEST_F(WorkRunnerTest, AFolderThatCannotBeWrittenIsFoundOutBeforeANetworkIsOpenedAndNothingIsLabelled) {
+  ReplacePack(FaceOf(1), FaceOf(2));
+  const auto folder = dataset::FreshFolder("work_runner_read_only");
+  const auto file = folder / "file";
+  std::ofstream(file) << "x";
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec |
+                                           std::filesystem::perms::others_read | std::filesystem::perms::others_exec);
+  for (const auto& output : {folder, folder / "labels", file / "labels"}) {
+    for (const bool of_features : {false, true}) {
+      Lease lease;
+      lease.spec = NewRun();
+      const Model model{"teacher.safetensors", "digest", output};
+      if (of_features) {
+        lease.work = FeatureTask{.dataset = "pack", .videos = {}, .models = {model}};
+      } else {
+        lease.work = LabelTask{"pack", 0, 2, model, "config"};
+      }
+      std::atomic<std::uint64_t> done = 0;
+      const AsNobody nobody;
+      const auto outcome = runner_.Run(lease, {}, done);
+      ASSERT_FALSE(outcome) << output;
+      EXPECT_EQ(ProcessExitCode(outcome.error()), exit_code::kCannotWrite) << outcome.error().ToString();
+      EXPECT_EQ(done, 0U);
+    }
+  }
+  EXPECT_TRUE(opened_.empty());
+}
+
+TEST_F(WorkRunnerTest, WhatWasTriedLeavesNothingBeside) {
+  ReplacePack(FaceOf(1), FaceOf(2));
+  Label(NewRun());
+  const auto labels =
+      std::filesystem::path(::testing::TempDir()) / ("work_runner_labels-" + std::to_string(::getpid()));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(labels), {}), 1);
 }
 
 }  // namespace

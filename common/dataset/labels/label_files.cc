@@ -10,6 +10,7 @@
 #include "common/io/local_file_system.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
+#include "common/io/write_probe.h"
 
 namespace ferment::dataset {
 namespace {
@@ -92,6 +93,11 @@ Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& 
   if (!url) return std::make_unique<LocalFiles>(folder);
   FERMENT_ASSIGN_OR_RETURN(auto store, io::OpenObjectStore(*url, stop));
   return std::make_unique<ObjectFiles>(std::move(store), *std::move(url));
+}
+
+Status TryToWriteLabels(const std::filesystem::path& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
+  return url ? Status() : io::TryToWriteIn(folder);
 }
 
 Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,

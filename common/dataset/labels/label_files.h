@@ -42,6 +42,10 @@ class LabelFiles {
 Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& folder,
                                                    const std::stop_token& stop = {});
 
+/// Finds out before anything is labelled whether label sets can be written to `folder`; what is in a store is not
+/// tried. Errors: those of LabelUrlOf and io::TryToWriteIn.
+Status TryToWriteLabels(const std::filesystem::path& folder);
+
 /// As the functions of a folder (label_set.h, label_index.h), for those who read several files.
 Result<LabelIndex> ReadLabelIndex(LabelFiles& place);
 Result<LabelSet> ReadLabelSet(LabelFiles& place, const LabelFile& expected);

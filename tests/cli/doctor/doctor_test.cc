@@ -87,6 +87,17 @@ TEST_F(Doctor, APortThatIsTakenNamesWhoHoldsIt) {
   EXPECT_FALSE(CheckPort("listen", "7070").good);
 }
 
+TEST_F(Doctor, AStoreOnANetworkFileSystemIsAFaultWhereARunWouldKeepItThere) {
+  EXPECT_TRUE(CheckStore("", /*several_machines=*/false).good);
+  const Finding refused = CheckStore("nfs", /*several_machines=*/false);
+  EXPECT_FALSE(refused.good);
+  EXPECT_THAT(refused.found, HasSubstr("nfs"));
+  EXPECT_THAT(refused.fix, HasSubstr("--run-dir"));
+  const Finding shared = CheckStore("nfs", /*several_machines=*/true);
+  EXPECT_TRUE(shared.good) << "their run's folder has to be";
+  EXPECT_THAT(shared.found, HasSubstr("--store elsewhere"));
+}
+
 TEST_F(Doctor, AGpuWithBadMemoryIsNamed) {
   Script("nvidia-smi", "echo '0, NVIDIA H100 80GB HBM3, 0, 3'\necho '1, NVIDIA T400, [N/A], [N/A]'\n");
   const Finding sound = CheckGpus();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -98,6 +99,12 @@ TEST_F(ReadFaultsIo, OfAFileThatGrowsMeanwhileThereIsWhatItHadWhenItWasOpened) {
     return KernelRead(file, bytes, count);
   };
   EXPECT_EQ(*ReadTextFile(file_), text_);
+}
+
+TEST_F(ReadFaultsIo, APipeIsRefusedAndNotWaitedFor) {
+  std::filesystem::remove(file_);
+  ASSERT_EQ(::mkfifo(file_.c_str(), 0600), 0);
+  EXPECT_EQ(ReadFile(file_).error().code(), StatusCode::kUnavailable);
 }
 
 TEST_F(ReadFaultsIo, AnEmptyFileIsEmptyAndAFolderIsNone) {
