@@ -76,8 +76,8 @@ Status Fleet::Start(const std::function<bool()>& interrupted) {
   members_.push_back(MakeMember(
       "coordinator", "coordinator",
       {(config_.programs / "ferment-coordinator").string(), "--store", "sqlite:" + layout_.Database().string(),
-       "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file", AddressFile().string(), "--trainer",
-       (config_.programs / "ferment-trainer").string()}));
+       "--store-on-network", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--address-file",
+       AddressFile().string(), "--trainer", (config_.programs / "ferment-trainer").string()}));
   FERMENT_RETURN_IF_ERROR(StartMember(members_[0]));
   FERMENT_RETURN_IF_ERROR(AwaitCoordinator(interrupted));
   // After a restart it must be found where labelers and trainers look for it.

@@ -134,6 +134,7 @@ std::string Describe(const CoordinatorConfig& config) {
          " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
          " s\nkeep-runs = " + std::to_string(config.keep_runs) +
          "\nreflection = " + (ServesReflection(config) ? "on" : "off") +
+         "\nstore-on-network = " + (config.store_on_network ? "true" : "false") +
          "\ninsecure = " + (config.insecure ? "true" : "false") + "\ntls-dir = " + config.tls.tls_dir +
          "\ntls-cert = " + config.tls.tls_cert + "\ntls-key = " + config.tls.tls_key +
          "\ntls-ca = " + config.tls.tls_ca + "\ntls-crl = " + config.tls.tls_crl +

@@ -30,6 +30,8 @@ struct CoordinatorLimits {
 struct CoordinatorConfig {
   /// sqlite:FILE, of one process; or postgresql://USER@HOST/DATABASE, that several coordinators share: one leads.
   std::string store = "sqlite:ferment.db";
+  /// A SQLite store may lie on a network file system; whoever says so sees to it that one machine alone opens it.
+  bool store_on_network = false;
   /// Where gRPC is served; port 0 takes any free one. Loopback by default, since TLS needs certificates.
   std::string listen = rpc::kDefaultGrpcAddress;
   /// HOST:PORT that trainers are told to call, such as a name that follows the leader; empty: where gRPC is served.

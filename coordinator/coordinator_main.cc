@@ -74,6 +74,8 @@ int Main(int argc, char** argv) {
   app.add_option("--store", config.store,
                  "Event log: sqlite:FILE, or postgresql://USER@HOST/DATABASE that several coordinators share")
       ->capture_default_str();
+  app.add_flag("--store-on-network", config.store_on_network,
+               "Take a SQLite store on a network file system; one machine alone must ever open it");
   app.add_option("--listen", config.listen, "gRPC HOST:PORT; port 0 = any")->capture_default_str();
   app.add_option("--advertise", config.advertise, "gRPC HOST:PORT that trainers are told; default: where it is served");
   app.add_option("--admin", config.admin, "HTTP HOST:PORT of metrics, probes and page; port 0 = any")

@@ -165,7 +165,7 @@ class CoordinatorProcess {
       return OpenPostgresEventStore(PostgresOptions(config_, admin, ending_.leaving(), metrics_));
     }
     FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config_));
-    FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file));
+    FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file, config_.store_on_network));
     if (const auto admin = ServeAdmin(); !admin) return Fail(admin.error());
     return store;
   }

@@ -68,8 +68,7 @@ Findings Examine(const DoctorFlags& flags) {
   const fs::path folder = ExistingFolder(run_dir);
   const CheckpointCosts costs = ReadCheckpointCosts(run_dir);
   Findings findings = CheckMachine(folder);
-  const bool by_slurm = questions.spec && questions.spec->resources().launcher() == "slurm";
-  findings.push_back(CheckStore(io::NetworkFileSystemOf(folder), by_slurm || !questions.hosts.empty()));
+  findings.push_back(CheckStore(io::NetworkFileSystemOf(folder)));
   if (questions.spec) {
     const std::uint64_t checkpoint = std::max(costs.largest_bytes, EstimateCheckpointBytes(*questions.spec));
     findings.push_back(
@@ -85,7 +84,9 @@ Findings Examine(const DoctorFlags& flags) {
     if (auto revocations = CheckRevocations(flags.credentials)) findings.push_back(*std::move(revocations));
   }
   if (questions.spec) Append(findings, CheckData(*questions.spec));
-  if (by_slurm) Append(findings, CheckSlurm(*questions.spec));
+  if (questions.spec && questions.spec->resources().launcher() == "slurm") {
+    Append(findings, CheckSlurm(*questions.spec));
+  }
   if (!questions.hosts.empty()) {
     Append(findings, CheckHosts(questions.hosts, event::ProgramFolder() / "ferment-trainer", std::chrono::seconds(20)));
   }

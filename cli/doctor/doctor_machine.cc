@@ -94,14 +94,11 @@ Findings CheckMachine(const fs::path& folder) {
   };
 }
 
-Finding CheckStore(const std::string& network_file_system, bool several_machines) {
+Finding CheckStore(const std::string& network_file_system) {
   if (network_file_system.empty()) return {"store", true, "not on a network file system"};
-  const std::string found = "the run's folder is on a network file system: " + network_file_system;
-  if (several_machines) return {"store", true, found + "; give ferment-coordinator a --store elsewhere"};
-  return {
-      "store", false, found,
-      "`ferment run` keeps its store there and refuses to: --run-dir on a local disk; or ferment-coordinator --store "
-      "on one and `ferment submit`"};
+  return {"store", true,
+          "`ferment run` keeps its store in the run's folder, which is on a network file system (" +
+              network_file_system + "): one machine at a time; ferment-coordinator wants its --store elsewhere"};
 }
 
 Finding CheckSpace(const fs::path& folder, std::uint64_t wanted, const std::string& purpose) {

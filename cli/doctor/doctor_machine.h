@@ -15,9 +15,8 @@ inline constexpr std::uint64_t kGiB = 1ULL << 30;
 /// Programs, cores, loopback, GPUs, shared memory, and whether files in `folder` survive a power cut.
 Findings CheckMachine(const std::filesystem::path& folder);
 
-/// Whether `ferment run` may keep its store in a run's folder on this file system: the name of a network's, or empty.
-/// Where `several_machines` share the folder, the store lies elsewhere, by the side of its coordinator.
-Finding CheckStore(const std::string& network_file_system, bool several_machines);
+/// Where `ferment run` keeps its store: `network_file_system` is its kind, or empty. Never bad, since it may.
+Finding CheckStore(const std::string& network_file_system);
 
 /// Whether `folder` has `wanted` bytes for `purpose`.
 Finding CheckSpace(const std::filesystem::path& folder, std::uint64_t wanted, const std::string& purpose);

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/logging.h"
 #include "common/io/network_file_system.h"
 #include "coordinator/store/event_codec.h"
 #include "coordinator/store/schema_steps.h"
@@ -63,13 +64,20 @@ Status Describe(sqlite3* database, int code, const std::string& file, std::strin
   }
 }
 
-Status RefuseNetwork(const std::filesystem::path& file) {
+Status CheckFileSystem(const std::filesystem::path& file, bool may_be_on_network) {
   const std::string file_system = io::NetworkFileSystemOf(file);
   if (file_system.empty()) return {};
+  if (may_be_on_network) {
+    LogWarning("store.on_network_file_system",
+               {{"store", file.string()},
+                {"file_system", file_system},
+                {"next", "what is acknowledged is as safe as its syncs and locks; one machine at a time"}});
+    return {};
+  }
   return InvalidArgumentError(
              "a SQLite store must not lie on a network file system, where two coordinators may both have it and syncs "
-             "lose data; give --store (`ferment run`: --run-dir) a local disk or a block volume, or --store a "
-             "PostgreSQL: store=" +
+             "lose data; give --store a local disk, a block volume or a PostgreSQL; or --store-on-network, where one "
+             "machine alone ever opens it: store=" +
              file.string() + " file_system=" + file_system)
       .WithExitCode(exit_code::kUsage);
 }
@@ -239,8 +247,8 @@ class SqliteEventStore final : public EventStore {
 
 }  // namespace
 
-Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file) {
-  FERMENT_RETURN_IF_ERROR(RefuseNetwork(file));
+Result<std::unique_ptr<EventStore>> OpenSqliteEventStore(const std::filesystem::path& file, bool may_be_on_network) {
+  FERMENT_RETURN_IF_ERROR(CheckFileSystem(file, may_be_on_network));
   sqlite3* raw = nullptr;
   const int code =
       sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);

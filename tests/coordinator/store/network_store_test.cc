@@ -38,6 +38,11 @@ TEST_F(NetworkStore, IsRefusedBeforeAFileIsMadeAndSaysWhatToDo) {
   EXPECT_FALSE(std::filesystem::exists(file_));
 }
 
+TEST_F(NetworkStore, IsTakenWhereItMayBeThere) {
+  said_type = NFS_SUPER_MAGIC;
+  EXPECT_TRUE(OpenSqliteEventStore(file_, /*may_be_on_network=*/true));
+}
+
 TEST_F(NetworkStore, OneThatIsThereIsRefusedToo) {
   ASSERT_TRUE(OpenSqliteEventStore(file_));
   said_type = CEPH_SUPER_MAGIC;
