@@ -87,7 +87,7 @@ TEST_F(Doctor, APortThatIsTakenNamesWhoHoldsIt) {
   EXPECT_FALSE(CheckPort("listen", "7070").good);
 }
 
-TEST_F(Doctor, AStoreOnANetworkFileSystemIsAFaultWhereARunWouldKeepItThere) {
+TEST_F(Doctor, TellsWhereARunsStoreIsOnANetworkFileSystem) {
   EXPECT_THAT(CheckStore("").found, HasSubstr("not on a network"));
   EXPECT_THAT(CheckStore("nfs").found, HasSubstr("(nfs): one machine at a time"));
 }
