@@ -85,11 +85,11 @@ std::set<std::string> ServicesOf(const AccessPolicy* policy) {
 
 void WatchCalls(grpc::ServerBuilder& builder, const GrpcServerConfig& config) {
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> watches;
+  watches.push_back(MakeReaderWatch(config.unread_limit));
   if (config.policy != nullptr && config.on_call) {
     const Authenticator* authenticator = config.security == nullptr ? nullptr : &config.security->authenticator;
     watches.push_back(MakeCallWatch(*config.policy, authenticator, config.on_call));
   }
-  watches.push_back(MakeReaderWatch(config.unread_limit));
   builder.experimental().SetInterceptorCreators(std::move(watches));
 }
 

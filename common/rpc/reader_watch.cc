@@ -5,6 +5,7 @@
 
 #include <list>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "common/base/logging.h"
@@ -73,19 +74,31 @@ class ReaderWatch final : public grpc::experimental::Interceptor {
   ~ReaderWatch() override { Sent(); }
 
   void Intercept(InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      unreadable_ = methods->GetRecvMessage() == nullptr;
+    }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_SEND_MESSAGE)) Sent();
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_MESSAGE)) Sending();
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
       Sending();
       const grpc::Status status = methods->GetSendStatus();
-      if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && status.error_details().empty()) {
-        methods->ModifySendStatus(ToGrpc(ResourceExhaustedError("too many calls at a time; come back in a moment")));
-      }
+      if (const Status meant = Meant(status); !meant.ok()) methods->ModifySendStatus(ToGrpc(meant));
     }
     methods->Proceed();
   }
 
  private:
+  /// Returns: what is to be said in place of a status that gRPC makes by itself; ok: nothing.
+  Status Meant(const grpc::Status& status) const {
+    if (!status.error_details().empty()) return {};
+    if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      return ResourceExhaustedError("too many calls at a time; come back in a moment");
+    }
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && unreadable_) {
+      return InvalidArgumentError("the request is no message of its method: method=" + std::string(call_.method()));
+    }
+    return {};
+  }
   void Sending() {
     if (!sender_) sender_ = senders_.Add(call_);
   }
@@ -97,6 +110,7 @@ class ReaderWatch final : public grpc::experimental::Interceptor {
   ServerRpcInfo& call_;
   Senders& senders_;
   std::optional<Senders::Handle> sender_;
+  bool unreadable_ = false;
 };
 
 class ReaderWatchFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {

@@ -39,9 +39,7 @@ class JobBook {
   const Run* FindRunIn(std::string_view run_dir) const;
   /// Returns: the run that a submission of this request id made or reopened, or nullptr.
   const Run* FindSubmission(std::string_view request_id) const;
-  /// Returns: whether a cancel or an update of this request id was taken, whatever it found.
-  bool KnowsChange(std::string_view request_id) const { return changes_.contains(request_id); }
-  /// Returns: the run that it was taken for, or nullptr.
+  /// Returns: the run that a cancel or an update of this request id was taken for, whatever it found there, or nullptr.
   const std::string* RunOfChange(std::string_view request_id) const;
   const Job* FindJob(std::string_view run_id, std::string_view job_id) const;
   const Labeler* FindLabeler(std::string_view labeler_id) const;

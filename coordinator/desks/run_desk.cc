@@ -17,17 +17,12 @@ constexpr std::chrono::seconds kPrepareAgainAfter{5};
 
 Failure ToFailure(const Status& status) { return {std::string(status.message()), ProcessExitCode(status)}; }
 
-Status CheckSubmission(const Submission& submission) {
-  if (!std::filesystem::path(submission.run_dir).is_absolute()) {
-    return InvalidArgumentError("run_dir must be an absolute path: run_dir=" + submission.run_dir);
-  }
-  if (submission.run_dir.find('\0') != std::string::npos) return InvalidArgumentError("run_dir holds a NUL");
-  FERMENT_RETURN_IF_ERROR(CheckPriority(submission.priority));
-  if (submission.spec.name().empty()) return InvalidArgumentError("the spec has no name");
-  if (submission.spec.classes().empty() || !submission.spec.has_teacher()) {
+Status CheckSpec(const RunSpec& spec) {
+  if (spec.name().empty()) return InvalidArgumentError("the spec has no name");
+  if (spec.classes().empty() || !spec.has_teacher()) {
     return InvalidArgumentError("the spec is not resolved: submit it with `ferment submit`, which fills in defaults");
   }
-  const std::string newer = FieldOfANewerVersion(submission.spec);
+  const std::string newer = FieldOfANewerVersion(spec);
   if (!newer.empty()) {
     return InvalidArgumentError(
         "the client is newer than this coordinator, which does not know a setting of its spec: "
@@ -79,6 +74,13 @@ RunFacts FactsOf(const RunSpec& spec) {
 
 }  // namespace
 
+Status CheckRunDir(const std::string& run_dir) {
+  if (!std::filesystem::path(run_dir).is_absolute()) {
+    return InvalidArgumentError("run_dir must be an absolute path: run_dir=" + run_dir);
+  }
+  return run_dir.find('\0') == std::string::npos ? Status() : InvalidArgumentError("run_dir holds a NUL");
+}
+
 RunDesk::RunDesk(Parts parts)
     : parts_(std::move(parts)),
       indexes_({parts_.ledger, parts_.clock, parts_.run_files, parts_.files, parts_.come_back, parts_.fence,
@@ -95,7 +97,9 @@ Result<std::string> RunDesk::Submit(const Submission& submission) {
       return known->run_id;
     }
   }
-  FERMENT_RETURN_IF_ERROR(CheckSubmission(submission));
+  FERMENT_RETURN_IF_ERROR(CheckRunDir(submission.run_dir));
+  FERMENT_RETURN_IF_ERROR(CheckPriority(submission.priority));
+  FERMENT_RETURN_IF_ERROR(CheckSpec(submission.spec));
   const std::string run_dir = FolderOf(submission);
   if (const Run* former = book.FindRunIn(run_dir)) {
     if (former->state == RunState::kRunning) {

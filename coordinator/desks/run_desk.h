@@ -34,6 +34,9 @@ struct Submission {
   bool new_folder = false;
 };
 
+/// Errors: InvalidArgument (not absolute, or with a NUL).
+Status CheckRunDir(const std::string& run_dir);
+
 /// What may start and how a run ends is Pipeline's to say; this makes it happen: trainers through TrainerDesk, shard
 /// jobs by counting their data, index.json through LabelIndexDesk, phases.json and report on the `files` thread.
 ///

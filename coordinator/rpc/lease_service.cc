@@ -183,6 +183,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::FailShard(grpc::CallbackServerContex
                                                       v1::FailShardResponse* /*response*/) {
   return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
     FERMENT_ASSIGN_OR_RETURN(const auto caller, CallerOf(*context, request.labeler_id()));
+    call.About({.field = "request_id"});
     scheduler_.FailShard(caller, FromProto(request), call.End());
     return {};
   });

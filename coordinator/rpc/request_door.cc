@@ -14,7 +14,7 @@ struct Part {
   std::size_t bytes = 0;
 };
 
-/// Returns: the field that takes the most bytes. Takes the message apart.
+/// Returns: the field that takes the most bytes, with no name where it is not known here. Takes the message apart.
 Part LargestPart(google::protobuf::Message& request) {
   const auto* reflection = request.GetReflection();
   const std::unique_ptr<google::protobuf::Message> alone(request.New());
@@ -27,7 +27,7 @@ Part LargestPart(google::protobuf::Message& request) {
     alone->Clear();
   }
   // What is left is of fields that this version does not know.
-  if (const std::size_t bytes = request.ByteSizeLong(); bytes > largest.bytes) largest = {"unknown", bytes};
+  if (const std::size_t bytes = request.ByteSizeLong(); bytes > largest.bytes) largest = {"", bytes};
   return largest;
 }
 
@@ -49,11 +49,13 @@ std::size_t RequestDoor::MostBytes(const google::protobuf::Descriptor& type) {
   return type.options().GetExtension(v1::max_bytes);
 }
 
-Status RequestDoor::TooLarge(google::protobuf::Message& request, std::size_t bytes, std::size_t limit) {
+RequestDoor::Refusal RequestDoor::TooLarge(google::protobuf::Message& request, std::size_t bytes, std::size_t limit) {
   const Part largest = LargestPart(request);
-  return InvalidArgumentError("a request says more than it may: message=" + request.GetDescriptor()->name() +
-                              " bytes=" + std::to_string(bytes) + " limit=" + std::to_string(limit) +
-                              " largest_field=" + largest.field + " of_bytes=" + std::to_string(largest.bytes));
+  const std::string named = largest.field.empty() ? "unknown" : largest.field;
+  return {InvalidArgumentError("a request says more than it may: message=" + request.GetDescriptor()->name() +
+                               " bytes=" + std::to_string(bytes) + " limit=" + std::to_string(limit) +
+                               " largest_field=" + named + " of_bytes=" + std::to_string(largest.bytes)),
+          largest.field};
 }
 
 Result<RequestDoor::Share> RequestDoor::Reserve(RequestKind kind, std::size_t bytes) {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "common/base/result.h"
@@ -37,31 +38,40 @@ class RequestDoor {
     Request request;
     Share share;
   };
+  struct Refusal {
+    Status why;
+    /// Of the request; empty where it is about none.
+    std::string field;
+  };
+  template <typename What>
+  using OrRefusal = tl::expected<What, Refusal>;
 
   /// For what waits in the scheduler. Errors: those of Take; ResourceExhausted where too much waits.
   template <typename Request>
-  Result<Admitted<Request>> Admit(RequestKind kind, const Request* received) {
-    FERMENT_ASSIGN_OR_RETURN(Request request, Take(received));
-    FERMENT_ASSIGN_OR_RETURN(Share share, Reserve(kind, request.ByteSizeLong()));
-    return Admitted<Request>{std::move(request), std::move(share)};
+  OrRefusal<Admitted<Request>> Admit(RequestKind kind, const Request* received) {
+    OrRefusal<Request> request = Take(received);
+    if (!request) return tl::unexpected<Refusal>(std::move(request).error());
+    Result<Share> share = Reserve(kind, request->ByteSizeLong());
+    if (!share) return tl::unexpected<Refusal>(Refusal{std::move(share).error(), ""});
+    return Admitted<Request>{*std::move(request), *std::move(share)};
   }
 
   /// For a stream, which has a place of its own. Errors: InvalidArgument where the request is larger than the
   /// `max_bytes` of its type in the proto.
   template <typename Request>
-  static Result<Request> Take(const Request* received) {
+  static OrRefusal<Request> Take(const Request* received) {
     static const std::size_t limit = MostBytes(*Request::descriptor());
     // gRPC made it for this call, and destroys it later whatever it then holds.
     Request request = std::move(*const_cast<Request*>(received));
     const std::size_t bytes = request.ByteSizeLong();
-    if (bytes > limit) return Fail(TooLarge(request, bytes, limit));
+    if (bytes > limit) return tl::unexpected<Refusal>(TooLarge(request, bytes, limit));
     return request;
   }
 
  private:
   class Bytes;
   static std::size_t MostBytes(const google::protobuf::Descriptor& type);
-  static Status TooLarge(google::protobuf::Message& request, std::size_t bytes, std::size_t limit);
+  static Refusal TooLarge(google::protobuf::Message& request, std::size_t bytes, std::size_t limit);
   Result<Share> Reserve(RequestKind kind, std::size_t bytes);
 
   metrics::Counter& refused_;

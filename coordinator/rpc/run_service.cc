@@ -27,10 +27,11 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitRun(grpc::CallbackServerContext*
                                                     const v1::SubmitRunRequest* received,
                                                     v1::SubmitRunResponse* response) {
   return Serve(door_, RequestKind::kNewWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
-    if (Status rules = CheckMessage(request.spec()); !rules.ok()) {
-      call.About({.field = "spec"});
-      return rules;
-    }
+    // RunDesk looks too, and can only say what is wrong, not where.
+    FERMENT_RETURN_IF_ERROR(call.OfField("spec", CheckMessage(request.spec())));
+    FERMENT_RETURN_IF_ERROR(call.OfField("run_dir", CheckRunDir(request.run_dir())));
+    FERMENT_RETURN_IF_ERROR(call.OfField("priority", CheckPriority(request.priority())));
+    call.About({.field = "spec"});
     scheduler_.Submit(
         {request.request_id(), request.spec(), request.run_dir(), request.priority(), request.new_folder()},
         call.Answer<std::string>([response](const std::string& id) { response->set_run_id(id); }));
@@ -73,7 +74,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(grpc::CallbackServerContext*
                                                     const v1::CancelRunRequest* received,
                                                     v1::CancelRunResponse* /*response*/) {
   return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
-    call.About(AboutRun(request.run_id()));
+    call.About(AboutRun(request.run_id(), "request_id"));
     scheduler_.Cancel(request.run_id(), request.request_id(), call.End());
     return {};
   });
@@ -83,10 +84,12 @@ grpc::ServerUnaryReactor* RunServiceImpl::UpdateRun(grpc::CallbackServerContext*
                                                     const v1::UpdateRunRequest* received,
                                                     v1::UpdateRunResponse* /*response*/) {
   return Serve(door_, RequestKind::kHeldWork, *context, received, [&](const auto& request, UnaryCall& call) -> Status {
-    call.About(AboutRun(request.run_id()));
+    call.About(AboutRun(request.run_id(), "request_id"));
     RunUpdate update{request.run_id(), request.request_id()};
     if (request.has_suspended()) update.suspended = request.suspended();
     if (request.has_priority()) update.priority = request.priority();
+    FERMENT_RETURN_IF_ERROR(call.OfField("suspended", CheckNotEmpty(update)));
+    FERMENT_RETURN_IF_ERROR(call.OfField("priority", CheckPriority(update.priority.value_or(0))));
     scheduler_.Update(update, call.End());
     return {};
   });

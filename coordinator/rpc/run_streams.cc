@@ -138,19 +138,21 @@ class LogStream final : public RunStream<v1::ReadLogResponse> {
 template <typename Response>
 class Refusal final : public grpc::ServerWriteReactor<Response> {
  public:
-  explicit Refusal(const Status& why) { this->Finish(rpc::ToGrpc(why)); }
+  explicit Refusal(const RequestDoor::Refusal& refusal) {
+    this->Finish(rpc::ToGrpc(refusal.why, {.field = refusal.field}));
+  }
   void OnDone() override { delete this; }
 };
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const Result<v1::WatchRunRequest>& request,
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const RequestDoor::OrRefusal<v1::WatchRunRequest>& request,
                                                            StreamParts parts) {
   if (!request) return new Refusal<v1::WatchRunResponse>(request.error());
   return new Watch(*request, std::move(parts));
 }
 
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const Result<v1::ReadLogRequest>& request,
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const RequestDoor::OrRefusal<v1::ReadLogRequest>& request,
                                                             StreamParts parts, TaskRunner& files) {
   if (!request) return new Refusal<v1::ReadLogResponse>(request.error());
   return new LogStream(*request, std::move(parts), files);

@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "coordinator/desks/task_runner.h"
+#include "coordinator/rpc/request_door.h"
 #include "coordinator/rpc/run_news.h"
 #include "coordinator/rpc/stream_places.h"
 #include "ferment/v1/run_service.grpc.pb.h"
@@ -27,11 +28,11 @@ struct StreamParts {
 /// place.
 
 /// Sends each state of the run that is new when it is looked at, until the run ends.
-grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const Result<v1::WatchRunRequest>& request,
+grpc::ServerWriteReactor<v1::WatchRunResponse>* StartWatch(const RequestDoor::OrRefusal<v1::WatchRunRequest>& request,
                                                            StreamParts parts);
 
 /// Sends the log, which is read on `files`, from the offset on; with `follow` until the job has ended.
-grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const Result<v1::ReadLogRequest>& request,
+grpc::ServerWriteReactor<v1::ReadLogResponse>* StartReadLog(const RequestDoor::OrRefusal<v1::ReadLogRequest>& request,
                                                             StreamParts parts, TaskRunner& files);
 
 }  // namespace ferment::coordinator

@@ -16,7 +16,10 @@
 
 namespace ferment::coordinator {
 
-inline rpc::CallSubject AboutRun(const std::string& run_id) { return {"ferment.v1.Run", run_id}; }
+/// `field`: of the request, where an InvalidArgument is about one.
+inline rpc::CallSubject AboutRun(const std::string& run_id, const std::string& field = "") {
+  return {"ferment.v1.Run", run_id, field};
+}
 
 /// A call whose request has been admitted. The context and the response live until it has ended, and so does the
 /// request's share.
@@ -28,6 +31,11 @@ class UnaryCall {
   /// What an error of this call is about, from here on.
   void About(rpc::CallSubject subject) { subject_ = std::move(subject); }
   const rpc::CallSubject& subject() const { return subject_; }
+  /// Returns: `checked`, about this field where it is an error.
+  Status OfField(const std::string& field, Status checked) {
+    if (!checked.ok()) subject_.field = field;
+    return checked;
+  }
 
   /// Returns: what ends the call with the status that it gets.
   Then<Status> End() const {
@@ -62,7 +70,7 @@ grpc::ServerUnaryReactor* Serve(RequestDoor& door, RequestKind kind, grpc::Callb
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
   auto admitted = door.Admit(kind, received);
   if (!admitted) {
-    reactor->Finish(rpc::ToGrpc(admitted.error()));
+    reactor->Finish(rpc::ToGrpc(admitted.error().why, {.field = admitted.error().field}));
     return reactor;
   }
   UnaryCall call(context, std::move(admitted->share));

@@ -16,6 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::Eq;
+using ::testing::HasSubstr;
 
 /// Calls any method, streaming ones too, with these bytes for a request. Returns: the first answer's.
 Result<std::string> CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
@@ -274,6 +275,21 @@ TEST_F(AccessMatrix, ATrainersCertificateForOneRunIsGoodForNoOther) {
   const auto own = rpc::CallUnary(*stub, &v1::TrainerService::Stub::AcquireRunToken, request);
   ASSERT_FALSE(own);
   EXPECT_FALSE(IsRefusal(own.error().code())) << own.error().ToString();
+}
+
+TEST_F(AccessMatrix, BytesThatAreNoMessageAreAnInvalidRequestAndToldOfAsThat) {
+  const auto channel = secure_.Open(secure_.certificates.Client("operator"));
+  for (const char* method : {"CancelRun", "WatchRun"}) {
+    const std::string path = std::string("/ferment.v1.RunService/") + method;
+    for (const char* bytes : {"\xff", "\x0a\x05xx", "\x0a\x01\xff"}) {
+      const auto answer = CallRaw(channel, path, bytes);
+      ASSERT_FALSE(answer);
+      EXPECT_EQ(answer.error().code(), StatusCode::kInvalidArgument) << answer.error().ToString();
+      EXPECT_THAT(std::string(answer.error().message()), HasSubstr("method=" + path));
+      EXPECT_EQ(secure_.records().back().outcome.code(), StatusCode::kInvalidArgument);
+    }
+  }
+  EXPECT_EQ(CallEmpty(channel, "/ferment.v1.RunService/CancelRun").code(), StatusCode::kNotFound);
 }
 
 TEST_F(AccessMatrix, TellsOfEveryRefusalWhoItWas) {

@@ -102,7 +102,8 @@ class Contract:
             token = page.next_page_token
             if not token:
                 break
-        self.checks.expect("three pages of a run each", ",".join(seen), ",".join(reversed(runs)))
+            self.submit(f"between-{len(seen)}")
+        self.checks.expect("three pages of a run each, beside runs that come in", ",".join(seen), ",".join(reversed(runs)))
 
     def check_details(self, run_id):
         expect = self.checks.expect
@@ -126,6 +127,26 @@ class Contract:
             code, details = self.refusal("SubmitRun", request_id="bad", spec=spec, run_dir=str(self.folder / "runs" / "bad"))
             self.checks.expect(f"a spec with {fault}", code, "INVALID_ARGUMENT")
             self.checks.expect("names its field", details["BadRequest"].field_violations[0].field, "spec")
+
+    def check_fields(self, run_id):
+        """What is refused as invalid names its field, and so does a request that is too large; bytes that are no message have none."""
+        spec = self.messages["ferment.v1.RunSpec"](name="bad", classes=["Anger", "Happiness"], teacher={})
+        for name, field, fields in (
+                ("SubmitRun", "run_dir", {"spec": spec, "run_dir": "runs/bad"}),
+                ("SubmitRun", "priority", {"spec": spec, "run_dir": "/runs/bad", "priority": 101}),
+                ("UpdateRun", "suspended", {"run_id": run_id}),
+                ("UpdateRun", "priority", {"run_id": run_id, "priority": -101}),
+                ("CancelRun", "request_id", {"request_id": "x" * 4096, "run_id": run_id})):
+            code, details = self.refusal(name, **fields)
+            self.checks.expect(f"{name} with a wrong {field}", code, "INVALID_ARGUMENT")
+            self.checks.expect("names its field", details["BadRequest"].field_violations[0].field, field)
+        try:
+            self.channel.unary_unary("/ferment.v1.RunService/GetRun", bytes, bytes)(b"\xff", timeout=10)
+            code, reason = "OK", ""
+        except grpc.RpcError as error:
+            code, reason = error.code().name, self.details_of(error)["ErrorInfo"].reason
+        self.checks.expect("bytes that are no message", code, "INVALID_ARGUMENT")
+        self.checks.expect("with a reason for programs", reason, "INVALID_ARGUMENT")
 
     def check_deadline(self, run_id):
         before = self.run_call("GetRun", run_id=run_id).run.SerializeToString(deterministic=True)
@@ -193,6 +214,7 @@ class Contract:
         self.check_pages(runs)
         self.check_details(runs[0])
         self.check_rules()
+        self.check_fields(runs[0])
         self.check_deadline(runs[0])
         self.check_streams(runs[0])
         self.check_pings()

@@ -7,9 +7,8 @@
 
 #include "coordinator/rpc/page_token.h"
 #include "ferment/v1/run_service.grpc.pb.h"
-#include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "tests/cluster/lease_cluster_fixture.h"
+#include "tests/support/refused_field.h"
 
 namespace ferment::testing {
 namespace {
@@ -26,15 +25,6 @@ class RunPages : public LeaseCluster {
     return response;
   }
 
-  void ExpectFieldIs(const std::string& field) const {
-    EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status_.error_message();
-    google::rpc::Status rich;
-    google::rpc::BadRequest request;
-    ASSERT_TRUE(rich.ParseFromString(status_.error_details()));
-    ASSERT_EQ(rich.details_size(), 2) << status_.error_message();
-    ASSERT_TRUE(rich.details(1).UnpackTo(&request));
-    EXPECT_EQ(request.field_violations(0).field(), field);
-  }
   /// Returns: the run's id.
   std::string SubmitAs(const std::string& name) {
     const coordinator::Submission submission{name, SmallSpec(), "/runs/" + name};
@@ -83,7 +73,7 @@ TEST_F(RunPages, RunsThatComeInBetweenNeitherRepeatNorHideOthers) {
 TEST_F(RunPages, ATokenThatIsNotOursIsRefusedAndTheFieldNamed) {
   for (const char* token : {"next", "-1", "1", "99999999999999999999", "000000000000000100000000"}) {
     Page(1, token);
-    ExpectFieldIs("page_token");
+    EXPECT_EQ(RefusedField(status_), "page_token") << status_.error_message();
   }
   for (const char* name : {"a", "b"}) SubmitAs(name);
   const std::string good = Page(1, "").next_page_token();
@@ -92,11 +82,11 @@ TEST_F(RunPages, ATokenThatIsNotOursIsRefusedAndTheFieldNamed) {
     std::string changed = good;
     changed[place] = changed[place] == '5' ? '6' : '5';
     Page(1, changed);
-    ExpectFieldIs("page_token");
+    EXPECT_EQ(RefusedField(status_), "page_token") << status_.error_message();
   }
   EXPECT_EQ(Page(1, good).runs(0).run_id(), "small-1");
   Page(1, coordinator::PageTokenAfter(3));
-  ExpectFieldIs("page_token");
+  EXPECT_EQ(RefusedField(status_), "page_token") << status_.error_message();
 }
 
 TEST_F(RunPages, ASpecThatNoFileCouldHoldIsRefusedBeforeItIsPlanned) {

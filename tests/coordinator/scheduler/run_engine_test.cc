@@ -1337,6 +1337,8 @@ TEST_F(EndedRuns, TheLastOnesAreRememberedAndThoseBeforeAreForgottenInTime) {
 }
 
 TEST_F(EndedRuns, APageGoesOnBehindARunThatIsForgottenOrBeforeOneThatIsNew) {
+  world_.retention = {3, 10min};
+  Restart();
   for (int folder = 1; folder <= 4; ++folder) EndOne(folder);
   const auto page = [this](std::uint64_t before, std::size_t limit) {
     std::vector<std::string> run_ids;
@@ -1350,10 +1352,9 @@ TEST_F(EndedRuns, APageGoesOnBehindARunThatIsForgottenOrBeforeOneThatIsNew) {
   EXPECT_THAT(page(3, 2), ElementsAre("small-2", "small-1"));
   EndOne(5);
   EXPECT_THAT(page(3, 1), ElementsAre("small-2", "more"));
-  world_.retention = {3, 10min};
   EndOne(1, 2);
-  Restart();
   world_.clock.Advance(10min);
+  Settle();
   Settle();
   ASSERT_THAT(engine()->book().run_order(), ElementsAre("small-1", "small-4", "small-5"));
   EXPECT_THAT(page(3, 2), ElementsAre("small-1")) << "behind one that is gone";
