@@ -11,6 +11,7 @@
 
 #include "cli/completion.h"
 #include "cli/data_commands.h"
+#include "common/config/flag_errors.h"
 #include "common/config/spec_schema.h"
 #include "common/io/standard_output.h"
 
@@ -119,7 +120,7 @@ int RunWords(int argc, const char* const* argv) {
       std::cerr << "ferment: " << *unknown << std::endl;
       return exit_code::kUsage;
     }
-    return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
+    return SayWhyNotParsed(app, error, std::cout, std::cerr);
   } catch (const std::exception& error) {
     std::cerr << "ferment: internal error: " << error.what() << "\n";
     return exit_code::kBug;

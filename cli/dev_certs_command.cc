@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/issued_certificates.h"
+#include "common/base/whole_number.h"
 #include "common/io/atomic_file.h"
 #include "common/io/local_file_system.h"
 #include "common/io/secret_folder.h"
@@ -54,7 +55,6 @@ std::string ReadText(const fs::path& file) { return io::ReadTextFile(file).value
 
 Status CheckFlags(const DevCertsFlags& flags) {
   const auto usage = [](const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); };
-  if (flags.days < 1 || flags.days > 825) return usage("--days is 1 to 825: days=" + std::to_string(flags.days));
   constexpr std::string_view kDomain = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
   if (flags.trust.empty() || flags.trust.find_first_not_of(kDomain) != std::string::npos) {
     return usage("--trust is lower-case letters, digits and .-_: trust=" + flags.trust);
@@ -230,6 +230,7 @@ void AddDevCertsCommand(CLI::App& app) {
       ->allow_extra_args(false);
   command->add_option("--trust", flags->trust, "Trust domain in the certificates' URIs")->capture_default_str();
   command->add_option("--days", flags->days, "Days that they, and the list of revoked ones, are good for, 1 to 825")
+      ->check(WholeNumber(1, 825))
       ->capture_default_str();
   command->add_flag("--force", flags->force, "Renew what is there");
   command->callback([flags] {

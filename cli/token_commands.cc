@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "common/base/json.h"
+#include "common/base/whole_number.h"
 #include "common/io/atomic_file.h"
 #include "common/io/audit_log.h"
 #include "common/io/local_file_system.h"
@@ -60,7 +61,6 @@ Status MakeToken(const NewTokenFlags& flags) {
   if (entry.role == v1::ROLE_UNSPECIFIED) {
     return Usage("ROLE is reader, submitter, operator, labeler or trainer: role=" + flags.role);
   }
-  if (flags.days < 0 || flags.days > 3650) return Usage("--days is 0 (for ever) to 3650");
   FERMENT_ASSIGN_OR_RETURN(const std::string token, rpc::NewToken());
   entry.hash = rpc::HashOfToken(token);
   if (flags.days > 0) entry.expires = SystemClock().WallNow() + std::chrono::hours(24) * flags.days;
@@ -100,7 +100,9 @@ void AddTokenCommands(CLI::App& app) {
   token->add_option("ROLE", flags->role, "reader, submitter or operator")->required();
   token->add_option("--tokens", flags->tokens, "The coordinator's file of hashes; a line is added")->required();
   token->add_option("--out", flags->out, "New file for the token itself, for that person alone")->required();
-  token->add_option("--days", flags->days, "Days that it is good for; 0: for ever")->capture_default_str();
+  token->add_option("--days", flags->days, "Days that it is good for; 0: for ever")
+      ->check(WholeNumber(0, 3650))
+      ->capture_default_str();
   token->callback([flags] {
     LeaveIfFailed(MakeToken(*flags));
     std::cout << "the token of " << flags->name << " is in " << flags->out << "; use it with --token-file, and with "

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <string>
 
 #include "common/base/core_file.h"
@@ -11,6 +12,7 @@
 #include "common/base/out_of_memory.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
+#include "common/config/flag_errors.h"
 #include "common/event/child_process.h"
 #include "common/event/event_loop.h"
 #include "coordinator/coordinator_process.h"
@@ -33,31 +35,41 @@ void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
 }
 
 void AddLimitOptions(CLI::App& app, CoordinatorLimits& limits) {
-  app.add_option("--max-connections", limits.connections, "gRPC connections")->capture_default_str();
-  app.add_option("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address")
-      ->capture_default_str();
-  app.add_option("--max-streams", limits.streams, "Runs and logs being followed")->capture_default_str();
-  app.add_option("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused")
-      ->capture_default_str();
+  const auto add = [&app](const char* flag, int& value, const char* help, std::uint64_t least, std::uint64_t most) {
+    app.add_option(flag, value, help)->check(WholeNumber(least, most))->capture_default_str();
+  };
+  add("--max-connections", limits.connections, "gRPC connections", 8, 100'000);
+  add("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address", 1, 100'000);
+  add("--max-streams", limits.streams, "Runs and logs being followed", 1, 896);
+  add("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused", 64, 1'000'000);
 }
 
-/// An option in whole seconds, checked where the configuration is.
+/// An option in whole seconds.
 template <typename Time>
-void AddSeconds(CLI::App& app, const std::string& flag, Time& time, const std::string& help) {
+void AddSeconds(CLI::App& app, const std::string& flag, Time& time, const std::string& help, std::uint64_t least,
+                std::uint64_t most) {
   const auto set = [&time](std::int32_t seconds) { time = std::chrono::seconds(seconds); };
   app.add_option_function<std::int32_t>(flag, set, help)
+      ->check(WholeNumber(least, most))
       ->default_str(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()));
 }
 
 void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
-  AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600");
+  AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600", 0, 600);
   app.add_option("--cool-down-after", config.cool_down.after,
                  "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
       ->check(WholeNumber(0, 1000))
       ->capture_default_str();
   AddSeconds(app, "--cool-down-first", config.cool_down.first,
-             "Seconds of the first such while; each failure doubles it");
-  AddSeconds(app, "--cool-down-longest", config.cool_down.longest, "Seconds of the longest one, 1 to 3600");
+             "Seconds of the first such while; each failure doubles it", 1, 3600);
+  AddSeconds(app, "--cool-down-longest", config.cool_down.longest, "Seconds of the longest one, 1 to 3600", 1, 3600);
+}
+
+/// Returns: 0. Errors: those of the configuration, with which a coordinator would not start.
+Result<int> Print(const CoordinatorConfig& config) {
+  std::fputs(Describe(config).c_str(), stdout);
+  FERMENT_RETURN_IF_ERROR(Check(config));
+  return exit_code::kOk;
 }
 
 int Main(int argc, char** argv) {
@@ -88,6 +100,7 @@ int Main(int argc, char** argv) {
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   AddTimeOptions(app, config);
   app.add_option("--keep-runs", config.keep_runs, "Runs that have ended and are remembered, the latest ones")
+      ->check(WholeNumber(0, 1'000'000))
       ->capture_default_str();
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");
@@ -96,20 +109,17 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   AddSecurityOptions(app, config);
   AddLimitOptions(app, config.limits);
-  app.add_flag("--print-config", print_config, "Print the configuration and leave");
+  app.add_flag("--print-config", print_config,
+               "Print the configuration and leave; what is wrong with it is told as at a start");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
+    return SayWhyNotParsed(app, error, std::cout, std::cerr);
   }
   SetUpLogging({.program = "ferment-coordinator"});
   WarnOfMistypedVariables();
   event::IgnoreBrokenPipes();
-  if (print_config) {
-    std::fputs(Describe(config).c_str(), stdout);
-    return exit_code::kOk;
-  }
-  const auto code = RunCoordinator(config);
+  const Result<int> code = print_config ? Print(config) : RunCoordinator(config);
   if (code) return *code;
   LogError("coordinator.failed", {{"error", code.error().message()}});
   return ProcessExitCode(code.error());

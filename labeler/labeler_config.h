@@ -44,6 +44,9 @@ struct LabelerConfig {
   std::optional<std::uint64_t> replay;
 };
 
+/// Returns: one `flag = value` line each of what a labeler at work goes by; of secrets the paths.
+std::string Describe(const LabelerConfig& config);
+
 /// Returns: success where the modes and their options fit together. Errors: InvalidArgument (exit 2).
 Status Check(const LabelerConfig& config);
 

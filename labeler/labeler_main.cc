@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <functional>
+#include <iostream>
 #include <optional>
 #include <thread>
 
@@ -20,6 +21,7 @@
 #include "common/base/usable_cores.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
+#include "common/config/flag_errors.h"
 #include "common/io/standard_output.h"
 #include "common/rpc/credentials/credential_reload.h"
 #include "labeler/grpc_lease_client.h"
@@ -164,26 +166,21 @@ void AddCredentialOptions(CLI::App& app, rpc::CredentialFlags& flags) {
   add("--token-file", flags.token_file, "File with a token, in place of a certificate", environment::kTokenFile);
 }
 
-int Main(int argc, char** argv) {
-  MendInheritedState();
-  LeaveNoCoreFile();
-  LabelerConfig config;
-  bool json = false;
-  bool csv = false;
-  CLI::App app(
-      "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
-  app.set_version_flag("--version", "ferment-labeler " FERMENT_VERSION);
+void AddWorkOptions(CLI::App& app, LabelerConfig& config) {
   app.add_option("--coordinator", config.coordinator, "HOST:PORT to lease work from");
   AddCredentialOptions(app, config.credentials);
   app.add_option("--name", config.name,
                  "Name on the status page, the same when started again; default: host and process id");
   app.add_option("--host", config.host, "The machine that it runs on; default: as the system calls it")
       ->envname(environment::kHost);
-  app.add_option("--threads", config.threads, "Threads; 0 = one for each core that it may use")->capture_default_str();
+  app.add_option("--threads", config.threads, "Threads; 0 = one for each core that it may use")
+      ->check(WholeNumber(0, 1024))
+      ->capture_default_str();
   app.add_option("--device", config.device, "What networks run on; auto: a GPU where this process may use one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--gpu", config.gpu, "Which GPU, counted round over those that this process may use")
+      ->check(WholeNumber(0, 1024))
       ->capture_default_str();
   app.add_flag("--exit-when-idle", config.exit_when_idle, "Leave once there is no work, now or later");
   app.add_flag("--offline", config.offline, "Label a run folder without a coordinator");
@@ -195,6 +192,21 @@ int Main(int argc, char** argv) {
          "--label-store", config.label_store,
          "s3://BUCKET/PREFIX where label sets of a run that has none go, for --offline; default: the run's folder")
       ->envname(environment::kLabelStore);
+}
+
+int Main(int argc, char** argv) {
+  MendInheritedState();
+  LeaveNoCoreFile();
+  LabelerConfig config;
+  bool json = false;
+  bool csv = false;
+  bool print_config = false;
+  CLI::App app(
+      "ferment-labeler: labels shards of unlabelled faces with a teacher, and videos with the frozen networks");
+  app.set_version_flag("--version", "ferment-labeler " FERMENT_VERSION);
+  AddWorkOptions(app, config);
+  app.add_flag("--print-config", print_config,
+               "Print the configuration and leave; what is wrong with it is told as at a start");
   app.add_flag("--predict", config.predict, "Print the classes of pictures and leave");
   app.add_option("--model", config.prediction.model, "Export folder of a run, for --predict");
   app.add_option("paths", config.prediction.paths, "Pictures or folders of them, for --predict");
@@ -205,18 +217,19 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? exit_code::kOk : exit_code::kUsage;
+    return SayWhyNotParsed(app, error, std::cout, std::cerr);
   }
   if (json) config.prediction.format = PredictFormat::kJson;
   if (csv) config.prediction.format = PredictFormat::kCsv;
   SetUpLogging(
       {.program = "ferment-labeler", .level = config.predict || config.replay ? LogLevel::kWarning : LogLevel::kInfo});
   WarnOfMistypedVariables();
+  if (print_config) std::fputs(Describe(config).c_str(), stdout);
   if (const Status status = Check(config); !status.ok()) {
     std::fprintf(stderr, "ferment-labeler: %s\n", std::string(status.message()).c_str());
     return exit_code::kUsage;
   }
-  return Run(std::move(config));
+  return print_config ? exit_code::kOk : Run(std::move(config));
 }
 
 }  // namespace

@@ -51,10 +51,20 @@ void Append(Findings& to, Findings from) { to.insert(to.end(), from.begin(), fro
 struct Questions {
   std::optional<RunSpec> spec;
   std::vector<std::string> hosts;
+  rpc::ListenAddress listen;
+  rpc::ListenAddress admin;
 };
+
+rpc::ListenAddress AddressOrLeave(const char* flag, const std::string& text) {
+  auto address = rpc::ParseListenAddress(text);
+  if (!address) LeaveBecause(address.error().With(flag));
+  return *std::move(address);
+}
 
 Questions ReadQuestions(const DoctorFlags& flags) {
   Questions questions;
+  questions.listen = AddressOrLeave("--listen", flags.listen);
+  questions.admin = AddressOrLeave("--admin", flags.admin);
   if (!flags.spec.empty()) questions.spec = OrLeave(LoadSpec(flags.spec, OrLeave(ParseOverrides(flags.set)))).spec;
   if (!flags.host_file.empty()) questions.hosts = OrLeave(ReadHostFile(flags.host_file));
   if (!flags.hosts.empty()) questions.hosts = OrLeave(ParseHosts(flags.hosts));
@@ -77,8 +87,8 @@ Findings Examine(const DoctorFlags& flags) {
     findings.push_back(CheckSpace(folder, std::max(2 * kGiB, 3 * costs.largest_bytes), "a run"));
   }
   Append(findings, CheckKillGrace(costs, std::chrono::seconds(flags.kill_grace)));
-  findings.push_back(CheckPort("listen", flags.listen));
-  findings.push_back(CheckPort("admin", flags.admin));
+  findings.push_back(CheckPort("listen", questions.listen));
+  findings.push_back(CheckPort("admin", questions.admin));
   if (!flags.credentials.tls_dir.empty() || !flags.credentials.tls_ca.empty()) {
     findings.push_back(CheckCertificates(flags.credentials));
     if (auto revocations = CheckRevocations(flags.credentials)) findings.push_back(*std::move(revocations));

@@ -14,7 +14,6 @@
 #include "common/base/clock.h"
 #include "common/rpc/credentials/certificate_facts.h"
 #include "common/rpc/credentials/revocation_list.h"
-#include "common/rpc/listen_address.h"
 
 namespace ferment::cli {
 namespace {
@@ -37,22 +36,21 @@ int TryToBind(const addrinfo& address) {
 
 }  // namespace
 
-Finding CheckPort(const std::string& flag, const std::string& address) {
+Finding CheckPort(const std::string& flag, const rpc::ListenAddress& wanted) {
+  const std::string address = wanted.ToString();
   const std::string another = "give ferment-coordinator another: --" + flag + " HOST:PORT";
-  const auto wanted = rpc::ParseListenAddress(address);
-  if (!wanted) return {flag, false, std::string(wanted.error().message()), another};
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* resolved = nullptr;
-  if (const int code = getaddrinfo(wanted->host.c_str(), std::to_string(wanted->port).c_str(), &hints, &resolved)) {
-    return {flag, false, wanted->host + ": " + gai_strerror(code), another};
+  if (const int code = getaddrinfo(wanted.host.c_str(), std::to_string(wanted.port).c_str(), &hints, &resolved)) {
+    return {flag, false, wanted.host + ": " + gai_strerror(code), another};
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(resolved, &freeaddrinfo);
   const int error = TryToBind(*resolved);
   if (error == 0) return {flag, true, address + " is free"};
   if (error != EADDRINUSE) return {flag, false, address + ": " + strerror(error), another};
-  const auto holder = HolderOf(wanted->port);
+  const auto holder = HolderOf(wanted.port);
   if (!holder) return {flag, false, address + " is taken, /proc does not tell by whom", another};
   if (holder->pid == 0) {
     return {flag, false, address + " is taken by a process of user id " + std::to_string(holder->user),

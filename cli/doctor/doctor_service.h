@@ -8,12 +8,13 @@
 
 #include "cli/doctor/doctor_finding.h"
 #include "common/rpc/credentials/credential_paths.h"
+#include "common/rpc/listen_address.h"
 
 namespace ferment::cli {
 
-/// Whether `address`, as ferment-coordinator's `flag` ("listen" or "admin") takes it, can be listened on; who holds the
+/// Whether `wanted`, as ferment-coordinator's `flag` ("listen" or "admin") takes it, can be listened on; who holds the
 /// port where not. A coordinator that holds it is as it should be.
-Finding CheckPort(const std::string& flag, const std::string& address);
+Finding CheckPort(const std::string& flag, const rpc::ListenAddress& wanted);
 
 /// Certificate, key and authorities of a --tls-dir, whom they serve, how long they are good, and whether the
 /// certificate was revoked.

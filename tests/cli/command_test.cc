@@ -53,6 +53,19 @@ TEST(Command, LeavesWith2OnWrongUsage) {
   EXPECT_EQ(Type({"run", "--help"}).code, 0);
 }
 
+TEST(Command, NamesTheFlagThatIsNearestToAMistypedOne) {
+  const Outcome outcome = Type({"run", "spec.yaml", "--frsh"});
+  EXPECT_EQ(outcome.code, exit_code::kUsage);
+  EXPECT_THAT(outcome.err, HasSubstr("no such flag: --frsh; nearest: --fresh\n"));
+}
+
+TEST(Command, ANumberPastItsRangeIsToldWithNameValueAndRange) {
+  EXPECT_THAT(Type({"dev-certs", "d", "--days", "99999999999"}).err,
+              HasSubstr("--days: must be a whole number from 1 to 825: 99999999999"));
+  EXPECT_THAT(Type({"new-token", "a", "reader", "--tokens", "t", "--out", "o", "--days", "-1"}).err,
+              HasSubstr("--days: must be a whole number from 0 to 3650: -1"));
+}
+
 TEST(Command, NamesTheWordThatIsNoCommand) {
   EXPECT_THAT(Type({"no-such-verb"}).err, HasSubstr("command=no-such-verb"));
   EXPECT_THAT(Type({"data", "shwo", "folder"}).err, HasSubstr("command=shwo"));

@@ -31,5 +31,28 @@ TEST(LabelerConfig, PicturesAreForPredictionsAlone) {
   EXPECT_EQ(ProcessExitCode(Check(config)), exit_code::kUsage);
 }
 
+TEST(LabelerConfig, ALabelStoreThatIsNoneIsWrongUsageAsTheCoordinatorSays) {
+  LabelerConfig config;
+  config.offline = true;
+  config.run_dir = "run";
+  config.label_store = "s3://labels/here";
+  EXPECT_TRUE(Check(config).ok());
+  config.label_store = "/mnt/labels";
+  const Status wrong = Check(config);
+  EXPECT_EQ(ProcessExitCode(wrong), exit_code::kUsage);
+  EXPECT_NE(wrong.message().find("--label-store"), std::string::npos) << wrong.message();
+  EXPECT_NE(wrong.message().find("/mnt/labels"), std::string::npos) << wrong.message();
+}
+
+TEST(LabelerConfig, IsToldALineAFlag) {
+  LabelerConfig config = Named("spot-7");
+  config.credentials.token_file = "/etc/token";
+  const std::string told = Describe(config);
+  for (const char* line : {"coordinator = 127.0.0.1:50400\n", "\nname = spot-7\n", "\nthreads = 0\n",
+                           "\ndevice = auto\n", "\noffline = false\n", "\ntoken-file = /etc/token\n"}) {
+    EXPECT_NE(told.find(line), std::string::npos) << line;
+  }
+}
+
 }  // namespace
 }  // namespace ferment::labeler

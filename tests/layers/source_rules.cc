@@ -51,7 +51,7 @@ constexpr std::array kDoors = {
     Door{"nlohmann/json", "^nlohmann/.*", "^common/base/json\\.h$"},
     Door{"spdlog", "^spdlog/.*", "^common/base/logging.*"},
     Door{"tl::expected", "^tl/.*", "^common/base/result\\.h$"},
-    Door{"CLI11", "^CLI/.*", "^(cli/.*|.*_main\\.cc)$"},
+    Door{"CLI11", "^CLI/.*", "^(cli/.*|common/config/flag_errors\\.(h|cc)|.*_main\\.cc)$"},
 };
 
 // What the operating system and the compiler bring.

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -93,6 +94,58 @@ TEST_F(BadInput, ANumberOutOfRangeIsToldWithTheRangeByEveryProgram) {
         << outcome.output;
   }
   EXPECT_FALSE(std::filesystem::exists(folder() / "data"));
+}
+
+TEST_F(BadInput, EveryNumberOfAProgramThatServesHasItsRange) {
+  const std::map<std::string, std::vector<std::pair<std::string, std::string>>> ranges = {
+      {"ferment-coordinator",
+       {{"--drain", "0 to 600"},
+        {"--cool-down-first", "1 to 3600"},
+        {"--cool-down-longest", "1 to 3600"},
+        {"--keep-runs", "0 to 1000000"},
+        {"--max-connections", "8 to 100000"},
+        {"--max-connections-per-peer", "1 to 100000"},
+        {"--max-streams", "1 to 896"},
+        {"--max-waiting", "64 to 1000000"}}},
+      {"ferment-labeler", {{"--threads", "0 to 1024"}, {"--gpu", "0 to 1024"}}}};
+  for (const auto& [program, flags] : ranges) {
+    for (const auto& [flag, range] : flags) {
+      const Outcome outcome = Run({(BinFolder() / program).string(), flag, "99999999999"});
+      EXPECT_EQ(outcome.exit_code, exit_code::kUsage);
+      EXPECT_NE(outcome.output.find(flag + ": must be a whole number from " + range + ": 99999999999"),
+                std::string::npos)
+          << outcome.output;
+    }
+  }
+}
+
+TEST_F(BadInput, AMistypedFlagGetsTheNearestOneFromProgramsThatServe) {
+  const std::map<std::string, std::pair<std::string, std::string>> mistyped = {
+      {"ferment-coordinator", {"--lissten", "--listen"}}, {"ferment-labeler", {"--treads", "--threads"}}};
+  for (const auto& [program, flags] : mistyped) {
+    const Outcome outcome = Run({(BinFolder() / program).string(), flags.first, "1"});
+    EXPECT_EQ(outcome.exit_code, exit_code::kUsage);
+    EXPECT_NE(outcome.output.find("no such flag: " + flags.first + "; nearest: " + flags.second), std::string::npos)
+        << outcome.output;
+  }
+}
+
+TEST_F(BadInput, AConfigurationIsPrintedAndWhatIsWrongWithItToldAsAtAStart) {
+  const auto print = [this](const std::string& program, std::vector<std::string> flags) {
+    flags.insert(flags.begin(), (BinFolder() / program).string());
+    flags.emplace_back("--print-config");
+    return Run(flags);
+  };
+  EXPECT_EQ(print("ferment-coordinator", {}).exit_code, 0);
+  const Outcome coordinator = print("ferment-coordinator", {"--listen", "nope"});
+  EXPECT_EQ(coordinator.exit_code, exit_code::kUsage);
+  EXPECT_NE(coordinator.output.find("\nlisten = nope\n"), std::string::npos) << coordinator.output;
+  EXPECT_NE(coordinator.output.find("--listen: "), std::string::npos) << coordinator.output;
+  EXPECT_EQ(print("ferment-labeler", {"--coordinator", "127.0.0.1:50400"}).exit_code, 0);
+  const Outcome labeler = print("ferment-labeler", {"--offline", "--run-dir", "r", "--label-store", "/nowhere"});
+  EXPECT_EQ(labeler.exit_code, exit_code::kUsage);
+  EXPECT_NE(labeler.output.find("\nlabel-store = /nowhere\n"), std::string::npos) << labeler.output;
+  EXPECT_NE(labeler.output.find("--label-store: "), std::string::npos) << labeler.output;
 }
 
 TEST_F(BadInput, EveryProgramSaysItsVersion) {

@@ -76,15 +76,14 @@ TEST_F(Doctor, APortThatIsTakenNamesWhoHoldsIt) {
   ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
   ASSERT_EQ(listen(listener, 1), 0);
   getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
-  const std::string taken = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  const rpc::ListenAddress taken{"127.0.0.1", ntohs(address.sin_port)};
   const Finding held = CheckPort("admin", taken);
   EXPECT_FALSE(held.good);
-  EXPECT_EQ(held.found, taken + " is taken by cli_test, process " + std::to_string(getpid()));
+  EXPECT_EQ(held.found, taken.ToString() + " is taken by cli_test, process " + std::to_string(getpid()));
   EXPECT_THAT(held.fix, HasSubstr("--admin HOST:PORT"));
   close(listener);
   EXPECT_TRUE(CheckPort("admin", taken).good);
-  EXPECT_FALSE(CheckPort("listen", "192.0.2.1:7070").good) << "no interface has that address";
-  EXPECT_FALSE(CheckPort("listen", "7070").good);
+  EXPECT_FALSE(CheckPort("listen", {"192.0.2.1", 7070}).good) << "no interface has that address";
 }
 
 TEST_F(Doctor, TellsWhereARunsStoreIsOnANetworkFileSystem) {
@@ -243,6 +242,17 @@ TEST_F(Doctor, EachCheckIsALineOfJsonAndAFaultHasItsFix) {
     seen = seen || finding->at("check") == "listen";
   }
   EXPECT_TRUE(seen);
+}
+
+TEST_F(Doctor, WhatIsNoAddressIsWrongUsageAndNoFault) {
+  for (const char* flag : {"--listen", "--admin"}) {
+    const std::vector<const char*> argv = {"ferment", "doctor", flag, "nope"};
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(RunCommandLine(4, argv.data()), exit_code::kUsage);
+    EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
+    EXPECT_THAT(::testing::internal::GetCapturedStderr(), ::testing::AllOf(HasSubstr(flag), HasSubstr("nope")));
+  }
 }
 
 TEST_F(Doctor, WhatItIsAskedIsReadBeforeAnyCheck) {
