@@ -120,7 +120,7 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
   LabelFolderFaults found;
   std::optional<Family> family;
   std::unordered_map<std::uint64_t, std::uint64_t> shard_of;
-  std::set<std::string> named = {"index.json"};
+  std::set<std::string> named = {"index.json", kLabelIndexLock};
   for (const auto& [shard, file] : *index) {
     named.insert(file.file);
     const auto set = ReadLabelSet(**place, file);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/labels/label_index.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 namespace ferment::dataset {
 namespace {
@@ -86,6 +90,36 @@ TEST_F(LabelIndexTest, TakesTheSameCommitTwiceButNoOtherForTheShard) {
   const auto other = WriteLabelSet(folder_, OneRecord(0, 11));
   ASSERT_TRUE(other);
   EXPECT_EQ(CommitToLabelIndex(folder_, 0, *other).code(), StatusCode::kAlreadyExists);
+}
+
+TEST_F(LabelIndexTest, OfManyWhoCommitAtOnceNobodyUndoesAnothersEntry) {
+  constexpr std::uint64_t kWriters = 8, kEach = 20;
+  {
+    std::vector<std::jthread> writers;
+    for (std::uint64_t writer = 0; writer < kWriters; ++writer) {
+      writers.emplace_back([this, writer] {
+        for (std::uint64_t shard = writer; shard < kWriters * kEach; shard += kWriters) {
+          EXPECT_TRUE(CommitToLabelIndex(folder_, shard, {"a.npz", "a", {1, 1, 0, 0}}).ok());
+        }
+      });
+    }
+  }
+  EXPECT_EQ(ReadLabelIndex(folder_)->size(), kWriters * kEach);
+}
+
+TEST_F(LabelIndexTest, WhoWaitsForAnotherProcessCanBeStopped) {
+  Commit(OneRecord(0, 10));
+  const int other = open((folder_ / kLabelIndexLock).c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+  std::stop_source stop;
+  Status status;
+  std::jthread waiting([&] { status = CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}, stop.get_token()); });
+  stop.request_stop();
+  waiting.join();
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
+  EXPECT_EQ(ReadLabelIndex(folder_)->size(), 1U);
+  close(other);
+  EXPECT_TRUE(CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}).ok());
 }
 
 TEST_F(LabelIndexTest, SaysThatThereAreNoLabelSets) {
