@@ -54,7 +54,7 @@ std::optional<std::uint64_t> ParseShard(const std::string& name) {
 Result<LabelIndex> ParseIndex(const SortedJson& json) {
   LabelIndex index;
   try {
-    for (const auto& [name, entry] : json.at("shards").items()) {
+    for (const auto& [name, entry] : json.at("shards").get_ref<const SortedJson::object_t&>()) {
       const auto shard = ParseShard(name);
       const auto file = entry.at("file").get<std::string>();
       if (!shard || file.empty() || file.find('/') != std::string::npos)

@@ -44,7 +44,8 @@ Result<LabelCounts> ReadMeta(const std::vector<std::uint8_t>& bytes, LabelSet& l
                      meta.at("label_config").get<std::string>()};
     labels.shard = meta.at("shard").get_ref<const std::uint64_t&>();
     labels.classes = meta.at("classes").get<std::vector<std::string>>();
-    labels.reasons = meta.at("reasons").get<std::map<std::string, std::uint64_t>>();
+    for (const auto& [reason, count] : meta.at("reasons").get_ref<const Json::object_t&>())
+      labels.reasons[reason] = count.get_ref<const std::uint64_t&>();
     const Json& counts = meta.at("counts");
     return LabelCounts{counts.at("read").get_ref<const std::uint64_t&>(),
                        counts.at("labelled").get_ref<const std::uint64_t&>(),
@@ -72,7 +73,12 @@ Status CheckConsistency(const LabelSet& labels) {
                                   " label=" + std::to_string(labels.label[i]));
   }
   std::uint64_t explained = 0;
-  for (const auto& [reason, count] : labels.reasons) explained += count;
+  for (const auto& [reason, count] : labels.reasons) {
+    if (count > n)
+      return InvalidArgumentError("a reason has more records than the label set: reason=" + reason +
+                                  " count=" + std::to_string(count) + " records=" + std::to_string(n));
+    explained += count;
+  }
   if (explained != labels.Counts().quarantined)
     return InvalidArgumentError(
         "reasons do not add up to the quarantined records: reasons=" + std::to_string(explained) +

@@ -143,9 +143,9 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
 }
 
 TEST_F(LabelIndexTest, RefusesADamagedIndex) {
-  for (const char* text :
-       {"", "{", "{\"shards\": 3}", R"({"shards": {"x": {"file": "a", "sha256": "b", "counts": {}}}})",
-        R"({"shards": {"0": {"file": "../a", "sha256": "b", "counts": {}}}})"}) {
+  for (const char* text : {"", "{", "{\"shards\": 3}", "{\"shards\": null}", "{\"shards\": []}",
+                           R"({"shards": {"x": {"file": "a", "sha256": "b", "counts": {}}}})",
+                           R"({"shards": {"0": {"file": "../a", "sha256": "b", "counts": {}}}})"}) {
     std::filesystem::create_directories(folder_);
     std::ofstream(folder_ / "index.json") << text;
     const auto index = ReadLabelIndex(folder_);

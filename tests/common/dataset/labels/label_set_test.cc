@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "common/base/instruction_set.h"
+#include "common/base/json.h"
 #include "common/io/formats/half_float.h"
 #include "common/io/formats/npz_file.h"
 
@@ -90,6 +91,30 @@ TEST(LabelSet, RefusesATornFileAndAMissingOne) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{10}, bytes.size() / 2, bytes.size() - 1})
     EXPECT_FALSE(ParseLabelSet(std::span(bytes).first(size))) << size;
   EXPECT_EQ(ReadLabelSet(FreshFolder("missing"), {"000000-x.npz", "", {}}).error().code(), StatusCode::kNotFound);
+}
+
+TEST(LabelSet, ReasonsAreCountedInWholeRecords) {
+  const std::vector<std::byte> sound = *LabelSetBytes(ThreeRecords());
+  auto arrays = *io::ParseNpz(sound);
+  const std::vector<std::byte> meta = arrays.at("meta").data;
+  const std::string text(reinterpret_cast<const char*>(meta.data()), meta.size());
+  for (const char* reasons :
+       {R"({"a":-1,"b":2})", R"({"a":1.9})", R"({"a":18446744073709551615,"b":2})", R"([1])", "null"}) {
+    const Json wrong = [&] {
+      Json json = *ParseJson(text);
+      json["reasons"] = *ParseJson(reasons);
+      return json;
+    }();
+    const std::string changed = wrong.dump();
+    io::NpzWriter npz;
+    for (const auto& [name, array] : arrays) {
+      if (name != "meta") npz.Add(name, array);
+    }
+    npz.Add("meta", io::MakeNpyArray<char>("|u1", {static_cast<std::int64_t>(changed.size())}, changed));
+    const auto read = ParseLabelSet(npz.Finish());
+    ASSERT_FALSE(read) << reasons;
+    EXPECT_EQ(read.error().code(), StatusCode::kDataLoss) << reasons;
+  }
 }
 
 TEST(LabelSet, IsNotWrittenWhenItContradictsItself) {
