@@ -7,6 +7,7 @@
 
 #include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
+#include "common/io/errno_status.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
@@ -69,6 +70,21 @@ class ObjectFiles final : public LabelFiles {
 
 std::filesystem::path Labels(const std::filesystem::path& run_dir) { return run_dir / "labels"; }
 
+/// Whether a run has label sets here, or has said where they are. A folder alone says neither: who made it may have
+/// been killed before that.
+Result<bool> IsPlaced(const std::filesystem::path& labels) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(labels, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code gone;
+    if (!entry->is_directory(gone) && !io::IsTemporaryName(entry->path().filename().string())) return true;
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return Fail(io::ReadErrno(error.value(), "cannot look through the folders", labels));
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& folder) {
@@ -97,8 +113,8 @@ Result<std::unique_ptr<LabelFiles>> OpenLabelFiles(const std::filesystem::path& 
 Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,
                    const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const io::ObjectUrl root, io::ParseObjectUrl(store));
-  std::error_code unreadable;
-  if (std::filesystem::exists(Labels(run_dir), unreadable)) return {};
+  FERMENT_ASSIGN_OR_RETURN(const bool placed, IsPlaced(Labels(run_dir)));
+  if (placed) return {};
   const io::ObjectUrl place = root.Below(run_name);
   FERMENT_ASSIGN_OR_RETURN(const auto bucket, io::OpenObjectStore(place, stop));
   FERMENT_RETURN_IF_ERROR(io::TryConditions(*bucket, place.Below(".ferment-conditions")));

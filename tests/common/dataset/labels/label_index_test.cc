@@ -11,6 +11,8 @@
 #include <iterator>
 #include <thread>
 
+#include "common/dataset/labels/label_files.h"
+
 namespace ferment::dataset {
 namespace {
 
@@ -152,6 +154,18 @@ TEST_F(LabelIndexTest, RefusesADamagedIndex) {
     ASSERT_FALSE(index) << text;
     EXPECT_THAT(std::string(index.error().message()), HasSubstr("index.json"));
   }
+}
+
+TEST_F(LabelIndexTest, LabelsArePlacedOnceAFileAndNoMereFolderSaysWhere) {
+  std::stop_source stop;
+  stop.request_stop();
+  const auto place = [&] { return PlaceLabels(folder_, "run", "s3://bucket/labels", stop.get_token()); };
+  std::filesystem::create_directories(folder_ / "labels" / "faces" / "teacher");
+  EXPECT_FALSE(place().ok()) << "it turns to the store, which it may not wait for";
+  std::ofstream(folder_ / "labels" / "faces" / ".store.json.1-2-3.ferment-tmp") << "killed";
+  EXPECT_FALSE(place().ok());
+  std::ofstream(folder_ / "labels" / "faces" / "teacher" / "000000-a.npz") << "a label set";
+  EXPECT_TRUE(place().ok());
 }
 
 TEST_F(LabelIndexTest, DigestFollowsTheShards) {
