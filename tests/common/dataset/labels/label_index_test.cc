@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "common/dataset/labels/label_files.h"
+#include "common/dataset/labels/label_folders.h"
 
 namespace ferment::dataset {
 namespace {
@@ -142,6 +143,14 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
   Commit(OneRecord(0, 10));
   Commit(OneRecord(1, 10));
   EXPECT_THAT(std::string(ReadLabelSets(folder_, kOrigin).error().message()), HasSubstr("keys of the shard before"));
+}
+
+TEST_F(LabelIndexTest, AFolderWhoseShardsAreOutOfOrderIsNotSound) {
+  Commit(OneRecord(0, 10));
+  Commit(OneRecord(1, 9));
+  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_});
+  ASSERT_EQ(found.faults.size(), 1U);
+  EXPECT_THAT(found.faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
 }
 
 TEST_F(LabelIndexTest, RefusesADamagedIndex) {
