@@ -15,14 +15,20 @@
 namespace ferment::dataset {
 namespace {
 
-constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
 constexpr char kStoreName[] = "store.json";
 
 class LocalFiles final : public LabelFiles {
  public:
   explicit LocalFiles(std::filesystem::path folder) : folder_(std::move(folder)), files_(io::MakeLocalFileSystem()) {}
 
-  Result<std::vector<std::byte>> Read(const std::string& name) override { return files_->Read(folder_ / name); }
+  Result<std::vector<std::byte>> Read(const std::string& name, std::uint64_t most_bytes) override {
+    FERMENT_ASSIGN_OR_RETURN(const std::uint64_t bytes, Size(name));
+    if (bytes > most_bytes) {
+      return Fail(DataLossError("larger than such a file can be: file=" + NameOf(name) +
+                                " bytes=" + std::to_string(bytes) + " allowed=" + std::to_string(most_bytes)));
+    }
+    return files_->Read(folder_ / name);
+  }
   Result<std::uint64_t> Size(const std::string& name) override { return files_->Size(folder_ / name); }
   Status WriteOnce(const std::string& name, std::span<const std::byte> bytes) override {
     return files_->Write(folder_ / name, bytes);
@@ -40,8 +46,8 @@ class ObjectFiles final : public LabelFiles {
   ObjectFiles(std::shared_ptr<io::ObjectStore> store, io::ObjectUrl url)
       : store_(std::move(store)), url_(std::move(url)) {}
 
-  Result<std::vector<std::byte>> Read(const std::string& name) override {
-    return io::ReadObject(*store_, url_.Below(name).key, kMaxFileBytes);
+  Result<std::vector<std::byte>> Read(const std::string& name, std::uint64_t most_bytes) override {
+    return io::ReadObject(*store_, url_.Below(name).key, most_bytes);
   }
   Result<std::uint64_t> Size(const std::string& name) override {
     FERMENT_ASSIGN_OR_RETURN(const io::ObjectFacts facts, store_->Head(url_.Below(name).key));

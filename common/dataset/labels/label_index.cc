@@ -144,6 +144,10 @@ Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const Lab
     if (!facts && facts.error().code() != StatusCode::kNotFound) return facts.error();
     LabelIndex index;
     if (facts) {
+      if (facts->size > kMostIndexBytes) {
+        return DataLossError("larger than an index can be: file=" + place.Text() +
+                             " bytes=" + std::to_string(facts->size) + " allowed=" + std::to_string(kMostIndexBytes));
+      }
       const auto bytes = store->Read(place.key, 0, facts->size, facts->etag);
       if (!bytes && bytes.error().code() == StatusCode::kFailedPrecondition) continue;
       if (!bytes) return bytes.error();
@@ -185,7 +189,7 @@ Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std
 }
 
 Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
-  const auto bytes = place.Read(kIndexName);
+  const auto bytes = place.Read(kIndexName, kMostIndexBytes);
   if (!bytes && bytes.error().code() == StatusCode::kNotFound) return LabelIndex{};
   if (!bytes) return Fail(bytes.error().With("the index of label sets"));
   return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));

@@ -177,6 +177,13 @@ TEST_F(LabelIndexTest, LabelsArePlacedOnceAFileAndNoMereFolderSaysWhere) {
   EXPECT_TRUE(place().ok());
 }
 
+TEST_F(LabelIndexTest, OfMoreBytesThanAJobsIsNotRead) {
+  Commit(OneRecord(0, 10));
+  std::filesystem::resize_file(LabelIndexFile(folder_), 300'000'000);
+  EXPECT_THAT(std::string(ReadLabelIndex(folder_).error().message()),
+              HasSubstr("index.json bytes=300000000 allowed=268435456"));
+}
+
 TEST_F(LabelIndexTest, DigestFollowsTheShards) {
   const LabelIndex one = {{0, {"a", "aa", {}}}};
   const LabelIndex two = {{0, {"a", "aa", {}}}, {1, {"b", "bb", {}}}};
