@@ -148,7 +148,7 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
 TEST_F(LabelIndexTest, AFolderWhoseShardsAreOutOfOrderIsNotSound) {
   Commit(OneRecord(0, 10));
   Commit(OneRecord(1, 9));
-  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_});
+  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
   ASSERT_EQ(found.faults.size(), 1U);
   EXPECT_THAT(found.faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
 }
