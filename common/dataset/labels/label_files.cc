@@ -7,6 +7,7 @@
 
 #include "common/base/json_field.h"
 #include "common/io/atomic_file.h"
+#include "common/io/errno_status.h"
 #include "common/io/local_file_system.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
@@ -15,14 +16,20 @@
 namespace ferment::dataset {
 namespace {
 
-constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
 constexpr char kStoreName[] = "store.json";
 
 class LocalFiles final : public LabelFiles {
  public:
   explicit LocalFiles(std::filesystem::path folder) : folder_(std::move(folder)), files_(io::MakeLocalFileSystem()) {}
 
-  Result<std::vector<std::byte>> Read(const std::string& name) override { return files_->Read(folder_ / name); }
+  Result<std::vector<std::byte>> Read(const std::string& name, std::uint64_t most_bytes) override {
+    FERMENT_ASSIGN_OR_RETURN(const std::uint64_t bytes, Size(name));
+    if (bytes > most_bytes) {
+      return Fail(DataLossError("larger than such a file can be: file=" + NameOf(name) +
+                                " bytes=" + std::to_string(bytes) + " allowed=" + std::to_string(most_bytes)));
+    }
+    return files_->Read(folder_ / name);
+  }
   Result<std::uint64_t> Size(const std::string& name) override { return files_->Size(folder_ / name); }
   Status WriteOnce(const std::string& name, std::span<const std::byte> bytes) override {
     return files_->Write(folder_ / name, bytes);
@@ -40,8 +47,8 @@ class ObjectFiles final : public LabelFiles {
   ObjectFiles(std::shared_ptr<io::ObjectStore> store, io::ObjectUrl url)
       : store_(std::move(store)), url_(std::move(url)) {}
 
-  Result<std::vector<std::byte>> Read(const std::string& name) override {
-    return io::ReadObject(*store_, url_.Below(name).key, kMaxFileBytes);
+  Result<std::vector<std::byte>> Read(const std::string& name, std::uint64_t most_bytes) override {
+    return io::ReadObject(*store_, url_.Below(name).key, most_bytes);
   }
   Result<std::uint64_t> Size(const std::string& name) override {
     FERMENT_ASSIGN_OR_RETURN(const io::ObjectFacts facts, store_->Head(url_.Below(name).key));
@@ -69,6 +76,21 @@ class ObjectFiles final : public LabelFiles {
 };
 
 std::filesystem::path Labels(const std::filesystem::path& run_dir) { return run_dir / "labels"; }
+
+/// Whether a run has label sets here, or has said where they are. A folder alone says neither: who made it may have
+/// been killed before that.
+Result<bool> IsPlaced(const std::filesystem::path& labels) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(labels, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code gone;
+    if (!entry->is_directory(gone) && !io::IsTemporaryName(entry->path().filename().string())) return true;
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return Fail(io::ReadErrno(error.value(), "cannot look through the folders", labels));
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -103,8 +125,8 @@ Status TryToWriteLabels(const std::filesystem::path& folder) {
 Status PlaceLabels(const std::filesystem::path& run_dir, const std::string& run_name, const std::string& store,
                    const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const io::ObjectUrl root, io::ParseObjectUrl(store));
-  std::error_code unreadable;
-  if (std::filesystem::exists(Labels(run_dir), unreadable)) return {};
+  FERMENT_ASSIGN_OR_RETURN(const bool placed, IsPlaced(Labels(run_dir)));
+  if (placed) return {};
   const io::ObjectUrl place = root.Below(run_name);
   FERMENT_ASSIGN_OR_RETURN(const auto bucket, io::OpenObjectStore(place, stop));
   FERMENT_RETURN_IF_ERROR(io::TryConditions(*bucket, place.Below(".ferment-conditions")));

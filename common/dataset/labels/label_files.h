@@ -20,12 +20,18 @@
 
 namespace ferment::dataset {
 
+/// More than a label set has, or all its members unpacked: one of 2^20 records and eight classes has 28 MiB.
+inline constexpr std::uint64_t kMostLabelSetBytes = std::uint64_t{64} << 20;
+/// More than an index of 2^20 shards has, the most of a job.
+inline constexpr std::uint64_t kMostIndexBytes = std::uint64_t{256} << 20;
+
 /// Thread: any.
 class LabelFiles {
  public:
   virtual ~LabelFiles() = default;
-  /// Errors: NotFound; those of the disk or the store.
-  virtual Result<std::vector<std::byte>> Read(const std::string& name) = 0;
+  /// Errors: NotFound; DataLoss for a file of more than `most_bytes`, of which nothing is read; those of the disk or
+  /// the store.
+  virtual Result<std::vector<std::byte>> Read(const std::string& name, std::uint64_t most_bytes) = 0;
   /// Returns: bytes of the file. Errors: as Read.
   virtual Result<std::uint64_t> Size(const std::string& name) = 0;
   /// Writes a file whose name says its contents; again is success. Durable afterwards. Errors: those of the disk or the

@@ -120,7 +120,8 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
   LabelFolderFaults found;
   std::optional<Family> family;
   std::unordered_map<std::uint64_t, std::uint64_t> shard_of;
-  std::set<std::string> named = {"index.json"};
+  std::optional<std::uint64_t> last_key;
+  std::set<std::string> named = {"index.json", kLabelIndexLock};
   for (const auto& [shard, file] : *index) {
     named.insert(file.file);
     const auto set = ReadLabelSet(**place, file);
@@ -131,6 +132,13 @@ LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
     if (!family) family = Family{set->origin, set->classes};
     CheckPlace(folder, shard, *set, *family, file.file, found.faults);
     CheckFigures(*set, file.file, found.faults);
+    if (!set->key.empty()) {
+      // Also where no key is in two shards: who reads a folder goes by this order.
+      if (last_key && set->key.front() <= *last_key)
+        found.faults.push_back("keys reach into those of a shard before: first=" + std::to_string(set->key.front()) +
+                               " last_before=" + std::to_string(*last_key) + " file=" + file.file);
+      last_key = set->key.back();
+    }
     for (const std::uint64_t key : set->key) {
       const auto [other, fresh] = shard_of.emplace(key, shard);
       if (fresh) continue;

@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/labels/label_index.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <span>
+#include <thread>
+#include <utility>
 
 #include "common/base/json.h"
+#include "common/base/logging.h"
 #include "common/dataset/labels/label_files.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
+#include "common/io/errno_status.h"
+#include "common/io/file_calls.h"
 #include "common/io/object/s3_object_store.h"
 
 namespace ferment::dataset {
@@ -17,6 +27,9 @@ namespace {
 
 constexpr char kIndexName[] = "index.json";
 constexpr int kTriesToCommit = 100;
+/// Far more than a full disk takes to read and replace an index: who has the lock for so long was stopped, or hangs.
+constexpr std::chrono::seconds kLongestWait{60};
+constexpr std::chrono::milliseconds kPause{5};
 
 std::string ShardName(std::uint64_t shard) {
   char name[32];
@@ -41,7 +54,7 @@ std::optional<std::uint64_t> ParseShard(const std::string& name) {
 Result<LabelIndex> ParseIndex(const SortedJson& json) {
   LabelIndex index;
   try {
-    for (const auto& [name, entry] : json.at("shards").items()) {
+    for (const auto& [name, entry] : json.at("shards").get_ref<const SortedJson::object_t&>()) {
       const auto shard = ParseShard(name);
       const auto file = entry.at("file").get<std::string>();
       if (!shard || file.empty() || file.find('/') != std::string::npos)
@@ -80,6 +93,46 @@ Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index
                                  " committed=" + found->second.sha256 + " offered=" + file.sha256));
 }
 
+/// Keeps others from the index from before it is read until it is replaced: an entry that they make meanwhile would be
+/// lost. A killed process leaves the file, and no lock.
+class IndexLock {
+ public:
+  static Result<IndexLock> Take(const std::filesystem::path& folder, const std::stop_token& stop) {
+    const auto file = folder / kLabelIndexLock;
+    const int handle = io::Uninterrupted([&] { return ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
+    if (handle < 0) return Fail(io::WriteErrno(errno, "cannot open", file));
+    IndexLock lock(handle);
+    const auto end = std::chrono::steady_clock::now() + kLongestWait;
+    while (::flock(handle, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) {
+        LogWarning("label_index.not_locked",
+                   {{"file", file.string()},
+                    {"error", io::WriteErrno(errno, "cannot lock", file).message()},
+                    {"means", "of several labelers that commit at once one may undo what another has committed"}});
+        break;
+      }
+      if (stop.stop_requested()) return Fail(CancelledError("asked to stop, waiting for file=" + file.string()));
+      if (std::chrono::steady_clock::now() >= end) {
+        return Fail(UnavailableError("another process has kept the index of label sets to itself for " +
+                                     std::to_string(kLongestWait.count()) + " s: file=" + file.string()));
+      }
+      std::this_thread::sleep_for(kPause);
+    }
+    return lock;
+  }
+  IndexLock(IndexLock&& other) noexcept : handle_(std::exchange(other.handle_, -1)) {}
+  IndexLock& operator=(IndexLock&&) = delete;
+  IndexLock(const IndexLock&) = delete;
+  IndexLock& operator=(const IndexLock&) = delete;
+  ~IndexLock() {
+    if (handle_ >= 0) ::close(handle_);
+  }
+
+ private:
+  explicit IndexLock(int handle) : handle_(handle) {}
+  int handle_;
+};
+
 /// Several labelers may do so at once: whoever comes second reads again.
 Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file,
                      const std::stop_token& stop) {
@@ -91,6 +144,10 @@ Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const Lab
     if (!facts && facts.error().code() != StatusCode::kNotFound) return facts.error();
     LabelIndex index;
     if (facts) {
+      if (facts->size > kMostIndexBytes) {
+        return DataLossError("larger than an index can be: file=" + place.Text() +
+                             " bytes=" + std::to_string(facts->size) + " allowed=" + std::to_string(kMostIndexBytes));
+      }
       const auto bytes = store->Read(place.key, 0, facts->size, facts->etag);
       if (!bytes && bytes.error().code() == StatusCode::kFailedPrecondition) continue;
       if (!bytes) return bytes.error();
@@ -132,7 +189,7 @@ Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std
 }
 
 Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
-  const auto bytes = place.Read(kIndexName);
+  const auto bytes = place.Read(kIndexName, kMostIndexBytes);
   if (!bytes && bytes.error().code() == StatusCode::kNotFound) return LabelIndex{};
   if (!bytes) return Fail(bytes.error().With("the index of label sets"));
   return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));
@@ -149,10 +206,12 @@ Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t sha
                           const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
   if (url) return CommitToStore(*url, shard, file, stop);
+  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
+  FERMENT_ASSIGN_OR_RETURN(const IndexLock lock, IndexLock::Take(folder, stop));
   FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
   FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
   // Who entered it before may have been killed before the folder's sync.
-  return changed ? WriteLabelIndex(folder, index) : io::SyncFolder(folder);
+  return changed ? io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index)) : io::SyncFolder(folder);
 }
 
 std::string LabelIndexDigest(const LabelIndex& index) {

@@ -17,6 +17,9 @@
 
 namespace ferment::dataset {
 
+/// Beside an index.json of this disk: locked by whoever enters a shard, and no label set.
+inline constexpr char kLabelIndexLock[] = ".index.lock";
+
 /// Committed label sets by shard.
 using LabelIndex = std::map<std::uint64_t, LabelFile>;
 
@@ -44,8 +47,10 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 /// Where a coordinator, which writes it in pieces, has it.
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 
-/// Reads the index, enters one shard and replaces it. The same entry again changes nothing. `stop` as
-/// io::OpenObjectStore's. Errors: AlreadyExists where the shard has another digest; those of reading and writing.
+/// Reads the index, enters one shard and replaces it; creates the folder. The same entry again changes nothing. `stop`
+/// as io::OpenObjectStore's; it also ends the wait for others (Cancelled). Thread: any, and any number of processes,
+/// where the file system has locks. Errors: AlreadyExists where the shard has another digest; Unavailable where another
+/// process has kept the index for a minute; those of reading and writing.
 Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
                           const std::stop_token& stop = {});
 

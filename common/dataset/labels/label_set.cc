@@ -12,6 +12,7 @@
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "common/io/formats/npz_file.h"
+#include "common/io/formats/zip_archive.h"
 
 namespace ferment::dataset {
 namespace {
@@ -44,7 +45,8 @@ Result<LabelCounts> ReadMeta(const std::vector<std::uint8_t>& bytes, LabelSet& l
                      meta.at("label_config").get<std::string>()};
     labels.shard = meta.at("shard").get_ref<const std::uint64_t&>();
     labels.classes = meta.at("classes").get<std::vector<std::string>>();
-    labels.reasons = meta.at("reasons").get<std::map<std::string, std::uint64_t>>();
+    for (const auto& [reason, count] : meta.at("reasons").get_ref<const Json::object_t&>())
+      labels.reasons[reason] = count.get_ref<const std::uint64_t&>();
     const Json& counts = meta.at("counts");
     return LabelCounts{counts.at("read").get_ref<const std::uint64_t&>(),
                        counts.at("labelled").get_ref<const std::uint64_t&>(),
@@ -53,6 +55,19 @@ Result<LabelCounts> ReadMeta(const std::vector<std::uint8_t>& bytes, LabelSet& l
   } catch (const Json::exception& error) {
     return Fail(DataLossError("meta of the label set lacks a field or has another type: " + std::string(error.what())));
   }
+}
+
+/// Deflated zeros take a thousandth of their room: what members unpack to is held against the limit before any is.
+Status CheckUnpackedSize(std::span<const std::byte> bytes) {
+  FERMENT_ASSIGN_OR_RETURN(const auto entries, io::ReadZipDirectory(bytes));
+  std::uint64_t sum = 0;
+  for (const io::ZipEntry& entry : entries) {
+    if (entry.plain_bytes > kMostLabelSetBytes - sum)
+      return DataLossError("members unpack to more than a label set can have: member=" + entry.name + " bytes=" +
+                           std::to_string(entry.plain_bytes) + " allowed=" + std::to_string(kMostLabelSetBytes - sum));
+    sum += entry.plain_bytes;
+  }
+  return {};
 }
 
 Status CheckConsistency(const LabelSet& labels) {
@@ -72,7 +87,12 @@ Status CheckConsistency(const LabelSet& labels) {
                                   " label=" + std::to_string(labels.label[i]));
   }
   std::uint64_t explained = 0;
-  for (const auto& [reason, count] : labels.reasons) explained += count;
+  for (const auto& [reason, count] : labels.reasons) {
+    if (count > n)
+      return InvalidArgumentError("a reason has more records than the label set: reason=" + reason +
+                                  " count=" + std::to_string(count) + " records=" + std::to_string(n));
+    explained += count;
+  }
   if (explained != labels.Counts().quarantined)
     return InvalidArgumentError(
         "reasons do not add up to the quarantined records: reasons=" + std::to_string(explained) +
@@ -156,6 +176,7 @@ Result<std::vector<std::byte>> LabelSetBytes(const LabelSet& labels) {
 }
 
 Result<LabelSet> ParseLabelSet(std::span<const std::byte> bytes) {
+  if (const Status fits = CheckUnpackedSize(bytes); !fits.ok()) return Fail(fits);
   FERMENT_ASSIGN_OR_RETURN(const auto arrays, io::ParseNpz(bytes));
   LabelSet labels;
   FERMENT_ASSIGN_OR_RETURN(const auto meta, Member<std::uint8_t>(arrays, "meta", "|u1", 1));
@@ -194,7 +215,7 @@ Result<LabelSet> ReadLabelSet(const std::filesystem::path& folder, const LabelFi
 
 Result<LabelSet> ReadLabelSet(LabelFiles& place, const LabelFile& expected) {
   const std::string path = place.NameOf(expected.file);
-  FERMENT_ASSIGN_OR_RETURN(const auto bytes, place.Read(expected.file));
+  FERMENT_ASSIGN_OR_RETURN(const auto bytes, place.Read(expected.file, kMostLabelSetBytes));
   const std::string digest = io::Sha256Hex(bytes);
   if (digest != expected.sha256)
     return Fail(DataLossError("label set is not the one that was committed: file=" + path + " sha256=" + digest +

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/dataset/labels/label_index.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
+#include <thread>
+
+#include "common/dataset/labels/label_files.h"
+#include "common/dataset/labels/label_folders.h"
 
 namespace ferment::dataset {
 namespace {
@@ -88,6 +95,36 @@ TEST_F(LabelIndexTest, TakesTheSameCommitTwiceButNoOtherForTheShard) {
   EXPECT_EQ(CommitToLabelIndex(folder_, 0, *other).code(), StatusCode::kAlreadyExists);
 }
 
+TEST_F(LabelIndexTest, OfManyWhoCommitAtOnceNobodyUndoesAnothersEntry) {
+  constexpr std::uint64_t kWriters = 8, kEach = 20;
+  {
+    std::vector<std::jthread> writers;
+    for (std::uint64_t writer = 0; writer < kWriters; ++writer) {
+      writers.emplace_back([this, writer] {
+        for (std::uint64_t shard = writer; shard < kWriters * kEach; shard += kWriters) {
+          EXPECT_TRUE(CommitToLabelIndex(folder_, shard, {"a.npz", "a", {1, 1, 0, 0}}).ok());
+        }
+      });
+    }
+  }
+  EXPECT_EQ(ReadLabelIndex(folder_)->size(), kWriters * kEach);
+}
+
+TEST_F(LabelIndexTest, WhoWaitsForAnotherProcessCanBeStopped) {
+  Commit(OneRecord(0, 10));
+  const int other = open((folder_ / kLabelIndexLock).c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+  std::stop_source stop;
+  Status status;
+  std::jthread waiting([&] { status = CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}, stop.get_token()); });
+  stop.request_stop();
+  waiting.join();
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
+  EXPECT_EQ(ReadLabelIndex(folder_)->size(), 1U);
+  close(other);
+  EXPECT_TRUE(CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}).ok());
+}
+
 TEST_F(LabelIndexTest, SaysThatThereAreNoLabelSets) {
   const auto sets = ReadLabelSets(folder_, kOrigin);
   ASSERT_FALSE(sets);
@@ -108,16 +145,43 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
   EXPECT_THAT(std::string(ReadLabelSets(folder_, kOrigin).error().message()), HasSubstr("keys of the shard before"));
 }
 
+TEST_F(LabelIndexTest, AFolderWhoseShardsAreOutOfOrderIsNotSound) {
+  Commit(OneRecord(0, 10));
+  Commit(OneRecord(1, 9));
+  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
+  ASSERT_EQ(found.faults.size(), 1U);
+  EXPECT_THAT(found.faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
+}
+
 TEST_F(LabelIndexTest, RefusesADamagedIndex) {
-  for (const char* text :
-       {"", "{", "{\"shards\": 3}", R"({"shards": {"x": {"file": "a", "sha256": "b", "counts": {}}}})",
-        R"({"shards": {"0": {"file": "../a", "sha256": "b", "counts": {}}}})"}) {
+  for (const char* text : {"", "{", "{\"shards\": 3}", "{\"shards\": null}", "{\"shards\": []}",
+                           R"({"shards": {"x": {"file": "a", "sha256": "b", "counts": {}}}})",
+                           R"({"shards": {"0": {"file": "../a", "sha256": "b", "counts": {}}}})"}) {
     std::filesystem::create_directories(folder_);
     std::ofstream(folder_ / "index.json") << text;
     const auto index = ReadLabelIndex(folder_);
     ASSERT_FALSE(index) << text;
     EXPECT_THAT(std::string(index.error().message()), HasSubstr("index.json"));
   }
+}
+
+TEST_F(LabelIndexTest, LabelsArePlacedOnceAFileAndNoMereFolderSaysWhere) {
+  std::stop_source stop;
+  stop.request_stop();
+  const auto place = [&] { return PlaceLabels(folder_, "run", "s3://bucket/labels", stop.get_token()); };
+  std::filesystem::create_directories(folder_ / "labels" / "faces" / "teacher");
+  EXPECT_FALSE(place().ok()) << "it turns to the store, which it may not wait for";
+  std::ofstream(folder_ / "labels" / "faces" / ".store.json.1-2-3.ferment-tmp") << "killed";
+  EXPECT_FALSE(place().ok());
+  std::ofstream(folder_ / "labels" / "faces" / "teacher" / "000000-a.npz") << "a label set";
+  EXPECT_TRUE(place().ok());
+}
+
+TEST_F(LabelIndexTest, OfMoreBytesThanAJobsIsNotRead) {
+  Commit(OneRecord(0, 10));
+  std::filesystem::resize_file(LabelIndexFile(folder_), 300'000'000);
+  EXPECT_THAT(std::string(ReadLabelIndex(folder_).error().message()),
+              HasSubstr("index.json bytes=300000000 allowed=268435456"));
 }
 
 TEST_F(LabelIndexTest, DigestFollowsTheShards) {

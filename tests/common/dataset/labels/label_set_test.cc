@@ -4,11 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
+#include <span>
 
 #include "common/base/instruction_set.h"
+#include "common/base/json.h"
 #include "common/io/formats/half_float.h"
 #include "common/io/formats/npz_file.h"
+#include "common/io/formats/zip_archive.h"
 
 namespace ferment::dataset {
 namespace {
@@ -90,6 +95,53 @@ TEST(LabelSet, RefusesATornFileAndAMissingOne) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{10}, bytes.size() / 2, bytes.size() - 1})
     EXPECT_FALSE(ParseLabelSet(std::span(bytes).first(size))) << size;
   EXPECT_EQ(ReadLabelSet(FreshFolder("missing"), {"000000-x.npz", "", {}}).error().code(), StatusCode::kNotFound);
+}
+
+TEST(LabelSet, ReasonsAreCountedInWholeRecords) {
+  const std::vector<std::byte> sound = *LabelSetBytes(ThreeRecords());
+  auto arrays = *io::ParseNpz(sound);
+  const std::vector<std::byte> meta = arrays.at("meta").data;
+  const std::string text(reinterpret_cast<const char*>(meta.data()), meta.size());
+  for (const char* reasons :
+       {R"({"a":-1,"b":2})", R"({"a":1.9})", R"({"a":18446744073709551615,"b":2})", R"([1])", "null"}) {
+    const Json wrong = [&] {
+      Json json = *ParseJson(text);
+      json["reasons"] = *ParseJson(reasons);
+      return json;
+    }();
+    const std::string changed = wrong.dump();
+    io::NpzWriter npz;
+    for (const auto& [name, array] : arrays) {
+      if (name != "meta") npz.Add(name, array);
+    }
+    npz.Add("meta", io::MakeNpyArray<char>("|u1", {static_cast<std::int64_t>(changed.size())}, changed));
+    const auto read = ParseLabelSet(npz.Finish());
+    ASSERT_FALSE(read) << reasons;
+    EXPECT_EQ(read.error().code(), StatusCode::kDataLoss) << reasons;
+  }
+}
+
+TEST(LabelSet, OfMoreThanAShardCanHaveIsNotUnpacked) {
+  std::vector<std::byte> bytes = *LabelSetBytes(ThreeRecords());
+  const auto magic = std::as_bytes(std::span(&io::kZipCentralMagic, 1));
+  const auto entry = std::search(bytes.begin(), bytes.end(), magic.begin(), magic.end());
+  ASSERT_NE(entry, bytes.end());
+  constexpr std::ptrdiff_t kMethod = 10, kPlainBytes = 24;
+  constexpr std::uint32_t kThreeGigabytes = 3'000'000'000;
+  entry[kMethod] = std::byte{8};
+  std::memcpy(&entry[kPlainBytes], &kThreeGigabytes, sizeof kThreeGigabytes);
+  const auto read = ParseLabelSet(bytes);
+  ASSERT_FALSE(read);
+  EXPECT_THAT(std::string(read.error().message()), HasSubstr("member=key.npy bytes=3000000000 allowed="));
+}
+
+TEST(LabelSet, OfMoreBytesThanAShardCanHaveIsNotRead) {
+  const auto folder = FreshFolder("large");
+  const auto written = WriteLabelSet(folder, ThreeRecords());
+  ASSERT_TRUE(written);
+  std::filesystem::resize_file(folder / written->file, 70'000'000);
+  EXPECT_THAT(std::string(ReadLabelSet(folder, *written).error().message()),
+              HasSubstr(written->file + " bytes=70000000 allowed=67108864"));
 }
 
 TEST(LabelSet, IsNotWrittenWhenItContradictsItself) {
