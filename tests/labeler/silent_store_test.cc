@@ -294,7 +294,7 @@ TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatLooksForThePack) {
 }
 
 TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatTriesTheStoreForItsLabels) {
-  ExpectAnEndOfflineAtOnce(MakeRun(), [](const HttpCall& call) { return call.method == "DELETE"; });
+  ExpectAnEndOfflineAtOnce(MakeRun(), [](const HttpCall& call) { return call.method == "PUT"; });
 }
 
 TEST_F(SilentStoreTest, AStopEndsAnOfflineLabelerThatReadsItsIndex) {
