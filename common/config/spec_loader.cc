@@ -130,11 +130,6 @@ Result<LoadedSpec> LoadSpec(const fs::path& file, std::span<const SpecOverride> 
 }
 
 Result<RunSpec> LoadResolvedSpec(const fs::path& file) {
-  std::error_code error;
-  if (const fs::file_status found = fs::status(file, error); fs::exists(found) && !fs::is_regular_file(found)) {
-    return Fail(InvalidArgumentError("a run's spec is a regular file: file=" + file.string())
-                    .WithExitCode(exit_code::kBadSpec));
-  }
   FERMENT_ASSIGN_OR_RETURN(const std::string text, ReadSpecFile(file));
   LoadedSpec loaded{.spec = {}, .origins = {}, .file = file};
   SpecFaults faults;

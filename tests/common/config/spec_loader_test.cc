@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -216,13 +215,6 @@ TEST_F(SpecLoader, ResolvesPathsAgainstTheRoot) {
   const Result<LoadedSpec> flag = Load(yaml, {{"data.root", "here"}});
   ASSERT_TRUE(flag) << flag.error().message();
   EXPECT_EQ(flag->spec.data().root(), (fs::current_path() / "here").string());
-}
-
-TEST_F(SpecLoader, OfARunsFolderIsNoPipe) {
-  ASSERT_EQ(mkfifo((folder_ / "spec.yaml").c_str(), 0600), 0);
-  const auto refused = LoadResolvedSpec(folder_ / "spec.yaml");
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(ProcessExitCode(refused.error()), exit_code::kBadSpec);
 }
 
 TEST_F(SpecLoader, LeavesAPackInAnObjectStoreWhereItIs) {
