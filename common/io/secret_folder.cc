@@ -24,6 +24,16 @@ Status WriteSynced(int handle, std::string_view text, const fs::path& file) {
   return fsync(handle) == 0 ? Status() : WriteErrno(errno, "sync", file);
 }
 
+/// gRPC's watcher knows by whole seconds whether a key and its certificate were renewed between its two reads.
+Status SetApart(const fs::path& made, const fs::path& former) {
+  struct stat was {};
+  struct stat is {};
+  if (stat(former.c_str(), &was) != 0 || stat(made.c_str(), &is) != 0 || is.st_mtim.tv_sec > was.st_mtim.tv_sec)
+    return {};
+  const timespec times[2] = {{0, UTIME_OMIT}, {was.st_mtim.tv_sec + 1, 0}};
+  return utimensat(AT_FDCWD, made.c_str(), times, 0) == 0 ? Status() : WriteErrno(errno, "date", made);
+}
+
 Status MoveIntoPlace(const fs::path& made, const fs::path& folder) {
   if (rename(made.c_str(), folder.c_str()) == 0) return {};
   if (errno != ENOTEMPTY && errno != EEXIST) return WriteErrno(errno, "rename", folder);
@@ -64,7 +74,10 @@ Status ReplaceSecretFolder(const fs::path& folder, const std::map<std::string, s
   std::error_code ignored;
   fs::remove_all(made, ignored);
   if (mkdir(made.c_str(), 0700) != 0) return WriteErrno(errno, "create", made);
-  for (const auto& [name, text] : files) FERMENT_RETURN_IF_ERROR(WriteSecretFile(made / name, text));
+  for (const auto& [name, text] : files) {
+    FERMENT_RETURN_IF_ERROR(WriteSecretFile(made / name, text));
+    FERMENT_RETURN_IF_ERROR(SetApart(made / name, folder / name));
+  }
   FERMENT_RETURN_IF_ERROR(SyncFolder(made));
   FERMENT_RETURN_IF_ERROR(MoveIntoPlace(made, folder));
   return SyncFolder(folder.parent_path().empty() ? "." : folder.parent_path());

@@ -17,7 +17,8 @@ Status WriteSecretFile(const std::filesystem::path& file, std::string_view text)
 
 /// Makes the folder with these files, by name, or puts it in the place of the one that is there in one step: whoever
 /// watches it sees the old files or the new ones, never one of each; where the file system exchanges no names (NFS),
-/// for a moment neither. Errors: those of io::WriteErrno.
+/// for a moment neither. A new file is dated a second or more after the one that it replaces, by which readers that
+/// look at several files tell. Errors: those of io::WriteErrno.
 Status ReplaceSecretFolder(const std::filesystem::path& folder, const std::map<std::string, std::string>& files);
 
 }  // namespace ferment::io

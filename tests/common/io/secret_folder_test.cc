@@ -2,10 +2,12 @@
 #include "common/io/secret_folder.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -61,6 +63,17 @@ TEST_P(SecretFolderTest, IsReplacedAsAWholeAndLeavesNothingBeside) {
   EXPECT_FALSE(fs::exists(folder() / "ca.crt"));
   EXPECT_EQ(NamesBeside(), 1);
   EXPECT_EQ(fs::status(folder() / "tls.crt").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_P(SecretFolderTest, ARenewedFileHasAnotherSecondHoweverSoonItIsRenewed) {
+  std::time_t former = 0;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(ReplaceSecretFolder(folder(), {{"tls.crt", std::to_string(i)}}), Status());
+    struct stat found {};
+    ASSERT_EQ(stat((folder() / "tls.crt").c_str(), &found), 0);
+    EXPECT_GT(found.st_mtim.tv_sec, former);
+    former = found.st_mtim.tv_sec;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Exchanging, SecretFolderTest, ::testing::Bool());
