@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times the coordinator beside a PostgreSQL queue, a Redis queue and an empty gRPC call, in turn, all on this machine. Prints Markdown tables.
 
+Labelers are on other machines than the coordinator: so each server has one half of the cores, its clients have the other. Then the same once
+more with all cores for both, where who calls is in the way of who answers.
+
     tools/bench_coordinator.py --bin build/bench/bin [--rounds 5] [--seconds 4] [--folder DIR]
 """
 import argparse
@@ -33,6 +36,31 @@ def ended(process):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+@contextlib.contextmanager
+def on(cores):
+    """What is started within has these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Cores:
+    """Who runs where."""
+
+    def __init__(self, apart):
+        cores = sorted(os.sched_getaffinity(0))
+        self.apart = apart and len(cores) > 1
+        half = len(cores) // 2
+        self.servers, self.clients = (cores[:half], cores[half:]) if self.apart else (cores, cores)
+
+    def __str__(self):
+        return (f"server on {len(self.servers)}, clients on {len(self.clients)} cores of their own" if self.apart
+                else f"server and clients on the same {len(self.servers)} cores")
 
 
 def memory_mib(pid, what="VmHWM"):
@@ -128,11 +156,12 @@ def all_done(result):
     return result
 
 
-def alternate(arguments, folder):
+def alternate(arguments, folder, cores):
     """Returns: case -> list of results, one a round."""
     cases = {}
+    folder.mkdir(mode=0o755)
     shards = int(600_000 * arguments.seconds)  # more than anyone leases in that time
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, on(cores.servers):
         empty = stack.enter_context(subprocess.Popen([f"{arguments.bin}/lease_load", "--mode", "serve"], stdin=subprocess.PIPE,
                                                      stdout=subprocess.PIPE, text=True))
         address = empty.stdout.readline().strip()
@@ -141,23 +170,24 @@ def alternate(arguments, folder):
             peers["Redis 7, appendfsync always"] = ["--redis", stack.enter_context(redis(folder))]
         for number in range(arguments.rounds):
             with Coordinator(arguments, folder / str(number), shards) as ours:
-                for mode, batch in (("cycle", 1), ("lease", 100)):
-                    cases.setdefault((mode, "ferment"), []).append(all_done(ours.load(arguments, mode=mode, batch=batch)))
-                    for name, flags in peers.items():
-                        cases.setdefault((mode, name), []).append(all_done(said(
-                            [f"{arguments.bin}/queue_peers", *flags, "--mode", mode, "--batch", batch, "--seconds", arguments.seconds,
-                             "--shards", shards])))
-            cases.setdefault(("empty", "an empty gRPC call"), []).append(said(
-                [f"{arguments.bin}/lease_load", "--address", address, "--mode", "empty", "--seconds", arguments.seconds]))
+                with on(cores.clients):
+                    for mode, batch in (("cycle", 1), ("lease", 100)):
+                        cases.setdefault((mode, "ferment"), []).append(all_done(ours.load(arguments, mode=mode, batch=batch)))
+                        for name, flags in peers.items():
+                            cases.setdefault((mode, name), []).append(all_done(said(
+                                [f"{arguments.bin}/queue_peers", *flags, "--mode", mode, "--batch", batch, "--seconds", arguments.seconds,
+                                 "--shards", shards])))
+                    cases.setdefault(("empty", "an empty gRPC call"), []).append(said(
+                        [f"{arguments.bin}/lease_load", "--address", address, "--mode", "empty", "--seconds", arguments.seconds]))
             shutil.rmtree(folder / str(number))
         empty.stdin.close()
     return cases
 
 
-def print_alternated(cases):
-    for mode, title in (("cycle", "Durable lease + commit cycles, 16 clients"), ("lease", "Durable leases, 100 a call, 16 clients")):
+def print_alternated(cases, cores):
+    for mode, title in (("cycle", "Durable lease + commit cycles"), ("lease", "Durable leases, 100 a call")):
         mine = statistics.median(r["done_per_second"] for r in cases[mode, "ferment"])
-        print(f"\n{title}\n\n| by | a second | p50 | p99 | ferment / it |\n|---|---|---|---|---|")
+        print(f"\n{title}, 16 clients; {cores}\n\n| by | a second | p50 | p99 | ferment / it |\n|---|---|---|---|---|")
         for (case, name), results in cases.items():
             if case != mode and (case, mode) != ("empty", "cycle"):
                 continue
@@ -197,7 +227,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         os.chmod(folder, 0o755)
         if arguments.part != "alone":
-            print_alternated(alternate(arguments, Path(folder)))
+            for cores in (Cores(apart=True), Cores(apart=False)):
+                print_alternated(alternate(arguments, Path(folder) / f"apart-{cores.apart}", cores), cores)
         if arguments.part != "alternated":
             print_alone(arguments, Path(folder))
 

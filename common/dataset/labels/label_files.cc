@@ -97,10 +97,11 @@ Result<bool> IsPlaced(const std::filesystem::path& labels) {
 Result<std::optional<io::ObjectUrl>> LabelUrlOf(const std::filesystem::path& folder) {
   const auto teacher = folder.parent_path();
   const auto labels = teacher.parent_path().parent_path();
-  const auto text = io::ReadTextFile(labels / kStoreName);
-  if (!text && text.error().code() == StatusCode::kNotFound) return std::optional<io::ObjectUrl>();
-  if (!text) return Fail(text.error());
-  const auto json = ParseJson(*text);
+  std::error_code unknown;
+  // Each commit asks, and most runs have their label sets beside them: a look makes no error of what is not there.
+  if (!std::filesystem::exists(labels / kStoreName, unknown) && !unknown) return std::optional<io::ObjectUrl>();
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(labels / kStoreName));
+  const auto json = ParseJson(text);
   const std::string url = json ? TextOr(Field(*json, "url"), "") : "";
   const auto place = io::ParseObjectUrl(url);
   if (!place)
