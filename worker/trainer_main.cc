@@ -14,6 +14,7 @@
 #include "common/base/logging.h"
 #include "common/base/whole_number.h"
 #include "common/config/environment_check.h"
+#include "common/config/flag_errors.h"
 #include "common/nn/cuda_device.h"
 #include "common/nn/torch_guard.h"
 #include "worker/collective/mpi_collective.h"
@@ -92,7 +93,7 @@ TrainerArguments ParseTrainerArguments(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     std::ostringstream out;
-    arguments.exit_code = app.exit(error, out, out) == 0 ? exit_code::kOk : exit_code::kUsage;
+    arguments.exit_code = SayWhyNotParsed(app, error, out, out);
     arguments.text = out.str();
     return arguments;
   }

@@ -119,9 +119,11 @@ TEST_F(BadInput, EveryNumberOfAProgramThatServesHasItsRange) {
   }
 }
 
-TEST_F(BadInput, AMistypedFlagGetsTheNearestOneFromProgramsThatServe) {
+TEST_F(BadInput, AMistypedFlagGetsTheNearestOneFromEachProgram) {
   const std::map<std::string, std::pair<std::string, std::string>> mistyped = {
-      {"ferment-coordinator", {"--lissten", "--listen"}}, {"ferment-labeler", {"--treads", "--threads"}}};
+      {"ferment-coordinator", {"--lissten", "--listen"}},
+      {"ferment-labeler", {"--treads", "--threads"}},
+      {"ferment-trainer", {"--run-dri", "--run-dir"}}};
   for (const auto& [program, flags] : mistyped) {
     const Outcome outcome = Run({(BinFolder() / program).string(), flags.first, "1"});
     EXPECT_EQ(outcome.exit_code, exit_code::kUsage);
