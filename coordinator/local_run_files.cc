@@ -18,7 +18,6 @@
 #include "common/io/fenced_writer.h"
 #include "common/io/folder_hold.h"
 #include "common/io/local_file_system.h"
-#include "common/io/mapped_file.h"
 #include "common/io/object/conditional_writes.h"
 #include "common/io/object/s3_object_store.h"
 #include "common/report/run_report.h"
@@ -230,13 +229,12 @@ class LocalRunFiles final : public RunFiles {
   std::unique_ptr<LabelIndexMaking> ObjectIndex(io::AtomicFile file, const io::ObjectUrl& place) {
     return std::make_unique<IndexInAFile>(
         std::move(file), [this, place](io::AtomicFile made, const Fence& fence) -> Status {
-          const auto mapped = io::MappedFile::Open(made.temporary());
-          if (!mapped) {
+          const auto text = io::ReadTextFile(made.temporary());
+          if (!text) {
             FERMENT_RETURN_IF_ERROR(fence());  // a later coordinator removes what this one left
-            return mapped.error();
+            return text.error();
           }
-          const auto bytes = mapped->bytes();
-          return object_writer_.Write(place, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fence);
+          return object_writer_.Write(place, *text, fence);
         });
   }
 

@@ -16,7 +16,7 @@
 #include "common/dataset/records/open_sources.h"
 #include "common/io/atomic_file.h"
 #include "common/io/folder_hold.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 #include "labeler/late_stop.h"
 
 namespace ferment::labeler {
@@ -40,10 +40,9 @@ Result<std::uint32_t> RoundOf(const std::string& job) {
 Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
   const std::string job = round == 0 ? JobId("teacher") : JobId("cotrain", round - 1);
   const auto path = layout.Result(job);
-  const auto file = io::MappedFile::Open(path);
+  const auto file = io::ReadTextFile(path);
   if (!file) return Fail(file.error().With("the teacher's job " + job + " has not finished"));
-  const auto bytes = file->bytes();
-  const auto result = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const auto result = ParseJson(*file);
   if (!result) return Fail(result.error().With("result of the teacher's job, file=" + path.string()));
   for (const Json& model : Field(*result, "models")) {
     if (TextOr(Field(model, "role"), "") == "teacher") {

@@ -3,28 +3,30 @@
 
 #include <utility>
 
-#include "common/io/mapped_file.h"
+#include "common/io/read_handle.h"
 
 namespace ferment::io {
 namespace {
 
-class MappedBytes final : public ByteSource {
+class FileBytes final : public ByteSource {
  public:
-  explicit MappedBytes(MappedFile file) : file_(std::move(file)) {}
-  std::uint64_t size() const override { return file_.bytes().size(); }
+  explicit FileBytes(ReadHandle file) : file_(std::move(file)) {}
+  std::uint64_t size() const override { return file_.size(); }
   Result<ByteView> View(std::uint64_t offset, std::uint64_t count) const override {
-    return ByteView{file_.bytes().subspan(offset, count), nullptr};
+    const auto bytes = std::make_shared<std::vector<std::byte>>(count);
+    FERMENT_RETURN_IF_ERROR(file_.FillAt(offset, *bytes));
+    return ByteView{*bytes, bytes};
   }
 
  private:
-  const MappedFile file_;
+  const ReadHandle file_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<ByteSource>> OpenMappedBytes(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
-  return std::make_unique<MappedBytes>(std::move(file));
+Result<std::unique_ptr<ByteSource>> OpenFileBytes(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(ReadHandle file, ReadHandle::Open(path));
+  return std::make_unique<FileBytes>(std::move(file));
 }
 
 }  // namespace ferment::io

@@ -31,7 +31,7 @@ class ByteSource {
   virtual Result<ByteView> View(std::uint64_t offset, std::uint64_t count) const = 0;
 };
 
-/// Errors: those of MappedFile::Open.
-Result<std::unique_ptr<ByteSource>> OpenMappedBytes(const std::filesystem::path& path);
+/// Each View reads its bytes. Errors: those of ReadHandle::Open; of a View those of ReadHandle::FillAt.
+Result<std::unique_ptr<ByteSource>> OpenFileBytes(const std::filesystem::path& path);
 
 }  // namespace ferment::io

@@ -18,7 +18,7 @@ namespace ferment::io {
 std::string Sha256Hex(std::span<const std::byte> bytes);
 std::string Sha256Hex(std::string_view text);
 
-/// Returns: the SHA-256 of the file's bytes. Errors: those of MappedFile::Open.
+/// Returns: the SHA-256 of the file's bytes, which are read piece by piece. Errors: those of ReadHandle.
 Result<std::string> Sha256OfFile(const std::filesystem::path& path);
 
 /// Returns: the CRC-32 of zip and PNG.

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/io/local_file_system.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <optional>
+#include <span>
 #include <system_error>
 
 #include "common/io/atomic_file.h"
 #include "common/io/errno_status.h"
-#include "common/io/file_calls.h"
+#include "common/io/read_handle.h"
 
 namespace ferment::io {
 namespace {
@@ -20,69 +15,28 @@ namespace {
 /// Memory is cleared for so many bytes at a time, which are in the processor's cache when they are read into.
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
 
-/// A file that is open to be read. Not mapped: where its disk fails, or somebody cuts it short, a read has an error and
-/// a mapping has SIGBUS.
-class ReadHandle {
- public:
-  explicit ReadHandle(const std::filesystem::path& path)
-      // Not to wait at a pipe for somebody who writes.
-      : path_(path),
-        file_(Uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })),
-        open_error_(file_ < 0 ? errno : 0) {}
-  ~ReadHandle() {
-    if (file_ >= 0) ::close(file_);
-  }
-  ReadHandle(const ReadHandle&) = delete;
-  ReadHandle& operator=(const ReadHandle&) = delete;
-
-  /// Returns: bytes of the file; 0 also where it does not tell, as those of /proc.
-  Result<std::uint64_t> Size() const {
-    if (file_ < 0) return Fail(ReadErrno(open_error_, "cannot open", path_));
-    struct stat status = {};
-    int error = ::fstat(file_, &status) == 0 ? 0 : errno;
-    if (error == 0 && !S_ISREG(status.st_mode)) error = S_ISDIR(status.st_mode) ? EISDIR : ENOTSUP;
-    if (error != 0) return Fail(ReadErrno(error, "cannot read", path_));
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-
-  Status Seek(std::uint64_t offset) const {
-    if (::lseek(file_, static_cast<off_t>(offset), SEEK_SET) >= 0) return {};
-    return ReadErrno(errno, "cannot read", path_);
-  }
-
-  /// Returns: the next `count` bytes, or all up to the end.
-  template <typename Bytes>
-  Result<Bytes> Read(std::optional<std::uint64_t> count) const {
-    Bytes bytes;
-    bytes.reserve(count.value_or(0));
-    std::size_t filled = 0;
-    while (!count || filled < *count) {
-      if (filled == bytes.size()) bytes.resize(std::min(filled + kPieceBytes, count.value_or(SIZE_MAX)));
-      const ssize_t got = Uninterrupted([&] { return ::read(file_, bytes.data() + filled, bytes.size() - filled); });
-      if (got < 0) return Fail(ReadErrno(errno, "cannot read", path_));
-      if (got == 0) break;
-      filled += static_cast<std::size_t>(got);
-    }
-    if (count && filled < *count) {
-      return Fail(UnavailableError("the file was shortened while it was read: path=" + path_.string() +
-                                   " bytes=" + std::to_string(filled) + " expected=" + std::to_string(*count))
-                      .WithExitCode(exit_code::kBadData));
-    }
-    bytes.resize(filled);
-    return bytes;
-  }
-
- private:
-  const std::filesystem::path path_;
-  const int file_;
-  const int open_error_;
-};
-
+/// Returns: the file's bytes of when it was opened; of one that does not tell how many, all up to its end.
 template <typename Bytes>
 Result<Bytes> ReadWhole(const std::filesystem::path& path) {
-  const ReadHandle file(path);
-  FERMENT_ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
-  return file.Read<Bytes>(size > 0 ? std::optional(size) : std::nullopt);
+  FERMENT_ASSIGN_OR_RETURN(const ReadHandle file, ReadHandle::Open(path));
+  Bytes bytes;
+  const auto grow_to = [&bytes](std::size_t size) {
+    const std::size_t begin = bytes.size();
+    bytes.resize(size);
+    return std::as_writable_bytes(std::span(bytes)).subspan(begin);
+  };
+  bytes.reserve(file.size());
+  while (bytes.size() < file.size()) {
+    const std::size_t begin = bytes.size();
+    FERMENT_RETURN_IF_ERROR(file.FillAt(begin, grow_to(std::min(begin + kPieceBytes, file.size()))));
+  }
+  for (bool ended = file.size() > 0; !ended;) {
+    const std::size_t begin = bytes.size();
+    FERMENT_ASSIGN_OR_RETURN(const std::size_t got, file.ReadAt(begin, grow_to(begin + kPieceBytes)));
+    bytes.resize(begin + got);
+    ended = got < kPieceBytes;
+  }
+  return bytes;
 }
 
 class LocalFileSystem final : public FileSystem {
@@ -91,14 +45,14 @@ class LocalFileSystem final : public FileSystem {
 
   Result<std::vector<std::byte>> ReadRange(const std::filesystem::path& path, std::uint64_t offset,
                                            std::uint64_t size) override {
-    const ReadHandle file(path);
-    FERMENT_ASSIGN_OR_RETURN(const std::uint64_t bytes, file.Size());
-    if (offset > bytes || size > bytes - offset)
+    FERMENT_ASSIGN_OR_RETURN(const ReadHandle file, ReadHandle::Open(path));
+    if (offset > file.size() || size > file.size() - offset)
       return Fail(OutOfRangeError("range past the end: path=" + path.string() + " offset=" + std::to_string(offset) +
-                                  " size=" + std::to_string(size) + " bytes=" + std::to_string(bytes))
+                                  " size=" + std::to_string(size) + " bytes=" + std::to_string(file.size()))
                       .WithExitCode(exit_code::kBadData));
-    FERMENT_RETURN_IF_ERROR(file.Seek(offset));
-    return file.Read<std::vector<std::byte>>(size);
+    std::vector<std::byte> bytes(size);
+    FERMENT_RETURN_IF_ERROR(file.FillAt(offset, bytes));
+    return bytes;
   }
 
   Result<std::uint64_t> Size(const std::filesystem::path& path) override {

@@ -12,7 +12,7 @@ namespace {
 constexpr int kClasses = 8;
 
 void CheckIndex(const std::filesystem::path& file) {
-  const auto bytes = io::OpenMappedBytes(file);
+  const auto bytes = io::OpenFileBytes(file);
   if (!bytes) return;
   const auto index = ReadIndex(**bytes, "x");
   FERMENT_CHECK(index || index.error().code() == StatusCode::kDataLoss) << index.error().message();

@@ -5,7 +5,7 @@
 
 #include "common/base/json_field.h"
 #include "common/io/checksum.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 #include "common/nn/tensor_io.h"
 
 namespace ferment::worker {
@@ -32,12 +32,12 @@ JobInputs PublishedOf(const RunLayout& layout, const std::vector<ModelToRead>& m
 
 Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::string_view job_id) {
   const auto path = layout.Result(job_id);
-  const auto file = io::MappedFile::Open(path);
+  const auto file = io::ReadTextFile(path);
+  if (!file && file.error().code() != StatusCode::kNotFound) return Fail(file.error());
   if (!file)
     return Fail(NotFoundError("the job has not published anything yet, run it first: job=" + std::string(job_id) +
                               " file=" + path.string()));
-  const auto bytes = file->bytes();
-  const auto json = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const auto json = ParseJson(*file);
   if (!json || !json->is_object() || !json->contains("models") || !(*json)["models"].is_array())
     return Fail(DataLossError("result.json is damaged: file=" + path.string()));
   PublishedModels models;

@@ -14,7 +14,7 @@
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
 #include "common/io/errno_status.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 
 namespace ferment::worker {
 namespace {
@@ -99,9 +99,8 @@ std::error_code RemoveAll(const std::filesystem::path& path) {
 }
 
 Result<RecipeState> Read(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(folder / kManifest));
-  const auto bytes = file.bytes();
-  FERMENT_ASSIGN_OR_RETURN(const Json manifest, ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(folder / kManifest));
+  FERMENT_ASSIGN_OR_RETURN(const Json manifest, ParseJson(text));
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
     return Fail(DataLossError("the manifest has no files: " + (folder / kManifest).string()));
   }

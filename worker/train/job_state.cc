@@ -9,7 +9,7 @@
 #include "common/config/spec_loader.h"
 #include "common/io/atomic_file.h"
 #include "common/io/checksum.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 #include "common/nn/tensor_io.h"
 #include "worker/train/checkpoint_folder.h"
 
@@ -20,9 +20,8 @@ namespace {
 constexpr char kIdentityFile[] = "job.json";
 
 Result<Json> ReadJson(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const auto file, io::MappedFile::Open(path));
-  const auto bytes = file.bytes();
-  auto json = ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(path));
+  auto json = ParseJson(text);
   if (!json) return Fail(json.error().With(path.string()));
   return json;
 }

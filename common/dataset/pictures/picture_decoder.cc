@@ -7,7 +7,7 @@
 #include "common/dataset/pictures/jpeg_decoder.h"
 #include "common/dataset/pictures/png_decoder.h"
 #include "common/io/errno_status.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
 
@@ -18,9 +18,9 @@ Result<Image> DecodePicture(std::span<const std::byte> bytes) {
 }
 
 Result<Image> DecodePictureFile(const std::filesystem::path& path) {
-  const auto file = io::MappedFile::Open(path);
+  const auto file = io::ReadFile(path);
   if (!file) return Fail(io::WithoutPath(file.error(), path));
-  return DecodePicture(file->bytes());
+  return DecodePicture(*file);
 }
 
 bool HasPictureName(const std::filesystem::path& path) {

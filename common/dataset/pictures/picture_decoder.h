@@ -16,7 +16,7 @@ namespace ferment::dataset {
 /// Errors: DataLoss with the reasons of those two; bytes that are neither are not-a-jpeg, none at all jpeg-empty.
 Result<Image> DecodePicture(std::span<const std::byte> bytes);
 
-/// Errors: those of MappedFile::Open and of DecodePicture. None names the file: they reach logs, and a file may bear a
+/// Errors: those of io::ReadFile and of DecodePicture. None names the file: they reach logs, and a file may bear a
 /// person's name.
 Result<Image> DecodePictureFile(const std::filesystem::path& path);
 

@@ -21,7 +21,7 @@ class LocalFolder final : public PackFolder {
 
   Result<std::vector<std::string>> Names() const override { return io::ListFolder(path_); }
   Result<std::unique_ptr<io::ByteSource>> OpenFile(std::string_view name) const override {
-    return io::OpenMappedBytes(path_ / name);
+    return io::OpenFileBytes(path_ / name);
   }
   std::string NameOf(std::string_view name) const override { return (path_ / name).string(); }
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::uint64_t kPartHeaderBytes = 8;
 constexpr std::uint32_t kLengthMask = (1U << 29) - 1;
-/// What is looked through at a time for a magic.
+/// What is looked through at a time for a magic: mostly it stands where it is looked for first.
+constexpr std::uint64_t kFirstSearchBytes = 8;
 constexpr std::uint64_t kSearchBytes = 64 << 10;
 
 enum PartFlag : std::uint32_t { kWhole = 0, kFirst = 1, kMiddle = 2, kLast = 3 };
@@ -30,7 +31,7 @@ Status Damage(const std::string& reason, std::uint64_t offset, const std::string
 }  // namespace
 
 Result<RecordioReader> RecordioReader::Open(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<io::ByteSource> bytes, io::OpenMappedBytes(path));
+  FERMENT_ASSIGN_OR_RETURN(std::unique_ptr<io::ByteSource> bytes, io::OpenFileBytes(path));
   return RecordioReader(std::move(bytes));
 }
 
@@ -95,8 +96,9 @@ Result<RawRecord> RecordioReader::ReadAt(std::uint64_t offset) const {
 
 Result<std::optional<std::uint64_t>> RecordioReader::NextStart(std::uint64_t offset) const {
   const std::uint64_t size = size_bytes();
-  for (std::uint64_t at = Aligned(offset); at + kPartHeaderBytes <= size;) {
-    FERMENT_ASSIGN_OR_RETURN(const io::ByteView view, BytesAt(at, kSearchBytes));
+  std::uint64_t count = kFirstSearchBytes;
+  for (std::uint64_t at = Aligned(offset); at + kPartHeaderBytes <= size; count = kSearchBytes) {
+    FERMENT_ASSIGN_OR_RETURN(const io::ByteView view, BytesAt(at, count));
     const auto bytes = view.bytes;
     std::uint64_t i = 0;
     for (; i + kPartHeaderBytes <= bytes.size(); i += 4) {

@@ -6,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/io/checksum.h"
 #include "common/io/formats/zip_archive.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 
 namespace ferment::io {
 namespace {
@@ -98,15 +98,15 @@ Result<std::map<std::string, NpyArray>> ParseNpz(std::span<const std::byte> byte
 }
 
 Result<std::map<std::string, NpyArray>> ReadNpz(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  auto arrays = ParseNpz(file.bytes());
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
+  auto arrays = ParseNpz(bytes);
   if (!arrays) return Fail(arrays.error().With(path.string()));
   return arrays;
 }
 
 Result<NpyArray> ReadNpy(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  auto array = ParseNpy(file.bytes());
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
+  auto array = ParseNpy(bytes);
   if (!array) return Fail(array.error().With(path.string()));
   return array;
 }

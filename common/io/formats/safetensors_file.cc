@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/io/atomic_file.h"
 #include "common/io/formats/safetensors_header.h"
+#include "common/io/local_file_system.h"
 
 namespace ferment::io {
 namespace {
@@ -45,9 +46,9 @@ std::vector<std::uint64_t> LayOut(const NamedTensorViews& tensors) {
 }  // namespace
 
 Result<SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(MappedFile mapping, MappedFile::Open(path));
-  SafetensorsFile file(path, std::move(mapping));
-  const auto bytes = file.file_.bytes();
+  FERMENT_ASSIGN_OR_RETURN(std::vector<std::byte> read, ReadFile(path));
+  SafetensorsFile file(path, std::move(read));
+  const std::span<const std::byte> bytes = file.bytes_;
   std::uint64_t header_bytes = 0;
   if (bytes.size() < kLengthBytes)
     return Fail(DataLossError(path.string() + ": too short for safetensors: bytes=" + std::to_string(bytes.size())));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tensors by name in a safetensors file: read by mapping, written with equal bytes for equal content.
+// Tensors by name in a safetensors file: read whole, written with equal bytes for equal content.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/io/mapped_file.h"
 
 namespace ferment::io {
 
@@ -31,11 +30,14 @@ struct TensorView {
 using NamedTensorViews = std::vector<std::pair<std::string, TensorView>>;
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
-/// Owns the mapping that its views point into. Thread: any.
+/// Owns the bytes that its views point into. Thread: any.
 class SafetensorsFile {
  public:
-  /// Errors: NotFound; DataLoss with file and place for anything malformed.
+  /// Errors: those of ReadFile; DataLoss with file and place for anything malformed.
   static Result<SafetensorsFile> Open(const std::filesystem::path& path);
+
+  SafetensorsFile(SafetensorsFile&&) = default;
+  SafetensorsFile& operator=(SafetensorsFile&&) = default;
 
   /// In the order of the header, which the writer below keeps. A view's data may be unaligned for its type: copy, never
   /// cast.
@@ -45,9 +47,10 @@ class SafetensorsFile {
   Result<TensorView> Find(std::string_view name) const;
 
  private:
-  SafetensorsFile(std::filesystem::path path, MappedFile file) : path_(std::move(path)), file_(std::move(file)) {}
+  SafetensorsFile(std::filesystem::path path, std::vector<std::byte> bytes)
+      : path_(std::move(path)), bytes_(std::move(bytes)) {}
   std::filesystem::path path_;
-  MappedFile file_;
+  std::vector<std::byte> bytes_;
   NamedTensorViews tensors_;
   SafetensorsMetadata metadata_;
 };

@@ -8,7 +8,7 @@
 #include "common/io/formats/safetensors_header.h"
 #include "common/io/formats/torch_pickle.h"
 #include "common/io/formats/zip_archive.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 #include "common/io/shown_name.h"
 
 namespace ferment::io {
@@ -156,11 +156,11 @@ Result<WeightsFile> ParseTorchZip(std::span<const std::byte> bytes) {
 }
 
 Result<WeightsFile> ReadWeights(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const MappedFile mapping, MappedFile::Open(path));
-  const std::string_view text = TextOf(mapping.bytes());
+  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
+  const std::string_view text = TextOf(bytes);
   if (text.size() > 8 && text[8] == '{') return CopySafetensors(path);
   if (text.starts_with("PK\x03\x04")) {
-    auto file = ParseTorchZip(mapping.bytes());
+    auto file = ParseTorchZip(bytes);
     if (!file) return Fail(file.error().With(path.string()));
     return file;
   }

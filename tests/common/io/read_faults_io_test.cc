@@ -9,17 +9,26 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <span>
 #include <string>
 
+#include "common/io/atomic_file.h"
+#include "common/io/byte_source.h"
+#include "common/io/checksum.h"
+#include "common/io/formats/npz_file.h"
+#include "common/io/formats/safetensors_file.h"
+#include "common/io/formats/torch_file.h"
 #include "common/io/local_file_system.h"
 
 namespace ferment::io {
 namespace {
 
-/// Called in place of read on this thread; empty: the kernel.
-thread_local std::function<ssize_t(int, void*, std::size_t)> read_hook;
+/// Called in place of pread on this thread; empty: the kernel.
+thread_local std::function<ssize_t(int, void*, std::size_t, off_t)> read_hook;
 
-ssize_t KernelRead(int file, void* bytes, std::size_t count) { return ::syscall(SYS_read, file, bytes, count); }
+ssize_t KernelRead(int file, void* bytes, std::size_t count, off_t offset) {
+  return ::syscall(SYS_pread64, file, bytes, count, offset);
+}
 
 class ReadFaultsIo : public ::testing::Test {
  protected:
@@ -49,8 +58,8 @@ TEST_F(ReadFaultsIo, WhatCannotBeReadIsAnErrorThatNamesTheFileAndTheReason) {
 }
 
 TEST_F(ReadFaultsIo, ADiskThatFailsBehindTheFirstPieceIsAnErrorToo) {
-  read_hook = [calls = 0](int file, void* bytes, std::size_t count) mutable -> ssize_t {
-    if (++calls == 1) return KernelRead(file, bytes, count);
+  read_hook = [calls = 0](int file, void* bytes, std::size_t count, off_t offset) mutable -> ssize_t {
+    if (++calls == 1) return KernelRead(file, bytes, count, offset);
     errno = EIO;
     return -1;
   };
@@ -67,12 +76,12 @@ TEST_F(ReadFaultsIo, AFileOfProcIsReadAlthoughItHasNoSize) {
 }
 
 TEST_F(ReadFaultsIo, SignalsAndShortReadsChangeNothing) {
-  read_hook = [calls = 0](int file, void* bytes, std::size_t count) mutable -> ssize_t {
+  read_hook = [calls = 0](int file, void* bytes, std::size_t count, off_t offset) mutable -> ssize_t {
     if (++calls % 3 == 0) {
       errno = EINTR;
       return -1;
     }
-    return KernelRead(file, bytes, std::min<std::size_t>(count, 9'973));
+    return KernelRead(file, bytes, std::min<std::size_t>(count, 9'973), offset);
   };
   EXPECT_EQ(*ReadTextFile(file_), text_);
   const auto bytes = *ReadFile(file_);
@@ -82,9 +91,9 @@ TEST_F(ReadFaultsIo, SignalsAndShortReadsChangeNothing) {
 }
 
 TEST_F(ReadFaultsIo, AFileThatIsShortenedMeanwhileIsAnError) {
-  read_hook = [this](int file, void* bytes, std::size_t count) {
+  read_hook = [this](int file, void* bytes, std::size_t count, off_t offset) {
     std::filesystem::resize_file(file_, 300'000);
-    return KernelRead(file, bytes, count);
+    return KernelRead(file, bytes, count, offset);
   };
   const auto read = ReadFile(file_);
   ASSERT_FALSE(read);
@@ -94,11 +103,44 @@ TEST_F(ReadFaultsIo, AFileThatIsShortenedMeanwhileIsAnError) {
 }
 
 TEST_F(ReadFaultsIo, OfAFileThatGrowsMeanwhileThereIsWhatItHadWhenItWasOpened) {
-  read_hook = [this](int file, void* bytes, std::size_t count) {
+  read_hook = [this](int file, void* bytes, std::size_t count, off_t offset) {
     std::ofstream(file_, std::ios::binary | std::ios::app) << text_;
-    return KernelRead(file, bytes, count);
+    return KernelRead(file, bytes, count, offset);
   };
   EXPECT_EQ(*ReadTextFile(file_), text_);
+}
+
+// A pack is read piece by piece for as long as a job lasts, and so are networks and label sets.
+TEST_F(ReadFaultsIo, ASourceADigestAndAnArrayHaveAnErrorTooWhereTheDiskFails) {
+  const auto source = OpenFileBytes(file_);
+  ASSERT_TRUE(source);
+  EXPECT_TRUE(
+      std::ranges::equal((*source)->View(500'000, 9)->bytes, std::as_bytes(std::span(text_)).subspan(500'000, 9)));
+  EXPECT_EQ(*Sha256OfFile(file_), Sha256Hex(text_));
+  read_hook = [](int, void*, std::size_t, off_t) -> ssize_t {
+    errno = EIO;
+    return -1;
+  };
+  const std::string said = "cannot read: path=" + file_.string() + ": Input/output error";
+  EXPECT_EQ((*source)->View(500'000, 9).error().message(), said);
+  EXPECT_EQ(Sha256OfFile(file_).error().message(), said);
+  EXPECT_EQ(ReadNpz(file_).error().message(), said);
+  EXPECT_EQ(SafetensorsFile::Open(file_).error().message(), said);
+  EXPECT_EQ(ReadWeights(file_).error().message(), said);
+}
+
+TEST_F(ReadFaultsIo, ASourceThatIsShortenedMeanwhileIsAnError) {
+  const auto source = OpenFileBytes(file_);
+  std::filesystem::resize_file(file_, 300'000);
+  EXPECT_EQ((*source)->View(500'000, 9).error().message(),
+            "the file was shortened while it was read: path=" + file_.string() + " bytes=500000 expected=700000");
+}
+
+TEST_F(ReadFaultsIo, ASourceKeepsTheFileThatItOpened) {
+  const auto source = OpenFileBytes(file_);
+  ASSERT_TRUE(WriteFileAtomically(file_, std::string_view("new")).ok());
+  EXPECT_EQ((*source)->size(), text_.size());
+  EXPECT_TRUE(std::ranges::equal((*source)->View(0, text_.size())->bytes, std::as_bytes(std::span(text_))));
 }
 
 TEST_F(ReadFaultsIo, APipeIsRefusedAndNotWaitedFor) {
@@ -119,7 +161,7 @@ TEST_F(ReadFaultsIo, AnEmptyFileIsEmptyAndAFolderIsNone) {
 }  // namespace ferment::io
 
 // In place of the C library's, in this program alone.
-extern "C" ssize_t read(int file, void* bytes, std::size_t count) {
+extern "C" ssize_t pread(int file, void* bytes, std::size_t count, off_t offset) {
   using ferment::io::read_hook;
-  return read_hook ? read_hook(file, bytes, count) : ferment::io::KernelRead(file, bytes, count);
+  return read_hook ? read_hook(file, bytes, count, offset) : ferment::io::KernelRead(file, bytes, count, offset);
 }

@@ -6,7 +6,7 @@
 
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/videos/feature_set.h"
-#include "common/io/mapped_file.h"
+#include "common/io/local_file_system.h"
 
 namespace ferment::dataset {
 namespace {
@@ -19,9 +19,9 @@ class GoldenLabels : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(GoldenLabels, ALabelSetOfAFormerVersionIsReadAsItWasMeantAndWrittenAsItWas) {
-  const auto file = io::MappedFile::Open(File("labels.npz"));
+  const auto file = io::ReadFile(File("labels.npz"));
   ASSERT_TRUE(file) << file.error().ToString();
-  const auto labels = ParseLabelSet(file->bytes());
+  const auto labels = ParseLabelSet(*file);
   ASSERT_TRUE(labels) << labels.error().ToString();
   EXPECT_EQ(labels->origin, (LabelOrigin{"faces", std::string(64, 'a'), std::string(64, 'b')}));
   EXPECT_EQ(labels->shard, 3U);
@@ -34,7 +34,7 @@ TEST_P(GoldenLabels, ALabelSetOfAFormerVersionIsReadAsItWasMeantAndWrittenAsItWa
   EXPECT_EQ(labels->reasons, (std::map<std::string, std::uint64_t>{{"jpeg-truncated", 1}}));
   const auto bytes = LabelSetBytes(*labels);
   ASSERT_TRUE(bytes);
-  EXPECT_TRUE(std::ranges::equal(*bytes, file->bytes())) << "a digest of before stands for the same labels";
+  EXPECT_TRUE(std::ranges::equal(*bytes, *file)) << "a digest of before stands for the same labels";
 }
 
 TEST_P(GoldenLabels, FeaturesOfAFormerVersionAreReadAsTheyWereMeant) {
