@@ -18,6 +18,7 @@ namespace ferment::worker {
 namespace {
 
 constexpr std::chrono::seconds kPauseAfterFailure{1};
+constexpr std::chrono::milliseconds kLookForSignals{100};
 
 std::string HostName() {
   char name[256] = {};
@@ -38,6 +39,28 @@ void FillDistributions(const JobProgress& progress, Request& request) {
   }
 }
 
+/// Asks for as long as `patience`. Once an attempt has failed, whoever wants this process to end need not wait.
+template <typename Method, typename Request>
+auto AskPatiently(const GrpcRunClientOptions& options, v1::TrainerService::Stub& stub, Method method,
+                  const Request& request) {
+  std::stop_source leaving;
+  std::jthread watch;
+  rpc::CallOptions calls = rpc::PatientCall(options.coordinator, options.patience, leaving.get_token());
+  calls.on_wait = [&, say = std::move(calls.on_wait)](const Status& failure) {
+    say(failure);
+    watch = std::jthread([&](const std::stop_token& answered) {
+      while (!answered.stop_requested() && !options.leaving()) std::this_thread::sleep_for(kLookForSignals);
+      if (!answered.stop_requested()) leaving.request_stop();
+    });
+  };
+  auto response = rpc::CallUnary(stub, method, request, calls);
+  if (!response && leaving.stop_requested()) {
+    return decltype(response)(
+        Fail(CancelledError("asked to end while the coordinator did not answer").WithExitCode(exit_code::kTerminated)));
+  }
+  return response;
+}
+
 /// Guarded: what the reporting thread and the loop share is under `mutex_` or atomic.
 class GrpcRunClient : public RunClient {
  public:
@@ -55,7 +78,7 @@ class GrpcRunClient : public RunClient {
     request.set_host(HostName());
     request.set_pid(getpid());
     request.set_run_dir(options_.run_dir.string());
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::AcquireRunToken, request, Patient());
+    auto response = AskPatiently(options_, *stub_, &v1::TrainerService::Stub::AcquireRunToken, request);
     if (!response) return std::move(response).error().With("taking the run token from " + options_.coordinator);
     MutexLock lock(mutex_);
     token_ = response->token();
@@ -108,7 +131,7 @@ class GrpcRunClient : public RunClient {
     }
     request.mutable_metrics()->insert(result.last.metrics.begin(), result.last.metrics.end());
     FillDistributions(result.last, request);
-    auto response = rpc::CallUnary(*stub_, &v1::TrainerService::Stub::CompleteJob, request, Patient());
+    auto response = AskPatiently(options_, *stub_, &v1::TrainerService::Stub::CompleteJob, request);
     return response ? Status() : std::move(response).error().With("completing the job at " + options_.coordinator);
   }
 
@@ -127,8 +150,6 @@ class GrpcRunClient : public RunClient {
   }
 
  private:
-  rpc::CallOptions Patient() const { return rpc::PatientCall(options_.coordinator, options_.patience); }
-
   template <typename Request>
   void Address(Request& request) const {
     request.set_run_id(options_.run_id);

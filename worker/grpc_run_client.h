@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,8 @@ struct GrpcRunClientOptions {
   std::filesystem::path run_dir = {};
   /// How long the token and the completion are asked for while the coordinator is away.
   std::chrono::milliseconds patience = rpc::kOutagePatience;
+  /// Whether this process is to end; ends that asking with exit code 143. Called on another thread.
+  std::function<bool()> leaving = [] { return false; };
 };
 
 /// Reports go out on a thread of their own, the newest only, one attempt each: a coordinator that is away or slow never

@@ -115,7 +115,8 @@ std::unique_ptr<RunClient> MakeRunClient(const TrainerConfig& config) {
                             .run_id = config.run_id,
                             .job_id = job,
                             .attempt = config.attempt,
-                            .run_dir = run_dir});
+                            .run_dir = run_dir,
+                            .leaving = StopSignalled});
 }
 
 /// What this rank computes on, and the collective that takes buffers there: null where that is `world`.

@@ -2,6 +2,7 @@
 #include "common/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -52,9 +53,21 @@ Status SyncNameOf(const std::filesystem::path& folder) {
   return synced.code() == StatusCode::kPermissionDenied ? Status() : synced;
 }
 
+/// A rename takes the place of anything but a folder: of /dev/null too, where it may.
+Status CheckReplaceable(const std::filesystem::path& path) {
+  struct stat status = {};
+  if (::lstat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISLNK(status.st_mode) ||
+      S_ISDIR(status.st_mode)) {
+    return {};
+  }
+  return FailedPreconditionError("a device, pipe or socket is not replaced by a file: path=" + path.string())
+      .WithExitCode(exit_code::kCannotWrite);
+}
+
 }  // namespace
 
 Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
+  FERMENT_RETURN_IF_ERROR(CheckReplaceable(path));
   std::filesystem::path temporary = TemporaryBeside(path);
   const int handle =
       Uninterrupted([&] { return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); });

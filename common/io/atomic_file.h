@@ -18,8 +18,8 @@ namespace ferment::io {
 /// A file in the making: bytes go into a temporary file beside `path`, which Appear syncs and renames. What did not
 /// appear is removed with the object.
 ///
-/// After a failure nothing but destruction is left to do: a sync that failed once says nothing when it is asked again.
-/// Thread: one at a time. Errors: as WriteFileAtomically.
+/// A device, a pipe or a socket at `path` is refused (73). After a failure nothing but destruction is left to do: a
+/// sync that failed once says nothing when it is asked again. Thread: one at a time. Errors: as WriteFileAtomically.
 class AtomicFile {
  public:
   static Result<AtomicFile> Create(const std::filesystem::path& path);

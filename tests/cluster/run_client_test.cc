@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 
 #include "ferment/v1/trainer_service.grpc.pb.h"
 #include "tests/cluster/lease_cluster_fixture.h"
@@ -68,6 +69,22 @@ TEST(RunClient, ACoordinatorThatDoesNotAnswerIsToldWhileItIsWaitedFor) {
   EXPECT_EQ(client->Acquire().code(), StatusCode::kUnavailable);
   EXPECT_THAT(::testing::internal::GetCapturedStderr(),
               AllOf(HasSubstr("coordinator_does_not_answer"), HasSubstr("127.0.0.1:1"), HasSubstr("again for 1 s")));
+}
+
+TEST(RunClient, WhoeverIsToEndDoesNotWaitForACoordinatorThatDoesNotAnswer) {
+  std::atomic<bool> leaving = false;
+  const auto client = worker::MakeGrpcRunClient({.coordinator = "127.0.0.1:1",
+                                                 .run_id = "run",
+                                                 .job_id = "teacher",
+                                                 .patience = std::chrono::minutes(10),
+                                                 .leaving = [&leaving] { return leaving.exchange(true); }});
+  for (const auto& ask : {std::function([&] { return client->Acquire(); }),
+                          std::function([&] { return client->Complete(worker::JobResult()); })}) {
+    leaving = false;
+    const Status status = ask();
+    EXPECT_EQ(status.code(), StatusCode::kCancelled);
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kTerminated) << status.ToString();
+  }
 }
 
 }  // namespace

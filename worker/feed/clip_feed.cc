@@ -28,6 +28,8 @@ Result<dataset::FeatureSet> FeaturesOf(const dataset::Video& video, const std::f
   if (set.model != model || set.classes != classes)
     return Fail(DataLossError("features were made by another model or for other classes: file=" + path.string() +
                               " model=" + set.model));
+  if (set.video != video.name)
+    return Fail(DataLossError("features are another video's: file=" + path.string() + " video=" + set.video));
   return set;
 }
 

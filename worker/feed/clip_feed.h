@@ -31,8 +31,8 @@ struct Clip {
 
 /// Reads the feature files of `model` for every video of the spec, in the source's order. A video without one face is
 /// left out, but a test video that has frames: all of them are absent.
-/// Errors: NotFound naming the video whose features are missing; DataLoss when they are of other classes or another
-/// model.
+/// Errors: NotFound naming the video whose features are missing; DataLoss when they are of other classes, another model
+/// or another video.
 Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout, const std::string& model);
 
 /// A batch of training windows. Frames past a clip's end are absent and unlabelled.

@@ -63,6 +63,22 @@ TEST(AtomicFile, AFullDiskIsExitCode204AndKeepsTheOldFile) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
 }
 
+TEST(AtomicFile, ADeviceOrAPipeIsNotReplaced) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "no-file";
+  for (const mode_t kind : {S_IFIFO, S_IFSOCK}) {
+    std::filesystem::remove(path);
+    ASSERT_EQ(::mknod(path.c_str(), kind | 0600, 0), 0);
+    const Status status = WriteFileAtomically(path, std::string_view("text"));
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kCannotWrite) << status.ToString();
+    EXPECT_NE(status.message().find(path.string()), std::string_view::npos) << status.ToString();
+    EXPECT_FALSE(std::filesystem::is_regular_file(path));
+  }
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("elsewhere", path);
+  EXPECT_TRUE(WriteFileAtomically(path, std::string_view("text")).ok()) << "a link's place is taken, as ever";
+  EXPECT_TRUE(std::filesystem::is_regular_file(path));
+}
+
 TEST(AtomicFile, KnowsTheNamesOfItsTemporaries) {
   EXPECT_TRUE(IsTemporaryName(".a.12-0.ferment-tmp"));
   EXPECT_FALSE(IsTemporaryName("a.npz"));

@@ -122,6 +122,20 @@ TEST_F(TemporalRecipeTest, AStepWhoseLossIsNotFiniteChangesNothingOnAnyRank) {
   }
 }
 
+TEST_F(TemporalRecipeTest, FeaturesOfAnotherVideoAreRefused) {
+  WriteFeatures(1);
+  const auto videos = dataset::LoadVideos(spec_);
+  const auto folder = layout_.Features(dataset::DatasetName(spec_.data().videos().path()), Digest("student"));
+  const auto file = folder / (videos->at(1).name + ".npz");
+  std::filesystem::copy_file(folder / (videos->at(0).name + ".npz"), file,
+                             std::filesystem::copy_options::overwrite_existing);
+  testing::RunRanks(1, [&](Collective& rank) {
+    const RecipeContext context = Context(rank);
+    EXPECT_EQ(MakeTemporalRecipe(context)->Prepare(),
+              DataLossError("features are another video's: file=" + file.string() + " video=" + videos->at(0).name));
+  });
+}
+
 TEST_F(TemporalRecipeTest, AnyNumberOfRanksTakesTheSameStepsAlsoUnderDropout) {
   WriteFeatures(1.0F);
   spec_.mutable_temporal()->set_dropout(0.3);

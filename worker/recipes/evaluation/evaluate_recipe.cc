@@ -71,8 +71,8 @@ class EvaluateRecipe final : public Recipe {
     const std::size_t batches = static_.front().batches();
     const std::size_t model = step / batches;
     if (model < models_.size()) {
-      FERMENT_RETURN_IF_ERROR(static_[model].RunBatch(step % batches, context_.world));
-      return StepFigures{.samples = spec_.evaluate().batch(), .finite = true, .values = {}};
+      FERMENT_ASSIGN_OR_RETURN(const std::size_t faces, static_[model].RunBatch(step % batches, context_.world));
+      return StepFigures{.samples = faces, .finite = true, .values = {}};
     }
     return EvaluateVideos(stages_[step - models_.size() * batches]);
   }

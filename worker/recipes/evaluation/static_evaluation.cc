@@ -24,7 +24,7 @@ std::size_t StaticEvaluation::batches() const {
   return (faces_.size() + spec_.evaluate().batch() - 1) / spec_.evaluate().batch();
 }
 
-Status StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
+Result<std::size_t> StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
   const torch::NoGradGuard no_grad;
   const std::size_t first = index * spec_.evaluate().batch();
   const std::size_t count = std::min<std::size_t>(spec_.evaluate().batch(), faces_.size() - first);
@@ -34,7 +34,7 @@ Status StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
     std::vector<dataset::Image> images;
     for (std::size_t i = mine.begin; i < mine.end; ++i) {
       auto image = dataset::ReadFace(faces_[first + i]);
-      if (!image) return image.error().With("validation face " + std::to_string(first + i) + ", counted from 0");
+      if (!image) return Fail(image.error().With("validation face " + std::to_string(first + i) + ", counted from 0"));
       images.push_back(std::move(*image));
     }
     const torch::Tensor inputs = nn::StackImages(images, static_cast<int>(spec_.model().image_size()))
@@ -45,7 +45,7 @@ Status StaticEvaluation::RunBatch(std::size_t index, Collective& world) {
   FERMENT_RETURN_IF_ERROR(
       world.AllReduceSum(std::span(batch.data_ptr<float>(), static_cast<std::size_t>(batch.numel()))));
   probabilities_.slice(0, static_cast<std::int64_t>(first), static_cast<std::int64_t>(first + count)).copy_(batch);
-  return {};
+  return count;
 }
 
 Json StaticEvaluation::Figures(const std::string& model, const std::string& dataset) const {

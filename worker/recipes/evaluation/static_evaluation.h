@@ -30,9 +30,9 @@ class StaticEvaluation {
         probabilities_(torch::zeros({static_cast<std::int64_t>(faces.size()), spec.classes_size()})) {}
 
   std::size_t batches() const;
-  /// Rows of batch `index` are split over the ranks and their probabilities added. Errors: DataLoss naming an
-  /// unreadable face.
-  Status RunBatch(std::size_t index, Collective& world);
+  /// Rows of batch `index` are split over the ranks and their probabilities added. Returns: faces of the
+  /// batch, over all ranks. Errors: DataLoss naming an unreadable face.
+  Result<std::size_t> RunBatch(std::size_t index, Collective& world);
 
   /// [N, C] float32, on the CPU.
   const torch::Tensor& probabilities() const { return probabilities_; }
