@@ -78,6 +78,16 @@ Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout
   return clips;
 }
 
+Status CheckValidated(const std::vector<Clip>& clips) {
+  const bool validated = std::any_of(clips.begin(), clips.end(), [](const Clip& clip) {
+    return clip.set == dataset::VideoSet::kValidation &&
+           std::any_of(clip.labels.begin(), clip.labels.end(), [](int label) { return label >= 0; });
+  });
+  if (validated) return {};
+  return NotFoundError("no validation video has a labelled frame: look at `ferment data scan`")
+      .WithExitCode(exit_code::kBadData);
+}
+
 Result<WindowSampler> WindowSampler::Make(const std::vector<Clip>& clips, std::size_t window, std::uint64_t seed) {
   std::vector<Place> places;
   for (const Clip& clip : clips) {

@@ -35,6 +35,9 @@ struct Clip {
 /// or another video.
 Result<std::vector<Clip>> LoadClips(const RunSpec& spec, const RunLayout& layout, const std::string& model);
 
+/// Errors: NotFound (65) when no validation clip has a labelled frame: figures would be of nothing.
+Status CheckValidated(const std::vector<Clip>& clips);
+
 /// A batch of training windows. Frames past a clip's end are absent and unlabelled.
 struct WindowBatch {
   torch::Tensor features;  // [B, W, D] float32

@@ -60,6 +60,7 @@ class TemporalRecipe final : public Recipe {
     for (const char* features : {"student", "teacher"}) {
       FERMENT_ASSIGN_OR_RETURN(const std::string digest, published.Digest(FeatureModelRole(features)));
       FERMENT_ASSIGN_OR_RETURN(clips_[features], LoadClips(spec_, context_.layout, digest));
+      FERMENT_RETURN_IF_ERROR(CheckValidated(clips_[features]));
     }
     return StartStage(0);
   }

@@ -18,11 +18,6 @@ constexpr char kWhatFor[] =
 Result<CanaryFaces> CanaryFaces::Open(const RunSpec& spec) {
   auto list = LoadFaces(spec, FaceSplit::kValidation);
   if (!list) return Fail(list.error().With(kWhatFor));
-  if (list->faces.empty()) {
-    return Fail(NotFoundError("there is no labelled validation face: rows=" + std::to_string(list->rows))
-                    .WithExitCode(exit_code::kBadData)
-                    .With(kWhatFor));
-  }
   std::vector<std::vector<LabelledFace>> by_class(static_cast<std::size_t>(spec.classes_size()));
   for (LabelledFace& face : list->faces) by_class[static_cast<std::size_t>(face.label)].push_back(std::move(face));
   std::erase_if(by_class, [](const auto& faces) { return faces.empty(); });

@@ -16,7 +16,7 @@ namespace ferment::dataset {
 /// The faces of data.fer.validation by class. A value; Thread: any.
 class CanaryFaces {
  public:
-  /// Errors: NotFound where there is no validation face (exit 65); those of LoadFaces.
+  /// Errors: those of LoadFaces.
   static Result<CanaryFaces> Open(const RunSpec& spec);
 
   /// Returns: canaries of one shard, whoever labels it: each of a class drawn evenly among those that have a face, then

@@ -56,11 +56,13 @@ std::string DroppedText(const FaceList& list) {
   return text;
 }
 
-Status CheckTraining(const FaceList& list, const ClassMap& classes) {
+Status CheckFaces(const FaceList& list, FaceSplit split, const ClassMap& classes) {
+  const bool train = split == FaceSplit::kTrain;
   const std::string dropped = list.dropped.empty() ? "nothing dropped" : "dropped: " + DroppedText(list);
   if (list.faces.empty())
-    return DataLossError("no training face is left: rows=" + std::to_string(list.rows) + "; " + dropped +
-                         "; see data.fer");
+    return DataLossError(std::string("no ") + (train ? "training" : "validation") +
+                         " face is left: rows=" + std::to_string(list.rows) + "; " + dropped + "; see data.fer");
+  if (!train) return {};  // a class without one has no figure, which others have
   for (std::size_t label = 0; label < list.per_class.size(); ++label)
     if (list.per_class[label] == 0)
       return DataLossError("class without a training face: class=" + classes.names()[label] +
@@ -119,7 +121,7 @@ Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split) {
     LogLeftOut(source, split, *list);
     Append(*std::move(list), all);
   }
-  if (split == FaceSplit::kTrain) FERMENT_RETURN_IF_ERROR(CheckTraining(all, classes));
+  FERMENT_RETURN_IF_ERROR(CheckFaces(all, split, classes));
   return all;
 }
 

@@ -44,8 +44,8 @@ struct FaceList {
 };
 
 /// Logs what each source's rows were left out for. Returns: the rows of all sources of the spec, in their order.
-/// Errors: NotFound for a missing folder or list, DataLoss for a broken list (file, line), and for a training list
-/// without a row, or without a row of one of the classes (exit 65).
+/// Errors: NotFound for a missing folder or list, DataLoss for a broken list (file, line), for sources without a
+/// row that is kept, and for training without one of the classes (exit 65).
 Result<FaceList> LoadFaces(const RunSpec& spec, FaceSplit split);
 
 /// Returns: the same for one source. An empty list is no error here.

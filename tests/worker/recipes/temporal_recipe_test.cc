@@ -17,6 +17,7 @@
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
+#include "worker/feed/clip_feed.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/trainer_loop.h"
 
@@ -120,6 +121,16 @@ TEST_F(TemporalRecipeTest, AStepWhoseLossIsNotFiniteChangesNothingOnAnyRank) {
       });
     }
   }
+}
+
+TEST_F(TemporalRecipeTest, FiguresAreNotMadeOfNoLabelledFrame) {
+  WriteFeatures(1);
+  std::vector<Clip> clips = *LoadClips(spec_, layout_, Digest("student"));
+  EXPECT_TRUE(CheckValidated(clips).ok());
+  for (Clip& clip : clips)
+    if (clip.set == dataset::VideoSet::kValidation) std::ranges::fill(clip.labels, -1);
+  const Status status = CheckValidated(clips);
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData) << status.ToString();
 }
 
 TEST_F(TemporalRecipeTest, FeaturesOfAnotherVideoAreRefused) {

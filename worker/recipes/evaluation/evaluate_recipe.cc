@@ -43,9 +43,6 @@ class EvaluateRecipe final : public Recipe {
 
   Status Prepare() override {
     FERMENT_ASSIGN_OR_RETURN(faces_, dataset::LoadFaces(spec_, dataset::FaceSplit::kValidation));
-    if (faces_.faces.empty())
-      return NotFoundError("there is no labelled validation face: look at `ferment data scan`")
-          .WithExitCode(exit_code::kBadData);
     const nn::BackboneConfig config{.name = spec_.model().backbone(),
                                     .width = static_cast<int>(spec_.model().width()),
                                     .image_size = static_cast<int>(spec_.model().image_size()),

@@ -229,6 +229,21 @@ TEST_F(FaceListTest, ContemptOfEveryFormatGoesWhereTheSpecSaysAndIsCounted) {
   EXPECT_TRUE(dropped->oddities.empty());
 }
 
+TEST_F(FaceListTest, AValidationListWithoutAFaceIsRefusedBeforeFiguresAreMadeOfNothing) {
+  WriteText(root_ / "v" / "val.csv", "path,label\n");
+  RunSpec spec;
+  for (const auto name : kExpressionNames) spec.add_classes(std::string(name));
+  v1::FerSpec& source = *spec.mutable_data()->add_fer();
+  source.set_format("folder");
+  source.set_path((root_ / "v").string());
+  source.set_validation("val.csv");
+  const auto list = LoadFaces(spec, FaceSplit::kValidation);
+  ASSERT_FALSE(list);
+  EXPECT_EQ(ProcessExitCode(list.error()), exit_code::kBadData);
+  EXPECT_NE(list.error().message().find("no validation face is left: rows=0"), std::string_view::npos)
+      << list.error().ToString();
+}
+
 TEST_F(FaceListTest, ListedPathsAreRelativeToTheDataRootWhereTheyLieInside) {
   RunSpec spec;
   spec.mutable_data()->set_root("/data");
