@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -67,16 +68,22 @@ class DrawnStream : public FaceStream {
 
  private:
   virtual Draw At(std::uint64_t position) const = 0;
+  /// Told of each damaged face that was drawn. Returns: whether the source may go on without it.
+  virtual Status NoteDamaged(const Draw&) { return {}; }
 
   Result<torch::Tensor> Find(std::uint64_t position, Draw& draw) {
     draw = At(position);
     auto pixels = faces_.Pixels(draw.index);
     for (std::uint64_t attempt = 0;
          !pixels && pixels.error().code() == StatusCode::kDataLoss && attempt < kReplacements; ++attempt) {
+      FERMENT_RETURN_IF_ERROR(NoteDamaged(draw));
       draw = At(RandomBits(seed_, StreamOf("replacement"), position * kReplacements + attempt) >> 32);
       pixels = faces_.Pixels(draw.index);
     }
-    return pixels;
+    if (pixels || pixels.error().code() != StatusCode::kDataLoss) return pixels;
+    return Fail(pixels.error().With(std::to_string(kReplacements + 1) + " draws in a row were damaged faces: damaged=" +
+                                    std::to_string(faces_.Damaged().size()) + " of=" + std::to_string(faces_.size()) +
+                                    " last=" + std::to_string(draw.index) + ", counted from 0"));
   }
 
   Result<FaceBatch> Stack(const std::vector<Draw>& draws, const std::vector<torch::Tensor>& pixels) const {
@@ -99,19 +106,36 @@ class DrawnStream : public FaceStream {
 
 class LabelledStream : public DrawnStream {
  public:
-  LabelledStream(const RunSpec& spec, std::vector<dataset::LabelledFace> faces, dataset::ClassBalancedSampler sampler)
-      : DrawnStream(spec, faces.size(), [this](std::uint64_t i) { return dataset::ReadFace(labelled_[i]); }),
-        labelled_(std::move(faces)),
-        sampler_(std::move(sampler)) {}
+  LabelledStream(const RunSpec& spec, dataset::FaceList list, dataset::ClassBalancedSampler sampler)
+      : DrawnStream(spec, list.faces.size(), [this](std::uint64_t i) { return dataset::ReadFace(labelled_[i]); }),
+        labelled_(std::move(list.faces)),
+        classes_(spec.classes().begin(), spec.classes().end()),
+        sampler_(std::move(sampler)),
+        sound_(std::move(list.per_class)) {}
 
  private:
+  /// Other classes' faces would take the place of one that has none left, and the network never learn it.
+  Status NoteDamaged(const Draw& draw) override {
+    const auto label = static_cast<std::size_t>(draw.label);
+    const MutexLock lock(mutex_);
+    if (damaged_.insert(draw.index).second) --sound_[label];
+    if (sound_[label] > 0) return {};
+    return DataLossError("every training face of a class is damaged: class=" + classes_[label] +
+                         "; look at `ferment data scan`");
+  }
+
   Draw At(std::uint64_t position) const override {
     const dataset::FaceDraw draw = sampler_.At(position);
     return {draw.index, draw.index, draw.epoch, labelled_[draw.index].label};
   }
 
   const std::vector<dataset::LabelledFace> labelled_;
+  const std::vector<std::string> classes_;
   const dataset::ClassBalancedSampler sampler_;
+  Mutex mutex_;
+  std::set<std::uint64_t> damaged_ FERMENT_GUARDED_BY(mutex_);
+  /// By label: faces that were not found damaged.
+  std::vector<std::uint64_t> sound_ FERMENT_GUARDED_BY(mutex_);
 };
 
 class FrStream : public DrawnStream {
@@ -149,7 +173,7 @@ Result<std::unique_ptr<FaceStream>> OpenLabelledStream(const RunSpec& spec) {
   for (const dataset::LabelledFace& face : list.faces) labels.push_back(face.label);
   const std::vector<std::string> classes(spec.classes().begin(), spec.classes().end());
   FERMENT_ASSIGN_OR_RETURN(auto sampler, dataset::ClassBalancedSampler::Create(labels, classes, spec.seed()));
-  return std::make_unique<LabelledStream>(spec, std::move(list.faces), std::move(sampler));
+  return std::make_unique<LabelledStream>(spec, std::move(list), std::move(sampler));
 }
 
 std::unique_ptr<FaceStream> MakeFrStream(const RunSpec& spec, std::unique_ptr<dataset::RecordSource> source,

@@ -32,7 +32,8 @@ class FaceStream {
  public:
   virtual ~FaceStream() = default;
   /// Returns: the faces at positions [begin, end). A damaged face is replaced by another draw that depends on the
-  /// position alone. Errors: those of the source; DataLoss where one damaged face follows the other.
+  /// position alone. Errors: those of the source; DataLoss where one damaged face follows the other,
+  /// or a class has no sound face left.
   virtual Result<FaceBatch> Rows(std::uint64_t begin, std::uint64_t end) = 0;
   /// Returns: indices, into the source, of the damaged faces met by this stream, rising.
   virtual std::vector<std::uint64_t> Damaged() const = 0;

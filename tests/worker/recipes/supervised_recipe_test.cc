@@ -10,9 +10,11 @@
 #include <limits>
 #include <mutex>
 
+#include "common/dataset/faces/face_list.h"
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
+#include "worker/feed/face_stream.h"
 #include "worker/recipes/face_network.h"
 #include "worker/train/exchange/rank_statistics.h"
 #include "worker/train/trainer_loop.h"
@@ -191,6 +193,23 @@ TEST_F(SupervisedRecipeTest, TheResultCountsTheDamagedFacesOfAllRanks) {
   EXPECT_GT(damaged[0], 0);
   EXPECT_EQ(damaged[1], damaged[0]);
   EXPECT_EQ(damaged[2], damaged[0]);
+}
+
+TEST_F(SupervisedRecipeTest, AClassWithoutASoundFaceIsNamedAndNotTrainedAround) {
+  const auto list = dataset::LoadFaces(spec_, dataset::FaceSplit::kTrain);
+  ASSERT_TRUE(list) << list.error().ToString();
+  std::vector<std::filesystem::path> of_one_class;
+  for (const dataset::LabelledFace& face : list->faces)
+    if (face.label == 1) of_one_class.push_back(face.file);
+  ASSERT_GT(of_one_class.size(), 1U);
+  const auto draw_all = [&] { return (*OpenLabelledStream(spec_))->Rows(0, 20 * list->faces.size()); };
+  for (std::size_t i = 1; i < of_one_class.size(); ++i) std::ofstream(of_one_class[i]) << "not a picture";
+  EXPECT_TRUE(draw_all()) << "one face is left";
+  std::ofstream(of_one_class[0]) << "not a picture";
+  const auto rows = draw_all();
+  ASSERT_FALSE(rows);
+  EXPECT_EQ(rows.error(), DataLossError("every training face of a class is damaged: class=" + spec_.classes(1) +
+                                        "; look at `ferment data scan`"));
 }
 
 TEST_F(SupervisedRecipeTest, PastMaxNonfiniteItEndsWith65) {
