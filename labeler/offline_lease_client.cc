@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <deque>
+#include <random>
 #include <utility>
 
 #include "common/base/json_field.h"
@@ -62,12 +63,17 @@ class OfflineLeaseClient final : public LeaseClient {
   Result<LeaseOffer> Take() override {
     const MutexLock lock(mutex_);
     if (!failure_.ok()) return Fail(failure_);
+    if (!waiting_.empty()) FERMENT_RETURN_IF_ERROR(LeaveOutWhatIsDone());
     if (waiting_.empty()) {
       TellCanaries();
       return LeaseOffer{{}, std::chrono::milliseconds(0), /*idle=*/true};
     }
-    LeaseOffer offer{{waiting_.front()}, std::chrono::milliseconds(0), false};
-    waiting_.pop_front();
+    // Labelers that go through the shards in one order do the same ones, each at its own pace.
+    const std::size_t last = others_at_work_ ? waiting_.size() - 1 : 0;
+    const auto next =
+        waiting_.begin() + static_cast<std::ptrdiff_t>(std::uniform_int_distribution<std::size_t>(0, last)(random_));
+    LeaseOffer offer{{std::move(*next)}, std::chrono::milliseconds(0), false};
+    waiting_.erase(next);
     return offer;
   }
 
@@ -80,12 +86,14 @@ class OfflineLeaseClient final : public LeaseClient {
     const LateStop ending(ending_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
-    FERMENT_RETURN_IF_ERROR(
+    FERMENT_ASSIGN_OR_RETURN(
+        const bool first,
         dataset::CommitToLabelIndex(folder_, lease.key.shard,
                                     {file.file.filename().string(),
                                      file.sha256,
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}},
                                     ending.token()));
+    others_at_work_ = others_at_work_ || !first;
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
     return LeaseOffer();
@@ -100,6 +108,13 @@ class OfflineLeaseClient final : public LeaseClient {
   }
 
  private:
+  Status LeaveOutWhatIsDone() FERMENT_REQUIRES(mutex_) {
+    FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(folder_, ending_));
+    const auto done = std::erase_if(waiting_, [&](const Lease& lease) { return index.contains(lease.key.shard); });
+    others_at_work_ = others_at_work_ || done > 0;
+    return {};
+  }
+
   /// Says how the teacher did on faces whose class is known. Nobody stops it here: that is the coordinator's.
   void TellCanaries() FERMENT_REQUIRES(mutex_) {
     if (canaries_.checked == told_) return;
@@ -117,6 +132,9 @@ class OfflineLeaseClient final : public LeaseClient {
   // Under mutex_.
   Mutex mutex_;
   std::deque<Lease> waiting_ FERMENT_GUARDED_BY(mutex_);
+  /// Somebody else has committed a shard since this one began.
+  bool others_at_work_ FERMENT_GUARDED_BY(mutex_) = false;
+  std::mt19937_64 random_ FERMENT_GUARDED_BY(mutex_){std::random_device()()};
   Status failure_ FERMENT_GUARDED_BY(mutex_);
   CanaryCounts canaries_ FERMENT_GUARDED_BY(mutex_);
   std::uint64_t told_ FERMENT_GUARDED_BY(mutex_) = 0;

@@ -189,14 +189,15 @@ TEST_F(PacksInAStore, OfSeveralLabelersAtTheIndexNoneIsLost) {
   std::vector<std::jthread> labelers;
   for (std::uint64_t shard = 0; shard < 6; ++shard) {
     labelers.emplace_back([&folder, shard] {
-      const Status committed =
+      const auto committed =
           dataset::CommitToLabelIndex(folder, shard, {"f" + std::to_string(shard), "d", {1, 1, 0, 0}});
-      EXPECT_TRUE(committed.ok()) << committed.ToString();
+      EXPECT_TRUE(committed) << committed.error().ToString();
     });
   }
   labelers.clear();
   EXPECT_EQ(dataset::ReadLabelIndex(folder)->size(), 6U);
-  EXPECT_EQ(dataset::CommitToLabelIndex(folder, 3, {"other", "e", {1, 1, 0, 0}}).code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(dataset::CommitToLabelIndex(folder, 3, {"other", "e", {1, 1, 0, 0}}).error().code(),
+            StatusCode::kAlreadyExists);
 }
 
 TEST_F(PacksInAStore, AFencedCoordinatorWritesNoIndexThere) {

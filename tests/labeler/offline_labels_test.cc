@@ -6,6 +6,8 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -141,6 +143,84 @@ TEST(OfflineLabels, AFolderThatACoordinatorRunsIsLeftToIt) {
   EXPECT_TRUE(MakeOfflineLeaseClient(folder / "run", "label")) << "another one by hand";
 }
 
+/// A labeler of which no more is seen than what it takes, and that it commits it.
+class Committer {
+ public:
+  explicit Committer(const std::filesystem::path& run) {
+    auto client = MakeOfflineLeaseClient(run, "label");
+    EXPECT_TRUE(client) << client.error().message();
+    client_ = std::move(*client);
+  }
+  /// Returns: the shard that it has begun; none where there is nothing left.
+  std::optional<std::uint64_t> Begin() {
+    auto offer = client_->Take();
+    EXPECT_TRUE(offer) << offer.error().message();
+    if (offer->leases.empty()) return std::nullopt;
+    lease_ = offer->leases.front();
+    return lease_.key.shard;
+  }
+  void End() {
+    const std::string digest = std::to_string(lease_.key.shard);
+    EXPECT_TRUE(client_->Commit(lease_, {.files = {{digest + ".npz", digest}}, .counts = {}, .reasons = {}}));
+  }
+
+ private:
+  std::unique_ptr<LeaseClient> client_;
+  Lease lease_;
+};
+
+class LabelersTogether : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto spec = testing::RenderedSpec(folder_);
+    ASSERT_TRUE(spec) << spec.error().message();
+    spec->mutable_data()->mutable_fr()->set_shard_records(1);
+    const OfflineRun run(folder_ / "run", *spec);
+  }
+
+  static constexpr std::size_t kShards = 24;
+  const std::filesystem::path folder_ = Scratch("labelers_together");
+};
+
+TEST_F(LabelersTogether, OneAloneGoesInOrder) {
+  Committer alone(folder_ / "run");
+  for (std::uint64_t shard = 0; shard < kShards; ++shard) {
+    EXPECT_EQ(alone.Begin(), shard);
+    alone.End();
+  }
+  EXPECT_EQ(alone.Begin(), std::nullopt);
+}
+
+TEST_F(LabelersTogether, WhatOneHasCommittedIsBegunByNoOther) {
+  Committer first(folder_ / "run"), second(folder_ / "run");
+  std::set<std::uint64_t> done;
+  for (std::size_t i = 0; i + 1 < kShards; ++i) {
+    done.insert(*first.Begin());
+    first.End();
+  }
+  const auto left = second.Begin();
+  ASSERT_TRUE(left);
+  EXPECT_FALSE(done.contains(*left)) << *left;
+  second.End();
+  EXPECT_EQ(first.Begin(), std::nullopt);
+  EXPECT_EQ(second.Begin(), std::nullopt);
+}
+
+TEST_F(LabelersTogether, ThoseThatBeginTogetherShareTheWork) {
+  Committer first(folder_ / "run"), second(folder_ / "run");
+  std::size_t begun = 0;
+  for (bool more = true; more;) {
+    const bool by_first = first.Begin().has_value(), by_second = second.Begin().has_value();
+    if (by_first) first.End();
+    if (by_second) second.End();
+    begun += (by_first ? 1U : 0U) + (by_second ? 1U : 0U);
+    more = by_first || by_second;
+  }
+  // The first by both, and others by chance: two more on average.
+  EXPECT_GT(begun, kShards);
+  EXPECT_LT(begun, 2 * kShards - 8);
+}
+
 TEST(OfflineLabels, CanariesChangeNoByteOfALabelSetAndAreTheSameForEveryLabeler) {
   const auto folder = Scratch("canary_bytes");
   auto spec = testing::RenderedSpec(folder);
@@ -229,7 +309,7 @@ TEST(OfflineLabels, ARecordReplayedIsItsRowAgainAndATamperedRowIsNot) {
   std::filesystem::remove(run.Labels() / "index.json");
   const auto file = dataset::WriteLabelSet(run.Labels(), sets[0]);
   ASSERT_TRUE(file);
-  ASSERT_TRUE(dataset::CommitToLabelIndex(run.Labels(), 0, *file).ok());
+  ASSERT_TRUE(dataset::CommitToLabelIndex(run.Labels(), 0, *file));
   const auto replayed = ReplayRecord(run.Labels(), sets[0].key.front(), /*json=*/true);
   ASSERT_TRUE(replayed) << replayed.error().message();
   EXPECT_FALSE(replayed->same);

@@ -47,12 +47,13 @@ Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& in
 /// Where a coordinator, which writes it in pieces, has it.
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 
-/// Reads the index, enters one shard and replaces it; creates the folder. The same entry again changes nothing. `stop`
-/// as io::OpenObjectStore's; it also ends the wait for others (Cancelled). Thread: any, and any number of processes,
-/// where the file system has locks. Errors: AlreadyExists where the shard has another digest; Unavailable where another
-/// process has kept the index for a minute; those of reading and writing.
-Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
-                          const std::stop_token& stop = {});
+/// Reads the index, enters one shard and replaces it; creates the folder. The same entry again changes nothing.
+/// Returns: whether the shard was not there before. `stop` as io::OpenObjectStore's; it also ends the wait for others
+/// (Cancelled). Thread: any, and any number of processes, where the file system has locks. Errors: AlreadyExists where
+/// the shard has another digest; Unavailable where another process has kept the index for a minute; those of reading
+/// and writing.
+Result<bool> CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                                const std::stop_token& stop = {});
 
 /// Returns: a digest of all shards and their digests: "the label sets in use".
 std::string LabelIndexDigest(const LabelIndex& index);
