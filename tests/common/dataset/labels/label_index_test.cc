@@ -149,9 +149,10 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
 TEST_F(LabelIndexTest, AFolderWhoseShardsAreOutOfOrderIsNotSound) {
   Commit(OneRecord(0, 10));
   Commit(OneRecord(1, 9));
-  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
-  ASSERT_EQ(found.faults.size(), 1U);
-  EXPECT_THAT(found.faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
+  const auto found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->faults.size(), 1U);
+  EXPECT_THAT(found->faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
 }
 
 TEST_F(LabelIndexTest, RefusesADamagedIndex) {
