@@ -26,6 +26,9 @@ namespace {
 /// Offline nobody takes the lease away; renewals are rare.
 constexpr std::chrono::minutes kLeaseTime{10};
 
+/// Nobody takes so long to write a file.
+constexpr std::chrono::hours kAbandoned{1};
+
 /// Returns: the round of a label job's name.
 Result<std::uint32_t> RoundOf(const std::string& job) {
   std::uint32_t round = 0;
@@ -52,6 +55,12 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
     }
   }
   return Fail(DataLossError("the job published no teacher: file=" + path.string()));
+}
+
+/// NotFound and Aborted say that the lease is gone; here, where none can be, they are of a file.
+Status NoLostLease(const Status& failure) {
+  if (failure.code() != StatusCode::kNotFound && failure.code() != StatusCode::kAborted) return failure;
+  return FailedPreconditionError(std::string(failure.message())).WithExitCode(ProcessExitCode(failure));
 }
 
 class OfflineLeaseClient final : public LeaseClient {
@@ -86,14 +95,14 @@ class OfflineLeaseClient final : public LeaseClient {
     const LateStop ending(ending_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
-    FERMENT_ASSIGN_OR_RETURN(
-        const bool first,
+    const auto first =
         dataset::CommitToLabelIndex(folder_, lease.key.shard,
                                     {file.file.filename().string(),
                                      file.sha256,
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}},
-                                    ending.token()));
-    others_at_work_ = others_at_work_ || !first;
+                                    ending.token());
+    if (!first) return Fail(NoLostLease(first.error()));
+    others_at_work_ = others_at_work_ || !*first;
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
     return LeaseOffer();
@@ -101,10 +110,11 @@ class OfflineLeaseClient final : public LeaseClient {
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }
 
-  Status FailShard(const LeaseKey& /*key*/, const ShardFailure& failure) override {
+  /// The next Take tells it.
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
     const MutexLock lock(mutex_);
-    failure_ = failure.status;
-    return failure.status;
+    failure_ = failure.status.With("shard " + std::to_string(key.shard));
+    return {};
   }
 
  private:
@@ -163,6 +173,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
   FERMENT_ASSIGN_OR_RETURN(const auto store, dataset::LabelUrlOf(teacher.output_dir));
   // Who committed what is left out below may have been killed before the folder's sync.
   if (!store && !index.empty()) FERMENT_RETURN_IF_ERROR(io::SyncFolder(teacher.output_dir));
+  if (!store) FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(teacher.output_dir, kAbandoned));
 
   const auto shared = std::make_shared<const RunSpec>(std::move(spec));
   const std::uint64_t per_shard = shared->data().fr().shard_records();
