@@ -19,6 +19,7 @@
 #include "common/io/formats/half_float.h"
 #include "tests/support/as_nobody.h"
 #include "tests/support/rendered_spec.h"
+#include "tests/support/replaced_label_index.h"
 
 namespace ferment::cli {
 namespace {
@@ -73,7 +74,7 @@ class LabelsCommandsTest : public ::testing::Test {
     auto index = dataset::ReadLabelIndex(folder);
     ASSERT_TRUE(index);
     (*index)[shard] = *file;
-    ASSERT_TRUE(dataset::WriteLabelIndex(folder, *index).ok());
+    ASSERT_TRUE(testing::ReplaceLabelIndex(folder, *index).ok());
   }
   /// What is wrong with the first folder when `set` is its second shard; no command takes it for sound.
   std::string FaultOf(const dataset::LabelSet& set) {
@@ -199,7 +200,7 @@ TEST_F(LabelsCommandsTest, VerifyFindsFiguresThatNoSoftmaxMakes) {
 TEST_F(LabelsCommandsTest, VerifyNotesWhatIsMissing) {
   auto index = *dataset::ReadLabelIndex(first_);
   index.erase(0);
-  ASSERT_TRUE(dataset::WriteLabelIndex(first_, index).ok());
+  ASSERT_TRUE(testing::ReplaceLabelIndex(first_, index).ok());
   EXPECT_EQ(Labels({"verify", first_.string()}), 0) << out_;
   EXPECT_THAT(out_, HasSubstr("note: shards below the last one are not in the index: missing=1 last=1"));
   EXPECT_EQ(Labels({"verify", second_.string()}), 0);

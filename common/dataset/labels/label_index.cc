@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -93,6 +94,15 @@ Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index
                                  " committed=" + found->second.sha256 + " offered=" + file.sha256));
 }
 
+/// Each commit would say the same.
+void WarnOnceOfNoLocks(const Status& why) {
+  static std::atomic<bool> warned = false;
+  if (warned.exchange(true)) return;
+  LogWarning("label_index.not_locked",
+             {{"error", why.message()},
+              {"means", "of several labelers that commit at once one may undo what another has committed"}});
+}
+
 /// Keeps others from the index from before it is read until it is replaced: an entry that they make meanwhile would be
 /// lost. A killed process leaves the file, and no lock.
 class IndexLock {
@@ -105,10 +115,7 @@ class IndexLock {
     const auto end = std::chrono::steady_clock::now() + kLongestWait;
     while (::flock(handle, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) {
-        LogWarning("label_index.not_locked",
-                   {{"file", file.string()},
-                    {"error", io::WriteErrno(errno, "cannot lock", file).message()},
-                    {"means", "of several labelers that commit at once one may undo what another has committed"}});
+        WarnOnceOfNoLocks(io::WriteErrno(errno, "cannot lock", file));
         break;
       }
       if (stop.stop_requested()) return Fail(CancelledError("asked to stop, waiting for file=" + file.string()));
@@ -193,11 +200,6 @@ Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
   if (!bytes && bytes.error().code() == StatusCode::kNotFound) return LabelIndex{};
   if (!bytes) return Fail(bytes.error().With("the index of label sets"));
   return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));
-}
-
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
-  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index));
 }
 
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder) { return folder / kIndexName; }

@@ -42,8 +42,6 @@ class LabelIndexText {
 /// DataLoss for a damaged index; those of LabelFiles.
 Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop = {});
 
-/// Replaces `folder`/index.json atomically. Thread: one writer a folder. Errors: those of io::WriteFileAtomically.
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
 /// Where a coordinator, which writes it in pieces, has it.
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 

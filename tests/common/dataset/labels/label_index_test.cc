@@ -71,7 +71,7 @@ TEST_F(LabelIndexTest, IsTheSameInPiecesAndNamesAnyFile) {
   pieces += text.Take();
   text.Add(1'234'567, plain);
   pieces += text.TakeEnd();
-  ASSERT_TRUE(WriteLabelIndex(folder_, {{7, odd}, {1'234'567, plain}}).ok());
+  ASSERT_TRUE(CommitToLabelIndex(folder_, 1'234'567, plain) && CommitToLabelIndex(folder_, 7, odd));
   std::ifstream file(LabelIndexFile(folder_));
   EXPECT_EQ(pieces, std::string(std::istreambuf_iterator<char>(file), {}));
   EXPECT_EQ(*ReadLabelIndex(folder_), (LabelIndex{{7, odd}, {1'234'567, plain}}));
