@@ -146,9 +146,10 @@ class Bench {
     FERMENT_RETURN_IF_ERROR(outcome.failure);
     const Counts& counts = outcome.result.counts;
     const ResultFile& file = outcome.result.files.front();
-    FERMENT_RETURN_IF_ERROR(dataset::CommitToLabelIndex(
+    const auto committed = dataset::CommitToLabelIndex(
         teacher_.output_dir, lease.key.shard,
-        {file.file.filename(), file.sha256, {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
+        {file.file.filename(), file.sha256, {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
+    if (!committed) return Fail(committed.error());
     const double seconds = SecondsSince(begin);
     return Json{{"seconds", seconds},
                 {"network_share", network_seconds_ / (seconds * options_.device.threads)},

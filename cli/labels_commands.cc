@@ -132,8 +132,8 @@ void Show(const LabelsFlags& flags) {
 void Verify(const LabelsFlags& flags) {
   bool sound = true;
   Json all = Json::array();
-  for (const LabelFolder& folder : FoldersOrLeave(flags.path)) {
-    const auto [faults, notes] = dataset::CheckLabelFolder(folder);
+  for (const LabelFolder& folder : ValueOrLeave(dataset::FindLabelFoldersToCheck(flags.path))) {
+    const auto [faults, notes] = ValueOrLeave(dataset::CheckLabelFolder(folder));
     sound = sound && faults.empty();
     all.push_back({{"folder", folder.path.string()}, {"faults", faults}, {"notes", notes}});
     if (flags.json) continue;

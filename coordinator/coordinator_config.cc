@@ -28,25 +28,33 @@ Status RefusePassword(const std::string& uri) {
       .WithExitCode(exit_code::kUsage);
 }
 
-std::string Seconds(std::chrono::milliseconds time) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+std::int64_t Seconds(std::chrono::milliseconds time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
 }
 
 Status UsageError(const std::string& text) { return InvalidArgumentError(text).WithExitCode(exit_code::kUsage); }
 
+Status CheckRange(const char* flag, std::int64_t value, const FlagRange& range) {
+  if (value >= range.least && value <= range.most) return {};
+  return UsageError(std::string(flag) + " must be " + std::to_string(range.least) + " to " +
+                    std::to_string(range.most) + ": value=" + std::to_string(value));
+}
+
 Status CheckCoolDown(const CoolDownRule& rule) {
-  if (rule.after > 1000) {
-    return UsageError("--cool-down-after must be 0 (never) to 1000 failures: cool-down-after=" +
-                      std::to_string(rule.after));
-  }
-  if (rule.longest < std::chrono::seconds(1) || rule.longest > std::chrono::hours(1)) {
-    return UsageError("--cool-down-longest must be 1 to 3600 seconds: cool-down-longest=" + Seconds(rule.longest));
-  }
-  if (rule.first < std::chrono::seconds(1) || rule.first > rule.longest) {
-    return UsageError("--cool-down-first must be 1 to --cool-down-longest (" + Seconds(rule.longest) +
-                      ") seconds: cool-down-first=" + Seconds(rule.first));
-  }
-  return {};
+  FERMENT_RETURN_IF_ERROR(CheckRange("--cool-down-after", rule.after, kCoolDownAfterRange));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--cool-down-longest", Seconds(rule.longest), kCoolDownRange));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--cool-down-first", Seconds(rule.first), kCoolDownRange));
+  if (rule.first <= rule.longest) return {};
+  return UsageError("--cool-down-first must be at most --cool-down-longest (" + std::to_string(Seconds(rule.longest)) +
+                    "): value=" + std::to_string(Seconds(rule.first)));
+}
+
+Status CheckLimits(const CoordinatorLimits& limits) {
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections", limits.connections, kConnectionsRange));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections-per-peer", limits.connections_per_peer,
+                                     {kConnectionsPerPeerRange.least, limits.connections}));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--max-streams", limits.streams, kStreamsRange));
+  return CheckRange("--max-waiting", limits.waiting, kWaitingRange);
 }
 
 Status CheckSecurity(const CoordinatorConfig& config) {
@@ -62,19 +70,6 @@ Status CheckSecurity(const CoordinatorConfig& config) {
   if (config.trainer_tls_dir.empty()) return {};
   FERMENT_ASSIGN_OR_RETURN(const auto trainer, rpc::ResolveCredentials({.tls_dir = config.trainer_tls_dir}));
   return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
-}
-
-Status CheckRange(const char* flag, int value, int least, int most) {
-  if (value >= least && value <= most) return {};
-  return UsageError(std::string(flag) + " must be " + std::to_string(least) + " to " + std::to_string(most) +
-                    ": value=" + std::to_string(value));
-}
-
-Status CheckLimits(const CoordinatorLimits& limits) {
-  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections", limits.connections, 8, 100'000));
-  FERMENT_RETURN_IF_ERROR(CheckRange("--max-connections-per-peer", limits.connections_per_peer, 1, limits.connections));
-  FERMENT_RETURN_IF_ERROR(CheckRange("--max-streams", limits.streams, 1, 896));
-  return CheckRange("--max-waiting", limits.waiting, 64, 1'000'000);
 }
 
 }  // namespace
@@ -112,11 +107,9 @@ Status Check(const CoordinatorConfig& config) {
     if (told->port == 0) return UsageError("--advertise needs a port: advertise=" + config.advertise);
   }
   FERMENT_RETURN_IF_ERROR(CheckLimits(config.limits));
-  if (config.drain < std::chrono::seconds(0) || config.drain > std::chrono::minutes(10)) {
-    return UsageError("--drain must be 0 to 600 seconds: drain=" + std::to_string(config.drain.count()));
-  }
+  FERMENT_RETURN_IF_ERROR(CheckRange("--drain", config.drain.count(), kDrainRange));
   FERMENT_RETURN_IF_ERROR(CheckCoolDown(config.cool_down));
-  FERMENT_RETURN_IF_ERROR(CheckRange("--keep-runs", config.keep_runs, 0, 1'000'000));
+  FERMENT_RETURN_IF_ERROR(CheckRange("--keep-runs", config.keep_runs, kKeepRunsRange));
   if (!config.label_store.empty()) {
     const auto place = io::ParseObjectUrl(config.label_store);
     if (!place) return place.error().With("--label-store").WithExitCode(exit_code::kUsage);
@@ -130,8 +123,8 @@ std::string Describe(const CoordinatorConfig& config) {
          "\nlabel-store = " + config.label_store + "\ntrainer = " + config.trainer.string() +
          "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +
          " s\ncool-down-after = " + std::to_string(config.cool_down.after) +
-         "\ncool-down-first = " + Seconds(config.cool_down.first) +
-         " s\ncool-down-longest = " + Seconds(config.cool_down.longest) +
+         "\ncool-down-first = " + std::to_string(Seconds(config.cool_down.first)) +
+         " s\ncool-down-longest = " + std::to_string(Seconds(config.cool_down.longest)) +
          " s\nkeep-runs = " + std::to_string(config.keep_runs) +
          "\nreflection = " + (ServesReflection(config) ? "on" : "off") +
          "\nstore-on-network = " + (config.store_on_network ? "true" : "false") +

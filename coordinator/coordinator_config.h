@@ -14,16 +14,34 @@
 
 namespace ferment::coordinator {
 
+/// What the whole number of a flag may be, for the command line and for Check.
+struct FlagRange {
+  int least;
+  int most;
+};
+inline constexpr FlagRange kConnectionsRange{8, 100'000};
+/// At most as many as connections, too.
+inline constexpr FlagRange kConnectionsPerPeerRange{1, kConnectionsRange.most};
+inline constexpr FlagRange kStreamsRange{1, 896};
+inline constexpr FlagRange kWaitingRange{64, 1'000'000};
+inline constexpr FlagRange kKeepRunsRange{0, 1'000'000};
+/// Seconds, 10 min at most: the platform's own grace ends before.
+inline constexpr FlagRange kDrainRange{0, 600};
+/// Failures; 0: never.
+inline constexpr FlagRange kCoolDownAfterRange{0, 1000};
+/// Seconds of the first and of the longest, which is not below it: whoever is silent for that long is forgotten.
+inline constexpr FlagRange kCoolDownRange{1, 3600};
+
 /// What slow and hostile clients may take; docs/security.md says what happens past each.
 struct CoordinatorLimits {
-  /// gRPC connections, 8 to 100,000: a labeler, a trainer and a follower have one each. Fewer where the system grants
+  /// gRPC connections: a labeler, a trainer and a follower have one each. Fewer where the system grants
   /// fewer open files.
   int connections = 2048;
-  /// Of one IP address, 1 to `connections`; half of them, so that one machine does not shut all others out.
+  /// Of one IP address; half of them, so that one machine does not shut all others out.
   int connections_per_peer = 1024;
-  /// Runs and logs being followed, 1 to 896: each holds what its reader has not taken.
+  /// Runs and logs being followed: each holds what its reader has not taken.
   int streams = 512;
-  /// Requests that wait for the scheduler, 64 to 1,000,000; with these it needs about a second.
+  /// Requests that wait for the scheduler; with these it needs about a second.
   int waiting = 4096;
 };
 
@@ -45,11 +63,10 @@ struct CoordinatorConfig {
   std::string label_store;
   std::filesystem::path trainer = "ferment-trainer";
   std::filesystem::path mpirun = "mpirun";
-  /// How long TERM waits for checkpoints. 10 min at most: the platform's own grace ends before.
+  /// How long TERM waits for checkpoints.
   std::chrono::seconds drain{50};
-  /// after 0 to 1000 failures, first 1 s to longest, longest up to 1 h: whoever is silent for that long is forgotten.
   CoolDownRule cool_down;
-  /// Runs that have ended and are remembered, 0 to 1,000,000.
+  /// Runs that have ended and are remembered.
   int keep_runs = 500;
   /// Serve other machines without TLS; with TLS it concerns the admin port alone.
   bool insecure = false;

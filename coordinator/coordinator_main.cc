@@ -34,35 +34,40 @@ void AddSecurityOptions(CLI::App& app, CoordinatorConfig& config) {
   app.add_option("--audit-file", config.audit_file, "Who did what, a sealed line a call; see `ferment audit verify`");
 }
 
+/// Returns: a check, as CLI11 takes it.
+auto Within(const FlagRange& range) {
+  return WholeNumber(static_cast<std::uint64_t>(range.least), static_cast<std::uint64_t>(range.most));
+}
+
 void AddLimitOptions(CLI::App& app, CoordinatorLimits& limits) {
-  const auto add = [&app](const char* flag, int& value, const char* help, std::uint64_t least, std::uint64_t most) {
-    app.add_option(flag, value, help)->check(WholeNumber(least, most))->capture_default_str();
+  const auto add = [&app](const char* flag, int& value, const char* help, const FlagRange& range) {
+    app.add_option(flag, value, help)->check(Within(range))->capture_default_str();
   };
-  add("--max-connections", limits.connections, "gRPC connections", 8, 100'000);
-  add("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address", 1, 100'000);
-  add("--max-streams", limits.streams, "Runs and logs being followed", 1, 896);
-  add("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused", 64, 1'000'000);
+  add("--max-connections", limits.connections, "gRPC connections", kConnectionsRange);
+  add("--max-connections-per-peer", limits.connections_per_peer, "Those of one IP address", kConnectionsPerPeerRange);
+  add("--max-streams", limits.streams, "Runs and logs being followed", kStreamsRange);
+  add("--max-waiting", limits.waiting, "Requests that wait for the scheduler; further ones are refused", kWaitingRange);
 }
 
 /// An option in whole seconds.
 template <typename Time>
-void AddSeconds(CLI::App& app, const std::string& flag, Time& time, const std::string& help, std::uint64_t least,
-                std::uint64_t most) {
+void AddSeconds(CLI::App& app, const std::string& flag, Time& time, const std::string& help, const FlagRange& range) {
   const auto set = [&time](std::int32_t seconds) { time = std::chrono::seconds(seconds); };
-  app.add_option_function<std::int32_t>(flag, set, help)
-      ->check(WholeNumber(least, most))
+  const std::string allowed = ", " + std::to_string(range.least) + " to " + std::to_string(range.most);
+  app.add_option_function<std::int32_t>(flag, set, help + allowed)
+      ->check(Within(range))
       ->default_str(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()));
 }
 
 void AddTimeOptions(CLI::App& app, CoordinatorConfig& config) {
-  AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints, 0 to 600", 0, 600);
+  AddSeconds(app, "--drain", config.drain, "Seconds that TERM waits for checkpoints", kDrainRange);
   app.add_option("--cool-down-after", config.cool_down.after,
                  "Failures in a row, without a commit, after which a labeler is granted nothing for a while; 0: never")
-      ->check(WholeNumber(0, 1000))
+      ->check(Within(kCoolDownAfterRange))
       ->capture_default_str();
   AddSeconds(app, "--cool-down-first", config.cool_down.first,
-             "Seconds of the first such while; each failure doubles it", 1, 3600);
-  AddSeconds(app, "--cool-down-longest", config.cool_down.longest, "Seconds of the longest one, 1 to 3600", 1, 3600);
+             "Seconds of the first such while, which each failure doubles", kCoolDownRange);
+  AddSeconds(app, "--cool-down-longest", config.cool_down.longest, "Seconds of the longest one", kCoolDownRange);
 }
 
 /// Returns: 0. Errors: those of the configuration, with which a coordinator would not start.
@@ -100,7 +105,7 @@ int Main(int argc, char** argv) {
   app.add_option("--mpirun", config.mpirun, "The mpirun program")->capture_default_str();
   AddTimeOptions(app, config);
   app.add_option("--keep-runs", config.keep_runs, "Runs that have ended and are remembered, the latest ones")
-      ->check(WholeNumber(0, 1'000'000))
+      ->check(Within(kKeepRunsRange))
       ->capture_default_str();
   app.add_flag("--insecure", config.insecure,
                "Serve other machines without TLS (gRPC without --tls-dir, and the admin port)");

@@ -54,7 +54,8 @@ Status LabelerLoop::Run(std::stop_token ending) {
     Held held = std::move(ahead.front());
     ahead.pop_front();
     std::future<Result<std::optional<Held>>> taking;
-    if (ahead.empty()) taking = std::async(std::launch::async, [&] { return TakeOne(ending, /*wait=*/false); });
+    if (ahead.empty() && next_ == NextLease::kTakenAhead)
+      taking = std::async(std::launch::async, [&] { return TakeOne(ending, /*wait=*/false); });
     auto worked = WorkOn(held);
     if (taking.valid()) {
       if (auto taken = taking.get(); taken && *taken) ahead.push_back(std::move(**taken));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Takes leases and works on them until there is no more: one in hand, the next one taken before it is needed.
+// Takes leases and works on them until there is no more.
 #pragma once
 
 #include <functional>
@@ -15,11 +15,14 @@
 
 namespace ferment::labeler {
 
+/// Ahead, work never waits for a coordinator; when it is begun, what others have done by then is known.
+enum class NextLease { kTakenAhead, kTakenWhenBegun };
+
 /// Thread: construct and Run on one thread. References outlive it.
 class LabelerLoop {
  public:
-  LabelerLoop(LeaseClient& client, WorkRunner& runner, bool exit_when_idle)
-      : client_(client), runner_(runner), exit_when_idle_(exit_when_idle) {}
+  LabelerLoop(LeaseClient& client, WorkRunner& runner, bool exit_when_idle, NextLease next = NextLease::kTakenAhead)
+      : client_(client), runner_(runner), exit_when_idle_(exit_when_idle), next_(next) {}
 
   /// Returns: success when idle and told to leave then; Cancelled when `ending` was requested, all leases handed back;
   /// else what made work impossible: no coordinator, no device, or a disk that is full or fails (204), after which
@@ -42,6 +45,7 @@ class LabelerLoop {
   LeaseClient& client_;
   WorkRunner& runner_;
   bool exit_when_idle_;
+  NextLease next_;
 };
 
 }  // namespace ferment::labeler

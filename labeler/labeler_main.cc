@@ -94,7 +94,9 @@ Status Label(const LabelerConfig& config, const InferenceDevice& device, const s
         return MakeTorchAnnotator(spec, model.file, model.digest, device, ending);
       },
       config.threads, ending);
-  return LabelerLoop(*client, runner, config.exit_when_idle || config.offline).Run(ending);
+  return LabelerLoop(*client, runner, config.exit_when_idle || config.offline,
+                     config.offline ? NextLease::kTakenWhenBegun : NextLease::kTakenAhead)
+      .Run(ending);
 }
 
 /// Returns: `code`, or why not all of `text` could be printed.

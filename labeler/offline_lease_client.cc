@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <deque>
+#include <random>
 #include <utility>
 
 #include "common/base/json_field.h"
@@ -24,6 +25,9 @@ namespace {
 
 /// Offline nobody takes the lease away; renewals are rare.
 constexpr std::chrono::minutes kLeaseTime{10};
+
+/// Nobody takes so long to write a file.
+constexpr std::chrono::hours kAbandoned{1};
 
 /// Returns: the round of a label job's name.
 Result<std::uint32_t> RoundOf(const std::string& job) {
@@ -52,6 +56,12 @@ Result<Model> TeacherOf(const RunLayout& layout, std::uint32_t round) {
   return Fail(DataLossError("the job published no teacher: file=" + path.string()));
 }
 
+/// NotFound and Aborted say that the lease is gone; here, where none can be, they are of a file.
+Status NoLostLease(const Status& failure) {
+  if (failure.code() != StatusCode::kNotFound && failure.code() != StatusCode::kAborted) return failure;
+  return FailedPreconditionError(std::string(failure.message())).WithExitCode(ProcessExitCode(failure));
+}
+
 class OfflineLeaseClient final : public LeaseClient {
  public:
   OfflineLeaseClient(io::FolderHold hold, std::deque<Lease> leases, std::filesystem::path folder,
@@ -61,12 +71,17 @@ class OfflineLeaseClient final : public LeaseClient {
   Result<LeaseOffer> Take() override {
     const MutexLock lock(mutex_);
     if (!failure_.ok()) return Fail(failure_);
+    if (!waiting_.empty()) FERMENT_RETURN_IF_ERROR(LeaveOutWhatIsDone());
     if (waiting_.empty()) {
       TellCanaries();
       return LeaseOffer{{}, std::chrono::milliseconds(0), /*idle=*/true};
     }
-    LeaseOffer offer{{waiting_.front()}, std::chrono::milliseconds(0), false};
-    waiting_.pop_front();
+    // Labelers that go through the shards in one order do the same ones, each at its own pace.
+    const std::size_t last = others_at_work_ ? waiting_.size() - 1 : 0;
+    const auto next =
+        waiting_.begin() + static_cast<std::ptrdiff_t>(std::uniform_int_distribution<std::size_t>(0, last)(random_));
+    LeaseOffer offer{{std::move(*next)}, std::chrono::milliseconds(0), false};
+    waiting_.erase(next);
     return offer;
   }
 
@@ -79,12 +94,14 @@ class OfflineLeaseClient final : public LeaseClient {
     const LateStop ending(ending_);
     const ResultFile& file = result.files.front();
     const Counts& counts = result.counts;
-    FERMENT_RETURN_IF_ERROR(
+    const auto first =
         dataset::CommitToLabelIndex(folder_, lease.key.shard,
                                     {file.file.filename().string(),
                                      file.sha256,
                                      {counts.read, counts.labelled, counts.abstained, counts.quarantined}},
-                                    ending.token()));
+                                    ending.token());
+    if (!first) return Fail(NoLostLease(first.error()));
+    others_at_work_ = others_at_work_ || !*first;
     canaries_.checked += result.canaries.checked;
     canaries_.correct += result.canaries.correct;
     return LeaseOffer();
@@ -92,13 +109,21 @@ class OfflineLeaseClient final : public LeaseClient {
 
   Status Return(const LeaseKey& /*key*/) override { return Status(); }
 
-  Status FailShard(const LeaseKey& /*key*/, const ShardFailure& failure) override {
+  /// The next Take tells it.
+  Status FailShard(const LeaseKey& key, const ShardFailure& failure) override {
     const MutexLock lock(mutex_);
-    failure_ = failure.status;
-    return failure.status;
+    failure_ = failure.status.With("shard " + std::to_string(key.shard));
+    return {};
   }
 
  private:
+  Status LeaveOutWhatIsDone() FERMENT_REQUIRES(mutex_) {
+    FERMENT_ASSIGN_OR_RETURN(const auto index, dataset::ReadLabelIndex(folder_, ending_));
+    const auto done = std::erase_if(waiting_, [&](const Lease& lease) { return index.contains(lease.key.shard); });
+    others_at_work_ = others_at_work_ || done > 0;
+    return {};
+  }
+
   /// Says how the teacher did on faces whose class is known. Nobody stops it here: that is the coordinator's.
   void TellCanaries() FERMENT_REQUIRES(mutex_) {
     if (canaries_.checked == told_) return;
@@ -116,6 +141,9 @@ class OfflineLeaseClient final : public LeaseClient {
   // Under mutex_.
   Mutex mutex_;
   std::deque<Lease> waiting_ FERMENT_GUARDED_BY(mutex_);
+  /// Somebody else has committed a shard since this one began.
+  bool others_at_work_ FERMENT_GUARDED_BY(mutex_) = false;
+  std::mt19937_64 random_ FERMENT_GUARDED_BY(mutex_){std::random_device()()};
   Status failure_ FERMENT_GUARDED_BY(mutex_);
   CanaryCounts canaries_ FERMENT_GUARDED_BY(mutex_);
   std::uint64_t told_ FERMENT_GUARDED_BY(mutex_) = 0;
@@ -144,6 +172,7 @@ Result<std::unique_ptr<LeaseClient>> MakeOfflineLeaseClient(const std::filesyste
   FERMENT_ASSIGN_OR_RETURN(const auto store, dataset::LabelUrlOf(teacher.output_dir));
   // Who committed what is left out below may have been killed before the folder's sync.
   if (!store && !index.empty()) FERMENT_RETURN_IF_ERROR(io::SyncFolder(teacher.output_dir));
+  if (!store) FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(teacher.output_dir, kAbandoned));
 
   const auto shared = std::make_shared<const RunSpec>(std::move(spec));
   const std::uint64_t per_shard = shared->data().fr().shard_records();

@@ -22,20 +22,32 @@ namespace {
 
 Status Missing(const std::string& text) { return NotFoundError(text).WithExitCode(exit_code::kBadData); }
 
+/// Errors: NotFound where the phase has not ended; those of reading, naming the file.
+Result<Json> ResultOf(const std::filesystem::path& phase) {
+  const auto file = phase / "result.json";
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(file));
+  auto result = ParseJson(text);
+  if (!result) return Fail(result.error().With("file=" + file.string()));
+  return result;
+}
+
 /// Returns: the file of the teacher with this digest, from the results of the run's phases.
 Result<std::filesystem::path> TeacherFile(const RunLayout& layout, const std::string& digest) {
+  Status unread;
   std::error_code ignored;
   for (const auto& phase : std::filesystem::directory_iterator(layout.root() / "phases", ignored)) {
-    const auto text = io::ReadTextFile(phase.path() / "result.json");
-    if (!text) continue;
-    const auto result = ParseJson(*text);
+    const auto result = ResultOf(phase.path());
+    if (!result && result.error().code() != StatusCode::kNotFound) unread = result.error();
     if (!result) continue;
     for (const Json& model : Field(*result, "models")) {
       if (TextOr(Field(model, "sha256"), "") == digest) return layout.root() / TextOr(Field(model, "file"), "");
     }
   }
-  return Fail(
-      Missing("no phase of the run published this teacher: run=" + layout.root().string() + " teacher=" + digest));
+  const std::string teacher = "teacher=" + digest;
+  if (!unread.ok()) {
+    return Fail(unread.With("what may tell where the teacher of these label sets lies cannot be read, " + teacher));
+  }
+  return Fail(Missing("no phase of the run published this teacher: run=" + layout.root().string() + " " + teacher));
 }
 
 struct Again {

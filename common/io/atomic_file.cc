@@ -29,13 +29,13 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& path) {
                                "-" + std::to_string(counter.fetch_add(1)) + std::string(kTemporarySuffix));
 }
 
-/// Removes the temporary files in `folder` for whose name `of_these` is true.
-Status RemoveTemporaries(const std::filesystem::path& folder, const std::function<bool(const std::string&)>& of_these) {
+/// Removes the temporary files in `folder` for which `of_these` is true.
+Status RemoveTemporaries(const std::filesystem::path& folder,
+                         const std::function<bool(const std::filesystem::path&)>& of_these) {
   std::error_code error;
   std::filesystem::directory_iterator entry(folder, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (!IsTemporaryName(name) || !of_these(name)) continue;
+    if (!IsTemporaryName(entry->path().filename().string()) || !of_these(entry->path())) continue;
     if (::unlink(entry->path().c_str()) != 0 && errno != ENOENT) {
       return WriteErrno(errno, "cannot remove", entry->path());
     }
@@ -136,15 +136,20 @@ Status WriteFileAtomically(const std::filesystem::path& path, std::string_view t
 
 Status RemoveTemporariesOf(const std::filesystem::path& path) {
   const std::string prefix = TemporaryPrefix(path);
-  return RemoveTemporaries(path.parent_path(), [&prefix](const std::string& name) {
+  return RemoveTemporaries(path.parent_path(), [&prefix](const std::filesystem::path& temporary) {
+    const std::string name = temporary.filename().string();
     // What stands between is numbers alone, else it is of a file with a longer name.
     const std::size_t end = name.size() - kTemporarySuffix.size();
     return name.starts_with(prefix) && name.find_first_not_of("0123456789-", prefix.size()) == end;
   });
 }
 
-Status RemoveTemporariesIn(const std::filesystem::path& folder) {
-  return RemoveTemporaries(folder, [](const std::string&) { return true; });
+Status RemoveTemporariesIn(const std::filesystem::path& folder, std::chrono::seconds unwritten_for) {
+  const auto since = std::filesystem::file_time_type::clock::now() - unwritten_for;
+  return RemoveTemporaries(folder, [&](const std::filesystem::path& temporary) {
+    std::error_code gone;
+    return unwritten_for == std::chrono::seconds(0) || std::filesystem::last_write_time(temporary, gone) < since;
+  });
 }
 
 Status CreateFolders(const std::filesystem::path& folder) {

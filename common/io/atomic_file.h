@@ -3,6 +3,7 @@
 // Files that appear whole or not at all, and that are still there after a power cut.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -61,9 +62,9 @@ Status WriteFileAtomically(const std::filesystem::path& path, std::string_view t
 using WriteText = std::function<Status(const std::filesystem::path&, std::string_view)>;
 
 /// Removes what other writers of `path`, or of any file in `folder`, have not renamed yet, so that they fail; a missing
-/// folder has none. Errors: those of io::WriteErrno.
+/// folder has none. `unwritten_for`: what was written to since then stays. Errors: those of io::WriteErrno.
 Status RemoveTemporariesOf(const std::filesystem::path& path);
-Status RemoveTemporariesIn(const std::filesystem::path& folder);
+Status RemoveTemporariesIn(const std::filesystem::path& folder, std::chrono::seconds unwritten_for = {});
 
 /// Creates the folder and its missing parents; they are there after a power cut, whoever made them. Errors: those of
 /// io::WriteErrno.

@@ -7,6 +7,7 @@
 
 #include "common/dataset/labels/label_index.h"
 #include "coordinator/store/event_codec.h"
+#include "tests/support/replaced_label_index.h"
 
 namespace ferment::chaos {
 namespace {
@@ -74,7 +75,7 @@ class ChaosOracleTest : public ::testing::Test {
     set.status = {dataset::LabelStatus::kLabelled};
     const auto file = dataset::WriteLabelSet(run_dir_ / "labels", set);
     EXPECT_TRUE(file) << file.error().ToString();
-    EXPECT_TRUE(dataset::CommitToLabelIndex(run_dir_ / "labels", shard, *file).ok() || content != 'a');
+    EXPECT_TRUE(dataset::CommitToLabelIndex(run_dir_ / "labels", shard, *file) || content != 'a');
     return *file;
   }
   void Add(const Event& event) {
@@ -206,7 +207,7 @@ TEST_F(ChaosOracleTest, CatchesAVisibleSetThatNobodyCommitted) {
   const auto other = WriteSet(1, 'b');
   auto index = *dataset::ReadLabelIndex(run_dir_ / "labels");
   index[1] = other;
-  ASSERT_TRUE(dataset::WriteLabelIndex(run_dir_ / "labels", index).ok());
+  ASSERT_TRUE(testing::ReplaceLabelIndex(run_dir_ / "labels", index).ok());
   ExpectBreach("P1", "another label set is visible than was committed");
 }
 

@@ -13,8 +13,13 @@
 #include "cli/command.h"
 #include "common/base/json.h"
 #include "common/config/run_layout.h"
+#include "common/config/spec_loader.h"
 #include "common/dataset/labels/label_index.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/io/formats/half_float.h"
+#include "tests/support/as_nobody.h"
+#include "tests/support/rendered_spec.h"
+#include "tests/support/replaced_label_index.h"
 
 namespace ferment::cli {
 namespace {
@@ -69,7 +74,7 @@ class LabelsCommandsTest : public ::testing::Test {
     auto index = dataset::ReadLabelIndex(folder);
     ASSERT_TRUE(index);
     (*index)[shard] = *file;
-    ASSERT_TRUE(dataset::WriteLabelIndex(folder, *index).ok());
+    ASSERT_TRUE(testing::ReplaceLabelIndex(folder, *index).ok());
   }
   /// What is wrong with the first folder when `set` is its second shard; no command takes it for sound.
   std::string FaultOf(const dataset::LabelSet& set) {
@@ -195,11 +200,66 @@ TEST_F(LabelsCommandsTest, VerifyFindsFiguresThatNoSoftmaxMakes) {
 TEST_F(LabelsCommandsTest, VerifyNotesWhatIsMissing) {
   auto index = *dataset::ReadLabelIndex(first_);
   index.erase(0);
-  ASSERT_TRUE(dataset::WriteLabelIndex(first_, index).ok());
+  ASSERT_TRUE(testing::ReplaceLabelIndex(first_, index).ok());
   EXPECT_EQ(Labels({"verify", first_.string()}), 0) << out_;
   EXPECT_THAT(out_, HasSubstr("note: shards below the last one are not in the index: missing=1 last=1"));
   EXPECT_EQ(Labels({"verify", second_.string()}), 0);
   EXPECT_THAT(out_, Not(HasSubstr("missing")));
+}
+
+TEST_F(LabelsCommandsTest, VerifyNamesAFolderOfLabelSetsThatHasNoIndex) {
+  std::filesystem::remove(first_ / "index.json");
+  const auto empty = first_.parent_path() / std::string(16, 'e');
+  std::filesystem::create_directories(empty);
+  for (const auto& path : {run_, first_}) {
+    EXPECT_EQ(Labels({"verify", path.string()}), exit_code::kBadData) << path;
+    EXPECT_THAT(out_, HasSubstr(first_.string() + ": NOT sound\n  no index.json"));
+    EXPECT_THAT(out_, HasSubstr("files=2"));
+    EXPECT_THAT(out_, Not(HasSubstr(empty.string())));
+  }
+  EXPECT_EQ(Labels({"verify", second_.string()}), 0) << out_;
+  EXPECT_EQ(Labels({"ls", run_.string()}), 0) << err_;
+  EXPECT_THAT(out_, Not(HasSubstr(first_.string())));
+}
+
+TEST_F(LabelsCommandsTest, VerifyKnowsFromSpecAndDataHowManyShardsThereShouldBe) {
+  const auto data = std::filesystem::path(::testing::TempDir()) / "labels_data";
+  std::filesystem::remove_all(data);
+  auto spec = testing::RenderedSpec(data);
+  ASSERT_TRUE(spec) << spec.error().message();
+  spec->mutable_data()->mutable_fr()->set_shard_records(7);  // of 24
+  const auto write = [&] { std::ofstream(RunLayout(run_).Spec()) << SpecToYaml(*spec); };
+  write();
+  const dataset::LabelOrigin origin = {dataset::DatasetName(spec->data().fr().path()), std::string(64, 'a'),
+                                       dataset::LabelConfigsOf(*spec).back()};
+  const auto folder = RunLayout(run_).LabelSets(origin.dataset, origin.teacher, origin.label_config);
+  const auto verify = [&] {
+    EXPECT_EQ(Labels({"verify", folder.string()}), 0) << out_ << err_;
+    return out_;
+  };
+  for (std::uint64_t shard = 0; shard < 4; ++shard) {
+    Put(folder, shard, SetOf(origin, shard, 0));
+    const std::string missing = "note: shards are not in the index: missing=" + std::to_string(3 - shard) + " of=4\n";
+    EXPECT_THAT(verify(), HasSubstr(shard < 3 ? missing : ": sound\n"));
+  }
+  EXPECT_THAT(out_, Not(HasSubstr("note")));
+  spec->mutable_data()->mutable_fr()->set_shard_records(8);
+  write();
+  EXPECT_THAT(verify(), HasSubstr("note: completeness was not looked at: the label sets are of another data set or"));
+  spec->mutable_data()->mutable_fr()->set_shard_records(7);
+  write();
+  std::filesystem::remove_all(data);
+  EXPECT_THAT(verify(), HasSubstr("note: completeness was not looked at: "));
+  EXPECT_THAT(out_, HasSubstr(data.string()));
+}
+
+TEST_F(LabelsCommandsTest, WhereTheIndexMayNotBeReadVerifySaysSoAsTheOthersDo) {
+  std::filesystem::permissions(first_ / "index.json", std::filesystem::perms::none);
+  for (const char* command : {"ls", "verify"}) {
+    const testing::AsNobody nobody;
+    EXPECT_EQ(Labels({command, first_.string()}), exit_code::kNotAllowed) << command << out_;
+    EXPECT_THAT(err_, HasSubstr((first_ / "index.json").string())) << command;
+  }
 }
 
 TEST_F(LabelsCommandsTest, VerifyTakesACopyThatLiesElsewhere) {

@@ -145,8 +145,9 @@ TEST_F(PacksInAStore, LabelSetsInAStoreAreThoseOnADisk) {
   ASSERT_EQ(folders->size(), 1U);
   EXPECT_EQ(dataset::ReadLabelSets(folders->front().path)->size(), 5U);
   auto check = dataset::CheckLabelFolder(folders->front());
-  EXPECT_TRUE(check.faults.empty()) << check.faults.front();
-  EXPECT_TRUE(check.notes.empty()) << check.notes.front();
+  ASSERT_TRUE(check) << check.error().ToString();
+  EXPECT_TRUE(check->faults.empty()) << check->faults.front();
+  EXPECT_TRUE(check->notes.empty()) << check->notes.front();
 
   // What a check of files on a disk finds, it finds here.
   const auto place = *dataset::LabelUrlOf(folders->front().path);
@@ -157,11 +158,13 @@ TEST_F(PacksInAStore, LabelSetsInAStoreAreThoseOnADisk) {
   ASSERT_TRUE(store->Remove(place->Below(index.at(3).file).key).ok());
   ASSERT_TRUE(store->PutIfAbsent(place->Below("000009-left.npz").key, BytesOf("x")).ok());
   check = dataset::CheckLabelFolder(folders->front());
-  ASSERT_EQ(check.faults.size(), 2U);
-  EXPECT_NE(check.faults[0].find("label set is not the one that was committed: file=s3://" + bucket), std::string::npos)
-      << check.faults[0];
-  EXPECT_NE(check.faults[1].find("http=404"), std::string::npos) << check.faults[1];
-  EXPECT_EQ(check.notes.size(), 1U);
+  ASSERT_TRUE(check) << check.error().ToString();
+  ASSERT_EQ(check->faults.size(), 2U);
+  EXPECT_NE(check->faults[0].find("label set is not the one that was committed: file=s3://" + bucket),
+            std::string::npos)
+      << check->faults[0];
+  EXPECT_NE(check->faults[1].find("http=404"), std::string::npos) << check->faults[1];
+  EXPECT_EQ(check->notes.size(), 1U);
 }
 
 TEST_F(PacksInAStore, ALabelSetOfAnotherContentUnderTheSameNameIsRefused) {
@@ -189,14 +192,15 @@ TEST_F(PacksInAStore, OfSeveralLabelersAtTheIndexNoneIsLost) {
   std::vector<std::jthread> labelers;
   for (std::uint64_t shard = 0; shard < 6; ++shard) {
     labelers.emplace_back([&folder, shard] {
-      const Status committed =
+      const auto committed =
           dataset::CommitToLabelIndex(folder, shard, {"f" + std::to_string(shard), "d", {1, 1, 0, 0}});
-      EXPECT_TRUE(committed.ok()) << committed.ToString();
+      EXPECT_TRUE(committed) << committed.error().ToString();
     });
   }
   labelers.clear();
   EXPECT_EQ(dataset::ReadLabelIndex(folder)->size(), 6U);
-  EXPECT_EQ(dataset::CommitToLabelIndex(folder, 3, {"other", "e", {1, 1, 0, 0}}).code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(dataset::CommitToLabelIndex(folder, 3, {"other", "e", {1, 1, 0, 0}}).error().code(),
+            StatusCode::kAlreadyExists);
 }
 
 TEST_F(PacksInAStore, AFencedCoordinatorWritesNoIndexThere) {

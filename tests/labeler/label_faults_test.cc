@@ -66,11 +66,12 @@ class FolderLeases final : public LeaseClient {
   Result<LeaseOffer> Commit(const Lease& lease, const ShardResult& result) override {
     const ResultFile& file = result.files.at(0);
     const Counts& counts = result.counts;
-    FERMENT_RETURN_IF_ERROR(
+    const auto entered =
         dataset::CommitToLabelIndex(folder_, lease.key.shard,
                                     {file.file.filename().string(),
                                      file.sha256,
-                                     {counts.read, counts.labelled, counts.abstained, counts.quarantined}}));
+                                     {counts.read, counts.labelled, counts.abstained, counts.quarantined}});
+    if (!entered) return Fail(entered.error());
     committed[lease.key.shard] = file.sha256;
     if (on_commit) on_commit();
     return LeaseOffer();

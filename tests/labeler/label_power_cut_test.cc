@@ -87,7 +87,7 @@ TEST_F(LabelPowerCut, AShardThatAKilledLabelerCommittedIsLeftOutOnceNoPowerCutCa
 
 TEST_F(LabelPowerCut, AnEntryThatAKilledProcessMadeIsSyncedByWhoMakesItAgain) {
   const dataset::LabelFile file = {"set.npz", "digest", {1, 1, 0, 0}};
-  const auto commit = [&] { return dataset::CommitToLabelIndex(layout_.root() / "labels", 7, file).ok(); };
+  const auto commit = [&] { return dataset::CommitToLabelIndex(layout_.root() / "labels", 7, file).has_value(); };
   const int kills = testing::ForEachCrashAfterAKill(
       {layout_.root() / "labels", [&] { (void)commit(); }, [&] { EXPECT_TRUE(commit()); }}, image_, [&] {
         const auto index = dataset::ReadLabelIndex(image_);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "labeler/ordered_prefetch.h"
 
 namespace ferment::labeler {
@@ -14,6 +16,7 @@ class ScriptedLeaseClient final : public LeaseClient {
   explicit ScriptedLeaseClient(int leases, RunSpec spec = {})
       : leases_(leases), spec_(std::make_shared<const RunSpec>(std::move(spec))) {}
   Result<LeaseOffer> Take() override {
+    taken_by_others = taken_by_others || std::this_thread::get_id() != home_;
     if (taken >= leases_) return LeaseOffer{{}, std::chrono::milliseconds(1), true};
     Lease lease;
     lease.key.shard = static_cast<std::uint64_t>(taken++);
@@ -37,11 +40,14 @@ class ScriptedLeaseClient final : public LeaseClient {
   }
 
   int taken = 0;
+  /// Another thread than the one that made this took a lease, while that one was at work.
+  bool taken_by_others = false;
   std::vector<std::uint64_t> returned, failed;
   std::vector<ShardFailure> failures;
   Status answer;
 
  private:
+  const std::thread::id home_ = std::this_thread::get_id();
   int leases_;
   std::shared_ptr<const RunSpec> spec_;
 };
@@ -57,6 +63,14 @@ TEST(LabelerLoop, ReportsEachShardThatCannotBeDoneAndLeavesWhenIdle) {
   EXPECT_TRUE(LabelerLoop(client, runner, /*exit_when_idle=*/true).Run({}).ok());
   EXPECT_EQ(client.failed, (std::vector<std::uint64_t>{0, 1, 2}));
   EXPECT_TRUE(client.returned.empty());
+}
+
+TEST(LabelerLoop, TakesNoLeaseBeforeItBeginsItWhereItIsToldSo) {
+  ScriptedLeaseClient client(3);
+  WorkRunner runner = BrokenRunner();
+  EXPECT_TRUE(LabelerLoop(client, runner, /*exit_when_idle=*/true, NextLease::kTakenWhenBegun).Run({}).ok());
+  EXPECT_EQ(client.failed, (std::vector<std::uint64_t>{0, 1, 2}));
+  EXPECT_FALSE(client.taken_by_others);
 }
 
 TEST(LabelerLoop, HandsBackTheLeaseItTookAheadWhenItCannotGoOn) {

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -141,6 +143,135 @@ TEST(OfflineLabels, AFolderThatACoordinatorRunsIsLeftToIt) {
   EXPECT_TRUE(MakeOfflineLeaseClient(folder / "run", "label")) << "another one by hand";
 }
 
+TEST(OfflineLabels, WhereTheTeacherIsGoneItIsSaidOnceWithItsPath) {
+  const auto folder = Scratch("teacher_gone");
+  const auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  const OfflineRun run(folder / "run", *spec);
+  const auto client = MakeOfflineLeaseClient(folder / "run", "label");
+  ASSERT_TRUE(client) << client.error().message();
+  std::filesystem::remove(run.teacher_file());
+  WorkRunner runner(
+      [](const RunSpec& of, const Model& model) { return MakeTorchAnnotator(of, model.file, model.digest); }, 1);
+  ::testing::internal::CaptureStderr();
+  const Status status = LabelerLoop(**client, runner, /*exit_when_idle=*/true, NextLease::kTakenWhenBegun).Run({});
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData);
+  EXPECT_THAT(std::string(status.message()), ::testing::StartsWith("shard 0: "));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(run.teacher_file().string()));
+  EXPECT_THAT(log, ::testing::Not(::testing::HasSubstr("result_refused")));
+}
+
+TEST(OfflineLabels, ACommitThatFailsForAFileEndsTheWorkThoughNoLeaseIsLost) {
+  const auto folder = Scratch("index_gone");
+  const auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  const OfflineRun run(folder / "run", *spec);
+  const auto client = MakeOfflineLeaseClient(folder / "run", "label");
+  ASSERT_TRUE(client) << client.error().message();
+  const auto offer = (*client)->Take();
+  ASSERT_TRUE(offer);
+  std::filesystem::create_directories(run.Labels().parent_path());
+  std::ofstream(run.Labels()) << "a file in the folder's place";
+  const auto committed =
+      (*client)->Commit(offer->leases.front(), {.files = {{"a.npz", "a"}}, .counts = {}, .reasons = {}});
+  ASSERT_FALSE(committed);
+  EXPECT_EQ(committed.error().code(), StatusCode::kFailedPrecondition) << committed.error().ToString();
+  EXPECT_EQ(ProcessExitCode(committed.error()), exit_code::kCannotWrite);
+}
+
+TEST(OfflineLabels, RemovesWhatLabelersThatWereKilledLeftAnHourAgo) {
+  const auto folder = Scratch("abandoned");
+  const auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  const OfflineRun run(folder / "run", *spec);
+  std::filesystem::create_directories(run.Labels());
+  const auto old = run.Labels() / ".000000-ab.npz.1-2-3.ferment-tmp", young = run.Labels() / ".b.1-2-4.ferment-tmp";
+  for (const auto& file : {old, young}) std::ofstream(file) << "half";
+  std::filesystem::last_write_time(old, std::filesystem::file_time_type::clock::now() - std::chrono::minutes(61));
+  EXPECT_TRUE(MakeOfflineLeaseClient(folder / "run", "label"));
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_TRUE(std::filesystem::exists(young));
+}
+
+/// A labeler of which no more is seen than what it takes, and that it commits it.
+class Committer {
+ public:
+  explicit Committer(const std::filesystem::path& run) {
+    auto client = MakeOfflineLeaseClient(run, "label");
+    EXPECT_TRUE(client) << client.error().message();
+    client_ = std::move(*client);
+  }
+  /// Returns: the shard that it has begun; none where there is nothing left.
+  std::optional<std::uint64_t> Begin() {
+    auto offer = client_->Take();
+    EXPECT_TRUE(offer) << offer.error().message();
+    if (offer->leases.empty()) return std::nullopt;
+    lease_ = offer->leases.front();
+    return lease_.key.shard;
+  }
+  void End() {
+    const std::string digest = std::to_string(lease_.key.shard);
+    EXPECT_TRUE(client_->Commit(lease_, {.files = {{digest + ".npz", digest}}, .counts = {}, .reasons = {}}));
+  }
+
+ private:
+  std::unique_ptr<LeaseClient> client_;
+  Lease lease_;
+};
+
+class LabelersTogether : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto spec = testing::RenderedSpec(folder_);
+    ASSERT_TRUE(spec) << spec.error().message();
+    spec->mutable_data()->mutable_fr()->set_shard_records(1);
+    const OfflineRun run(folder_ / "run", *spec);
+  }
+
+  static constexpr std::size_t kShards = 24;
+  const std::filesystem::path folder_ = Scratch("labelers_together");
+};
+
+TEST_F(LabelersTogether, OneAloneGoesInOrder) {
+  Committer alone(folder_ / "run");
+  for (std::uint64_t shard = 0; shard < kShards; ++shard) {
+    EXPECT_EQ(alone.Begin(), shard);
+    alone.End();
+  }
+  EXPECT_EQ(alone.Begin(), std::nullopt);
+}
+
+TEST_F(LabelersTogether, WhatOneHasCommittedIsBegunByNoOther) {
+  Committer first(folder_ / "run"), second(folder_ / "run");
+  std::set<std::uint64_t> done;
+  for (std::size_t i = 0; i + 1 < kShards; ++i) {
+    done.insert(*first.Begin());
+    first.End();
+  }
+  const auto left = second.Begin();
+  ASSERT_TRUE(left);
+  EXPECT_FALSE(done.contains(*left)) << *left;
+  second.End();
+  EXPECT_EQ(first.Begin(), std::nullopt);
+  EXPECT_EQ(second.Begin(), std::nullopt);
+}
+
+TEST_F(LabelersTogether, ThoseThatBeginTogetherShareTheWork) {
+  Committer first(folder_ / "run"), second(folder_ / "run");
+  std::size_t begun = 0;
+  for (bool more = true; more;) {
+    const bool by_first = first.Begin().has_value(), by_second = second.Begin().has_value();
+    if (by_first) first.End();
+    if (by_second) second.End();
+    begun += (by_first ? 1U : 0U) + (by_second ? 1U : 0U);
+    more = by_first || by_second;
+  }
+  // The first by both, and others by chance: two more on average.
+  EXPECT_GT(begun, kShards);
+  EXPECT_LT(begun, 2 * kShards - 8);
+}
+
 TEST(OfflineLabels, CanariesChangeNoByteOfALabelSetAndAreTheSameForEveryLabeler) {
   const auto folder = Scratch("canary_bytes");
   auto spec = testing::RenderedSpec(folder);
@@ -229,10 +360,30 @@ TEST(OfflineLabels, ARecordReplayedIsItsRowAgainAndATamperedRowIsNot) {
   std::filesystem::remove(run.Labels() / "index.json");
   const auto file = dataset::WriteLabelSet(run.Labels(), sets[0]);
   ASSERT_TRUE(file);
-  ASSERT_TRUE(dataset::CommitToLabelIndex(run.Labels(), 0, *file).ok());
+  ASSERT_TRUE(dataset::CommitToLabelIndex(run.Labels(), 0, *file));
   const auto replayed = ReplayRecord(run.Labels(), sets[0].key.front(), /*json=*/true);
   ASSERT_TRUE(replayed) << replayed.error().message();
   EXPECT_FALSE(replayed->same);
+}
+
+TEST(OfflineLabels, AReplayWhoseTeachersResultIsDamagedNamesTheFile) {
+  const auto folder = Scratch("replay_damaged");
+  const auto spec = testing::RenderedSpec(folder);
+  ASSERT_TRUE(spec);
+  OfflineRun run(folder / "run", *spec);
+  run.Label(1, 2);
+  const std::uint64_t key = run.Sets().front().key.front();
+  const auto result = RunLayout(folder / "run").Result("teacher");
+  std::ofstream(result) << R"({"models": [)";
+  std::filesystem::create_directories(RunLayout(folder / "run").Job("unfinished"));
+  const auto replayed = ReplayRecord(folder / "run", key, /*json=*/false);
+  ASSERT_FALSE(replayed);
+  EXPECT_EQ(ProcessExitCode(replayed.error()), exit_code::kBadData);
+  EXPECT_THAT(std::string(replayed.error().message()), ::testing::HasSubstr(result.string()));
+  EXPECT_THAT(std::string(replayed.error().message()), ::testing::HasSubstr("not valid JSON, it ends too soon"));
+  std::filesystem::remove(result);
+  EXPECT_THAT(std::string(ReplayRecord(folder / "run", key, false).error().message()),
+              ::testing::HasSubstr("no phase of the run published this teacher"));
 }
 
 /// Returns: kinds of the records that damage.csv wants quarantined, by key.

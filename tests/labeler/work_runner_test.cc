@@ -10,6 +10,7 @@
 #include "common/dataset/labels/label_set.h"
 #include "common/dataset/pictures/jpeg_encoder.h"
 #include "tests/common/dataset/pack_builder.h"
+#include "tests/support/as_nobody.h"
 #include "tests/support/scripted_annotator.h"
 
 namespace ferment::labeler {
@@ -100,18 +101,6 @@ TEST_F(WorkRunnerTest, OpensAnotherRunsNetworkAnewAndThatOfOneRunOnce) {
   EXPECT_EQ(opened_, (std::vector<std::uint32_t>{4, 2})) << "the same weights, by another spec";
 }
 
-/// Somebody whom permissions bind, where root runs the tests.
-class AsNobody {
- public:
-  AsNobody() { EXPECT_TRUE(!root_ || ::seteuid(65534) == 0); }
-  ~AsNobody() { EXPECT_TRUE(!root_ || ::seteuid(0) == 0); }
-  AsNobody(const AsNobody&) = delete;
-  AsNobody& operator=(const AsNobody&) = delete;
-
- private:
-  const bool root_ = ::geteuid() == 0;
-};
-
 TEST_F(WorkRunnerTest, AFolderThatCannotBeWrittenIsFoundOutBeforeANetworkIsOpenedAndNothingIsLabelled) {
   ReplacePack(FaceOf(1), FaceOf(2));
   const auto folder = dataset::FreshFolder("work_runner_read_only");
@@ -130,7 +119,7 @@ TEST_F(WorkRunnerTest, AFolderThatCannotBeWrittenIsFoundOutBeforeANetworkIsOpene
         lease.work = LabelTask{"pack", 0, 2, model, "config"};
       }
       std::atomic<std::uint64_t> done = 0;
-      const AsNobody nobody;
+      const testing::AsNobody nobody;
       const auto outcome = runner_.Run(lease, {}, done);
       ASSERT_FALSE(outcome) << output;
       EXPECT_EQ(ProcessExitCode(outcome.error()), exit_code::kCannotWrite) << outcome.error().ToString();

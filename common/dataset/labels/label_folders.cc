@@ -9,7 +9,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/config/run_layout.h"
+#include "common/config/spec_loader.h"
 #include "common/dataset/labels/label_files.h"
+#include "common/dataset/records/open_sources.h"
 #include "common/io/errno_status.h"
 #include "common/io/formats/half_float.h"
 
@@ -70,17 +73,102 @@ void CheckFigures(const LabelSet& set, const std::string& file, std::vector<std:
   }
 }
 
-Result<bool> HasIndex(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
-  const auto size = place->Size("index.json");
+/// The label sets of a folder by ascending shard, each held against those before it.
+class SetsInTurn {
+ public:
+  SetsInTurn(const LabelFolder& folder, std::vector<std::string>& faults) : folder_(folder), faults_(faults) {}
+
+  void Check(std::uint64_t shard, const LabelSet& set, const std::string& file) {
+    if (!family_) family_ = Family{set.origin, set.classes};
+    CheckPlace(folder_, shard, set, *family_, file, faults_);
+    CheckFigures(set, file, faults_);
+    if (!set.key.empty()) {
+      // Also where no key is in two shards: who reads a folder goes by this order.
+      if (last_key_ && set.key.front() <= *last_key_)
+        faults_.push_back("keys reach into those of a shard before: first=" + std::to_string(set.key.front()) +
+                          " last_before=" + std::to_string(*last_key_) + " file=" + file);
+      last_key_ = set.key.back();
+    }
+    for (const std::uint64_t key : set.key) {
+      const auto [other, fresh] = shard_of_.emplace(key, shard);
+      if (fresh) continue;
+      faults_.push_back("a record is in two shards: key=" + std::to_string(key) +
+                        " shards=" + std::to_string(other->second) + "," + std::to_string(shard) + " file=" + file);
+      break;
+    }
+  }
+
+ private:
+  const LabelFolder& folder_;
+  std::vector<std::string>& faults_;
+  std::optional<Family> family_;
+  std::unordered_map<std::uint64_t, std::uint64_t> shard_of_;
+  std::optional<std::uint64_t> last_key_;
+};
+
+Result<bool> HasIndex(LabelFiles& place) {
+  const auto size = place.Size("index.json");
   if (size) return true;
   if (size.error().code() == StatusCode::kNotFound) return false;
   return Fail(size.error());
 }
 
-}  // namespace
+/// Returns: how many files look like label sets.
+Result<std::size_t> CountFiles(LabelFiles& place) {
+  const auto names = place.Names();
+  if (!names && names.error().code() == StatusCode::kNotFound) return std::size_t{0};
+  if (!names) return Fail(names.error());
+  return static_cast<std::size_t>(
+      std::count_if(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".npz"); }));
+}
 
-Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path) {
+Result<bool> IsIndexed(const std::filesystem::path& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  return HasIndex(*place);
+}
+
+Result<bool> IsIndexedOrShouldBe(const std::filesystem::path& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
+  FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(*place));
+  if (indexed) return true;
+  FERMENT_ASSIGN_OR_RETURN(const std::size_t files, CountFiles(*place));
+  return files > 0;
+}
+
+/// Returns: how many shards the folder has once it is complete.
+Result<std::uint64_t> CountShards(const LabelFolder& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const RunSpec spec, LoadResolvedSpec(RunLayout(folder.run_dir).Spec()));
+  const std::string dataset = folder.path.parent_path().parent_path().filename().string();
+  const auto configs = LabelConfigsOf(spec);
+  const bool ours = dataset == DatasetName(spec.data().fr().path()) &&
+                    std::any_of(configs.begin(), configs.end(), [&](const std::string& config) {
+                      return config.substr(0, 16) == folder.path.filename();
+                    });
+  if (!ours) {
+    return Fail(
+        FailedPreconditionError("the label sets are of another data set or of other settings than the run's "
+                                "spec: file=" +
+                                RunLayout(folder.run_dir).Spec().string()));
+  }
+  FERMENT_ASSIGN_OR_RETURN(const auto source, OpenFr(spec));
+  const std::uint64_t per_shard = spec.data().fr().shard_records();
+  return (source->size() + per_shard - 1) / per_shard;
+}
+
+void NoteWhatIsMissing(const LabelFolder& folder, const LabelIndex& index, std::vector<std::string>& notes) {
+  const auto shards = CountShards(folder);
+  if (!shards) notes.push_back("completeness was not looked at: " + std::string(shards.error().message()));
+  const std::uint64_t expected = shards.value_or(index.empty() ? 0 : index.rbegin()->first + 1);
+  const auto had = static_cast<std::uint64_t>(std::distance(index.begin(), index.lower_bound(expected)));
+  if (had == expected) return;
+  notes.push_back(shards ? "shards are not in the index: missing=" + std::to_string(expected - had) +
+                               " of=" + std::to_string(expected)
+                         : "shards below the last one are not in the index: missing=" + std::to_string(expected - had) +
+                               " last=" + std::to_string(expected - 1));
+}
+
+Result<std::vector<LabelFolder>> FindFolders(const std::filesystem::path& path,
+                                             Result<bool> (*wanted)(const std::filesystem::path&)) {
   if (path.empty()) {
     return Fail(InvalidArgumentError("no folder is named: the path is empty").WithExitCode(exit_code::kUsage));
   }
@@ -90,16 +178,16 @@ Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& p
   // RUN/labels/<dataset>/<teacher>/<label config>
   const auto labels = root.parent_path().parent_path().parent_path();
   if (labels.filename() == "labels" || std::filesystem::exists(root / "index.json", ignored)) {
-    FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(root));
-    if (indexed) return std::vector<LabelFolder>{{root, labels.parent_path()}};
+    FERMENT_ASSIGN_OR_RETURN(const bool itself, wanted(root));
+    if (itself) return std::vector<LabelFolder>{{root, labels.parent_path()}};
   }
   std::vector<LabelFolder> folders;
   std::error_code error;
   std::filesystem::recursive_directory_iterator entry(root / "labels", error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
     if (entry.depth() != 2 || !entry->is_directory(ignored)) continue;
-    FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(entry->path()));
-    if (indexed) folders.push_back({entry->path(), root});
+    FERMENT_ASSIGN_OR_RETURN(const bool found, wanted(entry->path()));
+    if (found) folders.push_back({entry->path(), root});
   }
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
     return Fail(io::ReadErrno(error.value(), "cannot look through the folders", root / "labels"));
@@ -112,50 +200,42 @@ Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& p
   return folders;
 }
 
-LabelFolderFaults CheckLabelFolder(const LabelFolder& folder) {
-  const auto place = OpenLabelFiles(folder.path);
-  if (!place) return {{std::string(place.error().message())}, {}};
-  const auto index = ReadLabelIndex(**place);
-  if (!index) return {{std::string(index.error().message())}, {}};
+}  // namespace
+
+Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path) {
+  return FindFolders(path, IsIndexed);
+}
+
+Result<std::vector<LabelFolder>> FindLabelFoldersToCheck(const std::filesystem::path& path) {
+  return FindFolders(path, IsIndexedOrShouldBe);
+}
+
+Result<LabelFolderFaults> CheckLabelFolder(const LabelFolder& folder) {
+  FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder.path));
+  FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(*place));
+  FERMENT_ASSIGN_OR_RETURN(const auto names, place->Names());
+  if (!indexed) {
+    FERMENT_ASSIGN_OR_RETURN(const std::size_t files, CountFiles(*place));
+    return LabelFolderFaults{
+        {"no index.json, so that none of its files is a label set: files=" + std::to_string(files)}, {}};
+  }
+  const auto index = ReadLabelIndex(*place);
+  if (!index && ProcessExitCode(index.error()) != exit_code::kBadData) return Fail(index.error());
+  if (!index) return LabelFolderFaults{{std::string(index.error().message())}, {}};
   LabelFolderFaults found;
-  std::optional<Family> family;
-  std::unordered_map<std::uint64_t, std::uint64_t> shard_of;
-  std::optional<std::uint64_t> last_key;
+  SetsInTurn sets(folder, found.faults);
   std::set<std::string> named = {"index.json", kLabelIndexLock};
   for (const auto& [shard, file] : *index) {
     named.insert(file.file);
-    const auto set = ReadLabelSet(**place, file);
-    if (!set) {
+    if (const auto set = ReadLabelSet(*place, file); set) {
+      sets.Check(shard, *set, file.file);
+    } else {
       found.faults.emplace_back(set.error().message());
-      continue;
-    }
-    if (!family) family = Family{set->origin, set->classes};
-    CheckPlace(folder, shard, *set, *family, file.file, found.faults);
-    CheckFigures(*set, file.file, found.faults);
-    if (!set->key.empty()) {
-      // Also where no key is in two shards: who reads a folder goes by this order.
-      if (last_key && set->key.front() <= *last_key)
-        found.faults.push_back("keys reach into those of a shard before: first=" + std::to_string(set->key.front()) +
-                               " last_before=" + std::to_string(*last_key) + " file=" + file.file);
-      last_key = set->key.back();
-    }
-    for (const std::uint64_t key : set->key) {
-      const auto [other, fresh] = shard_of.emplace(key, shard);
-      if (fresh) continue;
-      found.faults.push_back("a record is in two shards: key=" + std::to_string(key) + " shards=" +
-                             std::to_string(other->second) + "," + std::to_string(shard) + " file=" + file.file);
-      break;
     }
   }
-  if (!index->empty() && index->rbegin()->first >= index->size()) {
-    found.notes.push_back("shards below the last one are not in the index: missing=" +
-                          std::to_string(index->rbegin()->first - index->size() + 1) +
-                          " last=" + std::to_string(index->rbegin()->first));
-  }
-  const auto names = (*place)->Names();
-  if (!names) found.faults.emplace_back(names.error().message());
-  for (const std::string& name : names.value_or(std::vector<std::string>())) {
-    if (!named.contains(name)) found.notes.push_back("not in the index, so no label set: " + (*place)->NameOf(name));
+  NoteWhatIsMissing(folder, *index, found.notes);
+  for (const std::string& name : names) {
+    if (!named.contains(name)) found.notes.push_back("not in the index, so no label set: " + place->NameOf(name));
   }
   return found;
 }

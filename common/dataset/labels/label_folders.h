@@ -22,6 +22,8 @@ struct LabelFolder {
 /// Returns: `path` itself where it holds an index.json, else all of the run folder `path`, sorted. Errors: NotFound
 /// (exit 65) where there is none; InvalidArgument (exit 2) for an empty path; those of reading folders.
 Result<std::vector<LabelFolder>> FindLabelFolders(const std::filesystem::path& path);
+/// As FindLabelFolders, with those that hold label sets and no index.json, which nobody else takes for any.
+Result<std::vector<LabelFolder>> FindLabelFoldersToCheck(const std::filesystem::path& path);
 
 /// What a folder that is looked through turned out to hold, one sentence each.
 struct LabelFolderFaults {
@@ -31,8 +33,10 @@ struct LabelFolderFaults {
 };
 
 /// Reads every file that the index names: digest, counts, contents, origin, classes, keys that are in one shard alone,
-/// figures that a softmax can have made.
-LabelFolderFaults CheckLabelFolder(const LabelFolder& folder);
+/// figures that a softmax can have made. How many shards there should be is told by the run's spec and data, where
+/// these can be read and the label sets are theirs. Errors: those of opening and listing the folder; those of reading
+/// the index whose exit code is not 65, since such are faults.
+Result<LabelFolderFaults> CheckLabelFolder(const LabelFolder& folder);
 
 /// A record's row.
 struct LabelPlace {

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -93,6 +94,15 @@ Result<bool> Enter(std::uint64_t shard, const LabelFile& file, LabelIndex& index
                                  " committed=" + found->second.sha256 + " offered=" + file.sha256));
 }
 
+/// Each commit would say the same.
+void WarnOnceOfNoLocks(const Status& why) {
+  static std::atomic<bool> warned = false;
+  if (warned.exchange(true)) return;
+  LogWarning("label_index.not_locked",
+             {{"error", why.message()},
+              {"means", "of several labelers that commit at once one may undo what another has committed"}});
+}
+
 /// Keeps others from the index from before it is read until it is replaced: an entry that they make meanwhile would be
 /// lost. A killed process leaves the file, and no lock.
 class IndexLock {
@@ -105,10 +115,7 @@ class IndexLock {
     const auto end = std::chrono::steady_clock::now() + kLongestWait;
     while (::flock(handle, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) {
-        LogWarning("label_index.not_locked",
-                   {{"file", file.string()},
-                    {"error", io::WriteErrno(errno, "cannot lock", file).message()},
-                    {"means", "of several labelers that commit at once one may undo what another has committed"}});
+        WarnOnceOfNoLocks(io::WriteErrno(errno, "cannot lock", file));
         break;
       }
       if (stop.stop_requested()) return Fail(CancelledError("asked to stop, waiting for file=" + file.string()));
@@ -134,35 +141,35 @@ class IndexLock {
 };
 
 /// Several labelers may do so at once: whoever comes second reads again.
-Status CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file,
-                     const std::stop_token& stop) {
+Result<bool> CommitToStore(const io::ObjectUrl& folder, std::uint64_t shard, const LabelFile& file,
+                           const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const auto store, io::OpenObjectStore(folder, stop));
   const io::ObjectUrl place = folder.Below(kIndexName);
   Status overtaken;
   for (int i = 0; i < kTriesToCommit; ++i) {
     const auto facts = store->Head(place.key);
-    if (!facts && facts.error().code() != StatusCode::kNotFound) return facts.error();
+    if (!facts && facts.error().code() != StatusCode::kNotFound) return Fail(facts.error());
     LabelIndex index;
     if (facts) {
       if (facts->size > kMostIndexBytes) {
-        return DataLossError("larger than an index can be: file=" + place.Text() +
-                             " bytes=" + std::to_string(facts->size) + " allowed=" + std::to_string(kMostIndexBytes));
+        return Fail(DataLossError("larger than an index can be: file=" + place.Text() + " bytes=" +
+                                  std::to_string(facts->size) + " allowed=" + std::to_string(kMostIndexBytes)));
       }
       const auto bytes = store->Read(place.key, 0, facts->size, facts->etag);
       if (!bytes && bytes.error().code() == StatusCode::kFailedPrecondition) continue;
-      if (!bytes) return bytes.error();
+      if (!bytes) return Fail(bytes.error());
       FERMENT_ASSIGN_OR_RETURN(
           index, ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.Text()));
     }
     FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
-    if (!changed) return {};
+    if (!changed) return false;
     const std::string text = IndexText(index);
     const auto etag = store->Replace(place.key, std::as_bytes(std::span(text)), facts ? facts->etag : "");
-    if (etag) return {};
+    if (etag) return true;
     overtaken = etag.error();
-    if (overtaken.code() != StatusCode::kFailedPrecondition) return overtaken;
+    if (overtaken.code() != StatusCode::kFailedPrecondition) return Fail(overtaken);
   }
-  return overtaken;
+  return Fail(overtaken);
 }
 
 }  // namespace
@@ -195,15 +202,10 @@ Result<LabelIndex> ReadLabelIndex(LabelFiles& place) {
   return ParseIndexText({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, place.NameOf(kIndexName));
 }
 
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index) {
-  FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
-  return io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index));
-}
-
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder) { return folder / kIndexName; }
 
-Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
-                          const std::stop_token& stop) {
+Result<bool> CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                                const std::stop_token& stop) {
   FERMENT_ASSIGN_OR_RETURN(const auto url, LabelUrlOf(folder));
   if (url) return CommitToStore(*url, shard, file, stop);
   FERMENT_RETURN_IF_ERROR(io::CreateFolders(folder));
@@ -211,7 +213,9 @@ Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t sha
   FERMENT_ASSIGN_OR_RETURN(LabelIndex index, ReadLabelIndex(folder));
   FERMENT_ASSIGN_OR_RETURN(const bool changed, Enter(shard, file, index));
   // Who entered it before may have been killed before the folder's sync.
-  return changed ? io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index)) : io::SyncFolder(folder);
+  FERMENT_RETURN_IF_ERROR(changed ? io::WriteFileAtomically(LabelIndexFile(folder), IndexText(index))
+                                  : io::SyncFolder(folder));
+  return changed;
 }
 
 std::string LabelIndexDigest(const LabelIndex& index) {

@@ -42,17 +42,16 @@ class LabelIndexText {
 /// DataLoss for a damaged index; those of LabelFiles.
 Result<LabelIndex> ReadLabelIndex(const std::filesystem::path& folder, const std::stop_token& stop = {});
 
-/// Replaces `folder`/index.json atomically. Thread: one writer a folder. Errors: those of io::WriteFileAtomically.
-Status WriteLabelIndex(const std::filesystem::path& folder, const LabelIndex& index);
 /// Where a coordinator, which writes it in pieces, has it.
 std::filesystem::path LabelIndexFile(const std::filesystem::path& folder);
 
-/// Reads the index, enters one shard and replaces it; creates the folder. The same entry again changes nothing. `stop`
-/// as io::OpenObjectStore's; it also ends the wait for others (Cancelled). Thread: any, and any number of processes,
-/// where the file system has locks. Errors: AlreadyExists where the shard has another digest; Unavailable where another
-/// process has kept the index for a minute; those of reading and writing.
-Status CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
-                          const std::stop_token& stop = {});
+/// Reads the index, enters one shard and replaces it; creates the folder. The same entry again changes nothing.
+/// Returns: whether the shard was not there before. `stop` as io::OpenObjectStore's; it also ends the wait for others
+/// (Cancelled). Thread: any, and any number of processes, where the file system has locks. Errors: AlreadyExists where
+/// the shard has another digest; Unavailable where another process has kept the index for a minute; those of reading
+/// and writing.
+Result<bool> CommitToLabelIndex(const std::filesystem::path& folder, std::uint64_t shard, const LabelFile& file,
+                                const std::stop_token& stop = {});
 
 /// Returns: a digest of all shards and their digests: "the label sets in use".
 std::string LabelIndexDigest(const LabelIndex& index);

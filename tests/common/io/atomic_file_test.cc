@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <string>
@@ -77,6 +78,19 @@ TEST(AtomicFile, ADeviceOrAPipeIsNotReplaced) {
   std::filesystem::create_symlink("elsewhere", path);
   EXPECT_TRUE(WriteFileAtomically(path, std::string_view("text")).ok()) << "a link's place is taken, as ever";
   EXPECT_TRUE(std::filesystem::is_regular_file(path));
+}
+
+TEST(AtomicFile, RemovesTheTemporariesThatNobodyHasWrittenToForAWhile) {
+  const auto folder = FreshFolder("abandoned");
+  const auto old = AtomicFile::Create(folder / "old"), young = AtomicFile::Create(folder / "young");
+  ASSERT_TRUE(old && young && WriteFileAtomically(folder / "whole", std::string_view("x")).ok());
+  const auto before = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(61);
+  for (const auto& file : {old->temporary(), folder / "whole"}) std::filesystem::last_write_time(file, before);
+  ASSERT_TRUE(RemoveTemporariesIn(folder, std::chrono::hours(1)).ok());
+  EXPECT_FALSE(std::filesystem::exists(old->temporary()));
+  EXPECT_TRUE(std::filesystem::exists(young->temporary()) && std::filesystem::exists(folder / "whole"));
+  ASSERT_TRUE(RemoveTemporariesIn(folder).ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
 }
 
 TEST(AtomicFile, KnowsTheNamesOfItsTemporaries) {

@@ -151,7 +151,7 @@ TEST_F(RunReport, CountsTheLabelSetsOfTheTeacher) {
   const auto folder = layout.LabelSets("pack", teacher, std::string(64, 'c'));
   const auto file = dataset::WriteLabelSet(folder, ThreeLabels(teacher));
   ASSERT_TRUE(file) << file.error().ToString();
-  ASSERT_TRUE(dataset::CommitToLabelIndex(folder, 0, *file).ok());
+  ASSERT_TRUE(dataset::CommitToLabelIndex(folder, 0, *file));
 
   Write("phases.json", R"({"status":"succeeded","seed":3,"phases":[
     {"job_id":"label","phase":"label","round":0,"status":"succeeded","canaries":{"checked":40,"correct":31}}]})");

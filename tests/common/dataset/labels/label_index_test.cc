@@ -43,7 +43,7 @@ class LabelIndexTest : public testing::Test {
   LabelFile Commit(const LabelSet& labels) {
     const auto file = WriteLabelSet(folder_, labels);
     EXPECT_TRUE(file);
-    EXPECT_TRUE(CommitToLabelIndex(folder_, labels.shard, *file).ok());
+    EXPECT_TRUE(CommitToLabelIndex(folder_, labels.shard, *file));
     return *file;
   }
 
@@ -71,7 +71,7 @@ TEST_F(LabelIndexTest, IsTheSameInPiecesAndNamesAnyFile) {
   pieces += text.Take();
   text.Add(1'234'567, plain);
   pieces += text.TakeEnd();
-  ASSERT_TRUE(WriteLabelIndex(folder_, {{7, odd}, {1'234'567, plain}}).ok());
+  ASSERT_TRUE(CommitToLabelIndex(folder_, 1'234'567, plain) && CommitToLabelIndex(folder_, 7, odd));
   std::ifstream file(LabelIndexFile(folder_));
   EXPECT_EQ(pieces, std::string(std::istreambuf_iterator<char>(file), {}));
   EXPECT_EQ(*ReadLabelIndex(folder_), (LabelIndex{{7, odd}, {1'234'567, plain}}));
@@ -89,10 +89,10 @@ TEST_F(LabelIndexTest, IgnoresAFileThatWasNotCommitted) {
 
 TEST_F(LabelIndexTest, TakesTheSameCommitTwiceButNoOtherForTheShard) {
   const LabelFile file = Commit(OneRecord(0, 10));
-  EXPECT_TRUE(CommitToLabelIndex(folder_, 0, file).ok());
+  EXPECT_EQ(CommitToLabelIndex(folder_, 0, file), false) << "it was there";
   const auto other = WriteLabelSet(folder_, OneRecord(0, 11));
   ASSERT_TRUE(other);
-  EXPECT_EQ(CommitToLabelIndex(folder_, 0, *other).code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(CommitToLabelIndex(folder_, 0, *other).error().code(), StatusCode::kAlreadyExists);
 }
 
 TEST_F(LabelIndexTest, OfManyWhoCommitAtOnceNobodyUndoesAnothersEntry) {
@@ -102,7 +102,7 @@ TEST_F(LabelIndexTest, OfManyWhoCommitAtOnceNobodyUndoesAnothersEntry) {
     for (std::uint64_t writer = 0; writer < kWriters; ++writer) {
       writers.emplace_back([this, writer] {
         for (std::uint64_t shard = writer; shard < kWriters * kEach; shard += kWriters) {
-          EXPECT_TRUE(CommitToLabelIndex(folder_, shard, {"a.npz", "a", {1, 1, 0, 0}}).ok());
+          EXPECT_EQ(CommitToLabelIndex(folder_, shard, {"a.npz", "a", {1, 1, 0, 0}}), true);
         }
       });
     }
@@ -115,14 +115,15 @@ TEST_F(LabelIndexTest, WhoWaitsForAnotherProcessCanBeStopped) {
   const int other = open((folder_ / kLabelIndexLock).c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
   std::stop_source stop;
-  Status status;
-  std::jthread waiting([&] { status = CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}, stop.get_token()); });
+  Result<bool> committed;
+  std::jthread waiting([&] { committed = CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}, stop.get_token()); });
   stop.request_stop();
   waiting.join();
-  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status.ToString();
+  ASSERT_FALSE(committed);
+  EXPECT_EQ(committed.error().code(), StatusCode::kCancelled) << committed.error().ToString();
   EXPECT_EQ(ReadLabelIndex(folder_)->size(), 1U);
   close(other);
-  EXPECT_TRUE(CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}).ok());
+  EXPECT_TRUE(CommitToLabelIndex(folder_, 1, {"a.npz", "a", {}}));
 }
 
 TEST_F(LabelIndexTest, SaysThatThereAreNoLabelSets) {
@@ -148,9 +149,10 @@ TEST_F(LabelIndexTest, RefusesShardsWhoseKeysOverlap) {
 TEST_F(LabelIndexTest, AFolderWhoseShardsAreOutOfOrderIsNotSound) {
   Commit(OneRecord(0, 10));
   Commit(OneRecord(1, 9));
-  const LabelFolderFaults found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
-  ASSERT_EQ(found.faults.size(), 1U);
-  EXPECT_THAT(found.faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
+  const auto found = CheckLabelFolder({folder_, folder_ / "elsewhere"});
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->faults.size(), 1U);
+  EXPECT_THAT(found->faults.front(), HasSubstr("keys reach into those of a shard before: first=9 last_before=10"));
 }
 
 TEST_F(LabelIndexTest, RefusesADamagedIndex) {

@@ -66,7 +66,7 @@ class CotrainDataTest : public ::testing::Test {
     }
     const auto file = dataset::WriteLabelSet(Labels(arithmetic), set);
     ASSERT_TRUE(file) << file.error().ToString();
-    ASSERT_TRUE(dataset::CommitToLabelIndex(Labels(arithmetic), 0, *file).ok());
+    ASSERT_TRUE(dataset::CommitToLabelIndex(Labels(arithmetic), 0, *file));
   }
   /// Returns: `first_class` of the label sets that offline labels are taken from.
   std::size_t FirstClassInUse() {
@@ -223,8 +223,7 @@ TEST_F(CotrainDataTest, LabelsOfAnyKindOfLabelerCountAndThoseOfTheOneThatMadeMos
     WriteLabels(std::nullopt, /*first_class=*/2, arithmetic);
     EXPECT_EQ(FirstClassInUse(), 2U);
     WriteLabels(std::nullopt, /*first_class=*/1, arithmetic == "avx2" ? "baseline" : "avx2");
-    ASSERT_TRUE(
-        dataset::CommitToLabelIndex(Labels(arithmetic), 1, dataset::ReadLabelIndex(Labels(arithmetic))->at(0)).ok());
+    ASSERT_TRUE(dataset::CommitToLabelIndex(Labels(arithmetic), 1, dataset::ReadLabelIndex(Labels(arithmetic))->at(0)));
     EXPECT_EQ(Inputs(0)["label_config"], Config(arithmetic).substr(0, 16));
   }
 }
@@ -234,7 +233,7 @@ TEST_F(CotrainDataTest, InputsAreTheSameOnceThereAreMoreLabelSets) {
   const JobInputs before = Inputs(0);
   auto index = dataset::ReadLabelIndex(Labels());
   ASSERT_TRUE(index);
-  ASSERT_TRUE(dataset::CommitToLabelIndex(Labels(), 1, index->at(0)).ok());
+  ASSERT_TRUE(dataset::CommitToLabelIndex(Labels(), 1, index->at(0)));
   EXPECT_EQ(Inputs(0), before);
 }
 

@@ -140,7 +140,7 @@ class CotrainLabelledOrderTest : public CotrainOrderTest {
     const auto into = layout_.LabelSets(set.origin.dataset, set.origin.teacher, set.origin.label_config);
     const auto file = dataset::WriteLabelSet(into, set);
     ASSERT_TRUE(file) << file.error().ToString();
-    ASSERT_TRUE(dataset::CommitToLabelIndex(into, 0, *file).ok());
+    ASSERT_TRUE(dataset::CommitToLabelIndex(into, 0, *file));
   }
 
   std::map<std::int64_t, std::int64_t> label_of_;  // by key, of what was accepted
