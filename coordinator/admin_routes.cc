@@ -7,6 +7,16 @@
 
 namespace ferment::coordinator {
 
+void AdminState::SetWhyNotServing(std::string why) {
+  const MutexLock lock(mutex_);
+  why_not_ = std::move(why);
+}
+
+std::string AdminState::WhyNotServing() const {
+  const MutexLock lock(mutex_);
+  return why_not_;
+}
+
 void AdminState::SetRuns(std::string json) {
   const MutexLock lock(mutex_);
   runs_ = std::move(json);
@@ -21,8 +31,9 @@ std::map<std::string, event::HttpHandler> AdminRoutes(const AdminState& state, c
                                                       metrics::ProcessMetrics& process) {
   auto routes = StatusPageHandlers();
   const auto probe = [&state](const event::HttpRequest&) {
-    return state.ready() ? event::HttpReply{.body = "ready\n"}
-                         : event::HttpReply{.status = 503, .body = "not serving: starting or draining\n"};
+    const std::string why_not = state.WhyNotServing();
+    return why_not.empty() ? event::HttpReply{.body = "ready\n"}
+                           : event::HttpReply{.status = 503, .body = "not serving: " + why_not + "\n"};
   };
   routes["/livez"] = [](const event::HttpRequest&) { return event::HttpReply{.body = "alive\n"}; };
   routes["/readyz"] = probe;

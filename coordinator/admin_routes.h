@@ -3,7 +3,6 @@
 // What the coordinator's admin port answers: metrics, probes, the status page and its data.
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <string>
 
@@ -19,14 +18,15 @@ namespace ferment::coordinator {
 /// Thread: any.
 class AdminState {
  public:
-  void SetReady(bool ready) { ready_ = ready; }
-  bool ready() const { return ready_; }
+  /// For a person; empty: it serves.
+  void SetWhyNotServing(std::string why);
+  std::string WhyNotServing() const;
   void SetRuns(std::string json);
   std::string Runs() const;
 
  private:
-  std::atomic<bool> ready_{false};
   mutable Mutex mutex_;
+  std::string why_not_ FERMENT_GUARDED_BY(mutex_) = "starting";
   std::string runs_ FERMENT_GUARDED_BY(mutex_) = R"({"runs": []})";
 };
 

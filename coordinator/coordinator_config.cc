@@ -8,25 +8,12 @@
 #include "common/io/local_file_system.h"
 #include "common/io/object/object_url.h"
 #include "common/rpc/listen_address.h"
+#include "coordinator/store/postgres_address.h"
 
 namespace ferment::coordinator {
 namespace {
 
 constexpr std::string_view kSqlite = "sqlite:";
-
-/// A command line is seen by everybody on the machine.
-Status RefusePassword(const std::string& uri) {
-  const std::size_t begin = uri.find("://") + 3;
-  const std::string_view authority = std::string_view(uri).substr(begin, uri.find('/', begin) - begin);
-  const std::size_t user_end = authority.rfind('@');
-  const bool named =
-      user_end != std::string_view::npos && authority.substr(0, user_end).find(':') != std::string_view::npos;
-  if (!named && uri.find("password=") == std::string::npos) return {};
-  return InvalidArgumentError(
-             "--store must not hold a password; put it into a file of mode 0600 and name that in "
-             "PGPASSFILE")
-      .WithExitCode(exit_code::kUsage);
-}
 
 std::int64_t Seconds(std::chrono::milliseconds time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time).count();
@@ -72,6 +59,13 @@ Status CheckSecurity(const CoordinatorConfig& config) {
   return rpc::CheckCredentials(trainer).With("--trainer-tls-dir");
 }
 
+/// Returns: --store; not what is refused and may hold a password.
+std::string ShownStore(const CoordinatorConfig& config) {
+  const bool harmless = config.store.starts_with(kSqlite) || config.store.find_first_of("@?") == std::string::npos;
+  const bool shown = StoreIsShared(config) ? CheckPostgresAddress(config.store).ok() : harmless;
+  return shown ? config.store : "(not shown, since it is refused)";
+}
+
 }  // namespace
 
 bool StoreIsShared(const CoordinatorConfig& config) {
@@ -87,7 +81,8 @@ bool ServesReflection(const CoordinatorConfig& config) {
 Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config) {
   const std::string& store = config.store;
   if (!store.starts_with(kSqlite) || store.size() == kSqlite.size()) {
-    return Fail(InvalidArgumentError("--store must be sqlite:FILE or postgresql://USER@HOST/DATABASE: store=" + store)
+    return Fail(InvalidArgumentError("--store must be sqlite:FILE or postgresql://USER@HOST/DATABASE: store=" +
+                                     ShownStore(config))
                     .WithExitCode(exit_code::kUsage));
   }
   return std::filesystem::path(store.substr(kSqlite.size()));
@@ -95,7 +90,7 @@ Result<std::filesystem::path> StoreFile(const CoordinatorConfig& config) {
 
 Status Check(const CoordinatorConfig& config) {
   if (StoreIsShared(config)) {
-    FERMENT_RETURN_IF_ERROR(RefusePassword(config.store));
+    FERMENT_RETURN_IF_ERROR(CheckPostgresAddress(config.store));
   } else if (const auto file = StoreFile(config); !file) {
     return file.error();
   }
@@ -118,7 +113,7 @@ Status Check(const CoordinatorConfig& config) {
 }
 
 std::string Describe(const CoordinatorConfig& config) {
-  return "store = " + config.store + "\nlisten = " + config.listen + "\nadvertise = " + config.advertise +
+  return "store = " + ShownStore(config) + "\nlisten = " + config.listen + "\nadvertise = " + config.advertise +
          "\nadmin = " + config.admin + "\naddress-file = " + config.address_file.string() +
          "\nlabel-store = " + config.label_store + "\ntrainer = " + config.trainer.string() +
          "\nmpirun = " + config.mpirun.string() + "\ndrain = " + std::to_string(config.drain.count()) +

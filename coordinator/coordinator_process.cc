@@ -26,6 +26,7 @@
 #include "coordinator/launch_planner.h"
 #include "coordinator/local_run_files.h"
 #include "coordinator/open_files.h"
+#include "coordinator/readiness.h"
 #include "coordinator/rpc/lease_service.h"
 #include "coordinator/rpc/request_door.h"
 #include "coordinator/rpc/run_service.h"
@@ -40,6 +41,7 @@ namespace {
 
 constexpr const char* kServices[] = {"ferment.v1.RunService", "ferment.v1.LeaseService", "ferment.v1.TrainerService"};
 constexpr std::chrono::milliseconds kPageInterval{500};
+constexpr std::chrono::milliseconds kLookInterval{200};
 constexpr std::chrono::milliseconds kShutdownGrace{2'000};
 constexpr std::size_t kPageRuns = 20;
 
@@ -54,12 +56,13 @@ auto StartWhereItWas(const std::string& wanted, const std::string& former, Start
 }
 
 PostgresStoreOptions PostgresOptions(const CoordinatorConfig& config, const std::string& admin, std::stop_token stop,
-                                     SchedulerMetrics& metrics) {
+                                     SchedulerMetrics& metrics, Readiness& readiness) {
   PostgresStoreOptions options;
   options.address = config.store;
   options.holder = admin + " pid " + std::to_string(getpid());
   options.stop = std::move(stop);
-  options.stands_by = [admin](const std::string& leader) {
+  options.stands_by = [admin, &readiness](const std::string& leader) {
+    readiness.StandBy();
     LogInfo("coordinator.stands_by", {{"leader", leader}, {"admin", "http://" + admin + "/"}});
   };
   options.reconnected = [&metrics] { metrics.store_reconnects.Increment(); };
@@ -89,6 +92,7 @@ class CoordinatorProcess {
     loop_.OnSignals({SIGHUP, SIGUSR1}, [this](int number) { StayOn(number); });
     registry_->MakeGauge("ferment_build_info", "1; what was built.", {{"version", FERMENT_VERSION}}).Set(1);
     FERMENT_RETURN_IF_ERROR(OpenSecurity());
+    loop_.RunEvery(kLookInterval, [this] { readiness_.Look(); });
     auto store = OpenStore();
     if (!store && store.error().code() == StatusCode::kCancelled) return ending_.Wait();
     if (!store) return Fail(store.error());
@@ -162,10 +166,14 @@ class CoordinatorProcess {
       // One that stands by answers probes, and opens no gRPC port: whoever tries the addresses in turn finds the
       // leader.
       FERMENT_ASSIGN_OR_RETURN(const std::string admin, ServeAdmin());
-      return OpenPostgresEventStore(PostgresOptions(config_, admin, ending_.leaving(), metrics_));
+      PostgresStoreOptions options = PostgresOptions(config_, admin, ending_.leaving(), metrics_, readiness_);
+      options.watch = &store_watch_;
+      return OpenPostgresEventStore(std::move(options));
     }
     FERMENT_ASSIGN_OR_RETURN(const std::filesystem::path store_file, StoreFile(config_));
     FERMENT_ASSIGN_OR_RETURN(auto store, OpenSqliteEventStore(store_file, config_.store_on_network));
+    store_watch_.Heard();
+    store_watch_.SetPlace(config_.store);
     if (const auto admin = ServeAdmin(); !admin) return Fail(admin.error());
     return store;
   }
@@ -173,7 +181,7 @@ class CoordinatorProcess {
   /// The address is part of every launch, so the server takes its port first; requests that come before the
   /// scheduler's Start wait in its queue.
   Status ServeGrpc(std::unique_ptr<EventStore> store) {
-    LogInfo("store.open", {{"store", config_.store}, {"term", store->term()}});
+    LogInfo("store.open", {{"store", store_watch_.place()}, {"term", store->term()}});
     metrics_.term.Set(static_cast<double>(store->term()));
     scheduler_ = std::make_unique<Scheduler>(
         Scheduler::Parts{std::move(store), *launcher_, *run_files_, SystemClock(), metrics_,
@@ -211,8 +219,7 @@ class CoordinatorProcess {
     if (!config_.address_file.empty()) {
       FERMENT_RETURN_IF_ERROR(WriteAddressFile(config_.address_file, {address_, admin_->address()}));
     }
-    admin_state_.SetReady(true);
-    metrics_.leading.Set(1);
+    readiness_.Begin([this](bool serves) { server_->SetServing(serves); });
     LogInfo("coordinator.serving",
             {{"grpc", address_}, {"admin", "http://" + admin_->address() + "/"}, {"tls", security_ != nullptr}});
     return {};
@@ -220,9 +227,7 @@ class CoordinatorProcess {
 
   void Drain(int code) {
     LogInfo("coordinator.draining", {{"exit_code", code}});
-    admin_state_.SetReady(false);
-    metrics_.leading.Set(0);
-    server_->SetServing(false);
+    readiness_.End();
     if (code == exit_code::kTerminated) scheduler_->Drain(config_.drain);
     runs_->EndStreams();
     server_->Shutdown(kShutdownGrace);
@@ -235,6 +240,8 @@ class CoordinatorProcess {
   const std::unique_ptr<metrics::MetricRegistry> registry_ = metrics::MakePrometheusRegistry();
   SchedulerMetrics metrics_{*registry_};
   metrics::ProcessMetrics process_metrics_{*registry_};
+  StoreWatch store_watch_;
+  Readiness readiness_{admin_state_, *registry_, metrics_, store_watch_};
   const std::unique_ptr<Launcher> launcher_ = MakeLauncherChoice(MakeLocalLauncher(), MakeSlurmLauncher(SystemClock()));
   const std::unique_ptr<RunFiles> run_files_ = MakeLocalRunFiles(config_.label_store);
   rpc::AccessPolicy policy_;

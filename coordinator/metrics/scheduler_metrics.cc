@@ -87,8 +87,8 @@ SchedulerMetrics::SchedulerMetrics(metrics::MetricRegistry& registry)
                              "Share of labels in which the int8 plan of the last committed shard agreed with "
                              "fp32 when it was made.")),
       queue_depth(registry.MakeGauge("ferment_queue_depth", "Requests that wait for the scheduler.")),
-      leading(
-          registry.MakeGauge("ferment_coordinator_leading", "1 while this coordinator leads, 0 while it stands by.")),
+      leading(registry.MakeGauge("ferment_coordinator_leading",
+                                 "1 while this coordinator leads and its store answers, else 0.")),
       term(registry.MakeGauge("ferment_coordinator_term", "The term under which this coordinator leads, 0 before.")),
       store_reconnects(registry.MakeCounter("ferment_store_reconnects_total",
                                             "Sessions with the store that were lost and made again.")),

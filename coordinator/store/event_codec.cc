@@ -139,7 +139,8 @@ Result<Event> DecodePlain(const v1::Event& event) {
 }  // namespace
 Result<Event> DecodeEvent(std::string_view bytes) {
   v1::Event event;
-  if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  // No bytes are a message too, but nobody's event.
+  if (bytes.empty() || !event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Fail(DataLossError("not an event: bytes=" + std::to_string(bytes.size())));
   }
   const std::string newer = FieldOfANewerVersion(event);

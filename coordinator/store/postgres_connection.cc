@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <string_view>
+
+#include "common/base/logging.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -18,6 +21,10 @@ constexpr const char* kSetUp =
     "SET idle_in_transaction_session_timeout = '4s'; SET client_min_messages = warning; "
     "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3";
 
+/// A session's first ones are logged, and of each so many bytes.
+constexpr int kNotices = 10;
+constexpr std::size_t kNoticeBytes = 500;
+
 std::string Trimmed(const char* message) {
   std::string text = message == nullptr ? "" : message;
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
@@ -25,10 +32,43 @@ std::string Trimmed(const char* message) {
   return text;
 }
 
-/// The server is not there now and may be later: connection lost, shut down, starting, slow, or a replica still.
+/// For libpq; `told`: an int.
+void LogNotice(void* told, const char* message) {
+  int& count = *static_cast<int*>(told);
+  if (++count > kNotices) return;
+  LogWarning("store.notice", {{"notice", Trimmed(message).substr(0, kNoticeBytes)},
+                              {"next", count < kNotices ? "none" : "further ones of this session are left out"}});
+}
+
+/// libpq has no code for why a session did not come about; the words are the server's in English, and a wrong guess
+/// only costs patience.
+bool SaysOneOf(std::string_view message, std::initializer_list<std::string_view> words) {
+  return std::ranges::any_of(words, [&](std::string_view word) { return message.find(word) != message.npos; });
+}
+
+/// Why `message`, of a session that did not come about.
+Status Refusal(const std::string& message, const std::string& where) {
+  const bool from_server = SaysOneOf(message, {"FATAL"});
+  if (SaysOneOf(message, {"server does not support SSL"}) ||
+      (from_server && SaysOneOf(message, {"unrecognized configuration parameter", "invalid value for parameter",
+                                          "cannot be changed"}))) {
+    return InvalidArgumentError("PostgreSQL does not have what --store asks for: " + message + ": " + where)
+        .WithExitCode(exit_code::kUsage);
+  }
+  if (from_server && SaysOneOf(message, {"authentication failed", "no pg_hba.conf entry", "no password supplied",
+                                         "does not exist", "permission denied", "is not permitted to log in"})) {
+    return PermissionDeniedError("PostgreSQL refuses the coordinator; check user, database and PGPASSFILE: " + message +
+                                 ": " + where)
+        .WithExitCode(exit_code::kNotAllowed);
+  }
+  return UnavailableError("PostgreSQL does not answer; is it running and reachable? " + message + ": " + where)
+      .WithExitCode(exit_code::kMissingService);
+}
+
+/// The server is not there now and may be later: connection lost, shut down, starting, or slow.
 bool MayPass(const std::string& sql_state) {
-  static constexpr std::array kStates = {"57P01", "57P02", "57P03", "57P05", "57014", "55P03",
-                                         "25P03", "40001", "40P01", "53300", "25006"};
+  static constexpr std::array kStates = {"57P01", "57P02", "57P03", "57P05", "57014",
+                                         "55P03", "25P03", "40001", "40P01", "53300"};
   return sql_state.empty() || sql_state.starts_with("08") ||
          std::find(kStates.begin(), kStates.end(), sql_state) != kStates.end();
 }
@@ -50,30 +90,29 @@ std::string_view PostgresRows::Bytes(int row, int column) const {
 void PostgresConnection::Finish::operator()(pg_conn* connection) const { PQfinish(connection); }
 
 Result<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(const std::string& address,
-                                                                     std::chrono::milliseconds answer_limit) {
+                                                                     std::chrono::milliseconds answer_limit,
+                                                                     StoreWatch* watch) {
   const std::array<const char*, 6> names = {"dbname",           "connect_timeout", "application_name",
                                             "tcp_user_timeout", "keepalives_idle", nullptr};
   const std::array<const char*, 6> values = {address.c_str(), "4", "ferment-coordinator", "8000", "3", nullptr};
-  Handle handle(PQconnectdbParams(names.data(), values.data(), 1));
+  if (watch != nullptr) watch->Asked();
+  auto notices = std::make_unique<int>(0);
+  Handle handle(PQconnectStartParams(names.data(), values.data(), 1));
   if (handle == nullptr) return Fail(InternalError("no memory for a session with PostgreSQL"));
+  if (PQstatus(handle.get()) != CONNECTION_BAD) {
+    // Only a session that has begun can be told where notices go, and some come before it has ended beginning: it
+    // begins again. To wait for it ourselves would lose libpq's way to the next of several hosts.
+    PQsetNoticeProcessor(handle.get(), LogNotice, notices.get());
+    PQreset(handle.get());
+  }
   const auto known = [](const char* text) { return std::string(text == nullptr ? "" : text); };
   const std::string where = "host=" + known(PQhost(handle.get())) + " port=" + known(PQport(handle.get())) +
                             " database=" + known(PQdb(handle.get())) + " user=" + known(PQuser(handle.get()));
-  if (PQstatus(handle.get()) != CONNECTION_OK) {
-    const std::string message = Trimmed(PQerrorMessage(handle.get()));
-    // libpq has no code for this; the words are the server's in English, and a wrong guess only costs patience.
-    for (const char* refused :
-         {"authentication failed", "no pg_hba.conf entry", "no password supplied", "does not exist"}) {
-      if (message.find("FATAL") == std::string::npos || message.find(refused) == std::string::npos) continue;
-      return Fail(PermissionDeniedError("PostgreSQL refuses the coordinator; check user, database and PGPASSFILE: " +
-                                        message + ": " + where)
-                      .WithExitCode(exit_code::kNotAllowed));
-    }
-    return Fail(UnavailableError("PostgreSQL does not answer; is it running and reachable? " + message + ": " + where)
-                    .WithExitCode(exit_code::kMissingService));
-  }
-  std::unique_ptr<PostgresConnection> connection(new PostgresConnection(std::move(handle), where, answer_limit));
+  if (PQstatus(handle.get()) != CONNECTION_OK) return Fail(Refusal(Trimmed(PQerrorMessage(handle.get())), where));
+  std::unique_ptr<PostgresConnection> connection(
+      new PostgresConnection(std::move(notices), std::move(handle), where, answer_limit, watch));
   if (auto set_up = connection->Query(kSetUp); !set_up) return Fail(set_up.error());
+  if (watch != nullptr) watch->SetPlace(where);
   return connection;
 }
 
@@ -91,7 +130,10 @@ bool PostgresConnection::AwaitAnswer(Deadline deadline) {
 
 Result<PostgresRows> PostgresConnection::Query(const std::string& sql, std::span<const std::string> parameters,
                                                bool binary) {
-  return Ask(sql, parameters, binary, answer_limit_);
+  if (watch_ != nullptr) watch_->Asked();
+  auto answer = Ask(sql, parameters, binary, answer_limit_);
+  if (watch_ != nullptr && (answer || answer.error().code() != StatusCode::kUnavailable)) watch_->Heard();
+  return answer;
 }
 
 Result<PostgresRows> PostgresConnection::QueryFor(std::chrono::milliseconds limit, const std::string& sql) {
@@ -141,6 +183,11 @@ Result<PostgresRows> PostgresConnection::Ask(const std::string& sql, std::span<c
 
 Status PostgresConnection::Describe(const std::string& sql_state, const std::string& message) const {
   const std::string what = message + ": sqlstate=" + (sql_state.empty() ? "none" : sql_state) + " " + where_;
+  if (sql_state == "25006") {
+    return UnavailableError(
+               "PostgreSQL is read-only; is it a standby, or does it have default_transaction_read_only? " + what)
+        .WithExitCode(exit_code::kMissingService);
+  }
   if (MayPass(sql_state)) {
     return UnavailableError("PostgreSQL is lost: " + what).WithExitCode(exit_code::kMissingService);
   }
@@ -149,10 +196,10 @@ Status PostgresConnection::Describe(const std::string& sql_state, const std::str
     return InternalError("PostgreSQL cannot write; free space or check its disk, then start again: " + what)
         .WithExitCode(exit_code::kStorageFailed);
   }
-  if (sql_state == "42501") {
+  if (sql_state == "42501" || sql_state == "3F000") {
     return PermissionDeniedError(
-               "the database's user may not do this; grant it CREATE on its schema, and let it own "
-               "the tables: " +
+               "the database's user may not do this; grant it USAGE and CREATE on its schema, which search_path must "
+               "name, and let it own the tables: " +
                what)
         .WithExitCode(exit_code::kNotAllowed);
   }

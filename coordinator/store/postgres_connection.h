@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "coordinator/store/store_watch.h"
 
 struct pg_conn;
 struct pg_result;
@@ -43,12 +44,16 @@ inline Status StatusOf(const Result<PostgresRows>& rows) { return rows ? Status(
 class PostgresConnection {
  public:
   /// `address` is a postgresql:// URI; what it leaves out comes from the PG* variables of the environment. A statement
-  /// that is not answered within `answer_limit` has lost the session.
+  /// that is not answered within `answer_limit` has lost the session. `watch`, if any, outlives the session, which asks
+  /// and is heard there, but not of what QueryFor does. What the server says unasked (notices) is logged, at first.
   /// Errors: Unavailable with exit code 69: no server there, or it is starting. PermissionDenied with 77: refused.
+  /// InvalidArgument with 2: it does not know or have what the address asks for.
   static Result<std::unique_ptr<PostgresConnection>> Open(const std::string& address,
-                                                          std::chrono::milliseconds answer_limit);
+                                                          std::chrono::milliseconds answer_limit,
+                                                          StoreWatch* watch = nullptr);
 
-  /// Errors: Unavailable: the session is lost, or the server was too slow; whether it was done is unknown.
+  /// Errors: Unavailable: the session is lost, or the server was too slow; whether it was done is unknown; or it is
+  /// read-only.
   /// AlreadyExists: a key is there. Internal with 204: the server's disk. PermissionDenied with 77. FailedPrecondition
   /// with 78: a table or column is not there. Internal else.
   Result<PostgresRows> Query(const std::string& sql, std::span<const std::string> parameters = {}, bool binary = false);
@@ -66,17 +71,25 @@ class PostgresConnection {
   };
   using Handle = std::unique_ptr<pg_conn, Finish>;
   using Deadline = std::chrono::steady_clock::time_point;
-  PostgresConnection(Handle handle, std::string where, std::chrono::milliseconds answer_limit)
-      : handle_(std::move(handle)), where_(std::move(where)), answer_limit_(answer_limit) {}
+  PostgresConnection(std::unique_ptr<int> notices, Handle handle, std::string where,
+                     std::chrono::milliseconds answer_limit, StoreWatch* watch)
+      : notices_(std::move(notices)),
+        handle_(std::move(handle)),
+        where_(std::move(where)),
+        answer_limit_(answer_limit),
+        watch_(watch) {}
   /// Waits until a whole answer is there. Returns: false past the deadline, or where the session is lost.
   bool AwaitAnswer(Deadline deadline);
   Result<PostgresRows> Ask(const std::string& sql, std::span<const std::string> parameters, bool binary,
                            std::chrono::milliseconds limit);
   Status Describe(const std::string& sql_state, const std::string& message) const;
 
+  /// How many were logged; libpq has its address for as long as the session lasts.
+  std::unique_ptr<int> notices_;
   Handle handle_;
   std::string where_;
   std::chrono::milliseconds answer_limit_;
+  StoreWatch* watch_;
 };
 
 }  // namespace ferment::coordinator

@@ -141,7 +141,8 @@ class PostgresEventStore final : public EventStore {
 
   Status Connect() {
     if (connection_ != nullptr) return {};
-    FERMENT_ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(options_.address, options_.answer_limit));
+    FERMENT_ASSIGN_OR_RETURN(connection_,
+                             PostgresConnection::Open(options_.address, options_.answer_limit, options_.watch));
     if (!std::exchange(connected_before_, true)) return {};
     LogInfo("store.connected_again", {{"term", term_}});
     if (options_.reconnected) options_.reconnected();
@@ -233,7 +234,8 @@ class PostgresEventStore final : public EventStore {
                              std::vector{std::to_string(from), std::to_string(kRowsAtOnce)}, true));
       for (int i = 0; i < rows.size(); ++i) {
         auto event = DecodeEvent(rows.Bytes(i, 0));
-        if (!event) return event.error().With("the store's row " + std::string(rows.Bytes(i, 1)));
+        if (!event)
+          return event.error().With("the store's row " + std::string(rows.Bytes(i, 1)) + " of " + connection_->where());
         events.push_back(std::move(*event));
       }
       if (rows.size() > 0) from = std::stoll(std::string(rows.Bytes(rows.size() - 1, 1)));

@@ -12,6 +12,7 @@
 #include "common/base/result.h"
 #include "coordinator/store/event_store.h"
 #include "coordinator/store/postgres_schema.h"
+#include "coordinator/store/store_watch.h"
 
 namespace ferment::coordinator {
 
@@ -39,6 +40,8 @@ struct PostgresStoreOptions {
   std::function<void(const std::string& leader)> stands_by = nullptr;
   /// Called after a session was lost and another made. Thread: whichever called the store.
   std::function<void()> reconnected = nullptr;
+  /// Told when the server is asked and heard; outlives the store.
+  StoreWatch* watch = nullptr;
 };
 
 /// Waits until this coordinator leads: no session holds the present term's advisory lock (the leader died), or the

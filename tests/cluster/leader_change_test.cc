@@ -18,6 +18,8 @@
 #include "common/base/json.h"
 #include "common/config/spec_defaults.h"
 #include "common/io/folder_hold.h"
+#include "common/rpc/health_question.h"
+#include "tests/support/admin_question.h"
 #include "tests/support/postgres_server.h"
 
 namespace ferment::testing {
@@ -65,13 +67,22 @@ class Coordinator {
     const auto json = ParseJson(std::string{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()});
     return json ? json->value("grpc", "") : "";
   }
-  bool Says(const std::string& event) const {
-    std::ifstream in(folder_ / "log");
-    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    return text.find(event) != std::string::npos;
+  bool Says(const std::string& event) const { return Log().find(event) != std::string::npos; }
+  /// Returns: what its admin port answers; it must have logged where that is.
+  std::string Ask(const std::string& path) const {
+    const std::string log = Log();
+    const std::size_t begin = log.find("http://") + 7;
+    return AskAdmin(log.substr(begin, log.find('/', begin) - begin), path);
+  }
+  bool Tells(const std::string& metric_and_value) const {
+    return Ask("/metrics").find("\nferment_" + metric_and_value + "\n") != std::string::npos;
   }
 
  private:
+  std::string Log() const {
+    std::ifstream in(folder_ / "log");
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  }
   std::string AddressFile() const { return (folder_ / "address.json").string(); }
 
   std::filesystem::path folder_;
@@ -160,6 +171,56 @@ TEST_F(LeaderChangeTest, TheRunOfOneThatIsStoppedIsTakenOverWithItsFolder) {
   second.Signal(SIGTERM);
   EXPECT_EQ(second.Exit(), 143);
   EXPECT_TRUE(io::FolderHold::Take(folder / "run", "another"));
+}
+
+TEST_F(LeaderChangeTest, OneWhoseStoreDoesNotAnswerIsNotReadyUntilItDoes) {
+  Coordinator leads(store_, "asks");
+  ASSERT_LT(TimeUntil([&] { return leads.Serves(); }), seconds(30));
+  const auto healthy = [channel = rpc::OpenChannel(leads.Address())](const std::string& service) {
+    return rpc::AskWhetherServing(channel, service, {}).value_or(false);
+  };
+  EXPECT_NE(leads.Ask("/readyz").find(" 200 "), std::string::npos);
+  EXPECT_TRUE(leads.Tells("coordinator_leading 1"));
+  EXPECT_TRUE(leads.Tells("store_connected 1"));
+  EXPECT_TRUE(healthy("ferment.v1.LeaseService"));
+  EXPECT_TRUE(leads.Says("host=/tmp/")) << "store.open";
+  EXPECT_FALSE(leads.Says("postgresql://"));
+
+  // Its session hangs, as where a network drops what is sent.
+  const int session = std::stoi(RunSql(store_, "SELECT backend FROM ferment_leader"));
+  ASSERT_EQ(kill(session, SIGSTOP), 0);
+  const milliseconds taken = TimeUntil([&] { return leads.Ask("/readyz").find(" 503 ") != std::string::npos; });
+  EXPECT_GT(taken, seconds(2));
+  EXPECT_LT(taken, seconds(8));
+  EXPECT_NE(leads.Ask("/readyz").find("the store does not answer"), std::string::npos);
+  EXPECT_TRUE(leads.Tells("coordinator_leading 0"));
+  EXPECT_TRUE(leads.Tells("store_connected 0"));
+  EXPECT_FALSE(healthy("ferment.v1.LeaseService"));
+  EXPECT_FALSE(healthy(""));
+  EXPECT_NE(leads.Ask("/livez").find(" 200 "), std::string::npos);
+
+  ASSERT_EQ(kill(session, SIGCONT), 0);
+  EXPECT_LT(TimeUntil([&] { return leads.Ask("/readyz").find(" 200 ") != std::string::npos; }), seconds(20));
+  EXPECT_TRUE(leads.Tells("coordinator_leading 1"));
+  EXPECT_TRUE(leads.Tells("store_connected 1"));
+  EXPECT_TRUE(healthy("ferment.v1.LeaseService"));
+  EXPECT_TRUE(leads.Says("coordinator.unready"));
+}
+
+TEST_F(LeaderChangeTest, OneThatStandsByTellsWhetherItsStoreIsThere) {
+  Coordinator first(store_, "before");
+  ASSERT_LT(TimeUntil([&] { return first.Serves(); }), seconds(30));
+  Coordinator second(store_, "behind");
+  ASSERT_LT(TimeUntil([&] { return second.Says("coordinator.stands_by"); }), seconds(30));
+  EXPECT_NE(second.Ask("/readyz").find("standing by"), std::string::npos);
+  EXPECT_TRUE(second.Tells("store_connected 1"));
+  EXPECT_TRUE(second.Tells("coordinator_leading 0"));
+  server_->Stop();
+  EXPECT_LT(TimeUntil([&] { return second.Tells("store_connected 0"); }), seconds(8));
+  EXPECT_NE(second.Ask("/readyz").find("the store does not answer"), std::string::npos);
+  EXPECT_LT(TimeUntil([&] { return first.Tells("coordinator_leading 0"); }), seconds(8));
+  server_->StartAgain();
+  EXPECT_LT(TimeUntil([&] { return second.Tells("store_connected 1"); }), seconds(20));
 }
 
 TEST_F(LeaderChangeTest, OneThatStandsByLeavesWhenAsked) {

@@ -10,6 +10,7 @@ namespace ferment::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using namespace std::chrono_literals;
 
 TEST(CoordinatorConfig, RefusesACoolDownThatNobodyCanMeanAndNamesTheFlag) {
@@ -72,6 +73,51 @@ TEST(CoordinatorConfig, TellsTrainersNoAddressThatNobodyCanCall) {
     config.advertise = bad;
     EXPECT_EQ(ProcessExitCode(Check(config)), exit_code::kUsage) << bad;
     EXPECT_THAT(Check(config).message(), HasSubstr("--advertise"));
+  }
+}
+
+/// Returns: what is said of such a store; "" where nothing is.
+std::string RefusalOf(const std::string& store) {
+  CoordinatorConfig config;
+  config.store = store;
+  const Status status = Check(config);
+  if (status.ok()) return "";
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUsage) << store;
+  EXPECT_THAT(std::string(status.message()), Not(HasSubstr("secret"))) << store;
+  EXPECT_THAT(Describe(config), Not(HasSubstr("secret"))) << store;
+  return std::string(status.message());
+}
+
+TEST(CoordinatorConfig, RefusesAPasswordInEachOfItsSpellingsAndDoesNotRepeatIt) {
+  for (const char* store :
+       {"postgresql://user:secret@host/base", "postgres://user:se/secret@host/base",
+        "postgresql://user:a?secret@h/base", "postgresql://user:secret/@host:5432/base",
+        "postgresql://user:a@secret@host/base", "postgresql://user:secret%zz@host/base",
+        "postgresql://host/base?password=secret", "postgresql://host/base?pass%77ord=secret",
+        "postgresql://host/base?%70assword%3Dsecret", "postgresql://host/base?user=a&sslpassw%6Frd=secret",
+        "Postgresql://user:secret@host/base", "postgresql:user:secret@host/base"}) {
+    EXPECT_NE(RefusalOf(store), "") << store;
+  }
+  EXPECT_THAT(RefusalOf("postgresql://user:secret@host/base"), HasSubstr("PGPASSFILE"));
+  EXPECT_THAT(RefusalOf("postgresql://user:a/secret@host/base"), HasSubstr("PGPASSFILE"));
+  EXPECT_THAT(RefusalOf("postgresql://user:secret/base"), HasSubstr("port of 1 to 65535, or none"));
+}
+
+TEST(CoordinatorConfig, TellsAtOnceWhatIsWrongWithTheAddressOfADatabase) {
+  EXPECT_THAT(RefusalOf("postgresql://u@h:99999/b"), HasSubstr("port=99999"));
+  EXPECT_THAT(RefusalOf("postgresql://u@h:0/b"), HasSubstr("port=0"));
+  EXPECT_THAT(RefusalOf("postgresql://u@h:port/b"), HasSubstr("port of 1 to 65535"));
+  EXPECT_THAT(RefusalOf("postgresql://u@a,c,d/b?port=1,2"), HasSubstr("hosts=3 ports=2"));
+  EXPECT_THAT(RefusalOf("postgresql://u@h/b?nosuch=1"), HasSubstr("\"nosuch\""));
+  EXPECT_THAT(RefusalOf("postgresql://u@h/b?sslmode=foo"), HasSubstr("invalid sslmode value: \"foo\""));
+  EXPECT_THAT(RefusalOf("postgresql://u@h/%zz"), HasSubstr("\"%zz\""));
+  EXPECT_THAT(RefusalOf("postgresql://u@h/b?service=zzz"), HasSubstr("\"zzz\" not found"));
+  for (const char* good :
+       {"postgresql://u@h/b", "postgres://u@h:5432/b", "postgresql://", "postgresql:///b?host=/run/pg",
+        "postgresql://u@[::1]:5432/b", "postgresql://a:1,c:2/b?target_session_attrs=read-write",
+        "postgresql://u%40x@h/b?sslmode=verify-full&application_name=%20", "postgresql://h/b?hostaddr=192.0.2.1",
+        "postgresql://u@h/b?passfile=/nowhere", "postgresql://h/b?options=-cfoo%3Dbar"}) {
+    EXPECT_EQ(RefusalOf(good), "") << good;
   }
 }
 

@@ -12,6 +12,7 @@
 #include "common/metrics/prometheus_registry.h"
 #include "coordinator/call_trail.h"
 #include "coordinator/metrics/scheduler_metrics.h"
+#include "coordinator/readiness.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -75,6 +76,9 @@ class MetricNames : public ::testing::Test {
   std::set<std::string> Served() {
     const CallTrail calls(rpc::AccessPolicy(), *registry_, nullptr, [](const Status&) {});
     const metrics::ProcessMetrics process(*registry_);
+    AdminState admin;
+    const StoreWatch store;
+    const Readiness readiness(admin, *registry_, scheduler_, store);
     registry_->MakeCounter("ferment_rpc_server_handled_total", "");
     registry_->MakeGauge("ferment_build_info", "");  // CoordinatorProcess makes it
     return Matches(registry_->Exposition(), std::regex("# TYPE (ferment_[a-z0-9_]+) "));

@@ -115,7 +115,7 @@ TEST_F(PostgresFaults, AUserWhoMayMakeNoTablesIsToldSo) {
   const auto store = OpenPostgresEventStore(Options(address_ + "&user=reader"));
   ASSERT_FALSE(store);
   EXPECT_EQ(ProcessExitCode(store.error()), exit_code::kNotAllowed) << store.error().ToString();
-  EXPECT_THAT(std::string(store.error().message()), HasSubstr("grant it CREATE"));
+  EXPECT_THAT(std::string(store.error().message()), HasSubstr("grant it USAGE and CREATE"));
 }
 
 TEST_F(PostgresFaults, AskedToStopNobodyStandsByOrWaitsForAServerAnyLonger) {
