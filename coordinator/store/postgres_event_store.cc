@@ -149,20 +149,21 @@ class PostgresEventStore final : public EventStore {
   }
 
   /// One statement, so one transaction and one round trip: the leader's row is locked and compared, then the batch goes
-  /// in. Where an earlier try was done and only its answer was lost, the last sequence says so.
+  /// in. Where an earlier try was done and only its answer was lost, the last sequence says so; whether the replicas
+  /// had it is for the renewed lead's commit, behind it, to wait for.
   Status AppendOnce(const std::string& bodies, std::int64_t count) {
-    const auto answer = connection_->Query(
+    const std::string lead =
         "WITH lead AS (UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-        "WHERE term = $1 RETURNING term) "
-        "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
-        "FROM lead, unnest($3::bytea[]) WITH ORDINALITY AS batch(body, number)",
-        std::vector{std::to_string(term_), std::to_string(last_sequence_), bodies});
+        "WHERE term = $1 RETURNING term) ";
+    const auto answer = connection_->Query(lead +
+                                               "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
+                                               "FROM lead, unnest($3::bytea[]) WITH ORDINALITY AS batch(body, number)",
+                                           std::vector{std::to_string(term_), std::to_string(last_sequence_), bodies});
     if (!answer && answer.error().code() == StatusCode::kAlreadyExists) {
       FERMENT_ASSIGN_OR_RETURN(
           const PostgresRows mine,
-          connection_->Query("SELECT count(*) FROM ferment_event, ferment_leader WHERE sequence > $1 AND "
-                             "ferment_event.term = $2 AND ferment_leader.term = $2",
-                             std::vector{std::to_string(last_sequence_), std::to_string(term_)}));
+          connection_->Query(lead + "SELECT count(*) FROM ferment_event JOIN lead USING (term) WHERE sequence > $2",
+                             std::vector{std::to_string(term_), std::to_string(last_sequence_)}));
       if (mine.Integer(0, 0) != count) return Fenced(term_, "unknown");
     } else if (!answer) {
       return answer.error();
