@@ -24,6 +24,12 @@ constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{2'000};
 constexpr int kRowsAtOnce = 5'000;
 
+/// What is known of the log's last row; 0: there is none.
+struct Row {
+  std::int64_t sequence = 0;
+  std::uint64_t term = 0;
+};
+
 /// Returns: bytea[] as text.
 std::string ArrayOf(std::span<const Event> events) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -77,9 +83,10 @@ class PostgresEventStore final : public EventStore {
     }
     renewed_ = steady_clock::now();
     return Persist([this]() -> Status {
-      FERMENT_ASSIGN_OR_RETURN(const PostgresRows last,
-                               connection_->Query("SELECT coalesce(max(sequence), 0) FROM ferment_event"));
-      last_sequence_ = last.Integer(0, 0);
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows last,
+          connection_->Query("SELECT sequence, term FROM ferment_event ORDER BY sequence DESC LIMIT 1"));
+      last_ = last.size() == 0 ? Row{} : Row{last.Integer(0, 0), static_cast<std::uint64_t>(last.Integer(0, 1))};
       return {};
     });
   }
@@ -150,27 +157,32 @@ class PostgresEventStore final : public EventStore {
 
   /// One statement, so one transaction and one round trip: the leader's row is locked and compared, then the batch goes
   /// in. Where an earlier try was done and only its answer was lost, the last sequence says so; whether the replicas
-  /// had it is for the renewed lead's commit, behind it, to wait for.
+  /// had it is for the renewed lead's commit, behind it, to wait for. The last row must be there: a database that was
+  /// put back, or a replica that lagged, would get a log with a hole.
   Status AppendOnce(const std::string& bodies, std::int64_t count) {
     const std::string lead =
         "WITH lead AS (UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-        "WHERE term = $1 RETURNING term) ";
+        "WHERE term = $1 AND ($2::bigint = 0 OR EXISTS (SELECT FROM ferment_event WHERE sequence = $2 AND "
+        "ferment_event.term = $3)) RETURNING term) ";
+    std::vector known{std::to_string(term_), std::to_string(last_.sequence), std::to_string(last_.term)};
+    std::vector with_bodies = known;
+    with_bodies.push_back(bodies);
     const auto answer = connection_->Query(lead +
                                                "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
-                                               "FROM lead, unnest($3::bytea[]) WITH ORDINALITY AS batch(body, number)",
-                                           std::vector{std::to_string(term_), std::to_string(last_sequence_), bodies});
+                                               "FROM lead, unnest($4::bytea[]) WITH ORDINALITY AS batch(body, number)",
+                                           with_bodies);
     if (!answer && answer.error().code() == StatusCode::kAlreadyExists) {
       FERMENT_ASSIGN_OR_RETURN(
           const PostgresRows mine,
           connection_->Query(lead + "SELECT count(*) FROM ferment_event JOIN lead USING (term) WHERE sequence > $2",
-                             std::vector{std::to_string(term_), std::to_string(last_sequence_)}));
+                             known));
       if (mine.Integer(0, 0) != count) return Fenced(term_, "unknown");
     } else if (!answer) {
       return answer.error();
     } else if (answer->touched() != count) {
       return SayWhoLeads();
     }
-    last_sequence_ += count;
+    last_ = {last_.sequence + count, term_};
     renewed_ = steady_clock::now();
     return {};
   }
@@ -191,14 +203,14 @@ class PostgresEventStore final : public EventStore {
                            std::vector{std::to_string(term_)}));
     if (lead.touched() != 1) return SayWhoLeads();
     FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("DELETE FROM ferment_event")));
-    std::int64_t sequence = last_sequence_;
+    std::int64_t sequence = last_.sequence;
     FERMENT_RETURN_IF_ERROR(write([&](const Event& event) {
       const std::vector parameters{std::to_string(++sequence), std::to_string(term_), ArrayOf(std::span(&event, 1))};
       return StatusOf(connection_->Query(
           "INSERT INTO ferment_event SELECT $1::bigint, $2::bigint, body FROM unnest($3::bytea[]) AS batch(body)",
           parameters));
     }));
-    last_sequence_ = sequence;
+    last_ = sequence == last_.sequence ? Row{} : Row{sequence, term_};
     return {};
   }
 
@@ -217,9 +229,20 @@ class PostgresEventStore final : public EventStore {
     return {};
   }
 
+  /// Requires: what this term may do touched nothing.
   Status SayWhoLeads() {
-    FERMENT_ASSIGN_OR_RETURN(const PostgresRows row, connection_->Query("SELECT term, holder FROM ferment_leader"));
-    return Fenced(term_, row.Text(0, 0) + " leader=" + row.Text(0, 1));
+    FERMENT_ASSIGN_OR_RETURN(
+        const PostgresRows row,
+        connection_->Query("SELECT term, holder, (SELECT coalesce(max(sequence), 0) FROM ferment_event) "
+                           "FROM ferment_leader"));
+    const std::string latest = row.Text(0, 0) + " leader=" + row.Text(0, 1);
+    if (static_cast<std::uint64_t>(row.Integer(0, 0)) > term_) return Fenced(term_, latest);
+    return FailedPreconditionError(
+               "rows that this coordinator knows are gone: was the database restored while it ran, or a replica "
+               "promoted that lagged? Stop all coordinators, then start them on what is there: expected=" +
+               std::to_string(last_.sequence) + " last=" + row.Text(0, 2) + " term=" + std::to_string(term_) +
+               " latest=" + latest + " " + connection_->where())
+        .WithExitCode(exit_code::kUnreadableState);
   }
 
   /// Reads on behind the row `from`, and moves it.
@@ -250,7 +273,7 @@ class PostgresEventStore final : public EventStore {
   Mutex mutex_;
   Connection connection_;
   bool connected_before_ = false;
-  std::int64_t last_sequence_ = 0;
+  Row last_;
   steady_clock::time_point renewed_;
   Status failed_;
 };

@@ -70,5 +70,50 @@ TEST_F(PostgresLog, WhatNoReplicaHasIsNotAcknowledgedWhereTheSessionWasLost) {
   EXPECT_EQ(CountOf(*store), acknowledged);
 }
 
+TEST_F(PostgresLog, NothingIsAppendedOverRowsThatAreGone) {
+  for (const char* change : {"TRUNCATE ferment_event", "DELETE FROM ferment_event WHERE sequence = 2",
+                             "UPDATE ferment_event SET term = 7 WHERE sequence = 2"}) {
+    SCOPED_TRACE(change);
+    address_ = TheServer()->FreshDatabase();
+    const auto store = Open(Options(address_));
+    ASSERT_TRUE(store->Append(std::vector{Numbered(1), Numbered(2)}).ok());
+    Sql(change);
+    const std::string last = Sql("SELECT coalesce(max(sequence), 0) FROM ferment_event");
+    const Status status = store->Append(std::vector{Numbered(3)});
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("expected=2 last=" + last));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("database=" + Sql("SELECT current_database()")));
+    EXPECT_EQ(Sql("SELECT coalesce(max(sequence), 0) FROM ferment_event"), last);
+    EXPECT_EQ(store->Append(std::vector{Numbered(3)}), status);
+  }
+}
+
+TEST_F(PostgresLog, NothingIsAppendedOverRowsOfAFormerTermThatAreGone) {
+  ASSERT_TRUE(Open(Options(address_))->Append(std::vector{Numbered(1), Numbered(2)}).ok());
+  const auto store = Open(Options(address_));
+  ASSERT_TRUE(store->Confirm().ok());
+  Sql("DELETE FROM ferment_event WHERE sequence = 2");
+  const Status status = store->Append(std::vector{Numbered(3)});
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+}
+
+TEST_F(PostgresLog, GoesOnBehindRowsOfAFormerTermAndBehindASnapshotOfNothing) {
+  ASSERT_TRUE(Open(Options(address_))->Append(std::vector{Numbered(1)}).ok());
+  const auto store = Open(Options(address_));
+  EXPECT_TRUE(store->Append(std::vector{Numbered(2)}).ok());
+  EXPECT_TRUE(store->Replace([](const EventSink&) { return Status(); }).ok());
+  EXPECT_TRUE(store->Append(std::vector{Numbered(3)}).ok());
+  EXPECT_EQ(CountOf(*store), 1);
+}
+
+TEST_F(PostgresLog, ADatabaseThatWasPutBackToAFormerTermIsToldAsThat) {
+  Open(Options(address_));
+  const auto store = Open(Options(address_));
+  Sql("UPDATE ferment_leader SET term = 1, holder = 'former'");
+  const Status status = store->Append(std::vector{Numbered(1)});
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kUnreadableState) << status.ToString();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("term=2 latest=1 leader=former"));
+}
+
 }  // namespace
 }  // namespace ferment::testing
