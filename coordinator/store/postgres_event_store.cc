@@ -245,7 +245,8 @@ class PostgresEventStore final : public EventStore {
         .WithExitCode(exit_code::kUnreadableState);
   }
 
-  /// Reads on behind the row `from`, and moves it.
+  /// Reads on behind the row `from`, and moves it. A snapshot begins behind the rows that it replaced, so the first row
+  /// (`from` is 0) has any number.
   Status ReadSome(std::int64_t& from, std::vector<Event>& events) {
     const MutexLock lock(mutex_);
     return Persist([&]() -> Status {
@@ -256,11 +257,17 @@ class PostgresEventStore final : public EventStore {
                              "ORDER BY sequence LIMIT $2",
                              std::vector{std::to_string(from), std::to_string(kRowsAtOnce)}, true));
       for (int i = 0; i < rows.size(); ++i) {
+        const std::string number(rows.Bytes(i, 1));
+        const std::int64_t sequence = std::stoll(number);
+        if (from != 0 && sequence != from + 1) {
+          return DataLossError("row " + std::to_string(from + 1) + " is missing; restore the database: next=" + number +
+                               " " + connection_->where());
+        }
+        from = sequence;
         auto event = DecodeEvent(rows.Bytes(i, 0));
-        if (!event) return event.error().With("the store's row " + std::string(rows.Bytes(i, 1)));
+        if (!event) return event.error().With("the store's row " + number);
         events.push_back(std::move(*event));
       }
-      if (rows.size() > 0) from = std::stoll(std::string(rows.Bytes(rows.size() - 1, 1)));
       return {};
     });
   }

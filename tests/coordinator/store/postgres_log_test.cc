@@ -115,5 +115,25 @@ TEST_F(PostgresLog, ADatabaseThatWasPutBackToAFormerTermIsToldAsThat) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("term=2 latest=1 leader=former"));
 }
 
+TEST_F(PostgresLog, NamesTheRowThatIsMissing) {
+  const auto store = Open(Options(address_));
+  ASSERT_TRUE(store->Replace([](const EventSink& sink) { return sink(Numbered(1)); }).ok());
+  ASSERT_TRUE(store->Append(std::vector{Numbered(2), Numbered(3), Numbered(4)}).ok());
+  ASSERT_TRUE(store
+                  ->Replace([](const EventSink& sink) -> Status {
+                    for (std::uint32_t i = 1; i <= 3; ++i) FERMENT_RETURN_IF_ERROR(sink(Numbered(i)));
+                    return Status();
+                  })
+                  .ok());
+  EXPECT_EQ(CountOf(*store), 3) << "a snapshot begins where the log was";
+  const std::string gone =
+      Sql("DELETE FROM ferment_event WHERE sequence = (SELECT max(sequence) - 1 FROM "
+          "ferment_event) RETURNING sequence");
+  const Status status = store->Replay([](const Event&) { return Status(); });
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData) << status.ToString();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("row " + gone + " is missing"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("database=" + Sql("SELECT current_database()")));
+}
+
 }  // namespace
 }  // namespace ferment::testing
