@@ -235,6 +235,7 @@ class PostgresEventStore final : public EventStore {
         const PostgresRows row,
         connection_->Query("SELECT term, holder, (SELECT coalesce(max(sequence), 0) FROM ferment_event) "
                            "FROM ferment_leader"));
+    if (row.size() != 1) return NotWhole(*connection_, "its row in ferment_leader");
     const std::string latest = row.Text(0, 0) + " leader=" + row.Text(0, 1);
     if (static_cast<std::uint64_t>(row.Integer(0, 0)) > term_) return Fenced(term_, latest);
     return FailedPreconditionError(

@@ -35,6 +35,8 @@ Result<Former> ReadFormer(PostgresConnection& connection, std::chrono::milliseco
       connection.Query("SELECT term, holder, backend, clock_timestamp() - renewed > make_interval(secs => $1), "
                        "(SELECT version FROM ferment_schema) FROM ferment_leader",
                        std::vector{std::to_string(static_cast<double>(silence.count()) / 1000)}));
+  if (row.size() != 1) return Fail(NotWhole(connection, "its row in ferment_leader"));
+  if (row.Integer(0, 4) <= 0) return Fail(NotWhole(connection, "its version in ferment_schema"));
   return Former{static_cast<std::uint64_t>(row.Integer(0, 0)), row.Text(0, 1), row.Text(0, 2), row.Text(0, 3) == "t",
                 row.Integer(0, 4)};
 }

@@ -19,6 +19,9 @@ inline std::string AdvisoryLock(const std::string& of) { return "(1718775156, " 
 /// `ferment_leader`: by these a coordinator of a former version that stands by sees that it cannot lead.
 SchemaSteps PostgresSteps();
 
+/// Of tables from which `what` is gone, a row that each store has. FailedPrecondition with exit code 78.
+Status NotWhole(const PostgresConnection& connection, const std::string& what);
+
 /// Makes the tables of a database that has none, in a transaction of their own: nobody leads there. Tables of another
 /// version are left to those who work with them. Two at once do it one after the other.
 /// Errors: FailedPrecondition with exit code 78: tables without a version.
