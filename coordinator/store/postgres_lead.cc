@@ -18,15 +18,14 @@ struct Former {
   std::int64_t version;
 };
 
-std::string Lock(std::uint64_t term) { return AdvisoryLock(std::to_string(term)); }
-
 Result<bool> TryLock(PostgresConnection& connection, std::uint64_t term) {
-  FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock, connection.Query("SELECT pg_try_advisory_lock" + Lock(term)));
+  FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
+                           connection.Query("SELECT pg_try_advisory_lock" + AdvisoryLock(term)));
   return lock.Text(0, 0) == "t";
 }
 
 Status Unlock(PostgresConnection& connection, std::uint64_t term) {
-  return StatusOf(connection.Query("SELECT pg_advisory_unlock" + Lock(term)));
+  return StatusOf(connection.Query("SELECT pg_advisory_unlock" + AdvisoryLock(term)));
 }
 
 Result<Former> ReadFormer(PostgresConnection& connection, std::chrono::milliseconds silence) {

@@ -45,7 +45,7 @@ Status NotWhole(const PostgresConnection& connection, const std::string& what) {
 
 Status MakePostgresTables(PostgresConnection& connection, SchemaSteps steps) {
   return connection.Transact([&]() -> Status {
-    FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("SELECT pg_advisory_xact_lock" + AdvisoryLock("-1"))));
+    FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("SELECT pg_advisory_xact_lock(1718775156, -1)")));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, VersionOf(connection));
     return version == 0 ? MigratePostgresTables(connection, steps, version) : Status();
   });

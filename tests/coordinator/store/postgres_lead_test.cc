@@ -64,5 +64,16 @@ TEST_F(PostgresLead, AVersionThatIsGoneWhileAnotherStandsByIsRefused) {
   EXPECT_EQ(ProcessExitCode(stands_by.error()), exit_code::kUnreadableState) << stands_by.error().ToString();
 }
 
+TEST_F(PostgresLead, StoresInTwoSchemasOfADatabaseDoNotKnowEachOther) {
+  Sql("CREATE SCHEMA one; CREATE SCHEMA other");
+  const auto one = Open(Options(address_ + "&options=-csearch_path%3Done", "one"));
+  const auto other = OpenPostgresEventStore(Impatient(address_ + "&options=-csearch_path%3Dother"));
+  ASSERT_TRUE(other) << other.error().ToString();
+  EXPECT_EQ((*other)->term(), one->term());
+  EXPECT_TRUE(one->Append(std::vector{Numbered(1)}).ok());
+  EXPECT_EQ(CountOf(**other), 0);
+  EXPECT_EQ(EndOf(Impatient(address_ + "&options=-csearch_path%3Done")).code(), StatusCode::kCancelled);
+}
+
 }  // namespace
 }  // namespace ferment::testing
