@@ -72,7 +72,7 @@ class PostgresEventStore final : public EventStore {
     while (term_ == 0) {
       std::string leader;
       FERMENT_RETURN_IF_ERROR(Persist([&]() -> Status {
-        FERMENT_ASSIGN_OR_RETURN(const LeadTry result, TryToLead(*connection_, options_));
+        FERMENT_ASSIGN_OR_RETURN(const LeadTry result, TryToLead(*connection_, options_, heard_));
         leader = result.leader;
         term_ = result.term;
         return {};
@@ -150,6 +150,7 @@ class PostgresEventStore final : public EventStore {
     if (connection_ != nullptr) return {};
     FERMENT_ASSIGN_OR_RETURN(connection_, PostgresConnection::Open(options_.address, options_.answer_limit));
     if (!std::exchange(connected_before_, true)) return {};
+    heard_ = {};  // nobody could renew while the database was away
     LogInfo("store.connected_again", {{"term", term_}});
     if (options_.reconnected) options_.reconnected();
     return term_ == 0 ? Status() : HoldTerm(*connection_, term_);
@@ -281,6 +282,7 @@ class PostgresEventStore final : public EventStore {
   Mutex mutex_;
   Connection connection_;
   bool connected_before_ = false;
+  LeaderHeard heard_;
   Row last_;
   steady_clock::time_point renewed_;
   Status failed_;

@@ -75,5 +75,43 @@ TEST_F(PostgresLead, StoresInTwoSchemasOfADatabaseDoNotKnowEachOther) {
   EXPECT_EQ(EndOf(Impatient(address_ + "&options=-csearch_path%3Done")).code(), StatusCode::kCancelled);
 }
 
+TEST_F(PostgresLead, ASilentLeaderIsReplacedThoughTheDatabasesClockWasSetBack) {
+  const auto first = Open(Options(address_, "first"));
+  Sql("UPDATE ferment_leader SET renewed = clock_timestamp() + interval '1 hour'");
+  auto options = Options(address_, "second");
+  options.silence = milliseconds(200);
+  std::stop_source stop;
+  options.stop = stop.get_token();
+  const std::jthread gives_up([&](const std::stop_token& done) {
+    for (int i = 0; i < 300 && !done.stop_requested(); ++i) std::this_thread::sleep_for(milliseconds(50));
+    stop.request_stop();
+  });
+  EXPECT_TRUE(OpenPostgresEventStore(options));
+}
+
+TEST_F(PostgresLead, ALeaderKeepsTheLeadThoughTheDatabasesClockLeaps) {
+  const auto first = Open(Options(address_, "first"));
+  Sql("UPDATE ferment_leader SET renewed = clock_timestamp() - interval '1 hour'");
+  EXPECT_EQ(EndOf(Impatient(address_)).code(), StatusCode::kCancelled);
+  EXPECT_TRUE(first->Append(std::vector{Numbered(1)}).ok());
+}
+
+TEST_F(PostgresLead, ALeaderThatIsHeardIsNotReplaced) {
+  const auto first = Open(Options(address_, "first"));
+  auto options = Options(address_, "second");
+  options.silence = milliseconds(2'000);
+  std::stop_source stop;
+  options.stop = stop.get_token();
+  Status ended;
+  std::jthread stands_by([&] { ended = EndOf(options); });
+  for (std::uint32_t i = 1; i <= 30; ++i) {
+    EXPECT_TRUE(first->Append(std::vector{Numbered(i)}).ok());
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  stop.request_stop();
+  stands_by.join();
+  EXPECT_EQ(ended.code(), StatusCode::kCancelled) << ended.ToString();
+}
+
 }  // namespace
 }  // namespace ferment::testing
