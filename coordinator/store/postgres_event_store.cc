@@ -12,6 +12,7 @@
 #include "coordinator/store/event_codec.h"
 #include "coordinator/store/postgres_connection.h"
 #include "coordinator/store/postgres_lead.h"
+#include "coordinator/store/postgres_snapshot.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -22,6 +23,8 @@ using Connection = std::unique_ptr<PostgresConnection>;
 
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{2'000};
+/// The session whose snapshot waits for a renewal is ended by the server after 4 s.
+constexpr milliseconds kRenewalLimit{2'000};
 constexpr int kRowsAtOnce = 5'000;
 
 /// What is known of the log's last row; 0: there is none.
@@ -30,19 +33,11 @@ struct Row {
   std::uint64_t term = 0;
 };
 
-/// Returns: bytea[] as text.
-std::string ArrayOf(std::span<const Event> events) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string text = "{";
-  for (const Event& event : events) {
-    text += text.size() == 1 ? "\"\\\\x" : ",\"\\\\x";
-    for (const char byte : EncodeEvent(event)) {
-      text += kHex[static_cast<unsigned char>(byte) >> 4];
-      text += kHex[static_cast<unsigned char>(byte) & 15];
-    }
-    text += '"';
-  }
-  return text + "}";
+/// A renewal need not survive a power cut, so it waits for no disk.
+std::string Renewal(std::uint64_t term) {
+  return "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = clock_timestamp(), backend = "
+         "pg_backend_pid() WHERE term = " +
+         std::to_string(term) + "; COMMIT";
 }
 
 Status Fenced(std::uint64_t term, const std::string& latest) {
@@ -97,8 +92,9 @@ class PostgresEventStore final : public EventStore {
     if (events.empty()) return Confirm();
     const MutexLock lock(mutex_);
     if (!failed_.ok()) return failed_;
-    const std::string bodies = ArrayOf(events);
-    failed_ = Persist([&] { return AppendOnce(bodies, static_cast<std::int64_t>(events.size())); });
+    EventArray batch;
+    for (const Event& event : events) batch.Add(event);
+    failed_ = Persist([&, bodies = batch.Text()] { return AppendOnce(bodies, batch.size()); });
     return failed_;
   }
 
@@ -188,42 +184,41 @@ class PostgresEventStore final : public EventStore {
     return {};
   }
 
-  /// One transaction: whoever leads holds its row, so nothing is added meanwhile. Where it was done and only the answer
-  /// was lost, doing it again comes to the same.
+  /// One transaction, which takes the leader's row at its end, so that another session can renew it meanwhile. Where it
+  /// was done and only the answer was lost, doing it again comes to the same.
   Status ReplaceOnce(const std::function<Status(const EventSink&)>& write) {
-    const Status status = connection_->Transact([&] { return ReplaceWithin(write); });
-    if (status.ok()) renewed_ = steady_clock::now();
-    return status;
+    FERMENT_RETURN_IF_ERROR(ConfirmOnce());
+    std::int64_t last = 0;
+    Connection renews;
+    FERMENT_RETURN_IF_ERROR(connection_->Transact([&]() -> Status {
+      FERMENT_ASSIGN_OR_RETURN(last, WriteSnapshot(*connection_, term_, last_.sequence, write, [&] { Renew(renews); }));
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows lead,
+          connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
+                             "WHERE term = $1",
+                             std::vector{std::to_string(term_)}));
+      return lead.touched() == 1 ? Status() : SayWhoLeads();
+    }));
+    last_ = last == last_.sequence ? Row{} : Row{last, term_};
+    renewed_ = steady_clock::now();
+    return {};
   }
 
-  Status ReplaceWithin(const std::function<Status(const EventSink&)>& write) {
-    FERMENT_ASSIGN_OR_RETURN(
-        const PostgresRows lead,
-        connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-                           "WHERE term = $1",
-                           std::vector{std::to_string(term_)}));
-    if (lead.touched() != 1) return SayWhoLeads();
-    FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("DELETE FROM ferment_event")));
-    std::int64_t sequence = last_.sequence;
-    FERMENT_RETURN_IF_ERROR(write([&](const Event& event) {
-      const std::vector parameters{std::to_string(++sequence), std::to_string(term_), ArrayOf(std::span(&event, 1))};
-      return StatusOf(connection_->Query(
-          "INSERT INTO ferment_event SELECT $1::bigint, $2::bigint, body FROM unnest($3::bytea[]) AS batch(body)",
-          parameters));
-    }));
-    last_ = sequence == last_.sequence ? Row{} : Row{sequence, term_};
-    return {};
+  /// Where it is time, in a session beside ours. One that fails costs the lead at worst.
+  void Renew(Connection& beside) {
+    if (steady_clock::now() - renewed_ < options_.renew_every) return;
+    renewed_ = steady_clock::now();
+    if (beside == nullptr) {
+      auto session = PostgresConnection::Open(options_.address, kRenewalLimit);
+      if (session) beside = std::move(*session);
+    }
+    if (beside != nullptr && !beside->Query(Renewal(term_))) beside = nullptr;
   }
 
   Status ConfirmOnce() {
     const bool renew = steady_clock::now() - renewed_ >= options_.renew_every;
-    const std::string term = std::to_string(term_);
-    // A renewal need not survive a power cut, so it waits for no disk.
-    const auto answer =
-        connection_->Query(renew ? "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = "
-                                   "clock_timestamp(), backend = pg_backend_pid() WHERE term = " +
-                                       term + "; COMMIT; SELECT term FROM ferment_leader WHERE term = " + term
-                                 : "SELECT term FROM ferment_leader WHERE term = " + term);
+    const std::string ask = "SELECT term FROM ferment_leader WHERE term = " + std::to_string(term_);
+    const auto answer = connection_->Query(renew ? Renewal(term_) + "; " + ask : ask);
     if (!answer) return answer.error();
     if (answer->size() != 1) return SayWhoLeads();
     if (renew) renewed_ = steady_clock::now();

@@ -135,5 +135,65 @@ TEST_F(PostgresLog, NamesTheRowThatIsMissing) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("database=" + Sql("SELECT current_database()")));
 }
 
+/// Gives `sink` so many events of 100 kB.
+Status Large(int events, const EventSink& sink) {
+  for (int i = 0; i < events; ++i) {
+    FERMENT_RETURN_IF_ERROR(sink(coordinator::RunCancelRequested{"run", std::string(100'000, 'x'), i}));
+  }
+  return {};
+}
+
+TEST_F(PostgresLog, ASnapshotTakesFewRoundTrips) {
+  const auto store = Open(Options(address_));
+  Sql("CREATE SEQUENCE statements; CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "nextval('statements'); RETURN NULL; END $$; CREATE TRIGGER count_it AFTER INSERT ON ferment_event FOR EACH "
+      "STATEMENT EXECUTE FUNCTION count_it()");
+  const Status status = store->Replace([](const EventSink& sink) -> Status {
+    for (std::uint32_t i = 1; i <= 1'000; ++i) FERMENT_RETURN_IF_ERROR(sink(Numbered(i)));
+    return Large(100, sink);
+  });
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(CountOf(*store), 1'100);
+  const int statements = std::stoi(Sql("SELECT last_value FROM statements"));
+  EXPECT_GT(statements, 1) << "10 MB are no single statement";
+  EXPECT_LT(statements, 10);
+}
+
+TEST_F(PostgresLog, ALeaderThatWritesASnapshotIsHeardMeanwhile) {
+  auto options = Options(address_);
+  options.renew_every = milliseconds(0);
+  const auto store = Open(options);
+  ASSERT_TRUE(store->Append(std::vector{Numbered(1)}).ok());
+  const auto heard = [&] { return Sql("SELECT renewed FROM ferment_leader"); };
+  std::string begin;
+  std::string end;
+  const Status status = store->Replace([&](const EventSink& sink) -> Status {
+    begin = heard();
+    FERMENT_RETURN_IF_ERROR(Large(100, sink));
+    end = heard();
+    return {};
+  });
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_NE(begin, end);
+  EXPECT_EQ(CountOf(*store), 100);
+}
+
+TEST_F(PostgresLog, ASnapshotOfOneThatLostTheLeadMeanwhileChangesNothing) {
+  const auto first = Open(Options(address_, "first"));
+  ASSERT_TRUE(first->Append(std::vector{Numbered(1)}).ok());
+  std::unique_ptr<EventStore> second;
+  const Status status = first->Replace([&](const EventSink& sink) -> Status {
+    FERMENT_RETURN_IF_ERROR(sink(Numbered(10)));
+    if (second != nullptr) return {};
+    auto options = Options(address_, "second");
+    options.silence = milliseconds(0);
+    second = Open(options);
+    EXPECT_TRUE(second->Append(std::vector{Numbered(2)}).ok());
+    return {};
+  });
+  EXPECT_EQ(ProcessExitCode(status), exit_code::kFenced) << status.ToString();
+  EXPECT_EQ(CountOf(*second), 2);
+}
+
 }  // namespace
 }  // namespace ferment::testing
