@@ -14,7 +14,6 @@ namespace {
 
 using coordinator::Event;
 using coordinator::EventSink;
-using coordinator::EventStore;
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
@@ -181,18 +180,14 @@ TEST_F(PostgresLog, ALeaderThatWritesASnapshotIsHeardMeanwhile) {
 TEST_F(PostgresLog, ASnapshotOfOneThatLostTheLeadMeanwhileChangesNothing) {
   const auto first = Open(Options(address_, "first"));
   ASSERT_TRUE(first->Append(std::vector{Numbered(1)}).ok());
-  std::unique_ptr<EventStore> second;
-  const Status status = first->Replace([&](const EventSink& sink) -> Status {
-    FERMENT_RETURN_IF_ERROR(sink(Numbered(10)));
-    if (second != nullptr) return {};
-    auto options = Options(address_, "second");
-    options.silence = milliseconds(0);
-    second = Open(options);
-    EXPECT_TRUE(second->Append(std::vector{Numbered(2)}).ok());
-    return {};
+  const Status status = first->Replace([&](const EventSink& sink) {
+    // By one that could not end its session.
+    Sql("UPDATE ferment_leader SET term = 2, holder = 'second'");
+    return Large(100, sink);
   });
   EXPECT_EQ(ProcessExitCode(status), exit_code::kFenced) << status.ToString();
-  EXPECT_EQ(CountOf(*second), 2);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("leader=second"));
+  EXPECT_EQ(Sql("SELECT count(*) FROM ferment_event"), "1");
 }
 
 }  // namespace
