@@ -34,7 +34,8 @@ class EventStore {
   /// term's. `write` may be called again. Errors: those of `write`; Append's, and final as those.
   virtual Status Replace(const std::function<Status(const EventSink&)>& write) = 0;
   /// Calls `visit` with every event since the beginning, in order; stops at its first failure and returns it.
-  /// Errors: DataLoss: a row cannot be read. FailedPrecondition with 78: a newer version wrote it.
+  /// Errors: DataLoss: a row cannot be read, or is missing between others. FailedPrecondition with 78: a newer version
+  /// wrote it.
   virtual Status Replay(const EventSink& visit) = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "coordinator/store/event_codec.h"
 #include "coordinator/store/postgres_connection.h"
 #include "coordinator/store/postgres_lead.h"
+#include "coordinator/store/postgres_snapshot.h"
 
 namespace ferment::coordinator {
 namespace {
@@ -22,21 +23,21 @@ using Connection = std::unique_ptr<PostgresConnection>;
 
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{2'000};
+/// The session whose snapshot waits for a renewal is ended by the server after 4 s.
+constexpr milliseconds kRenewalLimit{2'000};
 constexpr int kRowsAtOnce = 5'000;
 
-/// Returns: bytea[] as text.
-std::string ArrayOf(std::span<const Event> events) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string text = "{";
-  for (const Event& event : events) {
-    text += text.size() == 1 ? "\"\\\\x" : ",\"\\\\x";
-    for (const char byte : EncodeEvent(event)) {
-      text += kHex[static_cast<unsigned char>(byte) >> 4];
-      text += kHex[static_cast<unsigned char>(byte) & 15];
-    }
-    text += '"';
-  }
-  return text + "}";
+/// What is known of the log's last row; 0: there is none.
+struct Row {
+  std::int64_t sequence = 0;
+  std::uint64_t term = 0;
+};
+
+/// A renewal need not survive a power cut, so it waits for no disk.
+std::string Renewal(std::uint64_t term) {
+  return "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = clock_timestamp(), backend = "
+         "pg_backend_pid() WHERE term = " +
+         std::to_string(term) + "; COMMIT";
 }
 
 Status Fenced(std::uint64_t term, const std::string& latest) {
@@ -66,7 +67,7 @@ class PostgresEventStore final : public EventStore {
     while (term_ == 0) {
       std::string leader;
       FERMENT_RETURN_IF_ERROR(Persist([&]() -> Status {
-        FERMENT_ASSIGN_OR_RETURN(const LeadTry result, TryToLead(*connection_, options_));
+        FERMENT_ASSIGN_OR_RETURN(const LeadTry result, TryToLead(*connection_, options_, heard_));
         leader = result.leader;
         term_ = result.term;
         return {};
@@ -77,9 +78,10 @@ class PostgresEventStore final : public EventStore {
     }
     renewed_ = steady_clock::now();
     return Persist([this]() -> Status {
-      FERMENT_ASSIGN_OR_RETURN(const PostgresRows last,
-                               connection_->Query("SELECT coalesce(max(sequence), 0) FROM ferment_event"));
-      last_sequence_ = last.Integer(0, 0);
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows last,
+          connection_->Query("SELECT sequence, term FROM ferment_event ORDER BY sequence DESC LIMIT 1"));
+      last_ = last.size() == 0 ? Row{} : Row{last.Integer(0, 0), static_cast<std::uint64_t>(last.Integer(0, 1))};
       return {};
     });
   }
@@ -90,8 +92,9 @@ class PostgresEventStore final : public EventStore {
     if (events.empty()) return Confirm();
     const MutexLock lock(mutex_);
     if (!failed_.ok()) return failed_;
-    const std::string bodies = ArrayOf(events);
-    failed_ = Persist([&] { return AppendOnce(bodies, static_cast<std::int64_t>(events.size())); });
+    EventArray batch;
+    for (const Event& event : events) batch.Add(event);
+    failed_ = Persist([&, bodies = batch.Text()] { return AppendOnce(bodies, batch.size()); });
     return failed_;
   }
 
@@ -144,85 +147,104 @@ class PostgresEventStore final : public EventStore {
     FERMENT_ASSIGN_OR_RETURN(connection_,
                              PostgresConnection::Open(options_.address, options_.answer_limit, options_.watch));
     if (!std::exchange(connected_before_, true)) return {};
+    heard_ = {};  // nobody could renew while the database was away
     LogInfo("store.connected_again", {{"term", term_}});
     if (options_.reconnected) options_.reconnected();
     return term_ == 0 ? Status() : HoldTerm(*connection_, term_);
   }
 
   /// One statement, so one transaction and one round trip: the leader's row is locked and compared, then the batch goes
-  /// in. Where an earlier try was done and only its answer was lost, the last sequence says so.
+  /// in. Where an earlier try was done and only its answer was lost, the last sequence says so; whether the replicas
+  /// had it is for the renewed lead's commit, behind it, to wait for. The last row must be there: a database that was
+  /// put back, or a replica that lagged, would get a log with a hole.
   Status AppendOnce(const std::string& bodies, std::int64_t count) {
-    const auto answer = connection_->Query(
+    const std::string lead =
         "WITH lead AS (UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-        "WHERE term = $1 RETURNING term) "
-        "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
-        "FROM lead, unnest($3::bytea[]) WITH ORDINALITY AS batch(body, number)",
-        std::vector{std::to_string(term_), std::to_string(last_sequence_), bodies});
+        "WHERE term = $1 AND ($2::bigint = 0 OR EXISTS (SELECT FROM ferment_event WHERE sequence = $2 AND "
+        "ferment_event.term = $3)) RETURNING term) ";
+    std::vector known{std::to_string(term_), std::to_string(last_.sequence), std::to_string(last_.term)};
+    std::vector with_bodies = known;
+    with_bodies.push_back(bodies);
+    const auto answer = connection_->Query(lead +
+                                               "INSERT INTO ferment_event SELECT $2::bigint + number, lead.term, body "
+                                               "FROM lead, unnest($4::bytea[]) WITH ORDINALITY AS batch(body, number)",
+                                           with_bodies);
     if (!answer && answer.error().code() == StatusCode::kAlreadyExists) {
       FERMENT_ASSIGN_OR_RETURN(
           const PostgresRows mine,
-          connection_->Query("SELECT count(*) FROM ferment_event, ferment_leader WHERE sequence > $1 AND "
-                             "ferment_event.term = $2 AND ferment_leader.term = $2",
-                             std::vector{std::to_string(last_sequence_), std::to_string(term_)}));
+          connection_->Query(lead + "SELECT count(*) FROM ferment_event JOIN lead USING (term) WHERE sequence > $2",
+                             known));
       if (mine.Integer(0, 0) != count) return Fenced(term_, "unknown");
     } else if (!answer) {
       return answer.error();
     } else if (answer->touched() != count) {
       return SayWhoLeads();
     }
-    last_sequence_ += count;
+    last_ = {last_.sequence + count, term_};
     renewed_ = steady_clock::now();
     return {};
   }
 
-  /// One transaction: whoever leads holds its row, so nothing is added meanwhile. Where it was done and only the answer
-  /// was lost, doing it again comes to the same.
+  /// One transaction, which takes the leader's row at its end, so that another session can renew it meanwhile. Where it
+  /// was done and only the answer was lost, doing it again comes to the same.
   Status ReplaceOnce(const std::function<Status(const EventSink&)>& write) {
-    const Status status = connection_->Transact([&] { return ReplaceWithin(write); });
-    if (status.ok()) renewed_ = steady_clock::now();
-    return status;
+    FERMENT_RETURN_IF_ERROR(ConfirmOnce());
+    std::int64_t last = 0;
+    Connection renews;
+    FERMENT_RETURN_IF_ERROR(connection_->Transact([&]() -> Status {
+      FERMENT_ASSIGN_OR_RETURN(last, WriteSnapshot(*connection_, term_, last_.sequence, write, [&] { Renew(renews); }));
+      FERMENT_ASSIGN_OR_RETURN(
+          const PostgresRows lead,
+          connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
+                             "WHERE term = $1",
+                             std::vector{std::to_string(term_)}));
+      return lead.touched() == 1 ? Status() : SayWhoLeads();
+    }));
+    last_ = last == last_.sequence ? Row{} : Row{last, term_};
+    renewed_ = steady_clock::now();
+    return {};
   }
 
-  Status ReplaceWithin(const std::function<Status(const EventSink&)>& write) {
-    FERMENT_ASSIGN_OR_RETURN(
-        const PostgresRows lead,
-        connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-                           "WHERE term = $1",
-                           std::vector{std::to_string(term_)}));
-    if (lead.touched() != 1) return SayWhoLeads();
-    FERMENT_RETURN_IF_ERROR(StatusOf(connection_->Query("DELETE FROM ferment_event")));
-    std::int64_t sequence = last_sequence_;
-    FERMENT_RETURN_IF_ERROR(write([&](const Event& event) {
-      const std::vector parameters{std::to_string(++sequence), std::to_string(term_), ArrayOf(std::span(&event, 1))};
-      return StatusOf(connection_->Query(
-          "INSERT INTO ferment_event SELECT $1::bigint, $2::bigint, body FROM unnest($3::bytea[]) AS batch(body)",
-          parameters));
-    }));
-    last_sequence_ = sequence;
-    return {};
+  /// Where it is time, in a session beside ours. One that fails costs the lead at worst.
+  void Renew(Connection& beside) {
+    if (steady_clock::now() - renewed_ < options_.renew_every) return;
+    renewed_ = steady_clock::now();
+    if (beside == nullptr) {
+      auto session = PostgresConnection::Open(options_.address, kRenewalLimit);
+      if (session) beside = std::move(*session);
+    }
+    if (beside != nullptr && !beside->Query(Renewal(term_))) beside = nullptr;
   }
 
   Status ConfirmOnce() {
     const bool renew = steady_clock::now() - renewed_ >= options_.renew_every;
-    const std::string term = std::to_string(term_);
-    // A renewal need not survive a power cut, so it waits for no disk.
-    const auto answer =
-        connection_->Query(renew ? "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = "
-                                   "clock_timestamp(), backend = pg_backend_pid() WHERE term = " +
-                                       term + "; COMMIT; SELECT term FROM ferment_leader WHERE term = " + term
-                                 : "SELECT term FROM ferment_leader WHERE term = " + term);
+    const std::string ask = "SELECT term FROM ferment_leader WHERE term = " + std::to_string(term_);
+    const auto answer = connection_->Query(renew ? Renewal(term_) + "; " + ask : ask);
     if (!answer) return answer.error();
     if (answer->size() != 1) return SayWhoLeads();
     if (renew) renewed_ = steady_clock::now();
     return {};
   }
 
+  /// Requires: what this term may do touched nothing.
   Status SayWhoLeads() {
-    FERMENT_ASSIGN_OR_RETURN(const PostgresRows row, connection_->Query("SELECT term, holder FROM ferment_leader"));
-    return Fenced(term_, row.Text(0, 0) + " leader=" + row.Text(0, 1));
+    FERMENT_ASSIGN_OR_RETURN(
+        const PostgresRows row,
+        connection_->Query("SELECT term, holder, (SELECT coalesce(max(sequence), 0) FROM ferment_event) "
+                           "FROM ferment_leader"));
+    if (row.size() != 1) return NotWhole(*connection_, "its row in ferment_leader");
+    const std::string latest = row.Text(0, 0) + " leader=" + row.Text(0, 1);
+    if (static_cast<std::uint64_t>(row.Integer(0, 0)) > term_) return Fenced(term_, latest);
+    return FailedPreconditionError(
+               "rows that this coordinator knows are gone: was the database restored while it ran, or a replica "
+               "promoted that lagged? Stop all coordinators, then start them on what is there: expected=" +
+               std::to_string(last_.sequence) + " last=" + row.Text(0, 2) + " term=" + std::to_string(term_) +
+               " latest=" + latest + " " + connection_->where())
+        .WithExitCode(exit_code::kUnreadableState);
   }
 
-  /// Reads on behind the row `from`, and moves it.
+  /// Reads on behind the row `from`, and moves it. A snapshot begins behind the rows that it replaced, so the first row
+  /// (`from` is 0) has any number.
   Status ReadSome(std::int64_t& from, std::vector<Event>& events) {
     const MutexLock lock(mutex_);
     return Persist([&]() -> Status {
@@ -233,12 +255,17 @@ class PostgresEventStore final : public EventStore {
                              "ORDER BY sequence LIMIT $2",
                              std::vector{std::to_string(from), std::to_string(kRowsAtOnce)}, true));
       for (int i = 0; i < rows.size(); ++i) {
+        const std::string number(rows.Bytes(i, 1));
+        const std::int64_t sequence = std::stoll(number);
+        if (from != 0 && sequence != from + 1) {
+          return DataLossError("row " + std::to_string(from + 1) + " is missing; restore the database: next=" + number +
+                               " " + connection_->where());
+        }
+        from = sequence;
         auto event = DecodeEvent(rows.Bytes(i, 0));
-        if (!event)
-          return event.error().With("the store's row " + std::string(rows.Bytes(i, 1)) + " of " + connection_->where());
+        if (!event) return event.error().With("the store's row " + number + " of " + connection_->where());
         events.push_back(std::move(*event));
       }
-      if (rows.size() > 0) from = std::stoll(std::string(rows.Bytes(rows.size() - 1, 1)));
       return {};
     });
   }
@@ -251,7 +278,8 @@ class PostgresEventStore final : public EventStore {
   Mutex mutex_;
   Connection connection_;
   bool connected_before_ = false;
-  std::int64_t last_sequence_ = 0;
+  LeaderHeard heard_;
+  Row last_;
   steady_clock::time_point renewed_;
   Status failed_;
 };

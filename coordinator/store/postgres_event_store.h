@@ -21,8 +21,8 @@ struct PostgresStoreOptions {
   std::string address;
   /// Shown to who asks who leads.
   std::string holder;
-  /// A leader that was not heard for so long has lost the lead. A pause of the leader, its machine or the database that
-  /// is longer costs a change of leader and nothing else.
+  /// A leader that was not heard for so long, by the clock of who stands by, has lost the lead. A pause of the leader,
+  /// its machine or the database that is longer costs a change of leader and nothing else.
   std::chrono::milliseconds silence{8'000};
   /// From one look at the leader to the next; how late a death is seen.
   std::chrono::milliseconds look_every{500};

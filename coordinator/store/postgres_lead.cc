@@ -14,29 +14,35 @@ struct Former {
   std::uint64_t term;
   std::string leader;
   std::string backend;
-  bool silent;
+  std::string heard;
   std::int64_t version;
 };
 
-std::string Lock(std::uint64_t term) { return AdvisoryLock(std::to_string(term)); }
-
 Result<bool> TryLock(PostgresConnection& connection, std::uint64_t term) {
-  FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock, connection.Query("SELECT pg_try_advisory_lock" + Lock(term)));
+  FERMENT_ASSIGN_OR_RETURN(const PostgresRows lock,
+                           connection.Query("SELECT pg_try_advisory_lock" + AdvisoryLock(term)));
   return lock.Text(0, 0) == "t";
 }
 
 Status Unlock(PostgresConnection& connection, std::uint64_t term) {
-  return StatusOf(connection.Query("SELECT pg_advisory_unlock" + Lock(term)));
+  return StatusOf(connection.Query("SELECT pg_advisory_unlock" + AdvisoryLock(term)));
 }
 
-Result<Former> ReadFormer(PostgresConnection& connection, std::chrono::milliseconds silence) {
-  FERMENT_ASSIGN_OR_RETURN(
-      const PostgresRows row,
-      connection.Query("SELECT term, holder, backend, clock_timestamp() - renewed > make_interval(secs => $1), "
-                       "(SELECT version FROM ferment_schema) FROM ferment_leader",
-                       std::vector{std::to_string(static_cast<double>(silence.count()) / 1000)}));
-  return Former{static_cast<std::uint64_t>(row.Integer(0, 0)), row.Text(0, 1), row.Text(0, 2), row.Text(0, 3) == "t",
+Result<Former> ReadFormer(PostgresConnection& connection) {
+  FERMENT_ASSIGN_OR_RETURN(const PostgresRows row,
+                           connection.Query("SELECT term, holder, backend, concat(term, ' ', renewed), "
+                                            "(SELECT version FROM ferment_schema) FROM ferment_leader"));
+  if (row.size() != 1) return Fail(NotWhole(connection, "its row in ferment_leader"));
+  if (row.Integer(0, 4) <= 0) return Fail(NotWhole(connection, "its version in ferment_schema"));
+  return Former{static_cast<std::uint64_t>(row.Integer(0, 0)), row.Text(0, 1), row.Text(0, 2), row.Text(0, 3),
                 row.Integer(0, 4)};
+}
+
+/// Returns: whether the leader was not heard for so long.
+bool Silent(const Former& former, std::chrono::milliseconds silence, LeaderHeard& heard) {
+  const auto now = std::chrono::steady_clock::now();
+  if (heard.last != former.heard) heard = {former.heard, now};
+  return now - heard.since >= silence;
 }
 
 /// It may be stopped within a transaction that holds the row.
@@ -87,12 +93,13 @@ Result<std::uint64_t> TakeLead(PostgresConnection& connection, const PostgresSto
 
 }  // namespace
 
-Result<LeadTry> TryToLead(PostgresConnection& connection, const PostgresStoreOptions& options) {
-  FERMENT_ASSIGN_OR_RETURN(const Former former, ReadFormer(connection, options.silence));
+Result<LeadTry> TryToLead(PostgresConnection& connection, const PostgresStoreOptions& options, LeaderHeard& heard) {
+  FERMENT_ASSIGN_OR_RETURN(const Former former, ReadFormer(connection));
   // A newer version may have led while this one stood by.
   FERMENT_RETURN_IF_ERROR(CheckVersion(options.schema, former.version, connection.where()));
+  const bool silent = Silent(former, options.silence, heard);
   FERMENT_ASSIGN_OR_RETURN(const bool dead, TryLock(connection, former.term));
-  if (!dead && !former.silent) return LeadTry{0, former.leader};
+  if (!dead && !silent) return LeadTry{0, former.leader};
   const auto term = TakeLead(connection, options, former, dead);
   if (dead) FERMENT_RETURN_IF_ERROR(Unlock(connection, former.term));
   if (!term) return Fail(term.error());

@@ -30,19 +30,22 @@ Result<std::int64_t> VersionOf(PostgresConnection& connection) {
   } else if (tables.Integer(0, 1) == 0) {
     return 0;
   }
-  return Fail(FailedPreconditionError("the database has tables of a store without its version in ferment_schema; "
-                                      "restore all of it, or give another --store: " +
-                                      connection.where())
-                  .WithExitCode(exit_code::kUnreadableState));
+  return Fail(NotWhole(connection, "its version in ferment_schema"));
 }
 
 }  // namespace
 
 SchemaSteps PostgresSteps() { return kSteps; }
 
+Status NotWhole(const PostgresConnection& connection, const std::string& what) {
+  return FailedPreconditionError("the database has tables of a store without " + what +
+                                 "; restore all of it, or give another --store: " + connection.where())
+      .WithExitCode(exit_code::kUnreadableState);
+}
+
 Status MakePostgresTables(PostgresConnection& connection, SchemaSteps steps) {
   return connection.Transact([&]() -> Status {
-    FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("SELECT pg_advisory_xact_lock" + AdvisoryLock("-1"))));
+    FERMENT_RETURN_IF_ERROR(StatusOf(connection.Query("SELECT pg_advisory_xact_lock(1718775156, -1)")));
     FERMENT_ASSIGN_OR_RETURN(const std::int64_t version, VersionOf(connection));
     return version == 0 ? MigratePostgresTables(connection, steps, version) : Status();
   });

@@ -12,12 +12,18 @@
 
 namespace ferment::coordinator {
 
-/// Returns: the arguments of a lock of this program's: "frmt", and a term, or -1 for who makes the tables.
-inline std::string AdvisoryLock(const std::string& of) { return "(1718775156, " + of + ")"; }
+/// Returns: the arguments of a lock on a term. Such locks are a whole database's: "frmt" and the table's oid tell the
+/// store, so that each schema has its own.
+inline std::string AdvisoryLock(std::uint64_t term) {
+  return "(1718775156 # 'ferment_leader'::regclass::oid::int, " + std::to_string(term) + ")";
+}
 
 /// This program's. Whatever a later step does, `ferment_schema` stays, and so do the columns that the first one gives
 /// `ferment_leader`: by these a coordinator of a former version that stands by sees that it cannot lead.
 SchemaSteps PostgresSteps();
+
+/// Of tables from which `what` is gone, a row that each store has. FailedPrecondition with exit code 78.
+Status NotWhole(const PostgresConnection& connection, const std::string& what);
 
 /// Makes the tables of a database that has none, in a transaction of their own: nobody leads there. Tables of another
 /// version are left to those who work with them. Two at once do it one after the other.

@@ -129,14 +129,19 @@ class SqliteEventStore final : public EventStore {
   Status Replay(const EventSink& visit) override {
     FERMENT_ASSIGN_OR_RETURN(Statement statement, Compile("SELECT sequence, body FROM event ORDER BY sequence"));
     int code = SQLITE_ROW;
+    std::int64_t previous = 0;  // a snapshot begins at 1 again
     while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
+      const std::int64_t sequence = sqlite3_column_int64(statement.get(), 0);
+      if (sequence != previous + 1) {
+        return DataLossError("row " + std::to_string(previous + 1) +
+                             " is missing; restore the file: next=" + std::to_string(sequence))
+            .With("store " + file_);
+      }
+      previous = sequence;
       const auto* body = static_cast<const char*>(sqlite3_column_blob(statement.get(), 1));
       const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement.get(), 1));
       const auto event = DecodeEvent({body, size});
-      if (!event) {
-        return event.error().With("store " + file_ + ", row " +
-                                  std::to_string(sqlite3_column_int64(statement.get(), 0)));
-      }
+      if (!event) return event.error().With("store " + file_ + ", row " + std::to_string(sequence));
       FERMENT_RETURN_IF_ERROR(visit(*event));
     }
     return code == SQLITE_DONE ? Status() : Describe(database_.get(), code, file_, "reading the log");

@@ -185,6 +185,26 @@ TEST(SqliteEventStore, NamesTheRowThatCannotBeRead) {
   EXPECT_NE(status.message().find("row 1"), std::string::npos) << status.message();
 }
 
+TEST(SqliteEventStore, NamesTheRowThatIsMissing) {
+  for (const int gone : {1, 2}) {
+    const auto file = FreshFile();
+    {
+      const auto store = *OpenSqliteEventStore(file);
+      const std::vector<coordinator::Event> batch(3, coordinator::AttemptLaunched{"run", "job", 1});
+      ASSERT_TRUE(store->Append(batch).ok());
+      ASSERT_TRUE(store->Replace([&](const coordinator::EventSink& sink) { return sink(batch.front()); }).ok());
+      ASSERT_TRUE(store->Append(batch).ok());
+    }
+    EXPECT_TRUE(ReplayOf(file).ok());
+    Sql(file, ("DELETE FROM event WHERE sequence = " + std::to_string(gone)).c_str());
+    const Status status = ReplayOf(file);
+    EXPECT_EQ(ProcessExitCode(status), exit_code::kBadData) << status.ToString();
+    EXPECT_NE(status.message().find(file.string() + ": row " + std::to_string(gone) + " is missing"),
+              std::string_view::npos)
+        << status.ToString();
+  }
+}
+
 TEST(SqliteEventStore, NamesTheRowThatANewerVersionWrote) {
   const auto file = FreshFile();
   ASSERT_TRUE(OpenSqliteEventStore(file));

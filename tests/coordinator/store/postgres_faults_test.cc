@@ -154,7 +154,7 @@ TEST_F(PostgresFaults, ARowThatIsNotOfThisTermInTheNextOnesPlaceFences) {
 TEST_F(PostgresFaults, LeavesTheTermToOneThatHoldsItsLockAlready) {
   LeadOnce();
   auto faster = *PostgresConnection::Open(address_, std::chrono::seconds(10));
-  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock(1718775156, 2)"));
+  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock" + coordinator::AdvisoryLock(2)));
   std::string locks;
   auto options = Options(address_);
   options.stands_by = [&](const std::string&) {
@@ -198,7 +198,7 @@ TEST_F(PostgresFaults, ASilentLeadersSessionIsEndedOnlyByWhoTakesTheLead) {
   const std::string session = RunSql(address_, "SELECT backend FROM ferment_leader");
   // One that is about to begin the next term, and takes its time.
   auto faster = *PostgresConnection::Open(address_, std::chrono::seconds(10));
-  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock(1718775156, 2)"));
+  ASSERT_TRUE(faster->Query("SELECT pg_advisory_lock" + coordinator::AdvisoryLock(2)));
   std::string alive;
   auto options = Options(address_, "second");
   options.silence = milliseconds(0);
