@@ -26,6 +26,18 @@ Result<Json> ReadJson(const std::filesystem::path& path) {
   return json;
 }
 
+/// Errors: DataLoss where they are not those that Save writes, or of another step than the checkpoint.
+Status CheckScalars(std::uint64_t step, const RecipeState& state) {
+  for (const char* key : {"next_step", "samples", "nonfinite"}) {
+    if (!Field(state.scalars, key).is_number_unsigned())
+      return DataLossError(std::string("the scalars lack a count: key=") + key);
+  }
+  if (!Field(state.scalars, "recipe").is_object()) return DataLossError("the scalars lack the recipe's: key=recipe");
+  if (Field(state.scalars, "next_step") == step) return Status();
+  return DataLossError("the scalars are of another step than the folder: next_step=" +
+                       Field(state.scalars, "next_step").dump());
+}
+
 }  // namespace
 
 std::string JobDigest(const RecipeContext& context) {
@@ -95,14 +107,14 @@ Status JobState::Save(const SavedJob& job) const {
 }
 
 Result<std::optional<SavedJob>> JobState::Newest() const {
-  FERMENT_ASSIGN_OR_RETURN(auto state, CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest());
+  FERMENT_ASSIGN_OR_RETURN(auto state,
+                           CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest(CheckScalars));
   if (!state) return std::optional<SavedJob>();
   SavedJob job;
-  job.next_step = CountOr(Field(state->scalars, "next_step"), 0);
-  job.samples = CountOr(Field(state->scalars, "samples"), 0);
-  job.nonfinite = CountOr(Field(state->scalars, "nonfinite"), 0);
-  const Json& recipe = Field(state->scalars, "recipe");
-  job.state.scalars = recipe.is_object() ? recipe : Json::object();
+  job.next_step = state->scalars["next_step"];
+  job.samples = state->scalars["samples"];
+  job.nonfinite = state->scalars["nonfinite"];
+  job.state.scalars = state->scalars["recipe"];
   job.state.tensors = std::move(state->tensors);
   return std::optional<SavedJob>(std::move(job));
 }
