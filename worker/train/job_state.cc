@@ -26,16 +26,25 @@ Result<Json> ReadJson(const std::filesystem::path& path) {
   return json;
 }
 
+/// Errors: DataLoss where another job wrote them; former versions did not say who.
+Status CheckOwner(const Json& scalars, const std::string& job_id, const std::string& digest) {
+  const std::string saved_id = TextOr(Field(scalars, "job_id"), job_id);
+  const std::string saved_digest = TextOr(Field(scalars, "job_digest"), digest);
+  if (saved_id == job_id && saved_digest == digest) return Status();
+  return DataLossError("the checkpoint is another job's: job_id=" + saved_id + " job_digest=" + saved_digest +
+                       " expected=" + job_id + ", " + digest);
+}
+
 /// Errors: DataLoss where they are not those that Save writes, or of another step than the checkpoint.
-Status CheckScalars(std::uint64_t step, const RecipeState& state) {
+Status CheckCounts(std::uint64_t step, const Json& scalars) {
   for (const char* key : {"next_step", "samples", "nonfinite"}) {
-    if (!Field(state.scalars, key).is_number_unsigned())
+    if (!Field(scalars, key).is_number_unsigned())
       return DataLossError(std::string("the scalars lack a count: key=") + key);
   }
-  if (!Field(state.scalars, "recipe").is_object()) return DataLossError("the scalars lack the recipe's: key=recipe");
-  if (Field(state.scalars, "next_step") == step) return Status();
+  if (!Field(scalars, "recipe").is_object()) return DataLossError("the scalars lack the recipe's: key=recipe");
+  if (Field(scalars, "next_step") == step) return Status();
   return DataLossError("the scalars are of another step than the folder: next_step=" +
-                       Field(state.scalars, "next_step").dump());
+                       Field(scalars, "next_step").dump());
 }
 
 }  // namespace
@@ -98,17 +107,18 @@ io::Fence JobState::MayWrite() const {
 
 Status JobState::Save(const SavedJob& job) const {
   RecipeState state = job.state;
-  state.scalars = {{"next_step", job.next_step},
-                   {"samples", job.samples},
-                   {"nonfinite", job.nonfinite},
-                   {"recipe", job.state.scalars}};
+  state.scalars = {{"job_id", context_.job_id()}, {"job_digest", digest_},      {"next_step", job.next_step},
+                   {"samples", job.samples},      {"nonfinite", job.nonfinite}, {"recipe", job.state.scalars}};
   return CheckpointFolder(context_.layout.Checkpoints(context_.job_id()))
       .Save(job.next_step, state, context_.spec.checkpoint().keep(), *claim_);
 }
 
 Result<std::optional<SavedJob>> JobState::Newest() const {
-  FERMENT_ASSIGN_OR_RETURN(auto state,
-                           CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest(CheckScalars));
+  const auto check = [this](std::uint64_t step, const RecipeState& state) {
+    const Status own = CheckOwner(state.scalars, context_.job_id(), digest_);
+    return own.ok() ? CheckCounts(step, state.scalars) : own;
+  };
+  FERMENT_ASSIGN_OR_RETURN(auto state, CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).Newest(check));
   if (!state) return std::optional<SavedJob>();
   SavedJob job;
   job.next_step = state->scalars["next_step"];

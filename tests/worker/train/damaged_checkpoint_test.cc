@@ -119,6 +119,25 @@ TEST_F(DamagedCheckpointTest, WhatARecipeCannotGoOnFromLeavesWith78AndIsNamed) {
   }
 }
 
+TEST_F(DamagedCheckpointTest, OneOfAnotherSeedOrJobIsNotGoneOnWith) {
+  spec_.set_seed(2);
+  StopTwice("other");
+  spec_.set_seed(1);
+  std::filesystem::remove_all(Step("run", 4));
+  std::filesystem::copy(Step("other", 4), Step("run", 4));
+  ExpectToGoOnFrom(2);
+  const auto why = io::ReadTextFile(Layout("run").Checkpoints("teacher") / "step-4.damaged" / "PASSED_OVER.txt");
+  ASSERT_TRUE(why) << why.error().ToString();
+  EXPECT_NE(why->find("the checkpoint is another job's: job_id=teacher"), std::string::npos) << *why;
+}
+
+TEST_F(DamagedCheckpointTest, OneOfAnotherJobOfTheRunIsNotGoneOnWith) {
+  Json others = Manifest(4);
+  others["scalars"]["job_id"] = "finetune";
+  Write(4, others);
+  ExpectToGoOnFrom(2);
+}
+
 TEST_F(DamagedCheckpointTest, WhatHinderedARecipeOtherwiseStaysWhatItIs) {
   RecordedRunClient client;
   ScriptedRecipe recipe({.unfit = UnavailableError("a rank is gone").WithExitCode(exit_code::kPeerLost)});
