@@ -47,6 +47,49 @@ Status CheckCounts(std::uint64_t step, const Json& scalars) {
                        Field(scalars, "next_step").dump());
 }
 
+Status DamagedResult(const std::string& why) {
+  return DataLossError(why + "; remove result.json to have the job done again from its last checkpoint")
+      .WithExitCode(exit_code::kUnreadableState);
+}
+
+/// Errors: DataLoss (78) where the model is not there, or not as it was published; those of reading.
+Status CheckPublished(const PublishedModel& model, const std::filesystem::path& root) {
+  const auto digest = io::Sha256OfFile(root / model.file);
+  if (!digest && digest.error().code() != StatusCode::kNotFound) return digest.error();
+  if (digest && *digest == model.sha256) return Status();
+  return DamagedResult(
+      (digest ? "the file is not the model that was published: file=" : "the published model is lost: file=") +
+      (root / model.file).string());
+}
+
+/// Errors: DataLoss (78) where anything that Write puts there is not, or a model is not as it was published.
+Result<JobResult> ReadResult(const std::filesystem::path& path, const std::string& job_id,
+                             const std::filesystem::path& root) {
+  const auto damaged = [&](const std::string& why) {
+    return Fail(DamagedResult("result.json is damaged: " + why + " file=" + path.string()));
+  };
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(path));
+  const auto json = ParseJson(text);
+  if (!json) return damaged(std::string(json.error().message()));
+  if (Field(*json, "job_id") != job_id) return damaged("it is not of job_id=" + job_id);
+  if (!Field(*json, "models").is_array()) return damaged("key=models");
+  if (!Field(*json, "metrics").is_object()) return damaged("key=metrics");
+  if (!Field(*json, "samples").is_number_unsigned()) return damaged("key=samples");
+  JobResult result;
+  result.last.samples = (*json)["samples"];
+  for (const auto& [name, value] : (*json)["metrics"].items()) {
+    if (value.is_number()) result.last.metrics[name] = value.get<double>();
+  }
+  for (const Json& model : (*json)["models"]) {
+    for (const char* key : {"role", "file", "sha256"}) {
+      if (TextOr(Field(model, key), "").empty()) return damaged(std::string("key=") + key);
+    }
+    result.models.push_back({model["role"], model["file"], model["sha256"]});
+    FERMENT_RETURN_IF_ERROR(CheckPublished(result.models.back(), root));
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string JobDigest(const RecipeContext& context) {
@@ -133,19 +176,11 @@ Result<std::optional<JobResult>> JobState::Finished(const JobInputs& inputs) con
   const std::filesystem::path path = context_.layout.Result(context_.job_id());
   std::error_code error;
   if (!WhyForeign(inputs).empty() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
-  FERMENT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
+  auto result = ReadResult(path, context_.job_id(), context_.layout.root());
+  if (!result) return Fail(result.error());
   // Who published it may have been killed before the folder's sync; the coordinator is told that it is there.
   FERMENT_RETURN_IF_ERROR(io::SyncFolder(path.parent_path()));
-  JobResult result;
-  result.last.samples = CountOr(Field(json, "samples"), 0);
-  for (const auto& [name, value] : Field(json, "metrics").items()) {
-    if (value.is_number()) result.last.metrics[name] = value.get<double>();
-  }
-  for (const Json& model : Field(json, "models")) {
-    result.models.push_back(
-        {TextOr(Field(model, "role"), ""), TextOr(Field(model, "file"), ""), TextOr(Field(model, "sha256"), "")});
-  }
-  return std::optional<JobResult>(std::move(result));
+  return std::optional<JobResult>(*std::move(result));
 }
 
 Result<JobResult> JobState::Publish(const RecipeResult& result, std::uint64_t samples) const {
