@@ -19,11 +19,31 @@ namespace {
 /// Name of the small file that says whose work a job folder holds.
 constexpr char kIdentityFile[] = "job.json";
 
-Result<Json> ReadJson(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(path));
-  auto json = ParseJson(text);
-  if (!json) return Fail(json.error().With(path.string()));
-  return json;
+/// Returns: whose work the job's folder holds, nothing where no file says so. Errors: DataLoss where that is damaged;
+/// those of reading.
+Result<std::optional<Json>> ReadIdentity(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kIdentityFile;
+  const auto text = io::ReadTextFile(path);
+  if (!text && text.error().code() == StatusCode::kNotFound) return std::optional<Json>();
+  if (!text) return Fail(text.error());
+  auto json = ParseJson(*text);
+  if (!json) return Fail(json.error().With("job.json is damaged: path=" + path.string()));
+  if (Field(*json, "digest").is_string()) return std::optional<Json>(*std::move(json));
+  return Fail(DataLossError("job.json is damaged: path=" + path.string() + ": it has no digest"));
+}
+
+/// Errors: DataLoss (78) where nobody can tell whose a result in the folder is; those of reading.
+Status CheckIdentity(const std::filesystem::path& folder, const std::filesystem::path& result) {
+  const auto identity = ReadIdentity(folder);
+  std::error_code error;
+  if (identity) return Status();
+  if (identity.error().code() != StatusCode::kDataLoss) return identity.error();
+  if (!std::filesystem::exists(result, error)) return Status();
+  return DataLossError(std::string(identity.error().message()) +
+                       "; whether the result beside it is this job's, nobody can tell: remove it to have the job done "
+                       "anew: result=" +
+                       result.string())
+      .WithExitCode(exit_code::kUnreadableState);
 }
 
 /// Errors: DataLoss where another job wrote them; former versions did not say who.
@@ -112,12 +132,14 @@ std::string JobDigest(const RecipeContext& context) {
 JobState::JobState(const RecipeContext& context) : context_(context), digest_(JobDigest(context)) {}
 
 std::string JobState::WhyForeign(const JobInputs& inputs) const {
-  const auto identity = ReadJson(context_.layout.Job(context_.job_id()) / kIdentityFile);
-  if (!identity || TextOr(Field(*identity, "digest"), "") != digest_) return "it was made from another spec";
+  const auto identity = ReadIdentity(context_.layout.Job(context_.job_id()));
+  if (!identity) return std::string(identity.error().message());
+  if (!*identity) return "it has no job.json";
+  if (Field(**identity, "digest") != digest_) return "it was made from another spec";
   std::string changed;
   for (const auto& [name, digest] : inputs) {
     // What was not noted down, as by former versions, counts as the same.
-    if (TextOr(Field(Field(*identity, "inputs"), name), digest) == digest) continue;
+    if (TextOr(Field(Field(**identity, "inputs"), name), digest) == digest) continue;
     changed += (changed.empty() ? "" : ", ") + name;
   }
   return changed.empty() ? "" : "what it was made from has changed: " + changed;
@@ -131,6 +153,7 @@ Status JobState::TakeOver(std::uint64_t token, const JobInputs& inputs, bool sta
   FERMENT_RETURN_IF_ERROR(io::RemoveTemporariesIn(context_.layout.Model(context_.job_id(), "any").parent_path()));
   FERMENT_RETURN_IF_ERROR(CheckpointFolder(context_.layout.Checkpoints(context_.job_id())).RemoveHalfWritten());
   // Nothing of former trainers' appears from here on.
+  if (!start_anew) FERMENT_RETURN_IF_ERROR(CheckIdentity(folder, context_.layout.Result(context_.job_id())));
   const std::string why = start_anew ? "a step is to be recorded" : WhyForeign(inputs);
   return why.empty() ? Status() : SetAside(why, inputs);
 }
@@ -175,6 +198,7 @@ Result<std::optional<SavedJob>> JobState::Newest() const {
 Result<std::optional<JobResult>> JobState::Finished(const JobInputs& inputs) const {
   const std::filesystem::path path = context_.layout.Result(context_.job_id());
   std::error_code error;
+  FERMENT_RETURN_IF_ERROR(CheckIdentity(context_.layout.Job(context_.job_id()), path));
   if (!WhyForeign(inputs).empty() || !std::filesystem::exists(path, error)) return std::optional<JobResult>();
   auto result = ReadResult(path, context_.job_id(), context_.layout.root());
   if (!result) return Fail(result.error());

@@ -46,6 +46,7 @@ class DamagedResultTest : public TrainerJobTest {
   }
   std::filesystem::path result() const { return Layout("run").Result("teacher"); }
   std::filesystem::path model() const { return Layout("run").Model("teacher", "net"); }
+  std::filesystem::path identity() const { return Layout("run").Job("teacher") / "job.json"; }
 
   std::string digest_;
 };
@@ -80,6 +81,42 @@ TEST_F(DamagedResultTest, AModelThatIsLostOrAnotherIsNoJobThatIsDone) {
   std::filesystem::remove_all(model().parent_path());
   ExpectToLeave("the published model is lost", model());
   ExpectToPublishAgain();
+}
+
+TEST_F(DamagedResultTest, ADamagedIdentityDoesNotPutTheResultAway) {
+  const std::string whole = io::ReadTextFile(identity()).value();
+  for (const char* text : {"", "{", "[]", R"({"digest": 7})", R"({"inputs": {}})"}) {
+    SCOPED_TRACE(text);
+    std::ofstream(identity()) << text;
+    ExpectToLeave("job.json is damaged", identity());
+  }
+  std::ofstream(identity()) << whole;
+  RecordedRunClient client;
+  ScriptedRecipe recipe({});
+  ASSERT_TRUE(Train("run", recipe, client).ok());
+  EXPECT_EQ(recipe.prepared, 0) << "the job is done";
+}
+
+TEST_F(DamagedResultTest, WhatIsSetAsideForItsIdentityIsSetAsideWithTheTrueReason) {
+  std::filesystem::remove(result());
+  const auto log_of = [&] {
+    RecordedRunClient client;
+    ScriptedRecipe recipe({});
+    ::testing::internal::CaptureStderr();
+    const Status trained = Train("run", recipe, client);
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(trained.ok()) << trained.ToString();
+    EXPECT_EQ(recipe.made.size(), 6U);
+    return log;
+  };
+  std::ofstream(identity()) << "{";
+  const std::string damaged = log_of();
+  EXPECT_NE(damaged.find("job.json is damaged: "), std::string::npos) << damaged;
+  EXPECT_NE(damaged.find("not valid JSON"), std::string::npos) << damaged;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/phases/teacher.old-1/checkpoints/step-6"));
+  std::filesystem::remove(identity());
+  const std::string lost = log_of();
+  EXPECT_NE(lost.find("it has no job.json"), std::string::npos) << lost;
 }
 
 }  // namespace
