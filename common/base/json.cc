@@ -14,6 +14,11 @@ std::size_t WrongByte(std::string_view text) {
     [[maybe_unused]] const Json whole = Json::parse(text);
   } catch (const Json::parse_error& error) {
     wrong = std::min(wrong, error.byte);
+  } catch (const Json::out_of_range& error) {
+    // Of a number that no double holds the library tells the digits, in quotes, and not the place.
+    const std::string_view what = error.what();
+    const std::size_t open = what.find('\'') + 1;
+    wrong = std::min(wrong, text.find(what.substr(open, what.rfind('\'') - open)) + 1);
   }
   return wrong;
 }

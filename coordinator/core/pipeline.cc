@@ -39,7 +39,8 @@ std::string Advice(const Run& run, const Job& job, const Failure& reason) {
     case exit_code::kNotAllowed:
       return "give this user the right to write in " + run.run_dir + ", then start the same command again";
     case exit_code::kUnreadableState:
-      return "no usable checkpoint is left: start with --fresh, or use the version of ferment that wrote it";
+      return "what is named is damaged or of a newer version: do as it says there, start with --fresh, or use the "
+             "version of ferment that wrote it";
     case exit_code::kStorageFailed:
       return "free space on the disk of " + run.run_dir +
              ", then start the same command again: it goes on from the "

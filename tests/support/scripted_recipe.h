@@ -25,6 +25,8 @@ class ScriptedRecipe : public worker::Recipe {
     worker::JobInputs inputs = {};
     /// What Prepare answers.
     Status refusal = {};
+    /// What Restore answers.
+    Status unfit = {};
     /// Called before a step; its failure is the step's.
     std::function<Status(std::uint64_t step)> before = [](std::uint64_t) { return Status(); };
   };
@@ -60,7 +62,7 @@ class ScriptedRecipe : public worker::Recipe {
   Status Restore(const worker::RecipeState& state, std::uint64_t next_step) override {
     restored_at = next_step;
     for (const auto& [name, tensor] : state.tensors.at("net")) (name == "weights" ? weights_ : momentum_).copy_(tensor);
-    return Status();
+    return script_.unfit;
   }
   Result<worker::RecipeResult> Finish() override {
     ++finished;

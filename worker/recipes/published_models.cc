@@ -37,16 +37,22 @@ Result<PublishedModels> PublishedModels::Read(const RunLayout& layout, std::stri
   if (!file)
     return Fail(NotFoundError("the job has not published anything yet, run it first: job=" + std::string(job_id) +
                               " file=" + path.string()));
+  const auto damaged = [&](std::string_view why) {
+    return Fail(DataLossError("result.json is damaged, remove it and have the job done again: job=" +
+                              std::string(job_id) + " file=" + path.string() + ": " + std::string(why))
+                    .WithExitCode(exit_code::kUnreadableState));
+  };
   const auto json = ParseJson(*file);
-  if (!json || !json->is_object() || !json->contains("models") || !(*json)["models"].is_array())
-    return Fail(DataLossError("result.json is damaged: file=" + path.string()));
+  if (!json) return damaged(json.error().message());
+  if (!Field(*json, "models").is_array()) return damaged("it has no list of models");
   PublishedModels models;
   models.job_id_ = job_id;
   for (const Json& model : (*json)["models"]) {
     const std::string role = TextOr(Field(model, "role"), "");
     const std::string name = TextOr(Field(model, "file"), "");
-    if (role.empty() || name.empty()) return Fail(DataLossError("result.json is damaged: file=" + path.string()));
-    models.entries_[role] = {layout.root() / name, TextOr(Field(model, "sha256"), "")};
+    const std::string digest = TextOr(Field(model, "sha256"), "");
+    if (role.empty() || name.empty() || digest.empty()) return damaged("a model lacks its role, file or sha256");
+    models.entries_[role] = {layout.root() / name, digest};
   }
   return models;
 }

@@ -34,7 +34,7 @@ JobInputs PublishedOf(const RunLayout& layout, const std::vector<ModelToRead>& m
 /// A value: what result.json of one job names.
 class PublishedModels {
  public:
-  /// Errors: NotFound saying which job must run first; DataLoss for a damaged result.json.
+  /// Errors: NotFound saying which job must run first; DataLoss (78) for a damaged one.
   static Result<PublishedModels> Read(const RunLayout& layout, std::string_view job_id);
 
   /// Returns: sha256 in hex. Errors: NotFound naming job and role.

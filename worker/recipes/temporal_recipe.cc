@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "common/base/json_field.h"
 #include "common/base/random.h"
 #include "common/nn/temporal/temporal_encoder.h"
 #include "common/nn/tensor_io.h"
@@ -97,18 +98,29 @@ class TemporalRecipe final : public Recipe {
 
   Status Restore(const RecipeState& state, std::uint64_t) override {
     finished_.clear();
-    const std::size_t stage = state.scalars.value("stage", std::size_t{0});
+    for (const char* stem : {"encoder", "optimizer"}) {
+      if (!state.tensors.contains(stem)) return DataLossError(std::string("checkpoint lacks a file: ") + stem);
+    }
+    for (const char* key : {"stage", "optimizer_steps"}) {
+      if (!Field(state.scalars, key).is_number_unsigned())
+        return DataLossError(std::string("checkpoint lacks a count: ") + key);
+    }
+    const std::size_t stage = state.scalars["stage"];
     if (stage >= stages_.size()) return DataLossError("checkpoint of another spec: stage=" + std::to_string(stage));
     for (std::size_t i = 0; i < stage; ++i) {
       const auto found = state.tensors.find(stages_[i].Role());
       if (found == state.tensors.end()) return DataLossError("checkpoint lacks a model: role=" + stages_[i].Role());
       finished_.push_back({found->first, found->second});
     }
-    metrics_ = state.scalars.value("metrics", std::map<std::string, double>());
+    metrics_.clear();
+    for (const auto& [name, value] : Field(state.scalars, "metrics").items()) {
+      if (!value.is_number()) return DataLossError("checkpoint has a metric that is no number: " + name);
+      metrics_[name] = value;
+    }
     FERMENT_RETURN_IF_ERROR(StartStage(stage));
     FERMENT_RETURN_IF_ERROR(nn::LoadState(*encoder_, state.tensors.at("encoder")));
     FERMENT_RETURN_IF_ERROR(best_.Restore("encoder_best", state));
-    return optimizer_->Restore(state.tensors.at("optimizer"), state.scalars.value("optimizer_steps", std::uint64_t{0}));
+    return optimizer_->Restore(state.tensors.at("optimizer"), state.scalars["optimizer_steps"]);
   }
 
   Result<RecipeResult> Finish() override {

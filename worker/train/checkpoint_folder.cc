@@ -2,6 +2,7 @@
 #include "worker/train/checkpoint_folder.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string>
 #include <system_error>
@@ -21,6 +22,10 @@ namespace {
 
 constexpr int kFormat = 1;
 constexpr char kManifest[] = "MANIFEST.json";
+/// What goes before the manifest's own digest.
+constexpr std::string_view kSeal = " \"sha256\": \"";
+/// All that manifests without a digest had.
+constexpr std::array<std::string_view, 4> kFormerKeys = {"format", "step", "files", "scalars"};
 /// In a checkpoint that was passed over: why it was.
 constexpr char kPassedOver[] = "PASSED_OVER.txt";
 constexpr std::string_view kPrefix = "step-";
@@ -98,26 +103,58 @@ std::error_code RemoveAll(const std::filesystem::path& path) {
   return error == gone ? std::error_code() : error;
 }
 
-Result<RecipeState> Read(const std::filesystem::path& folder) {
-  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(folder / kManifest));
-  FERMENT_ASSIGN_OR_RETURN(const Json manifest, ParseJson(text));
-  if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
-    return Fail(DataLossError("the manifest has no files: " + (folder / kManifest).string()));
+/// Returns: the end of a manifest of which this is what goes before.
+std::string SealOf(std::string_view before) { return std::string(kSeal) + io::Sha256Hex(before) + "\"\n}\n"; }
+
+/// Returns: the manifest's text, whose last line but one is the digest of all before it.
+std::string Sealed(const Json& manifest) {
+  std::string text = manifest.dump(1);
+  text.replace(text.rfind("\n}"), 2, ",\n");
+  return text + SealOf(text);
+}
+
+/// Errors: DataLoss where anything in it is not what was written; FailedPrecondition (78) where it is of a later
+/// format.
+Result<Json> ReadManifest(const std::filesystem::path& path) {
+  FERMENT_ASSIGN_OR_RETURN(const std::string text, io::ReadTextFile(path));
+  FERMENT_ASSIGN_OR_RETURN(Json manifest, ParseJson(text));
+  if (manifest.contains("sha256")) {
+    const std::size_t seal = text.rfind(kSeal);
+    if (seal == std::string::npos || text.substr(seal) != SealOf(text.substr(0, seal)))
+      return Fail(DataLossError("the manifest has another digest than it says"));
   }
-  if (NumberOr(Field(manifest, "format"), 0) > kFormat) {
-    return Fail(FailedPreconditionError("the checkpoint is of a newer version: path=" + folder.string())
-                    .WithExitCode(exit_code::kUnreadableState));
+  if (NumberOr(Field(manifest, "format"), 0) > kFormat)
+    return Fail(
+        FailedPreconditionError("the checkpoint is of a newer version").WithExitCode(exit_code::kUnreadableState));
+  if (!Field(manifest, "files").is_object()) return Fail(DataLossError("the manifest has no files"));
+  if (!Field(manifest, "scalars").is_object()) return Fail(DataLossError("the manifest has no scalars"));
+  for (const auto& [key, value] : manifest.items()) {
+    if (manifest.contains("sha256") || std::ranges::count(kFormerKeys, key) > 0) continue;
+    return Fail(DataLossError("the manifest has no digest, and is of no former version: key=" + key));
+  }
+  return manifest;
+}
+
+Result<RecipeState> Read(std::uint64_t step, const std::filesystem::path& folder,
+                         const CheckpointFolder::Check& check) {
+  const std::filesystem::path path = folder / kManifest;
+  const auto manifest = ReadManifest(path);
+  if (!manifest) return Fail(manifest.error().With(path.string()));
+  if (Field(*manifest, "step") != step) {
+    return Fail(DataLossError("the manifest is of another step than its folder: step=" +
+                              Field(*manifest, "step").dump() + " path=" + path.string()));
   }
   RecipeState state;
-  state.scalars = Field(manifest, "scalars");
-  if (!state.scalars.is_object()) {
-    return Fail(DataLossError("the manifest has no scalars: " + (folder / kManifest).string()));
+  state.scalars = Field(*manifest, "scalars");
+  for (const auto& [stem, digest] : Field(*manifest, "files").items()) {
+    const std::filesystem::path file = folder / (stem + ".safetensors");
+    FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(file));
+    if (found != digest) return Fail(DataLossError("another digest than the manifest says: path=" + file.string()));
+    FERMENT_ASSIGN_OR_RETURN(state.tensors[stem], nn::LoadTensors(file));
   }
-  for (const auto& [stem, digest] : manifest["files"].items()) {
-    const std::filesystem::path path = folder / (stem + ".safetensors");
-    FERMENT_ASSIGN_OR_RETURN(const std::string found, io::Sha256OfFile(path));
-    if (found != digest) return Fail(DataLossError("another digest than the manifest says: path=" + path.string()));
-    FERMENT_ASSIGN_OR_RETURN(state.tensors[stem], nn::LoadTensors(path));
+  if (check) {
+    const Status checked = check(step, state);
+    if (!checked.ok()) return Fail(checked.With(path.string()));
   }
   return state;
 }
@@ -193,7 +230,7 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
     FERMENT_ASSIGN_OR_RETURN(files[stem], io::Sha256OfFile(path));
   }
   const Json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"scalars", state.scalars}};
-  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(half / kManifest, manifest.dump(1) + "\n"));
+  FERMENT_RETURN_IF_ERROR(io::WriteFileAtomically(half / kManifest, Sealed(manifest)));
   FERMENT_RETURN_IF_ERROR(claim.Check());
   std::filesystem::rename(half, whole, error);
   if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
@@ -209,10 +246,10 @@ Status CheckpointFolder::Write(std::uint64_t step, const RecipeState& state, con
   return io::SyncFolder(folder_);
 }
 
-Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {
+Result<std::optional<RecipeState>> CheckpointFolder::Newest(const Check& check) const {
   std::vector<std::pair<std::filesystem::path, Status>> passed_over;
   for (const auto& [step, path] : ListWhole(folder_)) {
-    auto state = Read(path);
+    auto state = Read(step, path, check);
     if (state) {
       // Only now: where none is left nothing is set aside. A mark that cannot be written is made by the next reader.
       for (const auto& [damaged, why] : passed_over)
@@ -229,6 +266,18 @@ Result<std::optional<RecipeState>> CheckpointFolder::Newest() const {
                     .WithExitCode(exit_code::kUnreadableState));
   }
   return std::optional<RecipeState>();
+}
+
+Status CheckpointFolder::GoOnFrom(std::uint64_t step, std::uint64_t total_steps,
+                                  const std::function<Status()>& restore) const {
+  const Status status =
+      step > total_steps ? DataLossError("the job has fewer steps: of=" + std::to_string(total_steps)) : restore();
+  const bool unfit = status.code() == StatusCode::kDataLoss || status.code() == StatusCode::kInvalidArgument;
+  if (!unfit || (status.exit_code() != 0 && status.exit_code() != exit_code::kUnreadableState)) return status;
+  const std::filesystem::path path = folder_ / (std::string(kPrefix) + std::to_string(step));
+  return DataLossError("the job cannot go on from its checkpoint; remove it to go on from the one before: path=" +
+                       path.string() + ": " + std::string(status.message()))
+      .WithExitCode(exit_code::kUnreadableState);
 }
 
 }  // namespace ferment::worker

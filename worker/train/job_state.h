@@ -36,17 +36,17 @@ class JobState {
   /// Makes the folder this trainer's to write, and takes from it what former trainers were writing. If it then holds
   /// the work of a job with another digest, or with other inputs, moves that to <job>.old-<n>, saying why. Rank 0 only,
   /// once the run token is taken and the recipe is prepared: a job that is refused moves nobody's work. Errors: those
-  /// of io::FolderClaim and of writing.
+  /// of io::FolderClaim, of writing, and as Finished.
   Status TakeOver(std::uint64_t token, const JobInputs& inputs, bool start_anew);
   /// Returns: what fails once another trainer has taken over; it outlives this. Rank 0 only, after TakeOver.
   io::Fence MayWrite() const;
   /// Rank 0 only, after TakeOver. Errors: Aborted (202) where another trainer has taken over; those of writing.
   Status Save(const SavedJob& job) const;
-  /// Returns: the newest checkpoint that is whole; nothing where there is none. Every rank reads for itself.
+  /// Returns: the newest checkpoint that is whole and this job's; nothing where there is none. Each rank reads it.
   /// Errors: DataLoss (78) where there are checkpoints and none can be read.
   Result<std::optional<SavedJob>> Newest() const;
   /// Returns: the result of this job if it has ended, which then survives a power cut; that of a job with another
-  /// digest, or with other inputs, is none. Rank 0 only: others may see files late.
+  /// digest or other inputs is none. Rank 0 only: others see files late. Errors: DataLoss (78) naming what is damaged.
   Result<std::optional<JobResult>> Finished(const JobInputs& inputs) const;
   /// Writes models, their digests, and result.json last. As Save.
   Result<JobResult> Publish(const RecipeResult& result, std::uint64_t samples) const;

@@ -12,6 +12,7 @@
 #include "common/base/logging.h"
 #include "common/nn/torch_guard.h"
 #include "worker/collective/rank_agreement.h"
+#include "worker/train/checkpoint_folder.h"
 #include "worker/train/trainer_signals.h"
 
 namespace ferment::worker {
@@ -91,8 +92,10 @@ Status TrainerLoop::Prepare() {
       AgreeOnCheckpoint(context_.world, *saved ? std::optional((*saved)->next_step) : std::nullopt));
   Status restored;
   if (*saved) {
-    restored = nn::Guard([&] { return recipe_.Restore((*saved)->state, (*saved)->next_step); });
     next_step_ = (*saved)->next_step;
+    restored = CheckpointFolder(context_.layout.Checkpoints(context_.job_id()))
+                   .GoOnFrom(next_step_, recipe_.total_steps(),
+                             [&] { return nn::Guard([&] { return recipe_.Restore((*saved)->state, next_step_); }); });
     samples_ = (*saved)->samples;
     nonfinite_ = (*saved)->nonfinite;
     saved_step_ = next_step_;
@@ -277,13 +280,10 @@ Status TrainerLoop::AwaitSaved() {
 Status TrainerLoop::Finish() {
   FERMENT_RETURN_IF_ERROR(Save());
   Enter(Activity::kFinishing);
-  Result<RecipeResult> result = RecipeResult();
-  Status status = nn::Guard([&] {
-    result = recipe_.Finish();
-    return result ? Status() : result.error();
-  });
-  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, status));
+  auto result = nn::Guard([&] { return recipe_.Finish(); });
+  FERMENT_RETURN_IF_ERROR(AgreeOnStatus(context_.world, result ? Status() : result.error()));
   FERMENT_RETURN_IF_ERROR(AwaitSaved());
+  Status status;
   if (leads()) {
     auto published = files_.Publish(*result, samples_);
     if (published) {

@@ -33,6 +33,11 @@ TEST(ParseJson, ANulIsNotTheEnd) {
   EXPECT_THAT(WhatIsWrongWith("{}\n\0\0\0"s), HasSubstr("line=2 column=1 byte=4 bytes=6"));
 }
 
+TEST(ParseJson, ANumberThatNoDoubleHoldsIsNoException) {
+  EXPECT_THAT(WhatIsWrongWith("{\n \"n\": 6e0492}"), HasSubstr("line=2 column=7 byte=9 bytes=15"));
+  EXPECT_THAT(WhatIsWrongWith("-1e999"), HasSubstr("line=1 column=1 byte=1 bytes=6"));
+}
+
 TEST(ParseJson, QuotesNothingOfTheText) {
   EXPECT_THAT(WhatIsWrongWith("{\"token\": secret}"), ::testing::Not(HasSubstr("secret")));
 }

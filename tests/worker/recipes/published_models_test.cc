@@ -30,12 +30,17 @@ TEST(PublishedModels, AResultWhoseFieldsAreOfAnotherTypeIsDamaged) {
   const auto folder = std::filesystem::path(::testing::TempDir()) / "damaged_result";
   const RunLayout layout(folder);
   std::filesystem::create_directories(layout.Job("teacher"));
-  for (const char* text : {R"({"models": [{"role": 7, "file": "a", "sha256": "b"}]})", R"({"models": [[]]})",
-                           R"({"models": [{"role": "teacher", "file": null}]})"}) {
+  for (const char* text :
+       {"", "{", "[]", "{}", R"({"models": {}})", R"({"models": [{"role": 7, "file": "a", "sha256": "b"}]})",
+        R"({"models": [[]]})", R"({"models": [{"role": "teacher", "file": null}]})",
+        R"({"models": [{"role": "teacher", "file": "a"}]})"}) {
     std::ofstream(layout.Result("teacher")) << text;
     const auto models = PublishedModels::Read(layout, "teacher");
     ASSERT_FALSE(models) << text;
     EXPECT_EQ(models.error().code(), StatusCode::kDataLoss) << models.error().ToString();
+    EXPECT_EQ(ProcessExitCode(models.error()), exit_code::kUnreadableState) << "65 sends to look at the data";
+    EXPECT_NE(models.error().message().find("job=teacher file=" + layout.Result("teacher").string()), std::string::npos)
+        << models.error().ToString();
   }
 }
 

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <tuple>
+#include <vector>
 
 #include "common/dataset/records/open_sources.h"
 #include "common/dataset/videos/feature_set.h"
@@ -227,6 +228,35 @@ TEST_F(TemporalRecipeTest, TheBestOfEachEncoderIsPublishedAlsoAfterAResumeAndTra
   const RecipeResult resumed = train("best", kSteps + 33, nullptr);
   EXPECT_EQ(resumed.metrics, best.metrics);
   for (std::size_t i = 0; i < stages.size(); ++i) EXPECT_TRUE(Same(resumed.models[i], best.models[i])) << i;
+}
+
+TEST_F(TemporalRecipeTest, ACheckpointThatLacksSomethingOrHasItInAnotherTypeIsRefusedAndNotAnException) {
+  WriteFeatures(0.5F);
+  const auto alone = MakeSingleCollective();
+  const RecipeContext context = Context(*alone);
+  const auto recipe = MakeTemporalRecipe(context);
+  ASSERT_TRUE(recipe->Prepare().ok());
+  const RecipeState whole = *recipe->State();
+  EXPECT_TRUE(recipe->Restore(whole, 0).ok());
+  std::vector<RecipeState> damaged;
+  for (const char* stem : {"encoder", "optimizer"}) {
+    damaged.push_back(whole);
+    damaged.back().tensors.erase(stem);
+  }
+  for (const char* key : {"stage", "optimizer_steps"}) {
+    for (const Json& value : {Json("0"), Json(-1), Json()}) {
+      damaged.push_back(whole);
+      damaged.back().scalars[key] = value;
+    }
+  }
+  damaged.push_back(whole);
+  damaged.back().scalars["metrics"] = {{"macro_f1", "0.5"}};
+  damaged.push_back(whole);
+  damaged.back().scalars["stage"] = 99;
+  for (const RecipeState& state : damaged) {
+    const Status refused = recipe->Restore(state, 0);
+    EXPECT_EQ(refused.code(), StatusCode::kDataLoss) << refused.ToString() << " " << state.scalars;
+  }
 }
 
 TEST_F(TemporalRecipeTest, PastMaxNonfiniteItEndsWith65) {

@@ -112,6 +112,58 @@ TEST_F(CheckpointFolderTest, WhereAllAreDamagedNothingIsSetAside) {
   EXPECT_EQ(Names(), std::set<std::string>{"step-7"});
 }
 
+TEST_F(CheckpointFolderTest, AnyBitOfTheManifestThatIsAnotherIsDamage) {
+  ASSERT_TRUE(Save(7, 2).ok());
+  const auto manifest = path() / "step-7/MANIFEST.json";
+  const std::string whole = io::ReadTextFile(manifest).value();
+  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string text = whole;
+    text[bit / 8] = static_cast<char>(text[bit / 8] ^ (1 << bit % 8));
+    std::ofstream(manifest) << text;
+    const auto newest = Newest();
+    ASSERT_FALSE(newest) << text;
+    EXPECT_EQ(newest.error().exit_code(), exit_code::kUnreadableState);
+    EXPECT_NE(newest.error().message().find(manifest.string()), std::string::npos) << newest.error().ToString();
+  }
+  for (const std::string& text : {whole.substr(0, whole.size() - 1), whole + "\n", whole + whole}) {
+    std::ofstream(manifest) << text;
+    EXPECT_FALSE(Newest()) << text;
+  }
+  std::ofstream(manifest) << whole;
+  EXPECT_EQ(Newest().value(), 7U);
+}
+
+TEST_F(CheckpointFolderTest, AManifestOfAFormerVersionIsReadAndThatOfAnotherStepIsNone) {
+  for (const std::uint64_t step : {7U, 8U}) ASSERT_TRUE(Save(step, 2).ok());
+  const auto manifest = path() / "step-8/MANIFEST.json";
+  const Json sealed = ParseJson(io::ReadTextFile(manifest).value()).value();
+  Json former;
+  for (const char* key : {"format", "step", "files", "scalars"}) former[key] = sealed[key];
+  std::ofstream(manifest) << former.dump(1);
+  EXPECT_EQ(Newest().value(), 8U);
+  Json unsealed = sealed;
+  unsealed.erase("sha256");
+  unsealed["sha255"] = sealed["sha256"];
+  Json later = former;
+  later["step"] = 9;
+  for (const Json& damaged : {unsealed, later}) {
+    std::ofstream(manifest) << damaged.dump(1);
+    EXPECT_EQ(Newest().value(), 7U) << damaged;
+  }
+  std::filesystem::copy(path() / "step-7", path() / "step-9");
+  EXPECT_EQ(Newest().value(), 7U) << "a copy under another step's name was gone on with";
+}
+
+TEST_F(CheckpointFolderTest, OfALaterFormatNoneIsPassedOver) {
+  for (const std::uint64_t step : {7U, 8U}) ASSERT_TRUE(Save(step, 2).ok());
+  std::ofstream(path() / "step-8/MANIFEST.json") << R"({"format": 2, "pieces": []})";
+  const auto newest = Newest();
+  ASSERT_FALSE(newest);
+  EXPECT_EQ(newest.error().exit_code(), exit_code::kUnreadableState);
+  EXPECT_NE(newest.error().message().find("of a newer version"), std::string::npos) << newest.error().ToString();
+  EXPECT_EQ(Names(), (std::set<std::string>{"step-7", "step-8"}));
+}
+
 TEST_F(CheckpointFolderTest, HalfWrittenOnesThatSomebodyElseRemovesTooAreNoFailure) {
   for (int round = 0; round < 50; ++round) {
     for (const char* name : {"step-3.half-written", "step-4.half-written"}) {

@@ -77,7 +77,11 @@ class EvaluateRecipe final : public Recipe {
   /// Evaluation is repeated as a whole: it takes less time than saving it would.
   Result<RecipeState> State() const override { return RecipeState{}; }
   Status Restore(const RecipeState&, std::uint64_t next_step) override {
-    for (std::uint64_t step = 0; step < next_step; ++step) FERMENT_RETURN_IF_ERROR(StatusOf(Step(step)));
+    for (std::uint64_t step = 0; step < next_step; ++step) {
+      const Status made = StatusOf(Step(step));
+      // Named, so that it is not taken for the checkpoint's.
+      if (!made.ok()) return made.WithExitCode(ProcessExitCode(made));
+    }
     return {};
   }
 
