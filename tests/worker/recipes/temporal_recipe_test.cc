@@ -18,6 +18,7 @@
 #include "tests/support/recorded_run_client.h"
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
+#include "worker/collective/thread_collective.h"
 #include "worker/feed/clip_feed.h"
 #include "worker/recipes/temporal_stage.h"
 #include "worker/train/trainer_loop.h"
