@@ -121,13 +121,16 @@ class ObjectBytes final : public ByteSource {
     return ByteView{*kept, kept};
   }
 
-  /// Returns: the chunk, fetched by one thread for all that want it.
-  Result<Bytes> Chunk(std::uint64_t chunk) const {
+  /// Returns: the chunk, fetched by one thread for all that want it; `ahead` nothing where a reader was here first,
+  /// which may be done with it by now.
+  Result<Bytes> Chunk(std::uint64_t chunk, bool ahead = false) const {
     const std::uint64_t begin = chunk * options_.chunk_bytes;
     {
       const MutexLock lock(mutex_);
       // Whoever fetches it gives up after a time.
       changed_.wait(mutex_, [&]() FERMENT_REQUIRES(mutex_) { return !loading_.contains(chunk); });
+      if (ahead && wanted_ahead_ != chunk) return Bytes();
+      if (wanted_ahead_ == chunk) wanted_ahead_.reset();
       const auto at = pieces_.find(begin);
       if (at != pieces_.end() && at->second.is_chunk) {
         at->second.used = ++uses_;
@@ -179,9 +182,7 @@ class ObjectBytes final : public ByteSource {
         chunk = *wanted_ahead_;
       }
       // A failure is found again by whoever needs the chunk.
-      static_cast<void>(Chunk(chunk));
-      const MutexLock lock(mutex_);
-      if (wanted_ahead_ == chunk) wanted_ahead_.reset();
+      static_cast<void>(Chunk(chunk, /*ahead=*/true));
     }
   }
 
