@@ -132,6 +132,16 @@ TEST_F(BadInput, AMistypedFlagGetsTheNearestOneFromEachProgram) {
   }
 }
 
+TEST_F(BadInput, ARoundThatThePhaseDoesNotHaveIsToldWithTheRange) {
+  RunOn(RenderedData());
+  std::filesystem::create_directories(folder() / "run");
+  const Outcome outcome = Run({(BinFolder() / "ferment-trainer").string(), "--spec", (folder() / "spec.yaml").string(),
+                               "--run-dir", (folder() / "run").string(), "--phase", "teacher", "--round", "3"});
+  EXPECT_EQ(outcome.exit_code, exit_code::kBadSpec) << outcome.output;
+  EXPECT_NE(outcome.output.find("--round: must be a whole number from 0 to 0 of phase teacher: 3"), std::string::npos)
+      << outcome.output;
+}
+
 TEST_F(BadInput, AConfigurationIsPrintedAndWhatIsWrongWithItToldAsAtAStart) {
   const auto print = [this](const std::string& program, std::vector<std::string> flags) {
     flags.insert(flags.begin(), (BinFolder() / program).string());

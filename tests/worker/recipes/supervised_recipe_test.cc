@@ -15,6 +15,7 @@
 #include "tests/support/rendered_spec.h"
 #include "tests/support/run_ranks.h"
 #include "worker/feed/face_stream.h"
+#include "worker/recipes/evaluation/static_evaluation.h"
 #include "worker/recipes/face_network.h"
 #include "worker/train/exchange/rank_statistics.h"
 #include "worker/train/trainer_loop.h"
@@ -210,6 +211,24 @@ TEST_F(SupervisedRecipeTest, AClassWithoutASoundFaceIsNamedAndNotTrainedAround) 
   ASSERT_FALSE(rows);
   EXPECT_EQ(rows.error(), DataLossError("every training face of a class is damaged: class=" + spec_.classes(1) +
                                         "; look at `ferment data scan`"));
+}
+
+TEST_F(SupervisedRecipeTest, TheSamplesOfAnEvaluationAreItsFacesWhateverTheBatch) {
+  const auto list = dataset::LoadFaces(spec_, dataset::FaceSplit::kValidation);
+  ASSERT_TRUE(list) << list.error().ToString();
+  for (const std::uint32_t batch : {5U, 500U}) {
+    spec_.mutable_evaluate()->set_batch(batch);
+    testing::RunRanks(1, [&](Collective& rank) {
+      const RecipeContext context{
+          .spec = spec_, .layout = RunLayout(folder_ / "run"), .phase = "evaluate", .world = rank, .recording = {}};
+      const auto network = MakeInitialNetwork(context, 0, torch::kFloat32).value();
+      network->eval();
+      StaticEvaluation evaluation(spec_, list->faces, *network);
+      std::size_t samples = 0;
+      for (std::size_t i = 0; i < evaluation.batches(); ++i) samples += evaluation.RunBatch(i, rank).value();
+      EXPECT_EQ(samples, list->faces.size()) << "batch " << batch;
+    });
+  }
 }
 
 TEST_F(SupervisedRecipeTest, PastMaxNonfiniteItEndsWith65) {
