@@ -13,7 +13,6 @@
 #include "common/io/read_handle.h"
 
 namespace ferment::io {
-
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;

@@ -33,11 +33,13 @@ struct Row {
   std::uint64_t term = 0;
 };
 
+/// The number of the term, or its parameter, follows.
+constexpr const char* kRenewTerm =
+    "UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() WHERE term = ";
+
 /// A renewal need not survive a power cut, so it waits for no disk.
 std::string Renewal(std::uint64_t term) {
-  return "BEGIN; SET LOCAL synchronous_commit = off; UPDATE ferment_leader SET renewed = clock_timestamp(), backend = "
-         "pg_backend_pid() WHERE term = " +
-         std::to_string(term) + "; COMMIT";
+  return std::string("BEGIN; SET LOCAL synchronous_commit = off; ") + kRenewTerm + std::to_string(term) + "; COMMIT";
 }
 
 Status Fenced(std::uint64_t term, const std::string& latest) {
@@ -158,10 +160,9 @@ class PostgresEventStore final : public EventStore {
   /// had it is for the renewed lead's commit, behind it, to wait for. The last row must be there: a database that was
   /// put back, or a replica that lagged, would get a log with a hole.
   Status AppendOnce(const std::string& bodies, std::int64_t count) {
-    const std::string lead =
-        "WITH lead AS (UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-        "WHERE term = $1 AND ($2::bigint = 0 OR EXISTS (SELECT FROM ferment_event WHERE sequence = $2 AND "
-        "ferment_event.term = $3)) RETURNING term) ";
+    const std::string lead = std::string("WITH lead AS (") + kRenewTerm +
+                             "$1 AND ($2::bigint = 0 OR EXISTS (SELECT FROM ferment_event WHERE sequence = $2 AND "
+                             "ferment_event.term = $3)) RETURNING term) ";
     std::vector known{std::to_string(term_), std::to_string(last_.sequence), std::to_string(last_.term)};
     std::vector with_bodies = known;
     with_bodies.push_back(bodies);
@@ -193,11 +194,8 @@ class PostgresEventStore final : public EventStore {
     Connection renews;
     FERMENT_RETURN_IF_ERROR(connection_->Transact([&]() -> Status {
       FERMENT_ASSIGN_OR_RETURN(last, WriteSnapshot(*connection_, term_, last_.sequence, write, [&] { Renew(renews); }));
-      FERMENT_ASSIGN_OR_RETURN(
-          const PostgresRows lead,
-          connection_->Query("UPDATE ferment_leader SET renewed = clock_timestamp(), backend = pg_backend_pid() "
-                             "WHERE term = $1",
-                             std::vector{std::to_string(term_)}));
+      FERMENT_ASSIGN_OR_RETURN(const PostgresRows lead,
+                               connection_->Query(std::string(kRenewTerm) + "$1", std::vector{std::to_string(term_)}));
       return lead.touched() == 1 ? Status() : SayWhoLeads();
     }));
     last_ = last == last_.sequence ? Row{} : Row{last, term_};

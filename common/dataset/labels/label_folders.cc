@@ -113,13 +113,10 @@ Result<bool> HasIndex(LabelFiles& place) {
   return Fail(size.error());
 }
 
-/// Returns: how many files look like label sets.
-Result<std::size_t> CountFiles(LabelFiles& place) {
-  const auto names = place.Names();
-  if (!names && names.error().code() == StatusCode::kNotFound) return std::size_t{0};
-  if (!names) return Fail(names.error());
+/// Returns: how many of a folder's files look like label sets.
+std::size_t CountSets(const std::vector<std::string>& names) {
   return static_cast<std::size_t>(
-      std::count_if(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".npz"); }));
+      std::count_if(names.begin(), names.end(), [](const std::string& name) { return name.ends_with(".npz"); }));
 }
 
 Result<bool> IsIndexed(const std::filesystem::path& folder) {
@@ -131,8 +128,10 @@ Result<bool> IsIndexedOrShouldBe(const std::filesystem::path& folder) {
   FERMENT_ASSIGN_OR_RETURN(const auto place, OpenLabelFiles(folder));
   FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(*place));
   if (indexed) return true;
-  FERMENT_ASSIGN_OR_RETURN(const std::size_t files, CountFiles(*place));
-  return files > 0;
+  const auto names = place->Names();
+  if (!names && names.error().code() == StatusCode::kNotFound) return false;
+  if (!names) return Fail(names.error());
+  return CountSets(*names) > 0;
 }
 
 /// Returns: how many shards the folder has once it is complete.
@@ -215,9 +214,8 @@ Result<LabelFolderFaults> CheckLabelFolder(const LabelFolder& folder) {
   FERMENT_ASSIGN_OR_RETURN(const bool indexed, HasIndex(*place));
   FERMENT_ASSIGN_OR_RETURN(const auto names, place->Names());
   if (!indexed) {
-    FERMENT_ASSIGN_OR_RETURN(const std::size_t files, CountFiles(*place));
     return LabelFolderFaults{
-        {"no index.json, so that none of its files is a label set: files=" + std::to_string(files)}, {}};
+        {"no index.json, so that none of its files is a label set: files=" + std::to_string(CountSets(names))}, {}};
   }
   const auto index = ReadLabelIndex(*place);
   if (!index && ProcessExitCode(index.error()) != exit_code::kBadData) return Fail(index.error());

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/io/formats/torch_file.h"
 
+#include <array>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string_view>
 
 #include "common/io/formats/safetensors_header.h"
 #include "common/io/formats/torch_pickle.h"
 #include "common/io/formats/zip_archive.h"
 #include "common/io/local_file_system.h"
+#include "common/io/read_handle.h"
 #include "common/io/shown_name.h"
 
 namespace ferment::io {
@@ -156,10 +159,13 @@ Result<WeightsFile> ParseTorchZip(std::span<const std::byte> bytes) {
 }
 
 Result<WeightsFile> ReadWeights(const std::filesystem::path& path) {
-  FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
-  const std::string_view text = TextOf(bytes);
+  std::array<std::byte, 512> head = {};
+  FERMENT_ASSIGN_OR_RETURN(const ReadHandle opened, ReadHandle::Open(path));
+  FERMENT_ASSIGN_OR_RETURN(const std::size_t got, opened.ReadAt(0, head));
+  const std::string_view text = TextOf(std::span(head).first(got));
   if (text.size() > 8 && text[8] == '{') return CopySafetensors(path);
   if (text.starts_with("PK\x03\x04")) {
+    FERMENT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
     auto file = ParseTorchZip(bytes);
     if (!file) return Fail(file.error().With(path.string()));
     return file;
@@ -174,7 +180,7 @@ Result<WeightsFile> ReadWeights(const std::filesystem::path& path) {
                       path.string()));
   }
   return Fail(DataLossError("neither a torch.save zip nor safetensors: file=" + path.string() +
-                            " bytes=" + std::to_string(text.size())));
+                            " bytes=" + std::to_string(opened.size())));
 }
 
 }  // namespace ferment::io
